@@ -1,0 +1,466 @@
+//! The shape of every map that the kernel program shares with user space.
+//!
+//! A record is `repr(C)` with explicit padding, so that its octets are the same on both sides. User
+//! space never transmutes: it goes through `to_octets` and `from_octets`, which need no `unsafe`
+//! and let a map be opened as `HashMap<_, [u8; FlowKey::SIZE], [u8; Flow::SIZE]>`.
+//!
+//! Integers are in host order unless their name ends in `_be`; times are whole seconds of
+//! `CLOCK_MONOTONIC`, which is what `bpf_ktime_get_ns` counts.
+//!
+//! Whoever changes a record changes [`ABI_VERSION`]: the pin directory carries it, so that a new
+//! program never reads an old map.
+
+use crate::addr::Addr;
+
+/// Version of all that this module describes; names the pin directory (`v1`).
+pub const ABI_VERSION: u32 = 1;
+
+/// Map names, as they are pinned.
+pub mod map {
+    /// `HASH [u8; 4] -> Policy`: policies of single IPv4 addresses.
+    pub const HOSTS4: &str = "HOSTS4";
+    /// `HASH [u8; 16] -> Policy`: policies of single IPv6 addresses.
+    pub const HOSTS6: &str = "HOSTS6";
+    /// `LPM_TRIE [u8; 4] -> Policy`: policies of IPv4 prefixes shorter than /32.
+    pub const PREFIXES4: &str = "PREFIXES4";
+    /// `LPM_TRIE [u8; 16] -> Policy`: policies of IPv6 prefixes shorter than /128.
+    pub const PREFIXES6: &str = "PREFIXES6";
+    /// `LPM_TRIE [u8; 4] -> u32`: the operator's IPv4 customer prefixes (value unused).
+    pub const CUSTOMERS4: &str = "CUSTOMERS4";
+    /// `LPM_TRIE [u8; 16] -> u32`: the operator's IPv6 customer prefixes (value unused).
+    pub const CUSTOMERS6: &str = "CUSTOMERS6";
+    /// `ARRAY -> Pool`, by pool number.
+    pub const POOLS: &str = "POOLS";
+    /// `ARRAY -> u32`: relay number by `pool * SLOTS_PER_POOL + slot`, or [`super::NO_RELAY`].
+    pub const SLOTS: &str = "SLOTS";
+    /// `ARRAY -> Relay`, by relay number.
+    pub const RELAYS: &str = "RELAYS";
+    /// `HASH ListenerKey -> u32`: relay number of a relay's listener.
+    pub const LISTENERS: &str = "LISTENERS";
+    /// `HASH FlowKey -> Flow`: one entry per diverted connection.
+    pub const FLOWS: &str = "FLOWS";
+    /// `LRU_HASH [u8; 16] -> Bucket`: new diverted connections of a customer.
+    pub const SYN_BUCKETS: &str = "SYN_BUCKETS";
+    /// `HASH RoleKey -> u32`: role of a (interface, outer VLAN, inner VLAN) where an interface has several.
+    pub const ROLES: &str = "ROLES";
+    /// `ARRAY -> Settings`, one entry.
+    pub const SETTINGS: &str = "SETTINGS";
+    /// `PERCPU_ARRAY -> u64`, by [`crate::counters::Counter`].
+    pub const COUNTERS: &str = "COUNTERS";
+    /// `RINGBUF` of [`super::Event`].
+    pub const EVENTS: &str = "EVENTS";
+    /// `DEVMAP_HASH`: interfaces that a frame may be redirected to, by their index.
+    pub const DEVICES: &str = "DEVICES";
+
+    /// Every map that is pinned.
+    pub const ALL: [&str; 17] = [
+        HOSTS4, HOSTS6, PREFIXES4, PREFIXES6, CUSTOMERS4, CUSTOMERS6, POOLS, SLOTS, RELAYS,
+        LISTENERS, FLOWS, SYN_BUCKETS, ROLES, SETTINGS, COUNTERS, EVENTS, DEVICES,
+    ];
+}
+
+/// Pools at most.
+pub const POOLS_MAX: u32 = 16;
+/// Relays at most, over all pools.
+pub const RELAYS_MAX: u32 = 256;
+/// Slots of a pool's Maglev table; a prime well above the number of relays.
+pub const SLOTS_PER_POOL: u32 = 4093;
+/// A slot without a relay.
+pub const NO_RELAY: u32 = u32::MAX;
+/// The port that all of this is about.
+pub const SMTP_PORT: u16 = 25;
+
+/// Declares records: `repr(C)` structs of integers and octet arrays without implicit padding, with
+/// their octets in field order.
+macro_rules! records {
+    ($( $(#[$meta:meta])* pub struct $name:ident [$size:literal] { $( $(#[$fmeta:meta])* $field:ident : $ty:ty ),* $(,)? } )*) => {$(
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+        pub struct $name { $( $(#[$fmeta])* pub $field: $ty ),* }
+
+        // No implicit padding: the fields fill the record.
+        const _: () = assert!(size_of::<$name>() == $size);
+        const _: () = assert!(0 $( + size_of::<$ty>() )* == $size);
+
+        impl $name {
+            /// Octets of one record.
+            pub const SIZE: usize = $size;
+
+            /// The record as it stands in the map.
+            #[must_use]
+            pub fn to_octets(&self) -> [u8; $size] {
+                let mut octets = [0; $size];
+                let mut rest = &mut octets[..];
+                $( rest = Octets::put(&self.$field, rest); )*
+                let _end = rest;
+                octets
+            }
+
+            /// Reads what stands in the map.
+            #[must_use]
+            pub fn from_octets(octets: &[u8; $size]) -> Self {
+                let mut rest = &octets[..];
+                Self { $( $field: <$ty as Octets>::take(&mut rest) ),* }
+            }
+        }
+    )*};
+}
+
+records! {
+    /// What is done with a source's mail connections.
+    pub struct Policy [16] {
+        /// The flag behind it, for events and `why`; 0 for a default of a prefix.
+        flag_id: u32,
+        /// Segments of connections older than the policy pass until then; 0 cuts them at once.
+        grace_until_s: u32,
+        /// Pool of a redirect.
+        pool: u16,
+        /// [`Action`] as a number.
+        action: u8,
+        /// Length of the prefix that the policy stands for, as flagged.
+        prefix_len: u8,
+        /// Unused, zero.
+        reserved: [u8; 4],
+    }
+
+    /// Where a frame leaves and what its Ethernet header becomes.
+    pub struct L2Path [24] {
+        /// Interface index; 0 = unknown.
+        ifindex: u32,
+        /// Destination MAC address.
+        peer_mac: [u8; 6],
+        /// Source MAC address.
+        own_mac: [u8; 6],
+        /// Outer and inner tag, TPID then TCI in network order; TPID 0 = no such tag.
+        tags: [[u8; 4]; 2],
+    }
+
+    /// One relay.
+    pub struct Relay [72] {
+        /// Listener, IPv4; zero = none.
+        addr4: [u8; 4],
+        /// Listener, IPv6; zero = none.
+        addr6: [u8; 16],
+        /// Port of both.
+        port_be: [u8; 2],
+        /// Unused, zero.
+        reserved: [u8; 2],
+        /// The way to `addr4`.
+        path4: L2Path,
+        /// The way to `addr6`.
+        path6: L2Path,
+    }
+
+    /// A pool's policy.
+    pub struct Pool [8] {
+        /// [`OnFailure`] as a number.
+        on_failure: u8,
+        /// 1 if the pool exists.
+        present: u8,
+        /// Unused, zero.
+        reserved: [u8; 6],
+    }
+
+    /// A relay's listener, as seen in what it sends.
+    pub struct ListenerKey [20] {
+        /// Address, [`Addr::mapped`].
+        addr: [u8; 16],
+        /// Port.
+        port_be: [u8; 2],
+        /// 4 or 6.
+        family: u8,
+        /// Unused, zero.
+        reserved: u8,
+    }
+
+    /// What the relay sees of a diverted connection.
+    pub struct FlowKey [40] {
+        /// Customer's address, [`Addr::mapped`].
+        customer: [u8; 16],
+        /// Relay's listener.
+        relay: [u8; 16],
+        /// Source port that the relay is shown.
+        shown_port_be: [u8; 2],
+        /// Relay's port.
+        relay_port_be: [u8; 2],
+        /// 4 or 6.
+        family: u8,
+        /// Unused, zero.
+        reserved: [u8; 3],
+    }
+
+    /// One diverted connection.
+    pub struct Flow [64] {
+        /// Original destination (the MX), [`Addr::mapped`]; its port is 25.
+        original_dst: [u8; 16],
+        /// The way back to the customer, learnt from its own frames.
+        customer_path: L2Path,
+        /// When the SYN was seen.
+        created_s: u32,
+        /// When the last segment was seen, either way.
+        last_seen_s: u32,
+        /// The flag that diverted it.
+        flag_id: u32,
+        /// Source port that the customer chose.
+        customer_port_be: [u8; 2],
+        /// Relay number.
+        relay: u16,
+        /// Bits of `flow::state`.
+        state: u8,
+        /// Unused, zero.
+        reserved: [u8; 7],
+    }
+
+    /// Token bucket over new diverted connections of one customer.
+    pub struct Bucket [16] {
+        /// When `millitokens` was computed, nanoseconds.
+        updated_ns: u64,
+        /// Thousandths of a connection.
+        millitokens: u32,
+        /// Unused, zero.
+        reserved: u32,
+    }
+
+    /// Key of the role of a (interface, outer VLAN, inner VLAN).
+    pub struct RoleKey [8] {
+        /// Interface index.
+        ifindex: u32,
+        /// Outer VLAN identifier, 0 = untagged.
+        outer: u16,
+        /// Inner VLAN identifier, 0 = none.
+        inner: u16,
+    }
+
+    /// What the controller tells every program instance.
+    pub struct Settings [24] {
+        /// When the controller last showed that it lives.
+        heartbeat_s: u32,
+        /// Heartbeats older than this put new connections under the pools' failure policy.
+        heartbeat_limit_s: u32,
+        /// New diverted connections a second that one customer may open.
+        syn_rate: u32,
+        /// Burst of the same.
+        syn_burst: u32,
+        /// Generation of the policy that is in the maps.
+        generation: u64,
+    }
+
+    /// What the kernel program tells the controller, over the ring buffer.
+    pub struct Event [64] {
+        /// When, nanoseconds of `CLOCK_MONOTONIC`.
+        at_ns: u64,
+        /// Customer's address, [`Addr::mapped`].
+        customer: [u8; 16],
+        /// Original destination, [`Addr::mapped`].
+        original_dst: [u8; 16],
+        /// The flag behind it.
+        flag_id: u32,
+        /// Relay number, or [`NO_RELAY`].
+        relay: u32,
+        /// Interface that the frame came in by.
+        ifindex: u32,
+        /// Source port that the customer chose.
+        customer_port_be: [u8; 2],
+        /// Source port that the relay is shown.
+        shown_port_be: [u8; 2],
+        /// [`EventKind`] as a number.
+        kind: u8,
+        /// 4 or 6.
+        family: u8,
+        /// Unused, zero.
+        reserved: [u8; 6],
+    }
+}
+
+impl ListenerKey {
+    /// The key of a listener.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(addr: Addr, port_be: [u8; 2]) -> Self {
+        Self { addr: addr.mapped(), port_be, family: addr.family(), reserved: 0 }
+    }
+}
+
+impl FlowKey {
+    /// The key of a connection as the relay sees it. Both addresses are of one family.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(
+        customer: Addr,
+        shown_port_be: [u8; 2],
+        relay: Addr,
+        relay_port_be: [u8; 2],
+    ) -> Self {
+        Self {
+            customer: customer.mapped(),
+            relay: relay.mapped(),
+            shown_port_be,
+            relay_port_be,
+            family: customer.family(),
+            reserved: [0; 3],
+        }
+    }
+}
+
+/// Numbered enums: the number stands in the maps, the name in messages.
+macro_rules! numbered {
+    ($( $(#[$meta:meta])* pub enum $name:ident { $( $(#[$vmeta:meta])* $variant:ident = $number:literal $text:literal ),* $(,)? } )*) => {$(
+        $(#[$meta])*
+        #[repr(u8)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $( $(#[$vmeta])* $variant = $number ),* }
+
+        impl $name {
+            /// Every variant.
+            pub const ALL: &[Self] = &[$( Self::$variant ),*];
+
+            /// The variant of a number out of a map.
+            #[inline(always)]
+            #[must_use]
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number { $( $number => Some(Self::$variant), )* _ => None }
+            }
+
+            /// The name that people read and write.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $text ),* }
+            }
+        }
+    )*};
+}
+
+numbered! {
+    /// What the edge does with a source's mail connections.
+    pub enum Action {
+        /// Exempt; counted.
+        Pass = 1 "pass",
+        /// Counted, and left alone.
+        Observe = 2 "observe",
+        /// Sent to a relay of a pool.
+        Redirect = 4 "redirect",
+        /// Answered with RST.
+        Reset = 6 "reset",
+        /// Dropped.
+        Drop = 7 "drop",
+    }
+
+    /// What stands at the other end of an interface (or of one of its VLANs).
+    pub enum Role {
+        /// Hosts whose mail is judged.
+        Customer = 1 "customer",
+        /// The internet.
+        Uplink = 2 "uplink",
+        /// Relays; nothing that comes from here is ever diverted.
+        Relay = 3 "relay",
+    }
+
+    /// What becomes of a redirected customer's new connections when no relay can take them.
+    pub enum OnFailure {
+        /// They pass to the internet.
+        Open = 1 "open",
+        /// They are dropped, and the sender tries again.
+        Closed = 2 "closed",
+    }
+
+    /// Kinds of [`Event`].
+    pub enum EventKind {
+        /// A connection was diverted.
+        FlowOpened = 1 "flow-opened",
+        /// No entry could be made: the table or the candidates were exhausted.
+        FlowTableFull = 2 "flow-table-full",
+        /// No relay could take the connection; the pool's failure policy was applied.
+        NoRelay = 3 "no-relay",
+    }
+}
+
+/// A value with a fixed number of octets.
+trait Octets: Sized {
+    fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8];
+    fn take(from: &mut &[u8]) -> Self;
+}
+
+fn put_octets<'a, const N: usize>(octets: [u8; N], into: &'a mut [u8]) -> &'a mut [u8] {
+    match into.split_first_chunk_mut::<N>() {
+        Some((head, rest)) => {
+            *head = octets;
+            rest
+        }
+        None => &mut [],
+    }
+}
+
+fn take_octets<const N: usize>(from: &mut &[u8]) -> [u8; N] {
+    match from.split_first_chunk::<N>() {
+        Some((head, rest)) => {
+            *from = rest;
+            *head
+        }
+        None => [0; N],
+    }
+}
+
+macro_rules! octets_of_integers {
+    ($($ty:ty),*) => {$(
+        impl Octets for $ty {
+            fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8] { put_octets(self.to_ne_bytes(), into) }
+            fn take(from: &mut &[u8]) -> Self { Self::from_ne_bytes(take_octets(from)) }
+        }
+    )*};
+}
+octets_of_integers!(u8, u16, u32, u64);
+
+impl<T: Octets + Copy + Default, const N: usize> Octets for [T; N] {
+    fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8] {
+        self.iter().fold(into, |rest, item| item.put(rest))
+    }
+
+    fn take(from: &mut &[u8]) -> Self {
+        core::array::from_fn(|_| T::take(from))
+    }
+}
+
+impl Octets for L2Path {
+    fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8] {
+        put_octets(self.to_octets(), into)
+    }
+
+    fn take(from: &mut &[u8]) -> Self {
+        Self::from_octets(&take_octets(from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_from_their_octets() {
+        let flow = Flow {
+            original_dst: [7; 16],
+            customer_path: L2Path {
+                ifindex: 9,
+                peer_mac: [1; 6],
+                own_mac: [2; 6],
+                tags: [[0x81, 0, 0, 5], [0; 4]],
+            },
+            created_s: 11,
+            last_seen_s: 12,
+            flag_id: 13,
+            customer_port_be: [0x30, 0x39],
+            relay: 3,
+            state: 1,
+            reserved: [0; 7],
+        };
+        assert_eq!(Flow::from_octets(&flow.to_octets()), flow);
+    }
+
+    #[test]
+    fn map_names_are_distinct_and_fit_the_kernel() {
+        for (index, name) in map::ALL.iter().enumerate() {
+            assert!(name.len() < 16, "{name} is longer than BPF_OBJ_NAME_LEN");
+            assert!(!map::ALL[..index].contains(name), "{name} twice");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Addresses as they stand in packets and map keys.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An address of either family, in network order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Addr {
+    /// IPv4.
+    V4([u8; 4]),
+    /// IPv6.
+    V6([u8; 16]),
+}
+
+impl Addr {
+    /// The address in 16 octets, IPv4 as `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2).
+    #[inline(always)]
+    #[must_use]
+    pub const fn mapped(self) -> [u8; 16] {
+        match self {
+            Self::V4([a, b, c, d]) => [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d],
+            Self::V6(octets) => octets,
+        }
+    }
+
+    /// Reads back what [`Addr::mapped`] wrote; `family` is [`FAMILY_V4`] or [`FAMILY_V6`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_mapped(octets: [u8; 16], family: u8) -> Self {
+        if family == FAMILY_V4 {
+            let [.., a, b, c, d] = octets;
+            Self::V4([a, b, c, d])
+        } else {
+            Self::V6(octets)
+        }
+    }
+
+    /// [`FAMILY_V4`] or [`FAMILY_V6`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn family(self) -> u8 {
+        match self {
+            Self::V4(_) => FAMILY_V4,
+            Self::V6(_) => FAMILY_V6,
+        }
+    }
+}
+
+impl From<IpAddr> for Addr {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => Self::V4(v4.octets()),
+            IpAddr::V6(v6) => Self::V6(v6.octets()),
+        }
+    }
+}
+
+impl From<Addr> for IpAddr {
+    fn from(address: Addr) -> Self {
+        match address {
+            Addr::V4(octets) => Self::V4(Ipv4Addr::from(octets)),
+            Addr::V6(octets) => Self::V6(Ipv6Addr::from(octets)),
+        }
+    }
+}
+
+/// `family` of an IPv4 entry in a map.
+pub const FAMILY_V4: u8 = 4;
+/// `family` of an IPv6 entry in a map.
+pub const FAMILY_V6: u8 = 6;

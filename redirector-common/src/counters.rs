@@ -1,0 +1,80 @@
+//! The one list of counters: the kernel increments them, the controller names them.
+
+/// Declares the counters with their name for people and metrics.
+macro_rules! counters {
+    ($( $(#[$meta:meta])* $variant:ident $text:literal ),* $(,)?) => {
+        /// Index into the per-CPU counter array.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Counter { $( $(#[$meta])* $variant ),* }
+
+        impl Counter {
+            /// Every counter, in index order.
+            pub const ALL: &[Self] = &[$( Self::$variant ),*];
+            /// How many there are.
+            pub const COUNT: u32 = [$( Self::$variant ),*].len() as u32;
+
+            /// Index into the array.
+            #[inline(always)]
+            #[must_use]
+            pub const fn index(self) -> u32 { self as u32 }
+
+            /// Name for people and metrics.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $text ),* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Port 25 of a source with action `pass`.
+    Passed "passed",
+    /// Port 25 of a source with action `observe`.
+    Observed "observed",
+    /// Port 25 of a customer without a policy.
+    Unflagged "unflagged",
+    /// Dropped by action `drop`.
+    Dropped "dropped",
+    /// Answered with RST by action `reset`.
+    Reset "reset",
+    /// A segment of a connection older than its policy, let through.
+    Grace "grace",
+    /// A segment without an entry, answered with RST.
+    Orphan "orphan",
+    /// A new connection diverted.
+    FlowOpened "flow_opened",
+    /// A SYN over an entry that was closing.
+    FlowReopened "flow_reopened",
+    /// A connection shown to the relay under another port, because its own was taken.
+    PortChanged "port_changed",
+    /// A frame rewritten towards a relay.
+    ToRelay "to_relay",
+    /// A frame rewritten back towards a customer.
+    ToCustomer "to_customer",
+    /// A relay's frame to a customer without an entry, dropped.
+    ReplyWithoutEntry "reply_without_entry",
+    /// No room for an entry.
+    FlowTableFull "flow_table_full",
+    /// All candidate ports of a connection taken.
+    CandidatesExhausted "candidates_exhausted",
+    /// A new connection above its customer's rate, dropped.
+    SynLimited "syn_limited",
+    /// No relay for a new connection, passed (`open`).
+    FailedOpen "failed_open",
+    /// No relay for a new connection, dropped (`closed`).
+    FailedClosed "failed_closed",
+    /// The controller's heartbeat is too old.
+    HeartbeatStale "heartbeat_stale",
+    /// A fragment of a flagged source that could carry mail, dropped.
+    FragmentDropped "fragment_dropped",
+    /// A frame of a flagged source with an over-long header chain, dropped.
+    ChainDropped "chain_dropped",
+    /// A malformed frame, passed because nothing says that it is ours.
+    Malformed "malformed",
+    /// A diverted frame whose hop limit ran out, left to the kernel.
+    HopLimit "hop_limit",
+    /// A map or helper failed where it should not; the frame was dropped.
+    InternalError "internal_error",
+}

@@ -1,0 +1,20 @@
+//! The packet core of Outgate, and the shape of the maps that it shares with the controller.
+//!
+//! Everything that decides about a packet lives here, generic over a [`frame::Frame`] (octets) and
+//! [`tables::Tables`] (maps), so that the same code runs in XDP, in unit and property tests, and in
+//! `outgate why`. Nothing here allocates, reads a clock, or needs `unsafe`.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm
+)]
+
+pub mod abi;
+pub mod addr;
+pub mod counters;
+pub mod frame;
+pub mod tables;

@@ -1,0 +1,1 @@
+//! Access to the maps, without saying where they live.

@@ -1,0 +1,2 @@
+//! outgate.
+fn main() {}

@@ -1,0 +1,2 @@
+//! outgated.
+fn main() {}

@@ -1,0 +1,2 @@
+//! SMTP without a socket or a clock.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! outgate-relay.
+fn main() {}
