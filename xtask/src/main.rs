@@ -1,2 +1,99 @@
-//! xtask.
-fn main() {}
+//! The one door for people and CI: `cargo xtask COMMAND`.
+//!
+//! Every command installs what it needs first (see [`setup`]), so that on a fresh machine each of
+//! them works alone, and a second run installs nothing.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod fuzz;
+mod lint;
+mod setup;
+mod shell;
+mod tidy;
+
+/// Build, test and show Outgate.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the other commands need (rust-src, bpf-linker, Debian packages)
+    Setup,
+    /// Show the whole road in a lab of network namespaces, and check it
+    ///
+    /// Example: cargo xtask demo --keep
+    Demo {
+        /// Arguments for the demo: --keep, --down, --json FILE
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run every test
+    ///
+    /// Example: cargo xtask test -p relay-proto
+    Test {
+        /// Arguments for `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Check format and lints, host and BPF, with warnings as errors
+    Lint,
+    /// Check what no compiler checks: dependency edges, file sizes, module docs
+    Tidy,
+    /// Fuzz one target of relay-proto for a while
+    ///
+    /// Example: cargo xtask fuzz framing --seconds 60
+    Fuzz {
+        /// Target; without one, they are listed
+        target: Option<String>,
+        /// How long
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+    /// All that must hold before a change lands: setup, lint, tidy, test, demo
+    Ci,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Setup => setup::run(),
+        Command::Demo { args } => demo(&args),
+        Command::Test { args } => test(&args),
+        Command::Lint => {
+            setup::run()?;
+            lint::run()
+        }
+        Command::Tidy => tidy::run(),
+        Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Command::Ci => {
+            setup::run()?;
+            lint::run()?;
+            tidy::run()?;
+            test(&[])?;
+            demo(&[])
+        }
+    }
+}
+
+fn test(args: &[String]) -> Result<()> {
+    setup::run()?;
+    setup::root_needed("test")?;
+    // The lab's tests run the binaries, which `cargo test` alone would not build.
+    shell::cargo(["build", "--locked"]).run()?;
+    shell::cargo(["test", "--locked", "--no-fail-fast"])
+        .args(args)
+        .run()
+}
+
+fn demo(args: &[String]) -> Result<()> {
+    setup::run()?;
+    setup::root_needed("demo")?;
+    shell::cargo(["build", "--locked", "--release"]).run()?;
+    shell::command(shell::target_dir().join("release").join("outgate-demo"))
+        .args(args)
+        .run()
+}
