@@ -1,0 +1,130 @@
+//! Server side of one SMTP session, without a socket or a clock.
+//!
+//! The caller feeds octets in with [`Session::receive`] and the time with [`Session::expire`], then
+//! drains [`Session::poll`] until it returns `None`. [`Action::Ask`] opens a question; the session goes
+//! on after [`Session::answer`]. While a question is open later input is kept, not acted on; the caller
+//! stops reading while [`Session::wants_input`] is false.
+//!
+//! Every transaction whose MAIL was answered 2xx ends in exactly one of: [`Question::Message`],
+//! [`Action::Aborted`], or a refusal by the application as its answer to [`Question::Data`].
+
+mod session;
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+pub use crate::envelope::{BodyType, EhloName, Mail, Recipient};
+use crate::reply::Reply;
+use crate::wire::line::FramingError;
+pub use session::Session;
+
+/// What does not change during a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Name in the greeting and in the answer to EHLO.
+    pub hostname: String,
+    /// Who runs this, in the greeting.
+    pub operator: String,
+    /// Largest content taken, in octets; offered as SIZE. 0 = no limit.
+    pub max_message_octets: u64,
+    /// Recipients of one transaction; more are answered `452 4.5.3`.
+    pub max_recipients: usize,
+    /// Errors of the client until `421 4.7.0` and the end.
+    pub max_errors: u32,
+    /// Commands until `421 4.7.0` and the end.
+    pub max_commands: u32,
+    /// How long the session waits for what.
+    pub timeouts: Timeouts,
+    /// STARTTLS is offered.
+    pub starttls: bool,
+}
+
+/// How long the server waits. The defaults are those of RFC 5321 section 4.5.3.2.7 where it names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a whole command line. Default 5 min.
+    pub command: Duration,
+    /// For the next octets of content. Default 5 min.
+    pub content: Duration,
+    /// For all the content of one message. Default 1 h.
+    pub message: Duration,
+    /// For the TLS handshake. Default 1 min.
+    pub handshake: Duration,
+    /// For the true end of content that broke a framing rule: its sender may believe that it has
+    /// already ended the message, and shall hear why it was refused. Default 10 s.
+    pub malformed: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            command: Duration::from_secs(300),
+            content: Duration::from_secs(300),
+            message: Duration::from_secs(3600),
+            handshake: Duration::from_secs(60),
+            malformed: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the caller must do next, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write these octets to the client.
+    Send(Bytes),
+    /// Start the TLS handshake as server, then call [`Session::tls_started`]; if it fails, drop the connection.
+    StartTls,
+    /// Decide, then call [`Session::answer`].
+    Ask(Question),
+    /// Content of the message, dot-unstuffed; every line ends in CRLF. At most 64 KiB.
+    Body(Bytes),
+    /// The transaction has ended without [`Question::Message`]: forget it. The session has its own
+    /// reply, if there is anybody to hear it.
+    Aborted(Abort),
+    /// Close the connection; nothing follows.
+    Close,
+}
+
+/// Why a transaction ended before its message was whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Abort {
+    /// RSET, another EHLO or HELO, STARTTLS.
+    Reset,
+    /// QUIT.
+    Quit,
+    /// The client closed the connection.
+    HangUp,
+    /// The client was silent for too long.
+    Timeout,
+    /// The content broke a framing rule; it is refused.
+    Framing(FramingError),
+    /// The content is larger than [`Config::max_message_octets`].
+    TooLarge,
+    /// The client made too many errors or commands.
+    Limit,
+}
+
+/// What only the application can decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// MAIL: shall a transaction begin? A 2xx reply begins it.
+    Mail(Mail),
+    /// RCPT: is this recipient taken? A 2xx reply takes it.
+    Recipient(Recipient),
+    /// DATA, with at least one recipient taken: [`Answer::Proceed`] says 354, a 4xx or 5xx reply ends the transaction.
+    Data,
+    /// The message has been received whole; the answer is the final reply, and the transaction is over.
+    Message,
+}
+
+/// The application's answer to the open question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Say this.
+    Reply(Reply),
+    /// Say this and close.
+    ReplyAndClose(Reply),
+    /// For [`Question::Data`] alone: say 354 and take the content.
+    Proceed,
+}
