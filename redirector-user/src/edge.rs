@@ -1,9 +1,50 @@
 //! The edge: the kernel program on its interfaces, its pinned maps, and what they lean on.
+//!
+//! [`Edge`] is blocking throughout: system calls on maps and links can wait for the kernel, so an
+//! async caller keeps it on a thread where that does no harm. All state is in the kernel, pinned:
+//! dropping an [`Edge`] changes nothing for a packet, and the next [`Edge::open`] finds everything.
+//!
+//! [`nexthop`] and [`health`] are the async half: the way to a relay, and whether it answers.
+//!
+//! # Diagnostics
+//!
+//! [`EdgeError`], sorted by who can mend it; each message says what to do next. Nothing panics.
 
-use std::net::IpAddr;
+mod attach;
+mod clock;
+mod error;
+mod events;
+mod flows;
+pub mod health;
+mod interface;
+mod judge;
+mod maps;
+pub mod nexthop;
+mod pins;
+mod policies;
+mod program;
+mod state;
 
-use redirector_common::abi::Role;
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+};
+
+use redirector_common::{
+    abi::{Settings, map},
+    counters::Counter,
+};
 use serde::{Deserialize, Serialize};
+
+pub use self::{
+    clock::monotonic_s,
+    error::{Blame, EdgeError},
+    events::{DebugLines, EventReader},
+    flows::SweepReport,
+    pins::Shape,
+};
+use self::{maps::Maps, pins::Pins};
 
 /// The kernel program, built from `redirector-ebpf` by `build.rs`.
 pub static PROGRAM: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/outgate-xdp"));
@@ -67,4 +108,90 @@ pub struct Judgement {
     pub relay: Option<(u32, IpAddr)>,
 }
 
-const _: Option<Role> = None;
+/// The pinned maps and links of one pin directory.
+pub struct Edge {
+    config: EdgeConfig,
+    pins: Pins,
+    maps: Maps,
+    /// The object that owns the ring of debug lines, until somebody reads them.
+    debug: Option<aya::Ebpf>,
+}
+
+impl Edge {
+    /// Opens the pin directory, and makes it and its maps where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// [`EdgeError::NotBpffs`], [`EdgeError::NotPermitted`], [`EdgeError::ShapeDiffers`] if a map was
+    /// pinned by another build or with another `flows_max`.
+    pub fn open(config: EdgeConfig) -> Result<Self, EdgeError> {
+        let pins = Pins::prepare(&config)?;
+        let object = program::open(&config, &pins, None)?;
+        let maps = Maps::open(&pins)?;
+        let debug = config.debug_lines.then_some(object);
+        let mut edge = Self {
+            config,
+            pins,
+            maps,
+            debug,
+        };
+        edge.mend_listeners()?;
+        Ok(edge)
+    }
+
+    /// Every counter, summed over the CPUs.
+    ///
+    /// # Errors
+    ///
+    /// Only what the kernel answers.
+    pub fn counters(&self) -> Result<BTreeMap<&'static str, u64>, EdgeError> {
+        Counter::ALL
+            .iter()
+            .map(|counter| {
+                let per_cpu = self.maps.counters.get(&counter.index(), 0);
+                let per_cpu = per_cpu.map_err(|error| maps::reading(map::COUNTERS, error))?;
+                Ok((counter.name(), per_cpu.iter().sum()))
+            })
+            .collect()
+    }
+
+    /// Shows every program instance that the controller lives, and tells it the configured limits.
+    ///
+    /// # Errors
+    ///
+    /// Only what the kernel answers.
+    pub fn heartbeat(&mut self) -> Result<(), EdgeError> {
+        let settings = Settings {
+            heartbeat_s: monotonic_s(),
+            heartbeat_limit_s: self.config.heartbeat_limit_s,
+            syn_rate: self.config.syn_rate,
+            syn_burst: self.config.syn_burst,
+            ..self.maps.settings()?
+        };
+        self.maps.put_settings(&settings)
+    }
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The local address that this host would use towards another one, by its routing table. Nothing is sent.
+///
+/// # Errors
+///
+/// `ENETUNREACH` without a route.
+pub fn local_source_towards(address: IpAddr) -> io::Result<IpAddr> {
+    let unspecified: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((unspecified, 0))?;
+    // Connecting a datagram socket only looks up the route; any port will do.
+    socket.connect((address, 9))?;
+    socket.local_addr().map(|local| local.ip())
+}

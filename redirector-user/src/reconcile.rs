@@ -1,10 +1,20 @@
 //! What the maps should hold against what they hold, as an ordered list of map operations.
 //!
 //! Pure: [`reconcile`] sees two states and answers with operations. Applying them in order is safe at
-//! every point of a crash: what a policy leans on (pools, relays, listeners, customers) is there
-//! before the policy, and is taken away only after it.
+//! every point of a crash:
+//!
+//! - What a policy leans on (pools, relays, listeners, customers) is there before the policy, and is
+//!   taken away only after it. A pool gets its slots before it exists: slots of a pool that does not
+//!   exist mean nothing, and a map that was just made holds zeros, which would be relay 0.
+//! - No source ever meets a policy that neither the old state nor the new one gives it: specific
+//!   policies are written before wider ones, and wider ones removed before specific ones.
+//!
+//! Both states are taken as sound: every redirect's pool exists, every slot's relay too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{Policy, Pool, Relay};
@@ -44,7 +54,7 @@ pub enum MapOp {
     PutPool(u16, Pool),
     /// Take a pool away.
     RemovePool(u16),
-    /// Write one slot of a pool.
+    /// Write one slot of a pool: pool, slot, relay number or `NO_RELAY`.
     PutSlot(u16, u32, u32),
     /// Add a customer prefix.
     PutCustomer(IpNetwork),
@@ -57,3 +67,95 @@ pub enum MapOp {
     /// Say which generation this is; always last.
     SetGeneration(u64),
 }
+
+/// The operations that turn `actual` into `desired`; none if they are equal.
+#[must_use]
+pub fn reconcile(desired: &EdgeState, actual: &EdgeState) -> Vec<MapOp> {
+    let mut ops = Vec::new();
+    put_relays(desired, actual, &mut ops);
+    put_pools(desired, actual, &mut ops);
+    ops.extend(
+        desired
+            .customers
+            .difference(&actual.customers)
+            .copied()
+            .map(MapOp::PutCustomer),
+    );
+    put_policies(desired, actual, &mut ops);
+
+    remove_policies(desired, actual, &mut ops);
+    ops.extend(
+        actual
+            .customers
+            .difference(&desired.customers)
+            .copied()
+            .map(MapOp::RemoveCustomer),
+    );
+    ops.extend(gone(&desired.pools, &actual.pools).map(|(number, _)| MapOp::RemovePool(*number)));
+    ops.extend(
+        gone(&desired.relays, &actual.relays)
+            .map(|(number, relay)| MapOp::RemoveRelay(*number, *relay)),
+    );
+    if desired.generation != actual.generation {
+        ops.push(MapOp::SetGeneration(desired.generation));
+    }
+    ops
+}
+
+fn put_relays(desired: &EdgeState, actual: &EdgeState, ops: &mut Vec<MapOp>) {
+    for (number, relay) in &desired.relays {
+        if actual.relays.get(number) != Some(relay) {
+            ops.push(MapOp::PutRelay(*number, *relay));
+        }
+    }
+}
+
+fn put_pools(desired: &EdgeState, actual: &EdgeState, ops: &mut Vec<MapOp>) {
+    for (number, wanted) in &desired.pools {
+        let standing = actual.pools.get(number);
+        for (slot, relay) in (0..).zip(&wanted.slots) {
+            let same = standing
+                .and_then(|pool| pool.slots.get(slot as usize))
+                .is_some_and(|standing| standing == relay);
+            if !same {
+                ops.push(MapOp::PutSlot(*number, slot, *relay));
+            }
+        }
+        if standing.map(|pool| pool.pool) != Some(wanted.pool) {
+            ops.push(MapOp::PutPool(*number, wanted.pool));
+        }
+    }
+}
+
+fn put_policies(desired: &EdgeState, actual: &EdgeState, ops: &mut Vec<MapOp>) {
+    let mut changed: Vec<_> = desired
+        .policies
+        .iter()
+        .filter(|(prefix, policy)| actual.policies.get(prefix) != Some(policy))
+        .collect();
+    changed.sort_by_key(|(prefix, _)| Reverse(prefix.prefix()));
+    ops.extend(
+        changed
+            .into_iter()
+            .map(|(prefix, policy)| MapOp::PutPolicy(*prefix, *policy)),
+    );
+}
+
+fn remove_policies(desired: &EdgeState, actual: &EdgeState, ops: &mut Vec<MapOp>) {
+    let mut removed: Vec<_> = gone(&desired.policies, &actual.policies)
+        .map(|(prefix, _)| *prefix)
+        .collect();
+    removed.sort_by_key(IpNetwork::prefix);
+    ops.extend(removed.into_iter().map(MapOp::RemovePolicy));
+}
+
+/// Entries of `actual` whose key `desired` does not have.
+fn gone<'a, K: Ord, V>(
+    desired: &'a BTreeMap<K, V>,
+    actual: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = (&'a K, &'a V)> {
+    actual.iter().filter(|(key, _)| !desired.contains_key(key))
+}
+
+#[cfg(test)]
+mod tests;

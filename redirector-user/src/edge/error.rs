@@ -1,0 +1,211 @@
+//! What goes wrong at the edge, sorted by who can mend it.
+
+use std::{error::Error, io, path::PathBuf};
+
+use super::{AttachMode, pins::Shape};
+
+/// Why the edge could not do what was asked. Every message says what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    // What the operator asked for does not fit this host.
+    /// The pin directory is not on a BPF file system.
+    #[error(
+        "{}: not on a BPF file system: run `mount -t bpf bpf /sys/fs/bpf`, or set edge.pin_dir to a directory on one",
+        path.display()
+    )]
+    NotBpffs {
+        /// The configured directory.
+        path: PathBuf,
+    },
+    /// The process lacks a capability.
+    #[error(
+        "{what}: not permitted: needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (or root), and a BPF file system that it may write"
+    )]
+    NotPermitted {
+        /// What was tried.
+        what: String,
+    },
+    /// A pinned map has another shape than the program expects.
+    #[error(
+        "{}: the pinned map {map} is {found}, this program needs {expected}: {}",
+        path.display(),
+        mend_shape(map, path, found, expected)
+    )]
+    ShapeDiffers {
+        /// The map.
+        map: String,
+        /// Its pin.
+        path: PathBuf,
+        /// What stands there.
+        found: Shape,
+        /// What the program needs.
+        expected: Shape,
+    },
+    /// No interface of that name in this network namespace.
+    #[error(
+        "{interface}: no such interface in the controller's network namespace; `ip link` lists them"
+    )]
+    NoSuchInterface {
+        /// Name asked for.
+        interface: String,
+    },
+    /// The interface has no program of ours.
+    #[error("{interface}: Outgate's program is not attached; `outgate status` lists where it is")]
+    NotAttached {
+        /// Name asked for.
+        interface: String,
+    },
+    /// Another XDP program owns the interface.
+    #[error(
+        "{interface}: busy: XDP program {program_id} ({program_name}) is attached; detach it first (its own tool, or `ip link set dev {interface} xdp off`), or choose another interface"
+    )]
+    Busy {
+        /// Name asked for.
+        interface: String,
+        /// Kernel's number of the other program.
+        program_id: u32,
+        /// Its name, or `unnamed`.
+        program_name: String,
+    },
+
+    // The host cannot do it.
+    /// The driver or kernel refuses this way of attaching.
+    #[error("{interface}: cannot attach in {} mode: {reason}", mode.name())]
+    AttachRefused {
+        /// The interface.
+        interface: String,
+        /// The mode that was asked for.
+        mode: AttachMode,
+        /// Meaning of the kernel's answer, and what to do.
+        reason: String,
+        /// The kernel's answer.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The kernel answered something else with an error.
+    #[error("{what}: {source}; the kernel log (`dmesg`) may say more")]
+    Kernel {
+        /// What was tried.
+        what: String,
+        /// The kernel's answer.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+
+    // Our own fault.
+    /// The embedded program is not what this binary expects, or the verifier refuses it.
+    #[error("{what}: {source}; this is a fault of Outgate: please report it with `uname -r`")]
+    Program {
+        /// What was tried.
+        what: String,
+        /// The loader's or verifier's answer.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The caller asked for something that no map can hold.
+    #[error("{0}; this is a fault of Outgate: please report it")]
+    Impossible(String),
+}
+
+/// Who can mend an [`EdgeError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Whoever configured or asked.
+    Operator,
+    /// The machine, its kernel or driver.
+    Host,
+    /// Outgate itself.
+    Outgate,
+}
+
+impl EdgeError {
+    /// Who can mend it.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::NotBpffs { .. }
+            | Self::NotPermitted { .. }
+            | Self::ShapeDiffers { .. }
+            | Self::NoSuchInterface { .. }
+            | Self::NotAttached { .. }
+            | Self::Busy { .. } => Blame::Operator,
+            Self::AttachRefused { .. } | Self::Kernel { .. } => Blame::Host,
+            Self::Program { .. } | Self::Impossible(_) => Blame::Outgate,
+        }
+    }
+
+    /// Wraps what the kernel answered; a lack of privilege becomes [`EdgeError::NotPermitted`].
+    pub(crate) fn kernel(
+        what: impl Into<String>,
+        source: impl Error + Send + Sync + 'static,
+    ) -> Self {
+        let what = what.into();
+        if is_privilege(&source) {
+            Self::NotPermitted { what }
+        } else {
+            Self::Kernel {
+                what,
+                source: Box::new(source),
+            }
+        }
+    }
+
+    /// Wraps what the loader or verifier answered, likewise.
+    pub(crate) fn program(
+        what: impl Into<String>,
+        source: impl Error + Send + Sync + 'static,
+    ) -> Self {
+        let what = what.into();
+        if is_privilege(&source) {
+            Self::NotPermitted { what }
+        } else {
+            Self::Program {
+                what,
+                source: Box::new(source),
+            }
+        }
+    }
+}
+
+/// The kernel's error number somewhere in a chain of errors.
+pub(crate) fn os_error(error: &(dyn Error + 'static)) -> Option<i32> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let errno = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
+        if errno.is_some() {
+            return errno;
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Whether the kernel said EPERM or EACCES. The verifier says EACCES too, but through
+/// [`aya::programs::ProgramError::LoadError`], which carries its log and is no question of privilege.
+fn is_privilege(error: &(dyn Error + 'static)) -> bool {
+    let errno = os_error(error).map(rustix::io::Errno::from_raw_os_error);
+    errno == Some(rustix::io::Errno::PERM)
+}
+
+fn mend_shape(map: &str, path: &std::path::Path, found: &Shape, expected: &Shape) -> String {
+    let dir = path.parent().unwrap_or(path).display();
+    let again = format!(
+        "stop outgated, `rm -r {dir}` (this detaches the program from every interface and forgets the diverted connections) and start it again"
+    );
+    if map == redirector_common::abi::map::FLOWS
+        && *found
+            == (Shape {
+                max_entries: found.max_entries,
+                ..*expected
+            })
+    {
+        format!(
+            "set edge.flows_max = {} back, or {again}",
+            found.max_entries
+        )
+    } else {
+        again
+    }
+}

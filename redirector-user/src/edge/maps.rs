@@ -1,0 +1,138 @@
+//! The pinned maps, opened with the octets of their keys and values.
+//!
+//! Nothing here transmutes: records go through `to_octets` and `from_octets` of the ABI.
+
+use aya::maps::{
+    Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie,
+    xdp::DevMapHash,
+};
+use ipnetwork::IpNetwork;
+use redirector_common::abi::{
+    Bucket, Flow, FlowKey, ListenerKey, NO_RELAY, Policy, Pool, Relay, RoleKey, Settings, map,
+};
+
+use super::{EdgeError, pins::Pins};
+
+/// Octets of a policy record.
+pub(crate) type PolicyOctets = [u8; Policy::SIZE];
+
+/// All maps that user space reads or writes.
+pub(crate) struct Maps {
+    pub(crate) hosts4: HashMap<MapData, [u8; 4], PolicyOctets>,
+    pub(crate) hosts6: HashMap<MapData, [u8; 16], PolicyOctets>,
+    pub(crate) prefixes4: LpmTrie<MapData, [u8; 4], PolicyOctets>,
+    pub(crate) prefixes6: LpmTrie<MapData, [u8; 16], PolicyOctets>,
+    pub(crate) customers4: LpmTrie<MapData, [u8; 4], u32>,
+    pub(crate) customers6: LpmTrie<MapData, [u8; 16], u32>,
+    pub(crate) pools: Array<MapData, [u8; Pool::SIZE]>,
+    pub(crate) slots: Array<MapData, u32>,
+    pub(crate) relays: Array<MapData, [u8; Relay::SIZE]>,
+    pub(crate) listeners: HashMap<MapData, [u8; ListenerKey::SIZE], u32>,
+    pub(crate) flows: HashMap<MapData, [u8; FlowKey::SIZE], [u8; Flow::SIZE]>,
+    pub(crate) buckets: HashMap<MapData, [u8; 16], [u8; Bucket::SIZE]>,
+    pub(crate) roles: HashMap<MapData, [u8; RoleKey::SIZE], u32>,
+    pub(crate) settings: Array<MapData, [u8; Settings::SIZE]>,
+    pub(crate) counters: PerCpuArray<MapData, u64>,
+    pub(crate) devices: DevMapHash<MapData>,
+}
+
+impl Maps {
+    /// Opens every map by its pin. Their shapes have been compared by [`Pins::prepare`].
+    pub(crate) fn open(pins: &Pins) -> Result<Self, EdgeError> {
+        Ok(Self {
+            hosts4: open(pins, map::HOSTS4, Map::HashMap)?,
+            hosts6: open(pins, map::HOSTS6, Map::HashMap)?,
+            prefixes4: open(pins, map::PREFIXES4, Map::LpmTrie)?,
+            prefixes6: open(pins, map::PREFIXES6, Map::LpmTrie)?,
+            customers4: open(pins, map::CUSTOMERS4, Map::LpmTrie)?,
+            customers6: open(pins, map::CUSTOMERS6, Map::LpmTrie)?,
+            pools: open(pins, map::POOLS, Map::Array)?,
+            slots: open(pins, map::SLOTS, Map::Array)?,
+            relays: open(pins, map::RELAYS, Map::Array)?,
+            listeners: open(pins, map::LISTENERS, Map::HashMap)?,
+            flows: open(pins, map::FLOWS, Map::HashMap)?,
+            buckets: open(pins, map::SYN_BUCKETS, Map::LruHashMap)?,
+            roles: open(pins, map::ROLES, Map::HashMap)?,
+            settings: open(pins, map::SETTINGS, Map::Array)?,
+            counters: open(pins, map::COUNTERS, Map::PerCpuArray)?,
+            devices: open(pins, map::DEVICES, Map::DevMapHash)?,
+        })
+    }
+
+    /// The controller's settings as they stand.
+    pub(crate) fn settings(&self) -> Result<Settings, EdgeError> {
+        let octets = self
+            .settings
+            .get(&0, 0)
+            .map_err(|error| reading(map::SETTINGS, error))?;
+        Ok(Settings::from_octets(&octets))
+    }
+
+    /// Writes the settings whole.
+    pub(crate) fn put_settings(&mut self, settings: &Settings) -> Result<(), EdgeError> {
+        self.settings
+            .set(0, settings.to_octets(), 0)
+            .map_err(|error| writing(map::SETTINGS, error))
+    }
+}
+
+/// The ring buffer of events.
+pub(crate) fn open_events(pins: &Pins) -> Result<RingBuf<MapData>, EdgeError> {
+    open(pins, map::EVENTS, Map::RingBuf)
+}
+
+/// A look-up whose key may be missing.
+pub(crate) fn found<V>(name: &str, looked_up: Result<V, MapError>) -> Result<Option<V>, EdgeError> {
+    match looked_up {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(reading(name, error)),
+    }
+}
+
+/// A removal; what is not there counts as removed.
+pub(crate) fn removed(name: &str, outcome: Result<(), MapError>) -> Result<(), EdgeError> {
+    match outcome {
+        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+        Err(error)
+            if super::error::os_error(&error) == Some(rustix::io::Errno::NOENT.raw_os_error()) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(writing(name, error)),
+    }
+}
+
+/// An error while reading a map.
+pub(crate) fn reading(name: &str, error: MapError) -> EdgeError {
+    EdgeError::kernel(format!("reading map {name}"), error)
+}
+
+/// An error while writing a map.
+pub(crate) fn writing(name: &str, error: MapError) -> EdgeError {
+    EdgeError::kernel(format!("writing map {name}"), error)
+}
+
+/// Key of a prefix in an LPM trie.
+pub(crate) fn prefix_key<const N: usize>(
+    prefix: IpNetwork,
+    octets: [u8; N],
+) -> lpm_trie::Key<[u8; N]> {
+    lpm_trie::Key::new(u32::from(prefix.prefix()), octets)
+}
+
+/// The number of a slot that leads somewhere.
+pub(crate) fn relay_of_slot(number: u32) -> Option<u32> {
+    (number != NO_RELAY).then_some(number)
+}
+
+fn open<M: TryFrom<Map, Error = MapError>>(
+    pins: &Pins,
+    name: &'static str,
+    kind: fn(MapData) -> Map,
+) -> Result<M, EdgeError> {
+    let path = pins.map(name);
+    MapData::from_pin(&path)
+        .and_then(|data| M::try_from(kind(data)))
+        .map_err(|error| EdgeError::kernel(format!("opening {}", path.display()), error))
+}
