@@ -1,0 +1,175 @@
+//! What goes over a veth, read by a tap inside its namespace.
+//!
+//! # Diagnostics
+//! A frame that does not parse is kept as it is: comparisons then show it.
+
+use std::{
+    fs::File,
+    io::BufWriter,
+    net::IpAddr,
+    os::fd::AsRawFd as _,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::Duration as StdDuration,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use smoltcp::{
+    phy::{
+        Device as _, Medium, PcapLinkType, PcapSink as _, RawSocket, RxToken as _, TxToken as _,
+        wait,
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{frames::Datagram, netns::Namespace};
+
+/// A frame and when it was seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    at: Instant,
+    /// From the destination MAC address to the last octet of payload.
+    pub octets: Vec<u8>,
+}
+
+/// A running tap; it ends when it is dropped.
+#[derive(Debug)]
+pub struct Capture {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Capture {
+    /// Begins to read every frame in and out of an interface.
+    ///
+    /// # Errors
+    /// That there is no such interface, or no right to read it (CAP_NET_RAW).
+    pub fn start(namespace: &Namespace, interface: &str) -> Result<Self> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (sink, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
+        let (namespace, interface) = (namespace.clone(), interface.to_owned());
+        let (opened, opening) = mpsc::channel();
+        // The socket cannot change threads, so this one enters the namespace for good.
+        let thread = thread::spawn(move || {
+            let socket = namespace.enter().and_then(|()| {
+                RawSocket::new(&interface, Medium::Ethernet)
+                    .with_context(|| format!("tap on {interface}"))
+            });
+            let mut socket = match socket {
+                Ok(socket) => socket,
+                Err(error) => return drop(opened.send(Err(error))),
+            };
+            drop(opened.send(Ok(())));
+            while !stopped.load(Ordering::Relaxed) {
+                // A time-out is no error here, and another error shows as a missing frame.
+                drop(wait(socket.as_raw_fd(), Some(Duration::from_millis(50))));
+                while let Some((frame, _)) = socket.receive(Instant::now()) {
+                    let octets = frame.consume(<[u8]>::to_vec);
+                    lock(&sink).push(Seen {
+                        at: Instant::now(),
+                        octets,
+                    });
+                }
+            }
+        });
+        opening.recv().context("the tap's thread")??;
+        Ok(Self {
+            seen,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Everything so far.
+    #[must_use]
+    pub fn frames(&self) -> Vec<Seen> {
+        lock(&self.seen).clone()
+    }
+
+    /// The datagrams so far from one address to another, in order.
+    #[must_use]
+    pub fn datagrams(&self, from: IpAddr, to: IpAddr) -> Vec<Datagram> {
+        lock(&self.seen)
+            .iter()
+            .filter_map(|seen| Datagram::parse(&seen.octets))
+            .filter(|datagram| datagram.source == from && datagram.destination == to)
+            .collect()
+    }
+
+    /// Writes everything so far for a person with a packet analyser.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn write_pcap(&self, path: &Path) -> Result<()> {
+        let file = File::create(path).with_context(|| path.display().to_string())?;
+        let mut sink = BufWriter::new(file);
+        sink.global_header(PcapLinkType::Ethernet);
+        for seen in self.frames() {
+            sink.packet(seen.at, &seen.octets);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Sends a frame out of an interface of a namespace, as it is.
+///
+/// # Errors
+/// That there is no such interface, or no right to do so (CAP_NET_RAW).
+pub fn send(namespace: &Namespace, interface: &str, frame: &[u8]) -> Result<()> {
+    namespace.inside(|| {
+        let mut socket = RawSocket::new(interface, Medium::Ethernet)?;
+        let token = socket
+            .transmit(Instant::now())
+            .ok_or_else(|| anyhow!("{interface} cannot send"))?;
+        token.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
+        Ok(())
+    })
+}
+
+/// What was sent on one wire and did not come out of another as it was, or came without being sent.
+///
+/// Two of them are the same if everything from the IP header on is, but for what a router changes:
+/// the hop limit, one less, and the IPv4 header's checksum, which must then be right.
+#[must_use]
+pub fn differences(sent: &[Datagram], received: &[Datagram]) -> Vec<String> {
+    let mut missing: Vec<&Datagram> = sent.iter().collect();
+    let mut differences = Vec::new();
+    for datagram in received {
+        match missing.iter().position(|sent| sent.is_hop_before(datagram)) {
+            Some(at) => drop(missing.remove(at)),
+            None => differences.push(format!("received, but never sent so: {datagram}")),
+        }
+        if !datagram.checksums_are_right {
+            differences.push(format!("wrong checksum: {datagram}"));
+        }
+    }
+    differences.extend(
+        missing
+            .into_iter()
+            .map(|datagram| format!("sent, but never received so: {datagram}")),
+    );
+    differences
+}
+
+/// How long a wire may take to deliver what was sent on it.
+pub const SETTLE: StdDuration = StdDuration::from_secs(3);
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

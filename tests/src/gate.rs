@@ -1,0 +1,306 @@
+//! `outgated` in the edge's namespace, and `outgate` talking to it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::{
+    host::{Family, Host},
+    lab::Lab,
+    process::Process,
+};
+
+/// A controller that runs.
+#[derive(Debug)]
+pub struct Gate<'lab> {
+    lab: &'lab Lab,
+    files: Files,
+    process: Option<Process>,
+}
+
+/// How `outgate` ended, and what it said.
+#[derive(Debug)]
+pub struct Answer {
+    /// Exit status; see `outgate --help`.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// From start to exit of the program.
+    pub elapsed: Duration,
+}
+
+/// Paths of one controller.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The configuration.
+    pub config: PathBuf,
+    /// The API's socket.
+    pub socket: PathBuf,
+    /// The store.
+    pub state: PathBuf,
+    /// What the program wrote.
+    pub log: PathBuf,
+}
+
+impl Files {
+    /// The paths of the lab's own controller (`name` `outgated`) or of a second one.
+    #[must_use]
+    pub fn new(lab: &Lab, name: &str) -> Self {
+        let dir = lab.dir();
+        Self {
+            config: dir.join(format!("{name}.toml")),
+            socket: dir.join(format!("{name}.sock")),
+            state: dir.join(format!("{name}.state")),
+            log: dir.join(format!("{name}.log")),
+        }
+    }
+}
+
+impl<'lab> Gate<'lab> {
+    /// Starts the controller: every interface of the edge attached in native mode, one pool of one
+    /// relay, failure policy `closed`.
+    ///
+    /// # Errors
+    /// That it does not answer in time, with its log.
+    pub fn start(lab: &'lab Lab) -> Result<Self> {
+        let files = Files::new(lab, "outgated");
+        let mut config = base_config(&files, &lab.pin_dir());
+        for (host, role) in INTERFACES {
+            let name = host.edge_interface();
+            config.push_str(&format!(
+                "\n[[interface]]\nname = \"{name}\"\nrole = \"{role}\"\nmode = \"native\"\n"
+            ));
+        }
+        fs::write(&files.config, config)?;
+        fs::create_dir_all(&files.state)?;
+        let mut gate = Self {
+            lab,
+            files,
+            process: None,
+        };
+        gate.launch()?;
+        Ok(gate)
+    }
+
+    /// Starts the controller again, after [`Self::kill`] or [`Self::stop`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn launch(&mut self) -> Result<()> {
+        let mut command = self
+            .lab
+            .namespace(Host::Edge)
+            .command(self.lab.binaries().outgated()?);
+        command.arg("--config").arg(&self.files.config);
+        let process =
+            self.process
+                .insert(Process::spawn("outgated", &mut command, &self.files.log)?);
+        let (lab, socket) = (self.lab, &self.files.socket);
+        process.wait_until("outgated to answer", START_LIMIT, || {
+            let answer = ask(lab, socket, &["status"])?;
+            Ok((answer.code == 0).then_some(()))
+        })
+    }
+
+    /// Waits until the relay is in rotation and has acknowledged a generation.
+    ///
+    /// # Errors
+    /// The deadline, with the controller's log.
+    pub fn wait_for_relay(&mut self) -> Result<()> {
+        let (lab, socket) = (self.lab, &self.files.socket);
+        let process = self.process.as_mut().context("outgated is not running")?;
+        process.wait_until("the relay to be up", START_LIMIT, || {
+            let status = ask(lab, socket, &["status", "-j"])?.json()?;
+            let relay = &status["pools"][0]["relays"][0];
+            Ok((relay["state"] == "up" && relay["acknowledged"].is_u64()).then_some(()))
+        })
+    }
+
+    /// Runs `outgate` with these arguments.
+    ///
+    /// # Errors
+    /// Only that it cannot be started.
+    pub fn outgate(&self, arguments: &[&str]) -> Result<Answer> {
+        ask(self.lab, &self.files.socket, arguments)
+    }
+
+    /// Runs `outgate`, which must succeed.
+    ///
+    /// # Errors
+    /// Another exit status than 0, with its words.
+    pub fn must(&self, arguments: &[&str]) -> Result<Answer> {
+        let answer = self.outgate(arguments)?;
+        ensure!(
+            answer.code == 0,
+            "outgate {}: {answer}",
+            arguments.join(" ")
+        );
+        Ok(answer)
+    }
+
+    /// What `outgate -j` prints, which must succeed.
+    ///
+    /// # Errors
+    /// Another exit status than 0, or no JSON.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value> {
+        self.must(&[arguments, &["-j"]].concat())?.json()
+    }
+
+    /// One counter.
+    ///
+    /// # Errors
+    /// That there is none of this name.
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        let counters = self.json(&["counters"])?;
+        counters[name]
+            .as_u64()
+            .with_context(|| format!("counter {name} in {counters}"))
+    }
+
+    /// Ends the controller as a crash would.
+    ///
+    /// # Errors
+    /// That it was not running.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process
+            .take()
+            .context("outgated is not running")?
+            .kill()
+    }
+
+    /// Asks the controller to end.
+    ///
+    /// # Errors
+    /// That it was not running, or did not end well.
+    pub fn stop(&mut self) -> Result<()> {
+        let status = self
+            .process
+            .take()
+            .context("outgated is not running")?
+            .stop()?;
+        ensure!(status.success(), "outgated, asked to end: {status}");
+        Ok(())
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// The end of its log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        crate::process::tail(&self.files.log)
+    }
+
+    /// Lets it outlive this guard.
+    pub fn keep(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.keep();
+        }
+    }
+}
+
+impl Answer {
+    /// Standard output as JSON.
+    ///
+    /// # Errors
+    /// That it is none, with everything that was said.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.out).with_context(|| format!("no JSON: {self}"))
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit {}: {}{}", self.code, self.out, self.err)
+    }
+}
+
+impl From<(Output, Duration)> for Answer {
+    fn from((output, elapsed): (Output, Duration)) -> Self {
+        Self {
+            // A program that a signal ended has no code; no contract has -1 either.
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            elapsed,
+        }
+    }
+}
+
+/// A configuration without interfaces.
+#[must_use]
+pub fn base_config(files: &Files, pin_dir: &Path) -> String {
+    let (socket, state, pin_dir) = (
+        files.socket.display(),
+        files.state.display(),
+        pin_dir.display(),
+    );
+    let relay = Family::ALL.map(|family| Host::Relay.address(family));
+    format!(
+        r#"operator = "Example Hosting"
+help_url = "{HELP_URL}"
+socket = "{socket}"
+state_dir = "{state}"
+customer_prefixes = ["192.0.2.0/24", "2001:db8:a::/48"]
+
+[edge]
+pin_dir = "{pin_dir}"
+
+[[pool]]
+name = "default"
+via = "rewrite"
+on_failure = "closed"
+
+[[pool.relay]]
+name = "{RELAY_NAME}"
+address = ["{}", "{}"]
+port = {RELAY_PORT}
+
+[health]
+interval = "250ms"
+timeout = "1s"
+"#,
+        relay[0], relay[1]
+    )
+}
+
+/// Runs `outgate` against a socket, in the edge's namespace.
+///
+/// # Errors
+/// Only that it cannot be started.
+pub fn ask(lab: &Lab, socket: &Path, arguments: &[&str]) -> Result<Answer> {
+    let mut command = lab.namespace(Host::Edge).command(lab.binaries().outgate()?);
+    command.arg("--socket").arg(socket).args(arguments);
+    let begun = Instant::now();
+    let output = command.output().context("starting outgate")?;
+    Ok(Answer::from((output, begun.elapsed())))
+}
+
+/// Where a refused customer reads on.
+pub const HELP_URL: &str = "https://abuse.example.net/smtp";
+/// The relay's name in the pool.
+pub const RELAY_NAME: &str = "relay-1";
+/// The relay's port, IPv4 and IPv6.
+pub const RELAY_PORT: u16 = 2525;
+
+/// What stands behind each interface of the edge.
+pub const INTERFACES: [(Host, &str); 5] = [
+    (Host::CustomerA, "customer"),
+    (Host::CustomerB, "customer"),
+    (Host::Relay, "relay"),
+    (Host::Mx1, "uplink"),
+    (Host::Mx2, "uplink"),
+];
+
+const START_LIMIT: Duration = Duration::from_secs(20);

@@ -1,0 +1,201 @@
+//! One lab: its namespaces, its directory, its claim on a prefix.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    binaries::Binaries,
+    host::{Family, HOST_INTERFACE, Host},
+    ledger::Ledger,
+    netns::Namespace,
+    process::checked,
+    wires,
+};
+
+/// A lab that is up. Dropping it takes it down, unless it was [`Lab::keep`]t.
+#[derive(Debug)]
+pub struct Lab {
+    prefix: String,
+    dir: PathBuf,
+    binaries: Binaries,
+    ledger: Mutex<Ledger>,
+    kept: bool,
+}
+
+impl Lab {
+    /// Brings up namespaces and wires, named by `prefix` (letters and digits, at most 12).
+    ///
+    /// # Errors
+    /// Missing privileges or programs; a living lab of the same prefix.
+    pub fn up(prefix: &str, binaries: Binaries) -> Result<Self> {
+        ensure!(
+            (1..=12).contains(&prefix.len()) && prefix.bytes().all(|b| b.is_ascii_alphanumeric()),
+            "{prefix}: a prefix is at most 12 letters and digits"
+        );
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "the lab makes namespaces: run it as root"
+        );
+        mount_bpffs()?;
+        let ledger = Ledger::claim(prefix, pin_dir(prefix))?;
+        // From here on the guard takes down what there is, also after an error.
+        let mut lab = Self {
+            prefix: prefix.to_owned(),
+            dir: PathBuf::new(),
+            binaries,
+            ledger: Mutex::new(ledger),
+            kept: false,
+        };
+        lab.dir = make_dir(prefix)?;
+        lab.ledger().add_dir(&lab.dir)?;
+        for host in Host::ALL {
+            let namespace = lab.namespace(host);
+            lab.ledger().add_namespace(namespace.name())?;
+            checked(Command::new("ip").args(["netns", "add", namespace.name()]))?;
+        }
+        wires::join(|host| lab.namespace(host))?;
+        Ok(lab)
+    }
+
+    /// A host's namespace.
+    #[must_use]
+    pub fn namespace(&self, host: Host) -> Namespace {
+        Namespace::new(format!("{}-{}", self.prefix, host.name()))
+    }
+
+    /// What the names of its namespaces begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Where sockets, logs, state and mail are; gone with the lab.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the product pins its maps.
+    #[must_use]
+    pub fn pin_dir(&self) -> PathBuf {
+        pin_dir(&self.prefix)
+    }
+
+    /// The product's binaries.
+    #[must_use]
+    pub fn binaries(&self) -> &Binaries {
+        &self.binaries
+    }
+
+    /// Gives a host one more address.
+    ///
+    /// # Errors
+    /// As `ip` says.
+    pub fn add_address(&self, host: Host, address: std::net::IpAddr) -> Result<()> {
+        let family = if address.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        };
+        wires::add_address(&self.namespace(host), address, family)
+    }
+
+    /// Switches generic receive offload of a host's interface.
+    ///
+    /// A host that diverted frames are sent to needs it on (a veth drops redirected frames when
+    /// its peer has neither GRO nor an XDP program); a tap that wants the frames as they were on
+    /// the wire needs it off.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn receive_offload(&self, host: Host, on: bool) -> Result<()> {
+        wires::receive_offload(&self.namespace(host), HOST_INTERFACE, on)
+    }
+
+    /// Makes a file system of that many octets, empty, and gone with the lab.
+    ///
+    /// # Errors
+    /// As `mount` says.
+    pub fn small_disk(&self, name: &str, octets: u64) -> Result<PathBuf> {
+        let target = self.dir.join(name);
+        fs::create_dir_all(&target)?;
+        self.ledger().add_mount(&target)?;
+        let size = format!("size={octets},mode=0755");
+        checked(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &size, "outgate-lab"])
+                .arg(&target),
+        )?;
+        Ok(target)
+    }
+
+    /// Leaves everything up after the guard is gone.
+    ///
+    /// # Errors
+    /// That the ledger cannot be written; the lab is then taken down as usual.
+    pub fn keep(mut self) -> Result<()> {
+        self.ledger().disown()?;
+        self.kept = true;
+        Ok(())
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let outcome = self.ledger().take_down();
+        if let Err(error) = outcome {
+            use std::io::Write as _;
+            // A destructor has nobody to return to; the next lab of this prefix tries again.
+            drop(writeln!(std::io::stderr(), "{error:#}"));
+        }
+    }
+}
+
+fn pin_dir(prefix: &str) -> PathBuf {
+    Path::new(BPFFS).join(format!("outgate-lab-{prefix}"))
+}
+
+fn make_dir(prefix: &str) -> Result<PathBuf> {
+    let dir = tempfile::Builder::new()
+        .prefix(&format!("outgate-lab-{prefix}."))
+        .tempdir()?;
+    // Mail servers give up root and must still reach their files.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
+    Ok(dir.keep())
+}
+
+fn mount_bpffs() -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts")?;
+    if mounts
+        .lines()
+        .any(|line| line.split(' ').nth(1) == Some(BPFFS))
+    {
+        return Ok(());
+    }
+    let mounted = checked(Command::new("mount").args(["-t", "bpf", "bpf", BPFFS]));
+    // Two labs at once: the other one's mount serves as well.
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    if mounts
+        .lines()
+        .any(|line| line.split(' ').nth(1) == Some(BPFFS))
+    {
+        return Ok(());
+    }
+    mounted.map(drop)
+}
+
+const BPFFS: &str = "/sys/fs/bpf";

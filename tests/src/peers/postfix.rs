@@ -1,0 +1,230 @@
+//! A private Postfix: the mail exchanger of a domain, with STARTTLS and a mailbox to read.
+//!
+//! It runs Debian's binaries under Debian's users with its own configuration, queue and data
+//! directories; the machine's own Postfix, if it has one, is not touched.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    dialogue::{Dialogue, any_port, smtp},
+    host::{Family, Host},
+    lab::Lab,
+    message::Stored,
+    process::{Process, checked, tail},
+    wait::until,
+};
+
+/// A mail exchanger that runs.
+#[derive(Debug)]
+pub struct Postfix {
+    host: Host,
+    dir: PathBuf,
+    process: Process,
+}
+
+impl Postfix {
+    /// Starts it on port 25 of a host, IPv4 and IPv6; it takes mail for `example.net`.
+    ///
+    /// # Errors
+    /// That Postfix is not installed, or does not greet in time, with its log.
+    pub fn start(lab: &Lab, host: Host) -> Result<Self> {
+        let dir = lab.dir().join(host.name());
+        let postfix = user_id("postfix")?;
+        for (name, owner) in [
+            ("conf", None),
+            ("queue", None),
+            ("data", Some(postfix)),
+            ("mail", Some(MAILBOX_UID)),
+        ] {
+            let path = dir.join(name);
+            fs::create_dir_all(&path)?;
+            if let Some(owner) = owner {
+                chown(&path, Some(owner), None)?;
+            }
+        }
+        let conf = dir.join("conf");
+        certificate(&conf, host)?;
+        fs::write(conf.join("main.cf"), main_cf(&dir, host))?;
+        fs::write(conf.join("master.cf"), MASTER_CF)?;
+        // Makes the queue's directories with the owners that Postfix wants.
+        checked(Command::new("postfix").arg("-c").arg(&conf).arg("check"))?;
+
+        let namespace = lab.namespace(host);
+        // -d: master stays in the process group that its guard ends.
+        let mut command = namespace.command(MASTER);
+        command.arg("-c").arg(&conf).arg("-d");
+        let log = dir.join("mail.log");
+        let mut process = Process::spawn("postfix", &mut command, &log)?;
+        let own = host.address(Family::V4);
+        process.wait_until("Postfix to greet", Duration::from_secs(15), || {
+            let greeting =
+                Dialogue::open(&namespace, any_port(own), smtp(own), Duration::from_secs(5))
+                    .and_then(|mut dialogue| dialogue.reply());
+            Ok(greeting.ok().map(drop))
+        })?;
+        Ok(Self { host, dir, process })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self, family: Family) -> SocketAddr {
+        smtp(self.host.address(family))
+    }
+
+    /// Waits for the message that holds `token`.
+    ///
+    /// # Errors
+    /// The deadline, with the server's log.
+    pub fn delivered(&self, token: &str) -> Result<Stored> {
+        until(
+            &format!("{} to deliver {token}", self.host.name()),
+            Duration::from_secs(10),
+            || self.find(token),
+        )
+        .with_context(|| {
+            format!(
+                "{}'s log ends in\n{}",
+                self.host.name(),
+                tail(&self.log_path())
+            )
+        })
+    }
+
+    /// The message that holds `token`, if it was delivered.
+    ///
+    /// # Errors
+    /// The mailbox's.
+    pub fn find(&self, token: &str) -> Result<Option<Stored>> {
+        Ok(self
+            .mailbox()?
+            .into_iter()
+            .find(|stored| stored.holds(token)))
+    }
+
+    /// Every message delivered so far.
+    ///
+    /// # Errors
+    /// The mailbox's.
+    pub fn mailbox(&self) -> Result<Vec<Stored>> {
+        let new = self.dir.join("mail/inbox/new");
+        // Made with the first message.
+        if !new.exists() {
+            return Ok(Vec::new());
+        }
+        fs::read_dir(&new)?
+            .map(|entry| Ok(Stored::new(fs::read(entry?.path())?)))
+            .collect()
+    }
+
+    /// All that it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Lets it outlive this guard.
+    pub fn keep(&mut self) {
+        self.process.keep();
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.join("mail.log")
+    }
+}
+
+fn certificate(conf: &Path, host: Host) -> Result<()> {
+    let subject = format!("/CN={}.example.net", host.name());
+    checked(
+        Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ])
+            .args(["-days", "2", "-subj", &subject, "-keyout"])
+            .arg(conf.join("key.pem"))
+            .arg("-out")
+            .arg(conf.join("cert.pem")),
+    )?;
+    Ok(())
+}
+
+fn main_cf(dir: &Path, host: Host) -> String {
+    let (dir, name) = (dir.display(), host.name());
+    format!(
+        "compatibility_level = 3.6\n\
+         queue_directory = {dir}/queue\n\
+         data_directory = {dir}/data\n\
+         maillog_file = {dir}/mail.log\n\
+         maillog_file_prefixes = {dir}\n\
+         myhostname = {name}.example.net\n\
+         mydestination =\n\
+         mynetworks =\n\
+         inet_interfaces = all\n\
+         inet_protocols = all\n\
+         smtpd_peername_lookup = no\n\
+         smtpd_client_connection_count_limit = 0\n\
+         smtpd_relay_restrictions = reject_unauth_destination\n\
+         smtpd_tls_security_level = may\n\
+         smtpd_tls_cert_file = {dir}/conf/cert.pem\n\
+         smtpd_tls_key_file = {dir}/conf/key.pem\n\
+         smtpd_tls_loglevel = 1\n\
+         smtpd_tls_received_header = yes\n\
+         local_header_rewrite_clients =\n\
+         virtual_mailbox_domains = example.net\n\
+         virtual_mailbox_base = {dir}/mail\n\
+         virtual_mailbox_maps = static:inbox/\n\
+         virtual_uid_maps = static:{MAILBOX_UID}\n\
+         virtual_gid_maps = static:{MAILBOX_UID}\n\
+         virtual_minimum_uid = 1\n\
+         message_size_limit = 104857600\n\
+         virtual_mailbox_limit = 0\n\
+         alias_maps =\n\
+         biff = no\n"
+    )
+}
+
+/// A user's number, as `id` knows it.
+fn user_id(name: &str) -> Result<u32> {
+    let output = checked(Command::new("id").args(["-u", name])).context("is Postfix installed?")?;
+    String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .context("id -u")
+}
+
+/// `nobody`, on every Debian.
+const MAILBOX_UID: u32 = 65_534;
+const MASTER: &str = "/usr/lib/postfix/sbin/master";
+
+/// What an exchanger needs: nothing that sends mail on, nothing in a chroot.
+const MASTER_CF: &str = "\
+smtp      inet  n  -  n  -     -  smtpd
+cleanup   unix  n  -  n  -     0  cleanup
+qmgr      unix  n  -  n  300   1  qmgr
+tlsmgr    unix  -  -  n  1000? 1  tlsmgr
+rewrite   unix  -  -  n  -     -  trivial-rewrite
+bounce    unix  -  -  n  -     0  bounce
+defer     unix  -  -  n  -     0  bounce
+trace     unix  -  -  n  -     0  bounce
+flush     unix  n  -  n  1000? 0  flush
+proxymap  unix  -  -  n  -     -  proxymap
+error     unix  -  -  n  -     -  error
+retry     unix  -  -  n  -     -  error
+virtual   unix  -  n  n  -     -  virtual
+anvil     unix  -  -  n  -     1  anvil
+postlog   unix-dgram n - n -   1  postlogd
+";

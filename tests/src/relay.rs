@@ -1,0 +1,160 @@
+//! `outgate-relay` in the relay's namespace.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    dialogue::{Dialogue, any_port},
+    gate::{Files, HELP_URL, RELAY_NAME, RELAY_PORT},
+    host::{Family, Host},
+    lab::Lab,
+    process::Process,
+};
+
+/// A relay that runs.
+#[derive(Debug)]
+pub struct RelayNode<'lab> {
+    lab: &'lab Lab,
+    config: PathBuf,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+/// What a test wants otherwise than usual.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The URL of an rspamd that scans as well as the built-in scanner.
+    pub rspamd: Option<String>,
+    /// Where messages go that are larger than the memory for one; the lab's directory otherwise.
+    pub spill_dir: Option<PathBuf>,
+    /// Memory for one message, in octets.
+    pub memory_octets: Option<u64>,
+}
+
+impl<'lab> RelayNode<'lab> {
+    /// Starts the relay against the lab's controller, which need not run yet.
+    ///
+    /// # Errors
+    /// That it does not listen in time, with its log.
+    pub fn start(lab: &'lab Lab, options: &Options) -> Result<Self> {
+        let dir = lab.dir();
+        let config = dir.join("relay.toml");
+        fs::write(&config, config_text(lab, options))?;
+        fs::create_dir_all(dir.join("relay.state"))?;
+        fs::create_dir_all(spill_dir(lab, options))?;
+        let mut node = Self {
+            lab,
+            config,
+            log: dir.join("relay.log"),
+            process: None,
+        };
+        node.launch()?;
+        Ok(node)
+    }
+
+    /// Starts it again, after [`Self::kill`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn launch(&mut self) -> Result<()> {
+        let namespace = self.lab.namespace(Host::Relay);
+        let mut command = namespace.command(self.lab.binaries().relay()?);
+        command.arg("--config").arg(&self.config);
+        let process =
+            self.process
+                .insert(Process::spawn("outgate-relay", &mut command, &self.log)?);
+        let own = Host::Relay.address(Family::V4);
+        process.wait_until("the relay to greet", Duration::from_secs(10), || {
+            let listener = (own, RELAY_PORT).into();
+            let greeting =
+                Dialogue::open(&namespace, any_port(own), listener, Duration::from_secs(2))
+                    .and_then(|mut dialogue| dialogue.reply());
+            Ok(greeting.ok().map(drop))
+        })
+    }
+
+    /// Ends it as a crash would.
+    ///
+    /// # Errors
+    /// That it was not running.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process
+            .take()
+            .context("the relay is not running")?
+            .kill()
+    }
+
+    /// All that it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    /// The end of its log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        crate::process::tail(&self.log)
+    }
+
+    /// Lets it outlive this guard.
+    pub fn keep(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.keep();
+        }
+    }
+}
+
+fn spill_dir(lab: &Lab, options: &Options) -> PathBuf {
+    options
+        .spill_dir
+        .clone()
+        .unwrap_or_else(|| lab.dir().join("spill"))
+}
+
+fn config_text(lab: &Lab, options: &Options) -> String {
+    let [v4, v6] = Family::ALL.map(|family| Host::Relay.address(family));
+    let socket = Files::new(lab, "outgated").socket;
+    let cache = lab.dir().join("relay.state/snapshot.json");
+    let memory_octets = options.memory_octets.unwrap_or(262_144);
+    let mut text = format!(
+        r#"name = "{RELAY_NAME}"
+operator = "Example Hosting"
+hostname = "relay-1.example.net"
+help_url = "{HELP_URL}"
+listen = ["{v4}:{RELAY_PORT}", "[{v6}]:{RELAY_PORT}"]
+
+[controller]
+socket = {}
+cache = {}
+
+[origin]
+pin_dir = {}
+
+[message]
+memory_octets = {memory_octets}
+spill_dir = {}
+
+[[scanner]]
+kind = "builtin"
+"#,
+        quoted(&socket),
+        quoted(&cache),
+        quoted(&lab.pin_dir()),
+        quoted(&spill_dir(lab, options)),
+    );
+    if let Some(url) = &options.rspamd {
+        text.push_str(&format!(
+            "\n[[scanner]]\nkind = \"rspamd\"\nurl = \"{url}\"\ndeadline = \"10s\"\non_error = \"defer\"\n"
+        ));
+    }
+    text
+}
+
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.display().to_string())
+}

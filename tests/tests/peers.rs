@@ -1,0 +1,58 @@
+//! The lab without the product: what it proves later must not come from the lab itself.
+
+use std::time::Duration;
+
+use lab::{
+    Family, Host, Lab,
+    binaries::Binaries,
+    capture::{Capture, SETTLE, differences},
+    host::HOST_INTERFACE,
+    message::Message,
+    peers::{
+        postfix::Postfix,
+        swaks::{Submission, exchanger},
+    },
+    wait::until,
+};
+
+#[test]
+fn mail_crosses_the_bare_lab_unchanged() {
+    let lab = Lab::up("ogtpeers", Binaries::beside_this_executable().unwrap()).unwrap();
+    let mx = Postfix::start(&lab, Host::Mx1).unwrap();
+    lab.receive_offload(Host::CustomerB, false).unwrap();
+    let near = Capture::start(&lab.namespace(Host::CustomerB), HOST_INTERFACE).unwrap();
+    let far = Capture::start(&lab.namespace(Host::Mx1), HOST_INTERFACE).unwrap();
+    for family in Family::ALL {
+        let message = Message::awkward();
+        let submission = Submission {
+            from: Host::CustomerB,
+            to: exchanger(Host::Mx1, family),
+            message: &message,
+            tls: true,
+        };
+        submission.send(&lab).unwrap().accepted().unwrap();
+        let stored = mx.delivered(&message.token).unwrap();
+        stored.preserves(&message).unwrap();
+        assert!(
+            stored.arrived_from(Host::CustomerB.address(family)),
+            "{}",
+            stored.text()
+        );
+        assert!(stored.arrived_by_tls(), "{}", stored.text());
+        assert_eq!(stored.outgate_id(), None);
+
+        let (customer, mx) = (Host::CustomerB.address(family), Host::Mx1.address(family));
+        let same = |from, to, sent: &Capture, received: &Capture| {
+            until("the wires to agree", SETTLE, || {
+                let (sent, received) = (sent.datagrams(from, to), received.datagrams(from, to));
+                Ok(
+                    (!sent.is_empty() && differences(&sent, &received).is_empty())
+                        .then_some(sent.len()),
+                )
+            })
+        };
+        assert!(same(customer, mx, &near, &far).unwrap() > 5);
+        assert!(same(mx, customer, &far, &near).unwrap() > 5);
+    }
+    let _ = Duration::ZERO;
+}
