@@ -1,9 +1,18 @@
 //! Client side of one SMTP session, without a socket or a clock.
 //!
-//! The session greets, says EHLO, starts TLS whenever it is offered, says EHLO again and reports
-//! [`Event::Ready`]. Then the caller gives one command at a time, and each is answered by one
-//! [`Event::Answered`] with the peer's own reply, or the session by [`Event::Lost`].
+//! The session waits for the greeting, says EHLO, starts TLS whenever it is offered, says EHLO again and
+//! reports [`Event::Ready`]. Then the caller gives one command at a time, and each is answered by one
+//! [`Event::Answered`] with the server's own reply, or the session ends with [`Event::Lost`].
+//!
+//! There is no way from an offered STARTTLS to clear text: a refusal, a failed handshake, or octets in
+//! clear text before it lose the session. Commands are not pipelined: in cut-through each waits for a
+//! customer's command anyway.
+//!
+//! # Diagnostics
+//! Everything that the server does wrong is an [`Event::Lost`]. A command out of turn or content that
+//! breaks a framing rule is a bug of ours, and loses the session too, without ending the data.
 
+mod extensions;
 mod session;
 
 use core::time::Duration;
@@ -13,6 +22,7 @@ use bytes::Bytes;
 pub use crate::envelope::{BodyType, Mail, Recipient};
 use crate::reply::Reply;
 use crate::wire::line::FramingError;
+pub use extensions::Extensions;
 pub use session::Session;
 
 /// What does not change during a session.
@@ -98,7 +108,7 @@ pub enum Event {
     },
 }
 
-/// What the session was doing when something happened.
+/// What the session was doing when something happened; when idle, what it did last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Waiting for the greeting.
@@ -107,7 +117,7 @@ pub enum Stage {
     Ehlo,
     /// STARTTLS and the handshake.
     StartTls,
-    /// MAIL; also when idle before it.
+    /// MAIL.
     Mail,
     /// RCPT.
     Rcpt,
@@ -136,7 +146,13 @@ pub enum LostCause {
     /// What came is not an SMTP reply.
     #[error("malformed reply: {0}")]
     Malformed(&'static str),
-    /// A reply to nothing.
+    /// A line of a reply breaks a framing rule.
+    #[error("{0} in a reply")]
+    Framing(FramingError),
+    /// A line of a reply is longer than any reply needs.
+    #[error("reply line too long")]
+    LineTooLong,
+    /// A reply to nothing, or one that its command cannot have.
     #[error("a reply that nothing asked for")]
     Unsolicited,
     /// Octets in clear text after the 220 to STARTTLS: an attacker's, or a broken server's (CVE-2011-0411).
@@ -151,21 +167,4 @@ pub enum LostCause {
     /// The caller gave a command out of turn: a bug of ours.
     #[error("command out of turn")]
     OutOfTurn,
-}
-
-/// What the server offered in its last answer to EHLO.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Extensions {
-    /// STARTTLS (never after it was used).
-    pub starttls: bool,
-    /// SIZE, and its limit in octets if it named one.
-    pub size: Option<Option<u64>>,
-    /// PIPELINING.
-    pub pipelining: bool,
-    /// 8BITMIME.
-    pub eight_bit_mime: bool,
-    /// SMTPUTF8.
-    pub smtputf8: bool,
-    /// ENHANCEDSTATUSCODES.
-    pub enhanced_status_codes: bool,
 }

@@ -1,13 +1,26 @@
 //! Server side of one SMTP session, without a socket or a clock.
 //!
-//! The caller feeds octets in with [`Session::receive`] and the time with [`Session::expire`], then
-//! drains [`Session::poll`] until it returns `None`. [`Action::Ask`] opens a question; the session goes
-//! on after [`Session::answer`]. While a question is open later input is kept, not acted on; the caller
-//! stops reading while [`Session::wants_input`] is false.
+//! The caller feeds octets in with [`Session::receive`] and the time with [`Session::expire`], then drains
+//! [`Session::poll`] until it returns `None`. [`Action::Ask`] opens the one question at a time; the session
+//! goes on after [`Session::answer`]. While a question is open later input is kept, not acted on, and
+//! [`Session::wants_input`] says for how long: the caller reads no more once it is false.
 //!
-//! Every transaction whose MAIL was answered 2xx ends in exactly one of: [`Question::Message`],
-//! [`Action::Aborted`], or a refusal by the application as its answer to [`Question::Data`].
+//! Every transaction whose MAIL the application answered 2xx ends in exactly one of: [`Question::Message`],
+//! [`Action::Aborted`], the application's refusal as its answer to [`Question::Data`], or its own
+//! [`Answer::ReplyAndClose`].
+//!
+//! # What it refuses
+//! Bare CR, bare LF and NUL in a command close the session. In content they have the message refused with
+//! 554 at its true end, and then close it; see `content.rs` for why. Octets in clear text after STARTTLS
+//! close it too. AUTH, BDAT, EXPN and ETRN are never offered and answered 502.
+//!
+//! # Diagnostics
+//! Nothing that a client sends panics or is returned as an error: it is answered. An answer of the
+//! application that its question does not allow becomes `451 4.3.0`; an answer without a question is ignored.
 
+mod content;
+mod outbox;
+mod replies;
 mod session;
 
 use core::time::Duration;
@@ -101,7 +114,7 @@ pub enum Abort {
     Framing(FramingError),
     /// The content is larger than [`Config::max_message_octets`].
     TooLarge,
-    /// The client made too many errors or commands.
+    /// The session closes over what the client did: too many errors or commands, another protocol.
     Limit,
 }
 

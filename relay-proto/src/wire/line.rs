@@ -1,6 +1,18 @@
 //! Where a line ends: CRLF and nothing else.
+//!
+//! This is the one file that decides about bare CR, bare LF and NUL. It refuses them, in commands, in
+//! replies and in content alike, and never repairs them: a lenient reader and a strict one would
+//! disagree about where a line, and so a message, ends, which is all that SMTP smuggling needs
+//! (RFC 5321 section 2.3.8). NUL is refused with them because some servers drop it, and what is left
+//! of `CRLF NUL . CRLF` then ends a message that had not ended here (RFC 6152 section 3 forbids NUL in
+//! content, RFC 5321 section 4.1.2 in commands).
+//!
+//! # Diagnostics
+//! [`FramingError`] and [`LineError`] are the peer's doing.
 
-/// A line-end rule that somebody broke.
+use bytes::{Buf as _, Bytes, BytesMut};
+
+/// A rule about the ends of lines that the peer broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum FramingError {
     /// CR without LF after it.
@@ -12,4 +24,207 @@ pub enum FramingError {
     /// NUL.
     #[error("NUL")]
     Nul,
+}
+
+/// Finds line ends in octets that arrive in pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineEnds {
+    after_cr: bool,
+}
+
+/// Where and how a piece of octets broke the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// Index of the first octet that is wrong: the LF, the NUL, or what follows the CR.
+    pub at: usize,
+    /// What is wrong.
+    pub error: FramingError,
+}
+
+/// Takes whole lines off the front of a buffer.
+#[derive(Debug)]
+pub struct LineReader {
+    max_octets: usize,
+    ends: LineEnds,
+    /// How much of the buffer has been looked at, so that a line that arrives octet by octet costs no more.
+    scanned: usize,
+    /// The line was too long, which has been said; the rest of it is dropped as it comes.
+    discarding: bool,
+}
+
+/// Why there is no line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum LineError {
+    /// The line breaks a framing rule; nothing after it can be trusted.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// The line is longer than the bound; the reader goes on with the one after it.
+    #[error("line too long")]
+    TooLong,
+}
+
+impl LineEnds {
+    /// The index just after the first line end in `octets`, which continue those given before; `None` if
+    /// the line goes on after them.
+    ///
+    /// # Errors
+    /// A bare CR, a bare LF or a NUL before that line end. The state is then that of the line's inside.
+    pub fn next(&mut self, octets: &[u8]) -> Result<Option<usize>, Break> {
+        let mut at = 0;
+        loop {
+            let rest = octets.get(at..).unwrap_or_default();
+            if self.after_cr {
+                return match rest.first() {
+                    None => Ok(None),
+                    Some(&first) => {
+                        self.after_cr = false;
+                        if first == LF {
+                            Ok(Some(at + 1))
+                        } else {
+                            Err(Break {
+                                at,
+                                error: FramingError::BareCr,
+                            })
+                        }
+                    }
+                };
+            }
+            let Some(offset) = memchr::memchr3(CR, LF, NUL, rest) else {
+                return Ok(None);
+            };
+            at += offset;
+            match octets.get(at) {
+                Some(&CR) => {
+                    self.after_cr = true;
+                    at += 1;
+                }
+                Some(&LF) => {
+                    return Err(Break {
+                        at,
+                        error: FramingError::BareLf,
+                    });
+                }
+                Some(_) | None => {
+                    return Err(Break {
+                        at,
+                        error: FramingError::Nul,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether the octets so far end in a CR that still needs its LF.
+    #[must_use]
+    pub fn is_after_cr(self) -> bool {
+        self.after_cr
+    }
+}
+
+impl LineReader {
+    /// A reader of lines of at most `max_octets`, their CRLF included.
+    #[must_use]
+    pub fn new(max_octets: usize) -> Self {
+        Self {
+            max_octets,
+            ends: LineEnds::default(),
+            scanned: 0,
+            discarding: false,
+        }
+    }
+
+    /// The next line without its CRLF; `None` until it is whole. Between calls octets may only be
+    /// appended to `buffer`.
+    ///
+    /// # Errors
+    /// [`LineError`]; after [`LineError::Framing`] the buffer must not be read again.
+    pub fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, LineError> {
+        loop {
+            // Never past the bound, so that the outcome does not depend on how much has arrived.
+            let window = buffer.len().min(self.max_octets);
+            let unseen = buffer.get(self.scanned..window).unwrap_or_default();
+            match self.ends.next(unseen).map_err(|broken| broken.error)? {
+                Some(end) => {
+                    let mut line = buffer.split_to(self.scanned + end).freeze();
+                    self.scanned = 0;
+                    if core::mem::take(&mut self.discarding) {
+                        continue;
+                    }
+                    line.truncate(line.len().saturating_sub(CRLF.len()));
+                    return Ok(Some(line));
+                }
+                None if window == self.max_octets => {
+                    buffer.advance(window);
+                    self.scanned = 0;
+                    if !core::mem::replace(&mut self.discarding, true) {
+                        return Err(LineError::TooLong);
+                    }
+                }
+                None => {
+                    self.scanned = window;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// The end of a line.
+pub const CRLF: &[u8] = b"\r\n";
+
+const CR: u8 = b'\r';
+const LF: u8 = b'\n';
+const NUL: u8 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads `octets` in pieces of `step`; what comes out, as text.
+    fn read(octets: &[u8], step: usize) -> Vec<String> {
+        let mut reader = LineReader::new(10);
+        let mut buffer = BytesMut::new();
+        let mut seen = Vec::new();
+        for piece in octets.chunks(step) {
+            buffer.extend_from_slice(piece);
+            loop {
+                match reader.take(&mut buffer) {
+                    Ok(Some(line)) => seen.push(String::from_utf8_lossy(&line).into_owned()),
+                    Ok(None) => break,
+                    Err(LineError::TooLong) => seen.push("TooLong".to_owned()),
+                    Err(LineError::Framing(error)) => {
+                        seen.push(error.to_string());
+                        return seen;
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn a_line_ends_in_crlf_however_it_arrives() {
+        let cases: [(&[u8], &[&str]); 12] = [
+            (b"abc\r\n", &["abc"]),
+            (b"\r\n\r\n", &["", ""]),
+            (b"abc", &[]),
+            (b"abc\r", &[]),
+            (b"abc\ndef\r\n", &["bare LF"]),
+            (b"abc\rdef\r\n", &["bare CR"]),
+            (b"abc\r\r\n", &["bare CR"]),
+            (b"a\0b\r\n", &["NUL"]),
+            (b"12345678\r\nx\r\n", &["12345678", "x"]),
+            (b"123456789\r\nx\r\n", &["TooLong", "x"]),
+            (
+                b"0123456789012345678901234567890\r\nx\r\n",
+                &["TooLong", "x"],
+            ),
+            (b"0123456789012345\nx\r\n", &["TooLong", "bare LF"]),
+        ];
+        for (octets, expected) in cases {
+            for step in 1..=octets.len() {
+                assert_eq!(read(octets, step), expected, "{octets:?} by {step}");
+            }
+        }
+    }
 }

@@ -1,0 +1,176 @@
+//! What the server says of its own accord.
+
+use super::Config;
+use crate::reply::Reply;
+use crate::wire::command::CommandError;
+use crate::wire::line::FramingError;
+
+pub(super) fn greeting(config: &Config) -> Reply {
+    let Config {
+        hostname, operator, ..
+    } = config;
+    Reply::plain(220, &format!("{hostname} ESMTP Outgate at {operator}"))
+}
+
+pub(super) fn ehlo(config: &Config, tls: bool) -> Reply {
+    let size = match config.max_message_octets {
+        0 => "SIZE".to_owned(),
+        limit => format!("SIZE {limit}"),
+    };
+    let mut lines = vec![
+        config.hostname.as_str(),
+        &size,
+        "PIPELINING",
+        "8BITMIME",
+        "SMTPUTF8",
+        "ENHANCEDSTATUSCODES",
+    ];
+    // RFC 3207 section 4.2: not offered any more once it was used.
+    if config.starttls && !tls {
+        lines.push("STARTTLS");
+    }
+    Reply::plain(250, &lines.join("\n"))
+}
+
+pub(super) fn helo(config: &Config) -> Reply {
+    Reply::plain(250, &config.hostname)
+}
+
+pub(super) fn command_error(error: &CommandError) -> Reply {
+    let text = error.to_string();
+    match error {
+        CommandError::Unknown | CommandError::NotText => Reply::new(500, "5.5.2", &text),
+        CommandError::Argument(_) => Reply::new(501, "5.5.4", &text),
+        CommandError::ReversePath(_) => Reply::new(501, "5.1.7", &text),
+        CommandError::ForwardPath(_) => Reply::new(501, "5.1.3", &text),
+        CommandError::Parameter(_) => Reply::new(555, "5.5.4", &text),
+    }
+}
+
+pub(super) fn line_too_long() -> Reply {
+    Reply::new(500, "5.5.2", "command line too long")
+}
+
+pub(super) fn malformed_command(error: FramingError) -> Reply {
+    let text = format!("{error} in a command, see RFC 5321 section 2.3.8; closing");
+    Reply::new(500, "5.5.2", &text)
+}
+
+pub(super) fn malformed_content(error: FramingError) -> Reply {
+    let text = format!(
+        "{error} in the message: lines must end in CRLF and nothing else, see RFC 5321 section 2.3.8; \
+         message refused, closing"
+    );
+    Reply::new(554, "5.6.0", &text)
+}
+
+pub(super) fn too_large(limit: u64) -> Reply {
+    let text = format!("message larger than the limit of {limit} octets");
+    Reply::new(552, "5.3.4", &text)
+}
+
+pub(super) fn needs_smtputf8() -> Reply {
+    Reply::new(
+        553,
+        "5.6.7",
+        "the address needs SMTPUTF8, which MAIL did not say",
+    )
+}
+
+pub(super) fn too_many_recipients() -> Reply {
+    Reply::new(
+        452,
+        "4.5.3",
+        "too many recipients, send the rest in another transaction",
+    )
+}
+
+pub(super) fn parameter_without_ehlo() -> Reply {
+    Reply::new(555, "5.5.4", "parameters need EHLO")
+}
+
+pub(super) fn out_of_order(what_to_do: &str) -> Reply {
+    Reply::new(503, "5.5.1", what_to_do)
+}
+
+pub(super) fn no_valid_recipients() -> Reply {
+    Reply::new(554, "5.5.1", "no valid recipients")
+}
+
+pub(super) fn start_content() -> Reply {
+    Reply::plain(354, "end data with <CR><LF>.<CR><LF>")
+}
+
+pub(super) fn ok() -> Reply {
+    Reply::new(250, "2.0.0", "ok")
+}
+
+pub(super) fn bye() -> Reply {
+    Reply::new(221, "2.0.0", "bye")
+}
+
+pub(super) fn ready_for_tls() -> Reply {
+    Reply::new(220, "2.0.0", "ready to start TLS")
+}
+
+pub(super) fn octets_after_starttls() -> Reply {
+    let text = "nothing may follow STARTTLS before the handshake, see RFC 3207 section 4; closing";
+    Reply::new(503, "5.5.1", text)
+}
+
+pub(super) fn will_not_verify() -> Reply {
+    Reply::new(252, "2.0.0", "addresses are not verified, try to send")
+}
+
+pub(super) fn help(config: &Config) -> Reply {
+    let text = format!(
+        "mail filter of {}; commands as in RFC 5321",
+        config.operator
+    );
+    Reply::new(214, "2.0.0", &text)
+}
+
+pub(super) fn not_implemented() -> Reply {
+    Reply::new(502, "5.5.1", "command not implemented")
+}
+
+pub(super) fn no_chunking() -> Reply {
+    Reply::new(502, "5.5.1", "CHUNKING is not offered; closing")
+}
+
+pub(super) fn not_smtp() -> Reply {
+    Reply::new(500, "5.5.2", "this is an SMTP server; closing")
+}
+
+pub(super) fn only_probing() -> Reply {
+    Reply::new(554, "5.7.1", "health checks are served NOOP and QUIT alone")
+}
+
+pub(super) fn only_quit() -> Reply {
+    Reply::new(503, "5.5.1", "the session was refused, say QUIT")
+}
+
+pub(super) fn too_many_errors() -> Reply {
+    Reply::new(421, "4.7.0", "too many errors, closing")
+}
+
+pub(super) fn too_many_commands() -> Reply {
+    Reply::new(421, "4.7.0", "too many commands, closing")
+}
+
+pub(super) fn too_much_pipelined() -> Reply {
+    Reply::new(
+        421,
+        "4.7.0",
+        "too much sent without waiting for replies, closing",
+    )
+}
+
+pub(super) fn timed_out() -> Reply {
+    Reply::new(421, "4.4.2", "nothing came in time, closing")
+}
+
+/// The application answered what the question does not allow: a bug of ours, and no loss of mail.
+pub(super) fn our_bug() -> Reply {
+    Reply::new(451, "4.3.0", "internal error, try again later")
+}

@@ -1,0 +1,145 @@
+//! What each command does, and when it is out of order (RFC 5321 section 4.1.4).
+
+use super::{Abort, Action, EhloName, Hello, Question, Role, Session, State, Transaction, replies};
+use crate::envelope::{Mail, Recipient};
+use crate::wire::command::Command;
+
+impl Session {
+    /// Acts on one command line, given without its CRLF.
+    pub(super) fn command(&mut self, line: &[u8]) {
+        self.commands = self.commands.saturating_add(1);
+        if self.commands > self.config.max_commands {
+            self.abort(Abort::Limit);
+            return self.close_with(&replies::too_many_commands());
+        }
+        match (self.role, Command::parse(line)) {
+            (_, Ok(Command::Quit)) => self.quit(),
+            (Role::Refused, _) => self.fail(&replies::only_quit()),
+            (Role::Probe, Ok(Command::Noop)) => self.out.say(&replies::ok(), false),
+            (Role::Probe, _) => self.fail(&replies::only_probing()),
+            (Role::Client, Ok(command)) => self.serve(command),
+            (Role::Client, Err(error)) => self.fail(&replies::command_error(&error)),
+        }
+    }
+
+    fn serve(&mut self, command: Command) {
+        match command {
+            Command::Ehlo(name) => {
+                self.hello(name, true);
+                self.out.say(&replies::ehlo(&self.config, self.tls), false);
+            }
+            Command::Helo(name) => {
+                self.hello(name, false);
+                self.out.say(&replies::helo(&self.config), false);
+            }
+            Command::Mail(mail) => self.mail(mail),
+            Command::Rcpt(recipient) => self.rcpt(recipient),
+            Command::Data => self.data(),
+            Command::Rset => {
+                self.reset();
+                self.out.say(&replies::ok(), false);
+            }
+            Command::Noop => self.out.say(&replies::ok(), false),
+            Command::Vrfy => self.out.say(&replies::will_not_verify(), false),
+            Command::Help => self.out.say(&replies::help(&self.config), false),
+            Command::StartTls => self.start_tls(),
+            Command::Unsupported => self.fail(&replies::not_implemented()),
+            // The chunk that follows would be read as commands.
+            Command::Bdat => {
+                self.abort(Abort::Limit);
+                self.close_with(&replies::no_chunking());
+            }
+            // What follows is a body that somebody else may have chosen, with commands in it.
+            Command::Foreign => {
+                self.abort(Abort::Limit);
+                self.close_with(&replies::not_smtp());
+            }
+            Command::Quit => self.quit(),
+        }
+    }
+
+    fn quit(&mut self) {
+        self.abort(Abort::Quit);
+        self.close_with(&replies::bye());
+    }
+
+    fn hello(&mut self, name: EhloName, esmtp: bool) {
+        self.reset();
+        self.hello = Some(Hello { name, esmtp });
+    }
+
+    fn reset(&mut self) {
+        self.abort(Abort::Reset);
+        self.state = State::Idle;
+    }
+
+    fn mail(&mut self, mail: Mail) {
+        let Some(hello) = &self.hello else {
+            return self.fail(&replies::out_of_order("say EHLO first"));
+        };
+        if matches!(self.state, State::Envelope(_)) {
+            return self.fail(&replies::out_of_order(
+                "a transaction is open, say RSET first",
+            ));
+        }
+        if !hello.esmtp && (mail.size.is_some() || mail.body.is_some() || mail.smtputf8) {
+            return self.fail(&replies::parameter_without_ehlo());
+        }
+        if !mail.smtputf8 && !mail.reverse_path.is_ascii() {
+            return self.fail(&replies::needs_smtputf8());
+        }
+        let limit = self.config.max_message_octets;
+        if limit > 0 && mail.size.is_some_and(|size| size > limit) {
+            return self.out.say(&replies::too_large(limit), false);
+        }
+        self.state = State::AskedMail(Transaction::new(mail.smtputf8));
+        self.out.push(Action::Ask(Question::Mail(mail)));
+    }
+
+    fn rcpt(&mut self, recipient: Recipient) {
+        let State::Envelope(transaction) = self.state else {
+            return self.fail(&replies::out_of_order("say MAIL first"));
+        };
+        if !transaction.utf8 && !recipient.forward_path.is_ascii() {
+            return self.fail(&replies::needs_smtputf8());
+        }
+        if transaction.recipients >= self.config.max_recipients {
+            return self.out.say(&replies::too_many_recipients(), false);
+        }
+        self.state = State::AskedRecipient(transaction);
+        self.out.push(Action::Ask(Question::Recipient(recipient)));
+    }
+
+    fn data(&mut self) {
+        let State::Envelope(transaction) = self.state else {
+            return self.fail(&replies::out_of_order("say MAIL and RCPT first"));
+        };
+        if transaction.recipients == 0 {
+            return self.fail(&replies::no_valid_recipients());
+        }
+        self.state = State::AskedData(transaction);
+        self.out.push(Action::Ask(Question::Data));
+    }
+
+    fn start_tls(&mut self) {
+        if self.tls {
+            return self.fail(&replies::out_of_order("TLS is already on"));
+        }
+        if !self.config.starttls {
+            return self.fail(&replies::not_implemented());
+        }
+        if self.hello.is_none() {
+            return self.fail(&replies::out_of_order("say EHLO first"));
+        }
+        self.reset();
+        // They came in clear text, and whoever put them there wants them to be taken for what the client
+        // says under TLS (CVE-2011-0411).
+        if !self.input.is_empty() {
+            return self.close_with(&replies::octets_after_starttls());
+        }
+        self.hello = None;
+        self.state = State::Handshake;
+        self.out.say(&replies::ready_for_tls(), false);
+        self.out.push(Action::StartTls);
+    }
+}

@@ -1,0 +1,136 @@
+//! Lines and the commands, or the errors, that they are.
+
+use super::*;
+
+fn path<P: core::str::FromStr<Err = AddressError>>(text: &str) -> P {
+    text.parse().unwrap()
+}
+
+fn mail_from(text: &str) -> Mail {
+    Mail {
+        reverse_path: path(text),
+        size: None,
+        body: None,
+        smtputf8: false,
+    }
+}
+
+#[test]
+fn commands_are_read_in_any_case_and_with_trailing_space() {
+    let name = |text| EhloName::new(text).unwrap();
+    let cases = [
+        ("EHLO host.example", Command::Ehlo(name("host.example"))),
+        ("ehlo [192.0.2.1] \t", Command::Ehlo(name("[192.0.2.1]"))),
+        ("HeLo  host_1", Command::Helo(name("host_1"))),
+        ("MAIL FROM:<>", Command::Mail(mail_from("<>"))),
+        ("mail from: <a@b>  ", Command::Mail(mail_from("<a@b>"))),
+        (
+            "MAIL FROM:<a@b> SIZE=10 body=8bitmime SMTPUTF8",
+            Command::Mail(Mail {
+                size: Some(10),
+                body: Some(BodyType::EightBitMime),
+                smtputf8: true,
+                ..mail_from("<a@b>")
+            }),
+        ),
+        (
+            "MAIL FROM:<a@b> SIZE=99999999999999999999 BODY=7BIT",
+            Command::Mail(Mail {
+                size: Some(u64::MAX),
+                body: Some(BodyType::SevenBit),
+                ..mail_from("<a@b>")
+            }),
+        ),
+        (
+            "RCPT TO:<\"a b> c\"@d>",
+            Command::Rcpt(Recipient {
+                forward_path: path("<\"a b> c\"@d>"),
+            }),
+        ),
+        ("DATA", Command::Data),
+        ("data ", Command::Data),
+        ("RSET", Command::Rset),
+        ("NOOP whatever", Command::Noop),
+        ("VRFY someone", Command::Vrfy),
+        ("HELP MAIL", Command::Help),
+        ("QUIT", Command::Quit),
+        ("STARTTLS", Command::StartTls),
+        ("BDAT 10 LAST", Command::Bdat),
+        ("AUTH PLAIN AGEAYg==", Command::Unsupported),
+        ("GET / HTTP/1.1", Command::Foreign),
+    ];
+    for (line, command) in cases {
+        assert_eq!(Command::parse(line.as_bytes()), Ok(command), "{line}");
+    }
+}
+
+#[test]
+fn what_is_no_command_says_which_rule_it_broke() {
+    let argument = CommandError::Argument;
+    let parameter = |keyword: &str| CommandError::Parameter(keyword.to_owned());
+    let cases: [(&[u8], CommandError); 26] = [
+        (b"", CommandError::Unknown),
+        (b" EHLO x", CommandError::Unknown),
+        (b"HELLO", CommandError::Unknown),
+        (b"MAILFROM:<a@b>", CommandError::Unknown),
+        (b"NOOP\x1b[2J", CommandError::NotText),
+        (b"NO\tOP", CommandError::NotText),
+        (b"NOOP \xff", CommandError::NotText),
+        (
+            b"EHLO",
+            argument("EHLO and HELO need one domain name or address literal"),
+        ),
+        (
+            b"EHLO a b",
+            argument("EHLO and HELO need one domain name or address literal"),
+        ),
+        (b"DATA x", argument("the command takes no argument")),
+        (b"STARTTLS now", argument("the command takes no argument")),
+        (b"VRFY", argument("VRFY needs an argument")),
+        (b"MAIL", argument("MAIL needs FROM:<address>")),
+        (b"MAIL TO:<a@b>", argument("MAIL needs FROM:<address>")),
+        (b"RCPT FROM:<a@b>", argument("RCPT needs TO:<address>")),
+        (
+            b"MAIL FROM:a@b",
+            CommandError::ReversePath(AddressError::Brackets),
+        ),
+        (
+            b"MAIL FROM:<a@b>SIZE=1",
+            CommandError::ReversePath(AddressError::Brackets),
+        ),
+        (
+            b"RCPT TO:<>",
+            CommandError::ForwardPath(AddressError::Empty),
+        ),
+        (
+            b"MAIL FROM:<a@b> SIZE=",
+            argument("SIZE must be a number of octets"),
+        ),
+        (
+            b"MAIL FROM:<a@b> SIZE=-1",
+            argument("SIZE must be a number of octets"),
+        ),
+        (
+            b"MAIL FROM:<a@b> SIZE",
+            argument("SIZE and BODY need a value"),
+        ),
+        (
+            b"MAIL FROM:<a@b> BODY=BINARYMIME",
+            argument("BODY must be 7BIT or 8BITMIME"),
+        ),
+        (
+            b"MAIL FROM:<a@b> SMTPUTF8=1",
+            argument("SMTPUTF8 takes no value"),
+        ),
+        (
+            b"MAIL FROM:<a@b> SIZE=1 SIZE=1",
+            argument("a parameter is given twice"),
+        ),
+        (b"MAIL FROM:<a@b> AUTH=<>", parameter("AUTH")),
+        (b"RCPT TO:<a@b> NOTIFY=NEVER", parameter("NOTIFY")),
+    ];
+    for (line, error) in cases {
+        let shown = String::from_utf8_lossy(line);
+        assert_eq!(Command::parse(line), Err(error), "{shown}");
+    }
+}
