@@ -115,7 +115,7 @@ pub enum Abort {
     /// The content is larger than [`Config::max_message_octets`].
     TooLarge,
     /// The session closes over what the client did: too many errors or commands, another protocol.
-    Limit,
+    Violation,
 }
 
 /// What only the application can decide.

@@ -138,7 +138,7 @@ impl Session {
             | State::AskedData(_)
             | State::AskedMessage(_) => {
                 if full && !octets.is_empty() {
-                    self.abort(Abort::Limit);
+                    self.abort(Abort::Violation);
                     return self.close_with(&replies::too_much_pipelined());
                 }
             }
@@ -345,7 +345,7 @@ impl Session {
         if self.errors < self.config.max_errors {
             self.out.say(reply, false);
         } else {
-            self.abort(Abort::Limit);
+            self.abort(Abort::Violation);
             self.close_with(&replies::too_many_errors());
         }
     }

@@ -9,7 +9,7 @@ impl Session {
     pub(super) fn command(&mut self, line: &[u8]) {
         self.commands = self.commands.saturating_add(1);
         if self.commands > self.config.max_commands {
-            self.abort(Abort::Limit);
+            self.abort(Abort::Violation);
             return self.close_with(&replies::too_many_commands());
         }
         match (self.role, Command::parse(line)) {
@@ -46,12 +46,12 @@ impl Session {
             Command::Unsupported => self.fail(&replies::not_implemented()),
             // The chunk that follows would be read as commands.
             Command::Bdat => {
-                self.abort(Abort::Limit);
+                self.abort(Abort::Violation);
                 self.close_with(&replies::no_chunking());
             }
             // What follows is a body that somebody else may have chosen, with commands in it.
             Command::Foreign => {
-                self.abort(Abort::Limit);
+                self.abort(Abort::Violation);
                 self.close_with(&replies::not_smtp());
             }
             Command::Quit => self.quit(),
