@@ -37,6 +37,25 @@ pub struct Answer {
     pub elapsed: Duration,
 }
 
+/// How the controller checks its relays; three failures take one out of rotation.
+#[derive(Clone, Copy, Debug)]
+pub struct Health {
+    /// Between two checks.
+    pub interval: &'static str,
+    /// For one.
+    pub timeout: &'static str,
+}
+
+impl Default for Health {
+    /// Impatient, so that a lab is soon ready.
+    fn default() -> Self {
+        Self {
+            interval: "250ms",
+            timeout: "1s",
+        }
+    }
+}
+
 /// Paths of one controller.
 #[derive(Clone, Debug)]
 pub struct Files {
@@ -71,8 +90,16 @@ impl<'lab> Gate<'lab> {
     /// # Errors
     /// That it does not answer in time, with its log.
     pub fn start(lab: &'lab Lab) -> Result<Self> {
+        Self::start_with(lab, &Health::default())
+    }
+
+    /// As [`Self::start`], with other health checks.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(lab: &'lab Lab, health: &Health) -> Result<Self> {
         let files = Files::new(lab, "outgated");
-        let mut config = base_config(&files, &lab.pin_dir());
+        let mut config = base_config(&files, &lab.pin_dir(), health);
         for (host, role) in INTERFACES {
             let name = host.edge_interface();
             config.push_str(&format!(
@@ -240,7 +267,7 @@ impl From<(Output, Duration)> for Answer {
 
 /// A configuration without interfaces.
 #[must_use]
-pub fn base_config(files: &Files, pin_dir: &Path) -> String {
+pub fn base_config(files: &Files, pin_dir: &Path, health: &Health) -> String {
     let (socket, state, pin_dir) = (
         files.socket.display(),
         files.state.display(),
@@ -268,10 +295,10 @@ address = ["{}", "{}"]
 port = {RELAY_PORT}
 
 [health]
-interval = "250ms"
-timeout = "1s"
+interval = "{}"
+timeout = "{}"
 "#,
-        relay[0], relay[1]
+        relay[0], relay[1], health.interval, health.timeout
     )
 }
 

@@ -107,6 +107,14 @@ impl Lab {
         wires::add_address(&self.namespace(host), address, family)
     }
 
+    /// The MAC address of an interface.
+    ///
+    /// # Errors
+    /// That there is no such interface.
+    pub fn mac(&self, host: Host, interface: &str) -> Result<[u8; 6]> {
+        wires::mac(&self.namespace(host), interface)
+    }
+
     /// Switches generic receive offload of a host's interface.
     ///
     /// A host that diverted frames are sent to needs it on (a veth drops redirected frames when

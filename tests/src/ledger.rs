@@ -44,9 +44,7 @@ impl Ledger {
     /// Claims a prefix: takes down a dead or kept lab that holds it.
     pub(crate) fn claim(prefix: &str, pin_dir: PathBuf) -> Result<Self> {
         if let Some(old) = read(prefix)? {
-            if let Some(owner) = old.owner.filter(|owner| owner.lives()) {
-                bail!("lab {prefix} is in use by process {}", owner.pid);
-            }
+            old.ensure_not_foreign()?;
             old.take_down()?;
         }
         let pid = process::id();
@@ -115,6 +113,15 @@ impl Ledger {
         }
     }
 
+    fn ensure_not_foreign(&self) -> Result<()> {
+        match self.owner.filter(|owner| owner.lives()) {
+            Some(owner) if owner.pid != process::id() => {
+                bail!("lab {} is in use by process {}", self.prefix, owner.pid)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn end_processes(&self) -> Result<()> {
         for signal in [Signal::TERM, Signal::KILL] {
             let pids = self.pids()?;
@@ -170,15 +177,16 @@ impl Ledger {
     }
 }
 
-/// Takes down the lab of a prefix, kept, dead or alive. Returns whether there was one.
+/// Takes down the lab of a prefix: kept, dead, or this process's own. Returns whether there was one.
 ///
 /// # Errors
-/// What could not be removed; a second call tries again.
+/// That it is another living process's; what could not be removed (a second call tries again).
 pub fn down(prefix: &str) -> Result<bool> {
-    match read(prefix)? {
-        Some(ledger) => ledger.take_down().map(|()| true),
-        None => Ok(false),
-    }
+    let Some(ledger) = read(prefix)? else {
+        return Ok(false);
+    };
+    ledger.ensure_not_foreign()?;
+    ledger.take_down().map(|()| true)
 }
 
 impl Owner {

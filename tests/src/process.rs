@@ -116,6 +116,11 @@ impl Process {
         Ok(())
     }
 
+    /// Stops it where it is, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        self.signal(if frozen { Signal::STOP } else { Signal::CONT });
+    }
+
     /// Lets it outlive this guard.
     pub fn keep(&mut self) {
         self.kept = true;

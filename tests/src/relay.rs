@@ -89,6 +89,30 @@ impl<'lab> RelayNode<'lab> {
             .kill()
     }
 
+    /// Stops it where it is: its kernel still accepts connections, and nothing answers them.
+    ///
+    /// # Errors
+    /// That it was not running.
+    pub fn freeze(&self) -> Result<()> {
+        self.process
+            .as_ref()
+            .context("the relay is not running")?
+            .freeze(true);
+        Ok(())
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// That it was not running.
+    pub fn thaw(&self) -> Result<()> {
+        self.process
+            .as_ref()
+            .context("the relay is not running")?
+            .freeze(false);
+        Ok(())
+    }
+
     /// All that it logged.
     #[must_use]
     pub fn log(&self) -> String {

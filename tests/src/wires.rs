@@ -2,7 +2,8 @@
 
 use std::{fs, io::Write as _, net::IpAddr, process::Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use smoltcp::wire::EthernetAddress;
 
 use crate::{
     ethtool::{self, Offload},
@@ -65,6 +66,22 @@ pub(crate) fn add_address(namespace: &Namespace, address: IpAddr, family: Family
         Family::V6 => format!("address add {address}/{V6_PREFIX_LEN} dev {HOST_INTERFACE} nodad"),
     };
     batch(namespace, &[line])
+}
+
+pub(crate) fn mac(namespace: &Namespace, interface: &str) -> Result<[u8; 6]> {
+    let shown = checked(
+        namespace
+            .command("ip")
+            .args(["-j", "link", "show", "dev", interface]),
+    )?;
+    let links: serde_json::Value = serde_json::from_slice(&shown.stdout)?;
+    let address = links[0]["address"]
+        .as_str()
+        .context("a link without an address")?;
+    Ok(address
+        .parse::<EthernetAddress>()
+        .map_err(|()| anyhow!("no MAC address: {address}"))?
+        .0)
 }
 
 fn edge_side(wire: &Wire) -> [String; 3] {

@@ -1,0 +1,219 @@
+//! What programs rely on: exit statuses and the shapes of the JSON.
+
+use anyhow::Result;
+use lab::{
+    Host,
+    gate::{Files, Gate, Health, RELAY_NAME, RELAY_PORT, ask, base_config},
+    process::Process,
+    relay::{Options, RelayNode},
+    wait::until,
+};
+use serde_json::Value;
+
+use crate::{lab_up, start};
+
+#[test]
+fn json_has_the_promised_shape() -> Result<()> {
+    let lab = lab_up("ogtjson")?;
+    let (gate, _relay) = start(&lab, &Options::default())?;
+    let added = gate.json(&[
+        "flag",
+        "add",
+        "192.0.2.10",
+        "--reason",
+        "a test",
+        "--actor",
+        "anna",
+        "--for",
+        "2h",
+    ])?;
+    for (key, value) in [
+        ("prefix", "192.0.2.10/32"),
+        ("action", "redirect"),
+        ("pool", "default"),
+        ("treatment", "filter"),
+        ("egress", "pool"),
+        ("reason", "a test"),
+        ("actor", "anna"),
+        ("state", "active"),
+    ] {
+        assert_eq!(added[key], value, "{key} in {added:#}");
+    }
+    for key in ["ticket", "ended_at", "ended_by"] {
+        assert_eq!(added.get(key), Some(&Value::Null), "{key} in {added:#}");
+    }
+    assert!(
+        added["id"].is_u64() && added["generation"].is_u64(),
+        "{added:#}"
+    );
+    let shown = gate.json(&["flag", "show", "192.0.2.10"])?;
+    assert_eq!(shown["id"], added["id"]);
+    assert_eq!(
+        shown["history"].as_array().map(Vec::len),
+        Some(1),
+        "{shown:#}"
+    );
+    assert_eq!(
+        gate.json(&["flag", "show", &added["id"].to_string()])?["prefix"],
+        "192.0.2.10/32"
+    );
+
+    let status = gate.json(&["status"])?;
+    assert_eq!(
+        status["interfaces"].as_array().map(Vec::len),
+        Some(5),
+        "{status:#}"
+    );
+    assert_eq!(status["flags"]["active"], 1, "{status:#}");
+    assert_eq!(status["flags"]["pending"], 0, "{status:#}");
+    for key in ["generation", "flows", "flows_max", "heartbeat_age_s"] {
+        assert!(status[key].is_u64(), "{key} in {status:#}");
+    }
+    let relay = &status["pools"][0]["relays"][0];
+    assert_eq!(relay["name"], RELAY_NAME, "{status:#}");
+    assert_eq!(relay["port"], RELAY_PORT, "{status:#}");
+    assert_eq!(relay["state"], "up", "{status:#}");
+    assert!(
+        relay["acknowledged"].as_u64() >= added["generation"].as_u64(),
+        "{status:#}"
+    );
+
+    let counters = gate.json(&["counters"])?;
+    let counters = counters.as_object().expect("an object of counters");
+    assert!(
+        counters.len() > 10 && counters.values().all(Value::is_u64),
+        "{counters:?}"
+    );
+
+    gate.must(&[
+        "flag",
+        "rm",
+        "192.0.2.10",
+        "--reason",
+        "over",
+        "--actor",
+        "ben",
+    ])?;
+    assert_eq!(gate.json(&["flag", "ls"])?, Value::Array(Vec::new()));
+    let all = gate.json(&["flag", "ls", "--all"])?;
+    assert_eq!(all[0]["state"], "ended", "{all:#}");
+    assert_eq!(all[0]["ended_by"], "ben", "{all:#}");
+    Ok(())
+}
+
+#[test]
+fn exit_statuses_say_what_happened() -> Result<()> {
+    let lab = lab_up("ogtexit")?;
+    let gate = Gate::start(&lab)?;
+    for (arguments, code) in [
+        (&["status"][..], 0),
+        // No reason given, no such command.
+        (&["flag", "add", "192.0.2.10"], 1),
+        (&["flog"], 1),
+        (&["flag", "show", "192.0.2.10"], 2),
+        (&["flag", "show", "4711"], 2),
+        (&["flag", "rm", "192.0.2.10", "--reason", "none there"], 2),
+        // Nobody's customer; a relay of ours is no customer either; and nothing lasts for ever.
+        (&["flag", "add", "203.0.113.10", "--reason", "not ours"], 3),
+        (&["flag", "add", "0.0.0.0/0", "--reason", "the internet"], 3),
+        (
+            &[
+                "flag",
+                "add",
+                "192.0.2.10",
+                "--reason",
+                "too long",
+                "--for",
+                "91d",
+            ],
+            3,
+        ),
+    ] {
+        let answer = gate.outgate(arguments)?;
+        assert_eq!(
+            answer.code,
+            code,
+            "outgate {}: {answer}",
+            arguments.join(" ")
+        );
+        assert_eq!(
+            answer.err.is_empty(),
+            code == 0,
+            "outgate {}: {answer}",
+            arguments.join(" ")
+        );
+    }
+    let nobody = ask(&lab, &lab.dir().join("no.sock"), &["status"])?;
+    assert_eq!(nobody.code, 1, "{nobody}");
+    assert!(nobody.err.contains("no.sock"), "{nobody}");
+    Ok(())
+}
+
+#[test]
+fn a_redirect_that_its_relay_has_not_acknowledged_is_pending() -> Result<()> {
+    let lab = lab_up("ogtpending")?;
+    // Three failed checks take it out of rotation; that must last longer than `flag add` waits.
+    let mut gate = Gate::start_with(
+        &lab,
+        &Health {
+            interval: "3s",
+            timeout: "2s",
+        },
+    )?;
+    let relay = RelayNode::start(&lab, &Options::default())?;
+    gate.wait_for_relay()?;
+    relay.freeze()?;
+    let answer = gate.outgate(&["flag", "add", "192.0.2.10", "--reason", "a test", "-j"])?;
+    relay.thaw()?;
+    assert_eq!(answer.code, 4, "{answer}");
+    assert!(
+        answer.err.contains(RELAY_NAME) || answer.out.contains(RELAY_NAME),
+        "{answer}"
+    );
+    until(
+        "the flag to come into force",
+        std::time::Duration::from_secs(15),
+        || Ok((gate.json(&["flag", "ls"])?[0]["state"] == "active").then_some(())),
+    )
+}
+
+#[test]
+fn an_interface_with_another_program_is_left_alone() -> Result<()> {
+    let lab = lab_up("ogtbusy")?;
+    let _gate = Gate::start(&lab)?;
+    // A second controller with maps of its own: to it, the first one's program is a stranger.
+    let second = Files::new(&lab, "second");
+    let pins = lab.pin_dir().join("second");
+    std::fs::write(
+        &second.config,
+        base_config(&second, &pins, &Health::default()),
+    )?;
+    std::fs::create_dir_all(&second.state)?;
+    let mut command = lab
+        .namespace(Host::Edge)
+        .command(lab.binaries().outgated()?);
+    command.arg("--config").arg(&second.config);
+    let mut process = Process::spawn("the second outgated", &mut command, &second.log)?;
+    process.wait_until(
+        "the second outgated to answer",
+        std::time::Duration::from_secs(20),
+        || Ok((ask(&lab, &second.socket, &["status"])?.code == 0).then_some(())),
+    )?;
+    let busy = ask(
+        &lab,
+        &second.socket,
+        &["attach", "cust-a", "--role", "customer", "--mode", "native"],
+    )?;
+    assert_eq!(busy.code, 1, "{busy}");
+    assert!(
+        busy.err.contains("cust-a") && busy.err.contains("outgate_xdp"),
+        "whose program is it? {busy}"
+    );
+    let unknown = ask(
+        &lab,
+        &second.socket,
+        &["attach", "nosuch0", "--role", "customer"],
+    )?;
+    assert_eq!(unknown.code, 2, "{unknown}");
+    Ok(())
+}

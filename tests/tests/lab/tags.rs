@@ -1,0 +1,57 @@
+//! Tagged customers, with frames made by hand: no device here would send them.
+
+use anyhow::{Context as _, Result};
+use lab::{
+    Family, Host,
+    capture::{Capture, SETTLE, send},
+    dialogue::smtp,
+    frames::Syn,
+    host::HOST_INTERFACE,
+    relay::Options,
+    wait::until,
+};
+
+use crate::{flag, lab_up, start};
+
+#[test]
+fn a_flagged_source_does_not_slip_through_by_tags() -> Result<()> {
+    let lab = lab_up("ogttags")?;
+    let (gate, _relay) = start(&lab, &Options::default())?;
+    let namespace = lab.namespace(Host::CustomerA);
+    let source_mac = lab.mac(Host::CustomerA, HOST_INTERFACE)?;
+    let destination_mac = lab.mac(Host::Edge, Host::CustomerA.edge_interface())?;
+    for family in Family::ALL {
+        flag(&gate, family, &[])?;
+        for (tags, port) in [(vec![100], 40_001), (vec![100, 200], 40_002)] {
+            let tap = Capture::start(&namespace, HOST_INTERFACE)?;
+            let opened = gate.counter("flow_opened")?;
+            let source = (Host::CustomerA.address(family), port).into();
+            let destination = smtp(Host::Mx1.address(family));
+            let syn = Syn {
+                source_mac,
+                destination_mac,
+                tags: tags.clone(),
+                source,
+                destination,
+                sequence: 1_000,
+            };
+            send(&namespace, HOST_INTERFACE, &syn.frame())?;
+            // The edge's kernel has no VLAN device: only the program can have answered this.
+            let answer = until("an answer with tags", SETTLE, || {
+                let answers = tap.datagrams(destination.ip(), source.ip());
+                Ok(answers
+                    .into_iter()
+                    .find(|answer| answer.tcp().is_some_and(|tcp| tcp.dst_port() == port)))
+            })?;
+            let tcp = answer.tcp().context("no TCP")?;
+            assert!(tcp.syn() && tcp.ack(), "{answer}");
+            assert_eq!(tcp.src_port(), 25, "{answer}");
+            assert_eq!(tcp.ack_number().0, 1_001, "{answer}");
+            assert!(answer.checksums_are_right, "{answer}");
+            // A tap is shown a frame without its outermost tag; the inner one of two remains.
+            assert_eq!(answer.tags, tags[1..], "{answer}");
+            assert_eq!(gate.counter("flow_opened")?, opened + 1);
+        }
+    }
+    Ok(())
+}
