@@ -161,7 +161,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 8] = [
+const DEBIAN_PACKAGES: [&str; 9] = [
     "build-essential",
     "iproute2",
     "openssl",
@@ -171,4 +171,6 @@ const DEBIAN_PACKAGES: [&str; 8] = [
     "swaks",
     // Without it swaks speaks no STARTTLS.
     "libnet-ssleay-perl",
+    // Nor IPv6 without this.
+    "libio-socket-inet6-perl",
 ];
