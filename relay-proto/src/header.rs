@@ -1,4 +1,15 @@
 //! The trace fields that the relay puts on top of a message, and nothing else of it.
+//!
+//! ```text
+//! Received: from mail.customer.example ([192.0.2.10])
+//!  by relay-1.example.net (Outgate at Example Hosting)
+//!  with ESMTPS id 0190c8a1
+//!  for <user@example.org>;
+//!  Fri, 21 Nov 2025 20:03:00 +0000
+//! X-Outgate-Id: 0190c8a1
+//! ```
+//! (RFC 5321 section 4.4, protocol names of RFC 3848 and RFC 6531 section 4.3.) What a client chose,
+//! its EHLO name and the recipient, can neither end a line nor open or close a comment.
 
 use core::net::IpAddr;
 
@@ -31,12 +42,163 @@ pub struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    /// `Received:` and `X-Outgate-Id:`, folded, each line ending in CRLF.
+    /// `Received:` and `X-Outgate-Id:`, folded, each line ending in CRLF and none longer than 998 octets.
     #[must_use]
     pub fn fields(&self) -> String {
-        format!(
-            "Received: from {} ({}) by {}; {}\r\nX-Outgate-Id: {}\r\n",
-            self.ehlo, self.client, self.hostname, self.date, self.id
-        )
+        let client = match self.client.to_canonical() {
+            IpAddr::V4(address) => format!("[{address}]"),
+            IpAddr::V6(address) => format!("[IPv6:{address}]"),
+        };
+        let ehlo = only(self.ehlo.as_str(), is_name);
+        let hostname = only(self.hostname, is_name);
+        let operator = only(self.operator, is_comment);
+        let id = only(self.id, is_name);
+        let mut clauses = vec![
+            format!("from {ehlo} ({client})"),
+            format!("by {hostname} (Outgate at {operator})"),
+            format!("with {} id {id}", self.protocol()),
+        ];
+        if let Some(recipient) = self.recipient.filter(|path| self.may_name(path)) {
+            clauses.push(format!("for {recipient}"));
+        }
+        let clauses = clauses.join("\r\n ");
+        let date = only(self.date, is_comment);
+        format!("Received: {clauses};\r\n {date}\r\nX-Outgate-Id: {id}\r\n")
+    }
+
+    fn protocol(&self) -> &'static str {
+        match (self.smtputf8, self.esmtp, self.tls) {
+            (true, _, false) => "UTF8SMTP",
+            (true, _, true) => "UTF8SMTPS",
+            (false, true, false) => "ESMTP",
+            (false, true, true) => "ESMTPS",
+            // There is no name for HELO under TLS.
+            (false, false, _) => "SMTP",
+        }
+    }
+
+    /// A header of a message that is not internationalised is ASCII.
+    fn may_name(&self, path: &ForwardPath) -> bool {
+        self.smtputf8 || path.is_ascii()
+    }
+}
+
+/// At most [`MAX_WORD_OCTETS`] of `text`, with `?` for whatever is not allowed.
+fn only(text: &str, allowed: impl Fn(char) -> bool) -> String {
+    let allowed = |c| if allowed(c) { c } else { '?' };
+    text.chars().take(MAX_WORD_OCTETS).map(allowed).collect()
+}
+
+/// What domain names, address literals and identifiers consist of.
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || ".-_:[]".contains(c)
+}
+
+/// Visible ASCII and spaces that neither open, close nor quote anything in a comment.
+fn is_comment(c: char) -> bool {
+    (c.is_ascii_graphic() || c == ' ') && !"()\\".contains(c)
+}
+
+const MAX_WORD_OCTETS: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace<'a>(ehlo: &'a EhloName, recipient: Option<&'a ForwardPath>) -> Trace<'a> {
+        Trace {
+            ehlo,
+            client: "192.0.2.10".parse().unwrap(),
+            hostname: "relay-1.example.net",
+            operator: "Example Hosting",
+            esmtp: true,
+            tls: true,
+            smtputf8: false,
+            id: "0190c8a1",
+            recipient,
+            date: "Fri, 21 Nov 2025 20:03:00 +0000",
+        }
+    }
+
+    #[test]
+    fn the_fields_say_who_when_and_how() {
+        let ehlo = EhloName::new("mail.customer.example").unwrap();
+        let recipient = "<user@example.org>".parse().unwrap();
+        let expected = "Received: from mail.customer.example ([192.0.2.10])\r\n \
+            by relay-1.example.net (Outgate at Example Hosting)\r\n \
+            with ESMTPS id 0190c8a1\r\n \
+            for <user@example.org>;\r\n \
+            Fri, 21 Nov 2025 20:03:00 +0000\r\n\
+            X-Outgate-Id: 0190c8a1\r\n";
+        assert_eq!(trace(&ehlo, Some(&recipient)).fields(), expected);
+        let several = expected.replace("\r\n for <user@example.org>;", ";");
+        assert_eq!(trace(&ehlo, None).fields(), several);
+    }
+
+    #[test]
+    fn nobody_writes_a_line_or_a_comment_of_his_own() {
+        let ehlo = EhloName::new("x)(by;evil\"\\<>,@").unwrap();
+        let recipient = "<\"a) (b; c\"@example.org>".parse().unwrap();
+        let mut hostile = trace(&ehlo, Some(&recipient));
+        hostile.operator = "Ex)ample\r\nX-Evil: 1\u{2028}(";
+        hostile.id = "1\r\nX-Evil: 2";
+        hostile.date = "now\r\n\r\nbody";
+        hostile.client = "2001:db8::1".parse().unwrap();
+        let fields = hostile.fields();
+        let lines: Vec<&str> = fields.split_terminator("\r\n").collect();
+        assert_eq!(
+            lines,
+            [
+                "Received: from x??by?evil?????? ([IPv6:2001:db8::1])",
+                " by relay-1.example.net (Outgate at Ex?ample??X-Evil: 1??)",
+                " with ESMTPS id 1??X-Evil:?2",
+                " for <\"a) (b; c\"@example.org>;",
+                " now????body",
+                "X-Outgate-Id: 1??X-Evil:?2",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_protocol_has_its_registered_name() {
+        let ehlo = EhloName::new("x").unwrap();
+        let cases = [
+            ((false, false, false), "SMTP"),
+            ((true, false, false), "ESMTP"),
+            ((true, true, false), "ESMTPS"),
+            ((true, false, true), "UTF8SMTP"),
+            ((true, true, true), "UTF8SMTPS"),
+        ];
+        for ((esmtp, tls, smtputf8), name) in cases {
+            let fields = Trace {
+                esmtp,
+                tls,
+                smtputf8,
+                ..trace(&ehlo, None)
+            }
+            .fields();
+            assert!(fields.contains(&format!(" with {name} id ")), "{fields}");
+        }
+    }
+
+    #[test]
+    fn an_internationalised_recipient_is_named_only_in_internationalised_mail() {
+        let ehlo = EhloName::new("x").unwrap();
+        let recipient = "<ä@example.org>".parse().unwrap();
+        let mut trace = trace(&ehlo, Some(&recipient));
+        assert!(trace.fields().is_ascii());
+        trace.smtputf8 = true;
+        assert!(trace.fields().contains("for <ä@example.org>"));
+    }
+
+    #[test]
+    fn no_line_is_longer_than_a_header_may_be() {
+        let long = "x".repeat(255);
+        let longer = "y".repeat(5000);
+        let ehlo = EhloName::new(&long).unwrap();
+        let mut trace = trace(&ehlo, None);
+        (trace.hostname, trace.operator, trace.id, trace.date) =
+            (&longer, &longer, &longer, &longer);
+        assert!(trace.fields().split("\r\n").all(|line| line.len() <= 998));
     }
 }

@@ -94,3 +94,63 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reject(reason: &str) -> Finding {
+        let reason = reason.to_owned();
+        Finding::Reject { reason }
+    }
+
+    fn defer(reason: &str) -> Finding {
+        let reason = reason.to_owned();
+        Finding::Defer { reason }
+    }
+
+    #[test]
+    fn the_gravest_finding_decides_and_the_first_of_its_weight_speaks() {
+        let clean = Finding::Clean;
+        let open = Finding::Failed {
+            on_error: OnError::Open,
+        };
+        let closed = Finding::Failed {
+            on_error: OnError::Defer,
+        };
+        let unavailable = "451 4.7.1 a content scanner is not available, try again later id=7";
+        let cases = [
+            (vec![], None),
+            (vec![clean.clone(), open.clone()], None),
+            (vec![open.clone(), closed.clone()], Some(unavailable)),
+            (
+                vec![defer("slow down"), closed.clone()],
+                Some("451 4.7.1 slow down id=7"),
+            ),
+            (
+                vec![closed, defer("slow down"), reject("spam"), reject("worse")],
+                Some("550 5.7.1 spam id=7 see https://help.example"),
+            ),
+            (
+                vec![reject("spam"), clean, open],
+                Some("550 5.7.1 spam id=7 see https://help.example"),
+            ),
+        ];
+        for (findings, said) in cases {
+            let verdict = combine(findings.clone());
+            let reply = verdict.reply("7", "https://help.example");
+            let reply = reply.map(|reply| reply.to_string());
+            assert_eq!(reply.as_deref(), said, "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn a_scanners_reason_cannot_forge_a_reply() {
+        let verdict = combine([reject("spam\r\n250 ok")]);
+        let reply = verdict.reply("7", "https://help.example").unwrap();
+        let mut wire = bytes::BytesMut::new();
+        reply.encode(false, &mut wire);
+        let wire = String::from_utf8_lossy(&wire);
+        assert!(wire.lines().all(|line| line.starts_with("550")), "{wire}");
+    }
+}

@@ -1,0 +1,15 @@
+//! Dialogues: what one side says, what the session answers, and what it asks of its caller.
+//!
+//! Each is written as a transcript and played three times: line by line as written, octet by octet, and
+//! with everything that was written before the next event of another kind in one piece.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod client;
+mod client_player;
+mod pair;
+mod player;
+mod server;
+mod server_bounds;
+mod server_player;
+mod smuggling;
+mod timeouts;

@@ -1,0 +1,212 @@
+//! Plays a script against a server session.
+//!
+//! `C` the client says a line, `c` octets as they are; `S` a reply line; `?` a question and `A` its answer
+//! (`proceed`, a reply, or `close` and a reply); `B` content; `X` a transaction aborted; `T` the handshake is
+//! asked for, and succeeds; `E` the session closes; `H` the client hangs up; `W` so many seconds pass;
+//! `D` the deadline, in seconds since the start, or `none`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_proto::reply::Reply;
+use relay_proto::server::{Action, Answer, Config, Question, Session, Timeouts};
+
+use crate::player::{ARRIVALS, Arrival, compare, lines, octets, seconds, take_lines, text};
+
+/// A configuration with small limits.
+pub(crate) fn config() -> Config {
+    Config {
+        hostname: "relay.example".to_owned(),
+        operator: "Example Hosting".to_owned(),
+        max_message_octets: 100,
+        max_recipients: 2,
+        max_errors: 4,
+        max_commands: 30,
+        timeouts: Timeouts::default(),
+        starttls: true,
+    }
+}
+
+/// Plays `script` against a session with the configuration above.
+#[track_caller]
+pub(crate) fn play(script: &str) {
+    play_on(|| Session::new(Arc::new(config()), Duration::ZERO), script);
+}
+
+/// Plays `script` against the session that `start` makes at time zero.
+#[track_caller]
+pub(crate) fn play_on(start: impl Fn() -> Session, script: &str) {
+    for arrival in ARRIVALS {
+        let lines = lines(script);
+        let mut player = Player::new(start(), &lines);
+        player.run(arrival, &lines);
+        let expected: Vec<String> = lines
+            .iter()
+            .filter(|(mark, _)| *mark != "A" && (arrival == Arrival::Lines || !is_input(mark)))
+            .map(|(mark, rest)| format!("{mark}: {rest}"))
+            .collect();
+        compare(arrival, &expected, &player.seen);
+        assert!(player.answers.is_empty(), "answers to no question");
+    }
+}
+
+struct Player {
+    session: Session,
+    now: Duration,
+    answers: VecDeque<Answer>,
+    seen: Vec<String>,
+    sent: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Player {
+    fn new(session: Session, lines: &[(&str, &str)]) -> Self {
+        let answers = lines.iter().filter(|(mark, _)| *mark == "A");
+        Self {
+            session,
+            now: Duration::ZERO,
+            answers: answers.map(|(_, rest)| answer(rest)).collect(),
+            seen: Vec::new(),
+            sent: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, arrival: Arrival, lines: &[(&str, &str)]) {
+        self.drain();
+        let mut together = Vec::new();
+        for (mark, rest) in lines {
+            if arrival == Arrival::Together && !is_input(mark) && breaks(mark) {
+                self.feed(&std::mem::take(&mut together));
+            }
+            match *mark {
+                "C" | "c" => {
+                    let mut piece = octets(rest);
+                    if *mark == "C" {
+                        piece.extend_from_slice(b"\r\n");
+                    }
+                    match arrival {
+                        Arrival::Together => together.extend_from_slice(&piece),
+                        Arrival::Octets => piece.iter().for_each(|octet| self.feed(&[*octet])),
+                        Arrival::Lines => {
+                            self.seen.push(format!("{mark}: {rest}"));
+                            self.feed(&piece);
+                        }
+                    }
+                }
+                "H" => {
+                    self.seen.push("H: ".to_owned());
+                    self.session.hang_up();
+                }
+                "W" => {
+                    self.seen.push(format!("W: {rest}"));
+                    self.now += seconds(rest);
+                    self.session.expire(self.now);
+                }
+                "D" => {
+                    let deadline = self.session.deadline();
+                    let expected = (*rest != "none").then(|| seconds(rest));
+                    assert_eq!(deadline, expected, "deadline in {arrival:?}");
+                    self.seen.push(format!("D: {rest}"));
+                }
+                _ => {}
+            }
+            self.drain();
+        }
+        self.feed(&together);
+    }
+
+    fn feed(&mut self, piece: &[u8]) {
+        if !piece.is_empty() {
+            self.session.receive(self.now, piece);
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(action) = self.session.poll() {
+            match action {
+                Action::Body(piece) => {
+                    assert!(!piece.is_empty());
+                    self.body.extend_from_slice(&piece);
+                    continue;
+                }
+                // What an aborted message had so far depends on how it was cut, and is nobody's any more.
+                Action::Aborted(_) => self.body.clear(),
+                Action::Send(_) | Action::StartTls | Action::Ask(_) | Action::Close => {}
+            }
+            if !self.body.is_empty() {
+                let body = std::mem::take(&mut self.body);
+                self.seen.push(format!("B: {}", text(&body)));
+            }
+            match action {
+                Action::Send(octets) => {
+                    self.sent.extend_from_slice(&octets);
+                    let lines = take_lines(&mut self.sent);
+                    self.seen.extend(lines.iter().map(|l| format!("S: {l}")));
+                    assert!(self.sent.is_empty(), "half a line was sent");
+                }
+                Action::StartTls => {
+                    self.seen.push("T: ".to_owned());
+                    self.session.tls_started(self.now);
+                }
+                Action::Ask(question) => {
+                    self.seen.push(format!("?: {}", asked(&question)));
+                    if let Some(answer) = self.answers.pop_front() {
+                        self.session.answer(self.now, answer);
+                    }
+                }
+                Action::Aborted(cause) => self.seen.push(format!("X: {cause:?}")),
+                Action::Close => self.seen.push("E: ".to_owned()),
+                Action::Body(_) => unreachable!(),
+            }
+        }
+    }
+}
+
+fn is_input(mark: &str) -> bool {
+    matches!(mark, "C" | "c")
+}
+
+/// Whether what follows must not arrive before what came so far.
+fn breaks(mark: &str) -> bool {
+    matches!(mark, "H" | "W" | "D" | "T")
+}
+
+fn asked(question: &Question) -> String {
+    match question {
+        Question::Mail(mail) => {
+            let mut text = format!("MAIL {}", mail.reverse_path);
+            if let Some(size) = mail.size {
+                text += &format!(" {size}");
+            }
+            if let Some(body) = mail.body {
+                text += &format!(" {body:?}");
+            }
+            if mail.smtputf8 {
+                text += " utf8";
+            }
+            text
+        }
+        Question::Recipient(recipient) => format!("RCPT {}", recipient.forward_path),
+        Question::Data => "DATA".to_owned(),
+        Question::Message => "MESSAGE".to_owned(),
+    }
+}
+
+fn answer(text: &str) -> Answer {
+    if text == "proceed" {
+        return Answer::Proceed;
+    }
+    match text.strip_prefix("close ") {
+        Some(text) => Answer::ReplyAndClose(reply(text)),
+        None => Answer::Reply(reply(text)),
+    }
+}
+
+/// `250 2.1.0 ok`, or `250 ok` without an enhanced code.
+pub(crate) fn reply(text: &str) -> Reply {
+    let (code, text) = text.split_once(' ').unwrap();
+    Reply::plain(code.parse().unwrap(), &text.replace("\\n", "\n"))
+}
