@@ -1,2 +1,217 @@
-//! outgate-relay.
-fn main() {}
+//! The program outgate-relay: configuration, signals and exit codes around the library.
+//!
+//! # Diagnostics
+//! A configuration that cannot be used exits 78 (EX_CONFIG), missing privileges 77 (EX_NOPERM),
+//! anything else that prevents the start 1. After the start it ends only when told to, with 0.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use contract::Generation;
+use relay::Relay;
+use relay::config::{Config, ConfigError, Log, LogFormat};
+use relay::listen::{self, BindError, Drain};
+use relay::metrics::Counter;
+use relay::origin::{FlowMap, OriginError};
+use relay::snapshot::{self, Newest};
+use relay::tls::{ServerTls, TlsError};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+/// Takes the mail of diverted customers, filters it, and delivers it to the destination that the
+/// customer had chosen.
+#[derive(Debug, Parser)]
+#[command(
+    name = "outgate-relay",
+    version,
+    after_help = "Signals: TERM and INT drain and stop; HUP reads the certificate again.\n\
+                  Exit codes: 0 stopped, 1 cannot start, 77 missing privileges, 78 wrong configuration.\n\n\
+                  Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml"
+)]
+struct Arguments {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/outgate/relay.toml")]
+    config: PathBuf,
+    /// Read and check the configuration and the files it names, then exit.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(
+                clippy::print_stderr,
+                reason = "the last word of a program that cannot run"
+            )]
+            {
+                eprintln!("outgate-relay: {error:#}");
+            }
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = Config::read(&arguments.config)?;
+    let tls = ServerTls::new(&config).map_err(|error| match error {
+        TlsError::File(invalid) => anyhow::Error::from(invalid.in_file(&arguments.config)),
+        TlsError::SelfSigned(_) | TlsError::Unusable(_) => error.into(),
+    })?;
+    if arguments.check {
+        return Ok(());
+    }
+    start_log(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(serve(config, Arc::new(tls)));
+    // Scanners' and spill files' last operations are worth nothing to anybody now.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
+    let origin = FlowMap::open(&config.pin_dir)?;
+    let mut signals = Signals::register().context("cannot listen for signals")?;
+    let listeners = listen::bind(&config.listen)?;
+
+    let (newest, have) = start_from_cache(&config);
+    let relay_name = config.name.clone();
+    let (controller, listen) = (config.controller.clone(), config.listen.clone());
+    let relay = Relay::new(
+        config,
+        Arc::new(origin),
+        newest.subscribe(),
+        Arc::clone(&tls),
+    );
+    let following = tokio::spawn(snapshot::client::follow(
+        relay_name, controller, newest, have,
+    ));
+
+    let (drain, draining) = Drain::new();
+    let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
+    notify(NotifyState::Ready);
+    info!(?listen, "ready");
+
+    signals.wait_for_stop(&tls).await;
+    notify(NotifyState::Stopping);
+    drain.send_replace(true);
+    let result = serving.await.context("serving ended by a bug of ours");
+    following.abort();
+    for &counter in Counter::ALL {
+        info!(
+            counter = counter.name(),
+            value = relay.metrics().value(counter),
+            "counted"
+        );
+    }
+    result
+}
+
+/// The last snapshot that was made durable, so that the relay serves without its controller.
+fn start_from_cache(config: &Config) -> (watch::Sender<Newest>, Generation) {
+    let (newest, _) = watch::channel(None);
+    let cache = &config.controller.cache;
+    match snapshot::cache::load(cache) {
+        Ok(Some(cached)) => {
+            let generation = cached.generation;
+            info!(
+                generation = generation.0,
+                customers = cached.customers.len(),
+                "snapshot from the cache"
+            );
+            snapshot::put_into_force(&newest, cached);
+            return (newest, generation);
+        }
+        Ok(None) => {
+            info!("no cached snapshot; everybody is answered 421 until the controller sends one")
+        }
+        Err(error) => {
+            warn!(%error, cache = %cache.display(), "cached snapshot cannot be used; asking for a new one");
+        }
+    }
+    (newest, Generation::default())
+}
+
+/// The signals that the program acts on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn register() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns when the program is to stop; reads certificates again meanwhile.
+    async fn wait_for_stop(&mut self, tls: &ServerTls) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => match tls.reload() {
+                    Ok(()) => info!("certificate read again"),
+                    Err(error) => error!(%error, "the old certificate stays in use"),
+                },
+            }
+        }
+    }
+}
+
+fn start_log(log: &Log) {
+    let filter = EnvFilter::new(&log.filter);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!(%error, "cannot notify the service manager");
+    }
+}
+
+/// The sysexits code of an error that prevents the start.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let not_permitted = error
+        .downcast_ref::<BindError>()
+        .is_some_and(|bind| bind.source.kind() == std::io::ErrorKind::PermissionDenied);
+    if error.is::<ConfigError>() {
+        EX_CONFIG
+    } else if not_permitted
+        || matches!(
+            error.downcast_ref::<OriginError>(),
+            Some(OriginError::NotPermitted(_))
+        )
+    {
+        EX_NOPERM
+    } else {
+        1
+    }
+}
+
+/// sysexits.h: something was found in an unconfigured or misconfigured state.
+const EX_CONFIG: u8 = 78;
+/// sysexits.h: not permitted.
+const EX_NOPERM: u8 = 77;

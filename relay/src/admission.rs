@@ -1,0 +1,96 @@
+//! Who is served: the decision about a connection before the first octet.
+//!
+//! Nothing that the peer says enters into it. Whoever was not diverted here gets a reply that is true
+//! for both cases: inside a customer prefix the edge and we may merely be out of step, so that mail
+//! must not bounce (421); outside of them we are an open relay to nobody (554).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use contract::CustomerPolicy;
+use relay_proto::reply::Reply;
+
+use crate::Relay;
+use crate::listen::limits::{Full, Permit};
+use crate::metrics::Counter;
+use crate::origin::{CustomerAddr, Found, OriginalDst};
+
+/// What becomes of a connection.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// A diverted customer, and its place among the connections.
+    Serve(Admitted, Permit),
+    /// The controller's health check: a banner and nothing more.
+    Probe,
+    /// This greeting, and the end.
+    Refuse(Reply),
+}
+
+/// A diverted customer's connection.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) customer: CustomerAddr,
+    pub(crate) original_dst: OriginalDst,
+    /// `None`: the edge diverted it, but its flag is not in our snapshot. The flag has just ended or
+    /// just begun; such a connection gets the default treatment, which is to filter.
+    pub(crate) policy: Option<Arc<CustomerPolicy>>,
+}
+
+/// Decides about the connection from `peer` to our listener at `local`, and counts it.
+pub(crate) fn admit(relay: &Relay, peer: SocketAddr, local: SocketAddr) -> Admission {
+    let (admission, counter) = decide(relay, peer, local);
+    relay.metrics().count(counter);
+    admission
+}
+
+fn decide(relay: &Relay, peer: SocketAddr, local: SocketAddr) -> (Admission, Counter) {
+    let hostname = &relay.config.identity.hostname;
+    let refuse = |code, enhanced, text: &str, counter| {
+        (
+            Admission::Refuse(Reply::new(code, enhanced, &format!("{hostname} {text}"))),
+            counter,
+        )
+    };
+    let Some(snapshot) = relay.newest.borrow().clone() else {
+        let text = "starting up and not yet in touch with its controller, try again";
+        return refuse(421, "4.3.2", text, Counter::RefusedNoSnapshot);
+    };
+    if snapshot.is_probe(peer.ip()) {
+        return (Admission::Probe, Counter::Probes);
+    }
+    let (customer, original_dst) = match relay.origin.look_up(peer, local) {
+        Found::Known {
+            customer,
+            original_dst,
+        } => (customer, original_dst),
+        Found::Unknown if snapshot.is_inside(peer.ip()) => {
+            let text = "does not know where this connection was going, try again";
+            return refuse(421, "4.3.2", text, Counter::RefusedUnknownInside);
+        }
+        Found::Unknown => {
+            let text = "serves only connections that its own network diverted here";
+            return refuse(554, "5.7.1", text, Counter::RefusedUnknownOutside);
+        }
+    };
+    match relay.connections.enter(customer) {
+        Ok(permit) => {
+            let policy = snapshot.customer(customer.ip()).cloned();
+            let admitted = Admitted {
+                customer,
+                original_dst,
+                policy,
+            };
+            (Admission::Serve(admitted, permit), Counter::SessionsServed)
+        }
+        Err(Full::Relay) => refuse(
+            421,
+            "4.3.2",
+            "has too many connections, try again",
+            Counter::RefusedFull,
+        ),
+        Err(Full::Customer) => {
+            let text = "has too many connections from your address, try again";
+            refuse(421, "4.7.0", text, Counter::RefusedCustomerFull)
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The relay's configuration, valid by construction.
+//!
+//! [`Config::read`] is the only way to one: it reads the file, and every value in it has been
+//! checked before anything binds, opens or connects. Files that the configuration names (the
+//! certificate) are opened by their own modules, which report with the same [`Invalid`].
+//!
+//! # Diagnostics
+//! Returned: [`ConfigError`], `FILE: key: value: what is wrong, what is allowed`. Nothing is logged.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper::Uri;
+use relay_proto::verdict::OnError;
+
+mod check;
+mod error;
+mod raw;
+
+use check::{absolute, duration, help_url, hostname, listeners, log, operator, relay_name};
+pub use error::{ConfigError, Invalid};
+use raw::{RawConfig, RawLimits, RawMessage, RawScanner};
+
+/// All that the relay is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name of this relay in the controller's pools.
+    pub name: String,
+    /// Who we say that we are.
+    pub identity: Identity,
+    /// Listeners; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Filter and format of the log.
+    pub log: Log,
+    /// Where the snapshot of the customers comes from.
+    pub controller: Controller,
+    /// Directory of the edge's pinned maps, without the version.
+    pub pin_dir: PathBuf,
+    /// Own certificate; `None` = a self-signed one in memory.
+    pub tls: Option<TlsFiles>,
+    /// What a message may cost.
+    pub message: MessageLimits,
+    /// What connections may cost.
+    pub limits: Limits,
+    /// Scanners, all of which see each message.
+    pub scanners: Vec<ScannerConfig>,
+}
+
+/// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
+/// header fields and certificates alike.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Name of the hosting provider; never contains `(`, `)`, `\` (it stands in a comment of `Received`).
+    pub operator: String,
+    /// Domain name in greetings, in EHLO towards the MX, and in the certificate.
+    pub hostname: String,
+    /// Where a refused sender reads on.
+    pub help_url: String,
+}
+
+/// The log.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Directives of `tracing_subscriber::EnvFilter`, as `info,relay=debug`.
+    pub filter: String,
+    /// One line of text or one object of JSON per event.
+    pub format: LogFormat,
+}
+
+/// Format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The controller, as the relay knows it.
+#[derive(Debug, Clone)]
+pub struct Controller {
+    /// Its Unix socket.
+    pub socket: PathBuf,
+    /// Our copy of the last snapshot: the relay starts from it without the controller.
+    pub cache: PathBuf,
+}
+
+/// Certificate chain and private key, PEM.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// Chain, own certificate first.
+    pub certificate: PathBuf,
+    /// PKCS#8, PKCS#1 or SEC1 key.
+    pub key: PathBuf,
+}
+
+/// What a message may cost.
+#[derive(Debug, Clone)]
+pub struct MessageLimits {
+    /// Content octets of one message at most; announced with SIZE (RFC 1870).
+    pub max_octets: u64,
+    /// Content octets kept in memory per message; the rest goes to an unlinked file.
+    pub memory_octets: usize,
+    /// Directory of those files.
+    pub spill_dir: PathBuf,
+}
+
+/// What connections may cost.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Sessions at once; one costs two sockets, about 100 KiB and up to `memory_octets`.
+    pub connections: usize,
+    /// Sessions at once of one customer (IPv6: of one /64).
+    pub connections_per_customer: usize,
+    /// How long sessions may go on after SIGTERM.
+    pub drain: Duration,
+}
+
+/// One scanner.
+#[derive(Debug, Clone)]
+pub enum ScannerConfig {
+    /// Patterns that need no other program.
+    Builtin,
+    /// rspamd over HTTP.
+    Rspamd {
+        /// Its `/checkv2`.
+        url: Uri,
+        /// How long one message may take.
+        deadline: Duration,
+        /// What becomes of the message if it takes longer or answers nonsense.
+        on_error: OnError,
+    },
+}
+
+impl Config {
+    /// Reads and checks `file`.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
+            file: file.into(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|invalid| invalid.in_file(file))
+    }
+
+    /// Checks the text of a configuration file.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let deserializer = toml::Deserializer::parse(text)
+            .map_err(|error| Invalid::from_toml(text, ".", &error))?;
+        let raw: RawConfig = serde_path_to_error::deserialize(deserializer)
+            .map_err(|error| Invalid::from_toml(text, &error.path().to_string(), error.inner()))?;
+        Self::try_from(raw)
+    }
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = Invalid;
+
+    fn try_from(raw: RawConfig) -> Result<Self, Invalid> {
+        if raw.scanner.is_empty() {
+            let problem = "must appear at least once; without a scanner every message would pass";
+            return Err(Invalid::new("scanner", "[]", problem));
+        }
+        Ok(Self {
+            name: relay_name(raw.name)?,
+            identity: Identity {
+                operator: operator(raw.operator)?,
+                hostname: hostname(raw.hostname)?,
+                help_url: help_url(raw.help_url)?,
+            },
+            listen: listeners(&raw.listen)?,
+            log: log(raw.log, &raw.log_format)?,
+            controller: Controller {
+                socket: absolute("controller.socket", raw.controller.socket)?,
+                cache: absolute("controller.cache", raw.controller.cache)?,
+            },
+            pin_dir: absolute("origin.pin_dir", raw.origin.pin_dir)?,
+            tls: raw.tls.map(|tls| TlsFiles {
+                certificate: tls.certificate,
+                key: tls.key,
+            }),
+            message: raw.message.try_into()?,
+            limits: raw.limits.try_into()?,
+            scanners: raw
+                .scanner
+                .into_iter()
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl TryFrom<RawMessage> for MessageLimits {
+    type Error = Invalid;
+
+    fn try_from(raw: RawMessage) -> Result<Self, Invalid> {
+        // RFC 5321 section 4.5.3.1.7: every server takes at least 64 KiB.
+        if !(65_536..=1 << 40).contains(&raw.max_octets) {
+            return Err(Invalid::new(
+                "message.max_octets",
+                raw.max_octets,
+                "must be between 65536 (RFC 5321) and 1099511627776",
+            ));
+        }
+        if raw.memory_octets > 64 << 20 {
+            return Err(Invalid::new(
+                "message.memory_octets",
+                raw.memory_octets,
+                "must be at most 67108864; every session may hold that much",
+            ));
+        }
+        Ok(Self {
+            max_octets: raw.max_octets,
+            memory_octets: raw.memory_octets,
+            spill_dir: absolute("message.spill_dir", raw.spill_dir)?,
+        })
+    }
+}
+
+impl TryFrom<RawLimits> for Limits {
+    type Error = Invalid;
+
+    fn try_from(raw: RawLimits) -> Result<Self, Invalid> {
+        if raw.connections == 0 {
+            return Err(Invalid::new("limits.connections", 0, "must be at least 1"));
+        }
+        if raw.connections_per_customer == 0 || raw.connections_per_customer > raw.connections {
+            return Err(Invalid::new(
+                "limits.connections_per_customer",
+                raw.connections_per_customer,
+                format!(
+                    "must be between 1 and limits.connections ({})",
+                    raw.connections
+                ),
+            ));
+        }
+        let drain = duration(
+            "limits.drain",
+            &raw.drain,
+            Duration::ZERO,
+            Duration::from_secs(3600),
+        )?;
+        Ok(Self {
+            connections: raw.connections,
+            connections_per_customer: raw.connections_per_customer,
+            drain,
+        })
+    }
+}
+
+impl TryFrom<RawScanner> for ScannerConfig {
+    type Error = Invalid;
+
+    fn try_from(raw: RawScanner) -> Result<Self, Invalid> {
+        match raw {
+            RawScanner::Builtin {} => Ok(Self::Builtin),
+            RawScanner::Rspamd {
+                url,
+                deadline,
+                on_error,
+            } => {
+                let parsed: Uri = url
+                    .parse()
+                    .map_err(|error| Invalid::new("scanner.url", &url, error))?;
+                if parsed.scheme_str() != Some("http") || parsed.host().is_none() {
+                    return Err(Invalid::new(
+                        "scanner.url",
+                        url,
+                        "must be an http:// URL, as http://127.0.0.1:11333/checkv2",
+                    ));
+                }
+                let on_error = match on_error.as_str() {
+                    "open" => OnError::Open,
+                    "defer" => OnError::Defer,
+                    _ => {
+                        let problem = "must be \"open\" or \"defer\"";
+                        return Err(Invalid::new("scanner.on_error", on_error, problem));
+                    }
+                };
+                // The sender waits for the reply to its dot while we scan.
+                let deadline = duration(
+                    "scanner.deadline",
+                    &deadline,
+                    Duration::from_millis(100),
+                    SCAN_DEADLINE_MAX,
+                )?;
+                Ok(Self::Rspamd {
+                    url: parsed,
+                    deadline,
+                    on_error,
+                })
+            }
+        }
+    }
+}
+
+/// A sender gives up ten minutes after its dot (RFC 5321 section 4.5.3.2.6), some after five; what
+/// remains after the scan is for the MX.
+const SCAN_DEADLINE_MAX: Duration = Duration::from_secs(120);

@@ -1,0 +1,123 @@
+//! The configuration file as it is written.
+//!
+//! Every struct mirrors one table of the file and refuses keys that it does not know: a mistyped key
+//! that is silently ignored is a limit that is silently not in force. Meaning is given to the
+//! values only by [`super::Config`].
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) name: String,
+    pub(super) operator: String,
+    pub(super) hostname: String,
+    pub(super) help_url: String,
+    pub(super) listen: Vec<String>,
+    #[serde(default = "default_log")]
+    pub(super) log: String,
+    #[serde(default = "default_log_format")]
+    pub(super) log_format: String,
+    pub(super) controller: RawController,
+    pub(super) origin: RawOrigin,
+    pub(super) tls: Option<RawTls>,
+    pub(super) message: RawMessage,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) scanner: Vec<RawScanner>,
+}
+
+/// `[controller]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawController {
+    pub(super) socket: PathBuf,
+    pub(super) cache: PathBuf,
+}
+
+/// `[origin]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOrigin {
+    pub(super) pin_dir: PathBuf,
+}
+
+/// `[tls]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTls {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+/// `[message]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMessage {
+    #[serde(default = "default_max_octets")]
+    pub(super) max_octets: u64,
+    #[serde(default = "default_memory_octets")]
+    pub(super) memory_octets: usize,
+    pub(super) spill_dir: PathBuf,
+}
+
+/// `[limits]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLimits {
+    pub(super) connections: usize,
+    pub(super) connections_per_customer: usize,
+    pub(super) drain: String,
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        Self {
+            connections: 1000,
+            connections_per_customer: 50,
+            drain: "30s".into(),
+        }
+    }
+}
+
+/// One `[[scanner]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
+pub(super) enum RawScanner {
+    Builtin {},
+    Rspamd {
+        url: String,
+        #[serde(default = "default_deadline")]
+        deadline: String,
+        #[serde(default = "default_on_error")]
+        on_error: String,
+    },
+}
+
+fn default_log() -> String {
+    "info".into()
+}
+
+fn default_log_format() -> String {
+    "text".into()
+}
+
+fn default_max_octets() -> u64 {
+    50 << 20
+}
+
+fn default_memory_octets() -> usize {
+    256 << 10
+}
+
+fn default_deadline() -> String {
+    "10s".into()
+}
+
+fn default_on_error() -> String {
+    "defer".into()
+}

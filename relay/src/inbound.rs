@@ -1,0 +1,64 @@
+//! One connection from its acceptance to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use relay_proto::server::Session;
+use tokio::net::TcpStream;
+use tracing::{Instrument, debug, info, info_span};
+
+use crate::Relay;
+use crate::admission::{self, Admission};
+use crate::clock::Clock;
+use crate::id::SessionId;
+use crate::listen::Drain;
+use crate::stream::Stream;
+use crate::treatment::{self, Nobody};
+
+pub(crate) mod session;
+
+/// Serves the connection from `peer` to its end.
+pub(crate) async fn serve(relay: Arc<Relay>, tcp: TcpStream, peer: SocketAddr, drain: Drain) {
+    let local = match tcp.set_nodelay(true).and_then(|()| tcp.local_addr()) {
+        Ok(local) => local,
+        Err(error) => {
+            debug!(%error, customer.addr = %peer.ip(), "connection lost before it was served");
+            return;
+        }
+    };
+    let id = SessionId::new();
+    let clock = Clock::start();
+    let mut stream = Stream::Plain(tcp);
+    let driver = session::Driver {
+        stream: &mut stream,
+        clock,
+        relay: &relay,
+    };
+    match admission::admit(&relay, peer, local) {
+        Admission::Refuse(reply) => {
+            info!(session.id = %id, customer.addr = %peer.ip(), reply.code = reply.code().value(), %reply, "connection refused");
+            let session = Session::refuse(reply, clock.now());
+            driver.run(session, &mut Nobody).await;
+        }
+        Admission::Probe => {
+            let session = Session::probe(Arc::clone(&relay.session), clock.now());
+            driver.run(session, &mut Nobody).await;
+        }
+        Admission::Serve(admitted, permit) => {
+            let span = info_span!(
+                "session",
+                session.id = %id,
+                customer.addr = %admitted.customer,
+                original.dst = %admitted.original_dst,
+            );
+            let session = Session::new(Arc::clone(&relay.session), clock.now());
+            let mut treatment = treatment::choose(Arc::clone(&relay), admitted, id, drain);
+            let served = async {
+                driver.run(session, &mut treatment).await;
+                treatment.end().await;
+            };
+            served.instrument(span).await;
+            drop(permit);
+        }
+    }
+}

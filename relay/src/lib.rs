@@ -1,0 +1,31 @@
+//! outgate-relay: takes the mail of diverted customers, filters it, and delivers it to the
+//! destination that the customer had chosen.
+//!
+//! [`Config`](config::Config) is read first and whole. A [`Relay`] is what all sessions share;
+//! [`listen::bind`] opens the sockets and [`listen::serve`] runs until it is told to drain. One
+//! connection goes through `admission` (who is served), `inbound` (the customer's side of SMTP),
+//! a `treatment` (what is done with its mail), `scan`, and `outbound` (the destination's side).
+//!
+//! The relay never acknowledges what the destination has not acknowledged, never changes what the
+//! customer wrote, and never offers less TLS than it was offered.
+#![forbid(unsafe_code)]
+
+mod admission;
+mod clock;
+pub mod config;
+mod egress;
+mod id;
+mod inbound;
+pub mod listen;
+pub mod message;
+pub mod metrics;
+pub mod origin;
+mod outbound;
+mod relay;
+pub mod scan;
+pub mod snapshot;
+mod stream;
+pub mod tls;
+mod treatment;
+
+pub use relay::Relay;

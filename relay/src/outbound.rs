@@ -1,0 +1,124 @@
+//! The relay's own leg to the customer's destination.
+//!
+//! [`Outbound::reach`] connects, greets and starts TLS whenever it is offered; the [`Upstream`] then
+//! takes one command at a time and answers with the destination's own words.
+//!
+//! # Diagnostics
+//! Returned: [`Unreachable`] before the session takes commands, [`Lost`] after. Neither is logged here.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::Egress;
+use relay_proto::client::{self, LostCause, Stage};
+use rustls::ClientConfig;
+use tokio::time::timeout;
+
+use crate::config::Identity;
+use crate::egress;
+use crate::origin::OriginalDst;
+use crate::tls;
+
+mod session;
+
+pub(crate) use session::Upstream;
+
+/// What all outbound sessions share.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    session: client::Config,
+    tls: Arc<ClientConfig>,
+}
+
+/// Why a destination takes no commands.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreachable {
+    /// No connection.
+    #[error("{0}")]
+    Connect(#[from] io::Error),
+    /// No connection in time.
+    #[error("no connection within {} s", CONNECT_DEADLINE.as_secs())]
+    ConnectTimedOut,
+    /// A connection, but no session: the greeting, EHLO or TLS failed.
+    #[error("{0}")]
+    Session(Lost),
+    /// All of it together took too long.
+    #[error("no session within {} s", REACH_DEADLINE.as_secs())]
+    TimedOut,
+}
+
+/// A session that is over although we were not done.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}: {cause}", stage_name(*stage))]
+pub(crate) struct Lost {
+    /// What it was doing.
+    pub(crate) stage: Stage,
+    /// Why.
+    pub(crate) cause: LostCause,
+}
+
+impl Outbound {
+    /// Speaks as `identity`.
+    pub(crate) fn new(identity: &Identity) -> Self {
+        let tls = tls::opportunistic().expect("the provider supports the default TLS versions");
+        let session = client::Config {
+            ehlo_name: identity.hostname.clone(),
+            timeouts: TIMEOUTS,
+        };
+        Self {
+            session,
+            tls: Arc::new(tls),
+        }
+    }
+
+    /// A session with `destination` that takes commands.
+    pub(crate) async fn reach(
+        &self,
+        egress: Egress,
+        destination: OriginalDst,
+    ) -> Result<Upstream, Unreachable> {
+        let session = async {
+            let connecting = egress::connect(egress, destination);
+            let tcp = timeout(CONNECT_DEADLINE, connecting)
+                .await
+                .map_err(|_elapsed| Unreachable::ConnectTimedOut)??;
+            let upstream = Upstream::open(tcp, self.session.clone(), destination, &self.tls);
+            upstream.await.map_err(Unreachable::Session)
+        };
+        timeout(REACH_DEADLINE, session)
+            .await
+            .map_err(|_elapsed| Unreachable::TimedOut)?
+    }
+}
+
+fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Greeting => "greeting",
+        Stage::Ehlo => "EHLO",
+        Stage::StartTls => "STARTTLS",
+        Stage::Mail => "MAIL",
+        Stage::Rcpt => "RCPT",
+        Stage::Data => "DATA",
+        Stage::Message => "message",
+        Stage::Rset => "RSET",
+        Stage::Quit => "QUIT",
+    }
+}
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
+/// The customer waits for the reply to its first RCPT, and many give up after 300 s
+/// (RFC 5321 section 4.5.3.2.3): reaching the destination, MAIL and RCPT must fit in that.
+const REACH_DEADLINE: Duration = Duration::from_secs(120);
+/// Shorter than RFC 5321 wants of a client with a queue, because somebody waits behind us.
+const TIMEOUTS: client::Timeouts = client::Timeouts {
+    greeting: Duration::from_secs(90),
+    ehlo: Duration::from_secs(60),
+    starttls: Duration::from_secs(60),
+    mail: Duration::from_secs(60),
+    rcpt: Duration::from_secs(110),
+    data: Duration::from_secs(110),
+    data_block: Duration::from_secs(110),
+    message: Duration::from_secs(270),
+    quit: Duration::from_secs(10),
+};

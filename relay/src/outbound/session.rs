@@ -1,0 +1,260 @@
+//! The driver of the destination's side: sockets and time in, replies out.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use relay_proto::Time;
+use relay_proto::client::{Action, Config, Event, Extensions, LostCause, Session, Stage};
+use relay_proto::envelope::{Mail, Recipient};
+use relay_proto::reply::Reply;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::{Lost, TIMEOUTS};
+use crate::clock::Clock;
+use crate::origin::OriginalDst;
+use crate::stream::Stream;
+
+/// A session with a destination that takes commands.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    stream: Stream,
+    session: Session,
+    clock: Clock,
+    /// Actions that came to light while something else was being done.
+    queued: VecDeque<Action>,
+    buffer: Vec<u8>,
+    destination: OriginalDst,
+    tls: Arc<ClientConfig>,
+    extensions: Extensions,
+    in_transaction: bool,
+}
+
+impl Upstream {
+    /// Greets over `tcp`, starts TLS if it is offered, and is ready for commands.
+    pub(super) async fn open(
+        tcp: TcpStream,
+        config: Config,
+        destination: OriginalDst,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Self, Lost> {
+        let clock = Clock::start();
+        let mut this = Self {
+            stream: Stream::Plain(tcp),
+            session: Session::new(config, clock.now()),
+            clock,
+            queued: VecDeque::new(),
+            buffer: vec![0; READ_OCTETS],
+            destination,
+            tls: Arc::clone(tls),
+            extensions: Extensions::default(),
+            in_transaction: false,
+        };
+        match this.next_event().await? {
+            Event::Ready(extensions) => this.extensions = extensions,
+            Event::Answered { stage, .. } => return Err(out_of_turn(stage)),
+            Event::Lost { stage, cause } => return Err(Lost { stage, cause }),
+        }
+        Ok(this)
+    }
+
+    /// What the destination offers.
+    pub(crate) fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// Protocol and cipher suite, for the log; `None` in clear text.
+    pub(crate) fn tls_description(&self) -> Option<String> {
+        self.stream.tls_description()
+    }
+
+    /// MAIL, after RSET if a transaction is open.
+    pub(crate) async fn mail(&mut self, mail: &Mail) -> Result<Reply, Lost> {
+        self.reset().await?;
+        let reply = self.command(|session, now| session.mail(now, mail)).await?;
+        self.in_transaction = reply.code().is_positive();
+        Ok(reply)
+    }
+
+    /// RCPT.
+    pub(crate) async fn recipient(&mut self, recipient: &Recipient) -> Result<Reply, Lost> {
+        self.command(|session, now| session.rcpt(now, recipient))
+            .await
+    }
+
+    /// DATA; `None` = the destination waits for content.
+    pub(crate) async fn data(&mut self) -> Result<Option<Reply>, Lost> {
+        let reply = self.command(Session::data).await?;
+        Ok(if reply.code().is_intermediate() {
+            None
+        } else {
+            Some(reply)
+        })
+    }
+
+    /// Content octets, cut anywhere. An early refusal ends it.
+    pub(crate) async fn content(&mut self, octets: &[u8]) -> Result<(), Lost> {
+        self.session.body(octets);
+        while let Some(action) = self.poll() {
+            match action {
+                Action::Send(octets) => self.send(&octets).await,
+                Action::Event(Event::Lost { stage, cause }) => return Err(Lost { stage, cause }),
+                Action::Event(Event::Ready(_) | Event::Answered { .. })
+                | Action::StartTls
+                | Action::Close => return Err(out_of_turn(Stage::Message)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of data, and the destination's final reply. From here on the destination may have
+    /// the message whether or not we hear so.
+    pub(crate) async fn end_of_data(&mut self) -> Result<Reply, Lost> {
+        let reply = self.command(Session::end).await?;
+        self.in_transaction = false;
+        Ok(reply)
+    }
+
+    /// RSET, if a transaction is open.
+    pub(crate) async fn reset(&mut self) -> Result<(), Lost> {
+        if self.in_transaction {
+            self.command(Session::rset).await?;
+            self.in_transaction = false;
+        }
+        Ok(())
+    }
+
+    /// QUIT. The reply changes nothing.
+    pub(crate) async fn quit(mut self) {
+        if let Err(lost) = self.command(Session::quit).await {
+            debug!(error = %lost, "destination left without a word");
+        }
+        self.stream.close().await;
+    }
+
+    async fn command(&mut self, give: impl FnOnce(&mut Session, Time)) -> Result<Reply, Lost> {
+        give(&mut self.session, self.clock.now());
+        match self.next_event().await? {
+            Event::Answered { reply, .. } => Ok(reply),
+            Event::Lost { stage, cause } => Err(Lost { stage, cause }),
+            Event::Ready(_) => Err(out_of_turn(Stage::Ehlo)),
+        }
+    }
+
+    /// Drives until something happens that the caller waits for.
+    async fn next_event(&mut self) -> Result<Event, Lost> {
+        loop {
+            while let Some(action) = self.poll() {
+                match action {
+                    Action::Send(octets) => self.send(&octets).await,
+                    Action::StartTls => self.handshake().await,
+                    Action::Event(event) => return Ok(event),
+                    Action::Close => {
+                        return Err(Lost {
+                            stage: Stage::Mail,
+                            cause: LostCause::HungUp,
+                        });
+                    }
+                }
+            }
+            tokio::select! {
+                read = self.stream.read(&mut self.buffer) => {
+                    fed(&mut self.session, self.clock, &self.buffer, read);
+                }
+                () = self.clock.reach(self.session.deadline()) => {
+                    self.session.expire(self.clock.now());
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Option<Action> {
+        self.queued.pop_front().or_else(|| self.session.poll())
+    }
+
+    /// Writes, and listens meanwhile: a destination that refuses in mid-content stops reading, and
+    /// who only writes would wait for it until a time-out instead of hearing why.
+    async fn send(&mut self, octets: &[u8]) {
+        let Self {
+            stream,
+            session,
+            clock,
+            queued,
+            buffer,
+            ..
+        } = self;
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let write = async {
+            writer.write_all(octets).await?;
+            writer.flush().await
+        };
+        let mut write = std::pin::pin!(timeout(TIMEOUTS.data_block, write));
+        loop {
+            tokio::select! {
+                biased;
+                written = &mut write => {
+                    match written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                        Ok(()) => {}
+                        Err(error) => {
+                            debug!(%error, "destination does not take octets");
+                            session.hang_up();
+                        }
+                    }
+                    return;
+                }
+                read = reader.read(buffer) => {
+                    fed(session, *clock, buffer, read);
+                    if let Some(action) = session.poll() {
+                        // Whatever it is, it is not a reply to octets that are not out yet.
+                        queued.push_back(action);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn handshake(&mut self) {
+        let name = ServerName::from(self.destination.socket_addr().ip());
+        let connect = self.stream.connect_tls(Arc::clone(&self.tls), name);
+        let result = tokio::select! {
+            result = connect => result,
+            () = self.clock.reach(self.session.deadline()) => {
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        };
+        match result {
+            Ok(()) => self.session.tls_started(self.clock.now()),
+            Err(error) => {
+                debug!(%error, "destination's TLS handshake failed");
+                self.session.tls_failed(self.clock.now());
+            }
+        }
+    }
+}
+
+/// Hands what was read to the session; the end of the connection too.
+fn fed(session: &mut Session, clock: Clock, buffer: &[u8], read: io::Result<usize>) {
+    match read {
+        Ok(0) => session.hang_up(),
+        Ok(count) => session.receive(clock.now(), &buffer[..count]),
+        Err(error) => {
+            debug!(%error, "destination lost");
+            session.hang_up();
+        }
+    }
+}
+
+fn out_of_turn(stage: Stage) -> Lost {
+    Lost {
+        stage,
+        cause: LostCause::OutOfTurn,
+    }
+}
+
+const READ_OCTETS: usize = 4 << 10;

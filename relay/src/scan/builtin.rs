@@ -1,0 +1,230 @@
+//! The scanner that needs no other program: patterns that nobody sends by accident.
+//!
+//! It knows GTUBE, the Generic Test for Unsolicited Bulk Email, with which an operator and a customer
+//! can see the refusal without sending spam. It is looked for in the body as transmitted, whatever
+//! the size, and in decoded MIME parts of messages up to [`DECODED_OCTETS_MAX`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail_parser::{MessageParser, PartType};
+use memchr::memmem::Finder;
+use relay_proto::verdict::{Finding, OnError};
+use tokio::task::spawn_blocking;
+
+use super::{Opinion, Scan, ScanError, Scanner, Submission};
+
+/// The scanner.
+#[derive(Debug)]
+pub(super) struct Builtin {
+    gtube: Finder<'static>,
+}
+
+impl Builtin {
+    /// The only one there is.
+    pub(super) fn new() -> Self {
+        Self {
+            gtube: Finder::new(GTUBE),
+        }
+    }
+
+    async fn contains_gtube(&self, submission: &Submission) -> Result<bool, ScanError> {
+        let content = &submission.content;
+        let mut search = BodySearch::new(&self.gtube);
+        let mut reader = content.reader();
+        while let Some(block) = reader.next().await.map_err(ScanError::Message)? {
+            if search.push(&block) {
+                return Ok(true);
+            }
+        }
+        if content.octets() > DECODED_OCTETS_MAX {
+            return Ok(false);
+        }
+        let whole = content.read_whole().await.map_err(ScanError::Message)?;
+        let finder = self.gtube.clone();
+        // Decoding is work for the processor, not for the threads that serve sockets.
+        spawn_blocking(move || {
+            let message = MessageParser::default().parse(&whole[..]);
+            message.is_some_and(|message| a_part_contains(&message, &finder, NESTING_MAX))
+        })
+        .await
+        .map_err(|_panic| ScanError::Panicked)
+    }
+}
+
+impl Scanner for Builtin {
+    fn name(&self) -> &'static str {
+        "builtin"
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    fn on_error(&self) -> OnError {
+        // Only our own disk can fail here, and then the message cannot be delivered either.
+        OnError::Defer
+    }
+
+    fn scan(&self, submission: Arc<Submission>) -> Scan<'_> {
+        Box::pin(async move {
+            let finding = if self.contains_gtube(&submission).await? {
+                let reason = "the message is spam: it contains the GTUBE test pattern".to_owned();
+                Finding::Reject { reason }
+            } else {
+                Finding::Clean
+            };
+            Ok(Opinion {
+                finding,
+                score: None,
+            })
+        })
+    }
+}
+
+fn a_part_contains(message: &mail_parser::Message<'_>, finder: &Finder<'_>, depth: u8) -> bool {
+    message.parts.iter().any(|part| match &part.body {
+        PartType::Text(text) | PartType::Html(text) => finder.find(text.as_bytes()).is_some(),
+        PartType::Binary(octets) | PartType::InlineBinary(octets) => finder.find(octets).is_some(),
+        PartType::Message(inner) => depth > 0 && a_part_contains(inner, finder, depth - 1),
+        PartType::Multipart(_) => false,
+    })
+}
+
+/// A search in what follows the header section, block by block.
+#[derive(Debug)]
+struct BodySearch<'a> {
+    finder: &'a Finder<'static>,
+    in_body: bool,
+    /// The end of what was searched, as long as a match could begin in it.
+    carry: Vec<u8>,
+}
+
+impl<'a> BodySearch<'a> {
+    fn new(finder: &'a Finder<'static>) -> Self {
+        // A message whose first line is empty has no header; the CRLF before it makes that one case.
+        Self {
+            finder,
+            in_body: false,
+            carry: b"\r\n".to_vec(),
+        }
+    }
+
+    /// Takes the next block; whether the pattern has been found.
+    fn push(&mut self, block: &[u8]) -> bool {
+        self.carry.extend_from_slice(block);
+        if !self.in_body {
+            let Some(end) = memchr::memmem::find(&self.carry, HEADER_END) else {
+                self.keep_last(HEADER_END.len() - 1);
+                return false;
+            };
+            self.in_body = true;
+            self.carry.drain(..end + HEADER_END.len());
+        }
+        let found = self.finder.find(&self.carry).is_some();
+        self.keep_last(GTUBE.len() - 1);
+        found
+    }
+
+    fn keep_last(&mut self, octets: usize) {
+        let excess = self.carry.len().saturating_sub(octets);
+        self.carry.drain(..excess);
+    }
+}
+
+/// The pattern, as published by the SpamAssassin project.
+const GTUBE: &[u8] = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
+const HEADER_END: &[u8] = b"\r\n\r\n";
+/// Larger messages are searched only as transmitted: a decoder holds all of a message in memory.
+const DECODED_OCTETS_MAX: u64 = 1 << 20;
+/// Messages inside of messages that are looked into.
+const NESTING_MAX: u8 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MessageLimits;
+    use crate::message::Intake;
+
+    const CASES: [(&str, &str, bool); 8] = [
+        (
+            "in the body",
+            "Subject: x\r\n\r\nhello\r\n{GTUBE}\r\n",
+            true,
+        ),
+        ("within a line", "Subject: x\r\n\r\n>> {GTUBE} <<\r\n", true),
+        ("a message without a header", "\r\n{GTUBE}\r\n", true),
+        (
+            "in a header field",
+            "Subject: {GTUBE}\r\n\r\nhello\r\n",
+            false,
+        ),
+        (
+            "nowhere",
+            "Subject: x\r\n\r\nXJS*C4JDBQADN1.NSBN3\r\n",
+            false,
+        ),
+        ("no body", "Subject: x\r\n", false),
+        (
+            "in base64",
+            "MIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+             WEpTKkM0SkRCUUFETjEuTlNCTjMqMklETkVOKkdUVUJFLVNUQU5EQVJELUFOVEktVUJFLVRFU1Qt\r\n\
+             RU1BSUwqQy4zNFg=\r\n",
+            true,
+        ),
+        (
+            "in quoted-printable of a nested part",
+            "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+             Content-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+             XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD=\r\n-ANTI-UBE-TEST-EMAIL*C=2E34X\r\n--b--\r\n",
+            true,
+        ),
+    ];
+
+    #[tokio::test]
+    async fn gtube_is_found_in_bodies_and_nowhere_else() {
+        for (name, template, expected) in CASES {
+            let content = template.replace("{GTUBE}", std::str::from_utf8(GTUBE).unwrap());
+            for memory_octets in [1, 1 << 20] {
+                let limits = MessageLimits {
+                    max_octets: 1 << 20,
+                    memory_octets,
+                    spill_dir: std::env::temp_dir(),
+                };
+                let mut intake = Intake::new(&limits);
+                intake.append(content.as_bytes()).await;
+                let submission = Submission {
+                    id: "1".into(),
+                    client: std::net::IpAddr::from([192, 0, 2, 10]),
+                    ehlo: None,
+                    mail: relay_proto::envelope::Mail {
+                        reverse_path: relay_proto::address::ReversePath::Null,
+                        size: None,
+                        body: None,
+                        smtputf8: false,
+                    },
+                    recipients: vec![],
+                    content: intake.finish().await.unwrap(),
+                };
+                let found = Builtin::new().contains_gtube(&submission).await.unwrap();
+                assert_eq!(found, expected, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_cut_anywhere_change_nothing() {
+        let finder = Finder::new(GTUBE);
+        for (name, template, expected) in &CASES[..6] {
+            let content = template.replace("{GTUBE}", std::str::from_utf8(GTUBE).unwrap());
+            for size in [1, 2, 3, 5, 67, 68, 69, 1000] {
+                let mut search = BodySearch::new(&finder);
+                let found = content
+                    .as_bytes()
+                    .chunks(size)
+                    .any(|block| search.push(block));
+                assert_eq!(found, *expected, "{name} in blocks of {size}");
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The copy of the newest snapshot that outlives the relay.
+//!
+//! [`store`] returns only when the copy is durable: a generation is acknowledged to the controller
+//! after that, and the edge then diverts customers who must still be known after a power cut.
+//!
+//! # Diagnostics
+//! Returned: I/O errors and a damaged file. A damaged cache is never deleted here; it is overwritten
+//! by the next snapshot, and until then the relay answers 421.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use contract::Snapshot;
+
+/// Reads the cached snapshot; `None` if there is none.
+pub fn load(path: &Path) -> io::Result<Option<Snapshot>> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(serde_json::from_slice(&text)?))
+}
+
+/// Makes `snapshot` the cached one, durably. Blocks on the disk.
+pub fn store(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(&serde_json::to_vec(snapshot)?)?;
+    // The data first, then the name, then the directory that holds the name: in any other order a
+    // crash can leave a name without content.
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_comes_back_and_replaces_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("snapshot.json");
+        assert_eq!(load(&path).unwrap(), None);
+        for generation in [4, 5] {
+            let snapshot = Snapshot {
+                generation: contract::Generation(generation),
+                customer_prefixes: vec!["192.0.2.0/24".parse().unwrap()],
+                probe_sources: vec![],
+                customers: vec![],
+            };
+            store(&path, &snapshot).unwrap();
+            assert_eq!(load(&path).unwrap(), Some(snapshot));
+        }
+        let names: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(
+            names.len(),
+            1,
+            "a temporary file was left behind: {names:?}"
+        );
+    }
+
+    #[test]
+    fn a_damaged_cache_is_an_error_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("snapshot.json");
+        fs::write(&path, b"{\"generation\":").unwrap();
+        assert!(load(&path).is_err());
+        assert!(path.exists());
+    }
+}

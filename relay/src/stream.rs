@@ -1,0 +1,134 @@
+//! A TCP connection that can become a TLS connection in place.
+//!
+//! STARTTLS changes what the octets mean and nothing else; both legs therefore keep one [`Stream`]
+//! from the greeting to the end. A failed handshake leaves it closed: there is no way back to
+//! clear text, which would be a downgrade.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// Clear text.
+    Plain(TcpStream),
+    /// TLS, either side.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A handshake failed.
+    Closed,
+}
+
+impl Stream {
+    /// Becomes TLS, as the server.
+    pub(crate) async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        let tls = TlsAcceptor::from(config).accept(self.take_plain()?).await?;
+        *self = Self::Tls(Box::new(tls.into()));
+        Ok(())
+    }
+
+    /// Becomes TLS, as the client.
+    pub(crate) async fn connect_tls(
+        &mut self,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<()> {
+        let tls = TlsConnector::from(config)
+            .connect(name, self.take_plain()?)
+            .await?;
+        *self = Self::Tls(Box::new(tls.into()));
+        Ok(())
+    }
+
+    /// Protocol and cipher suite, for the log; `None` in clear text.
+    pub(crate) fn tls_description(&self) -> Option<String> {
+        let Self::Tls(tls) = self else { return None };
+        let (_tcp, connection) = tls.get_ref();
+        let version = connection.protocol_version()?;
+        let suite = connection.negotiated_cipher_suite()?.suite();
+        Some(format!("{version:?} {suite:?}"))
+    }
+
+    /// Closes so that the peer can still read our last words: a socket closed with unread input is
+    /// reset, and a reset discards what the peer has not read yet (RFC 1122 section 4.2.2.13).
+    pub(crate) async fn close(&mut self) {
+        let lingering = async {
+            self.shutdown().await?;
+            let mut rest = vec![0; 4096];
+            while self.read(&mut rest).await? > 0 {}
+            Ok::<(), io::Error>(())
+        };
+        match timeout(LINGER, lingering).await {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "connection did not close cleanly"),
+        }
+        *self = Self::Closed;
+    }
+
+    fn take_plain(&mut self) -> io::Result<TcpStream> {
+        match std::mem::replace(self, Self::Closed) {
+            Self::Plain(tcp) => Ok(tcp),
+            Self::Tls(_) | Self::Closed => Err(closed()),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
+            Self::Closed => Poll::Ready(Err(closed())),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(context, octets),
+            Self::Tls(tls) => Pin::new(tls).poll_write(context, octets),
+            Self::Closed => Poll::Ready(Err(closed())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(context),
+            Self::Closed => Poll::Ready(Err(closed())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(context),
+            Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+fn closed() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+/// How long a peer may take to read our last words and close its side.
+const LINGER: Duration = Duration::from_secs(2);

@@ -1,0 +1,87 @@
+//! What the relay does with a customer's mail, by the customer's policy.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use relay_proto::reply::Reply;
+use relay_proto::server::{Abort, Answer, Question};
+
+use crate::Relay;
+use crate::admission::Admitted;
+use crate::id::SessionId;
+use crate::inbound::session::{Application, Facts};
+use crate::listen::Drain;
+
+mod cutthrough;
+
+use cutthrough::Cutthrough;
+
+/// The treatment of one session.
+#[derive(Debug)]
+pub(crate) enum Treatment {
+    /// `filter`: scanned, then delivered by cut-through.
+    Filter(Box<Cutthrough>),
+}
+
+/// The treatment for an admitted connection.
+pub(crate) fn choose(
+    relay: Arc<Relay>,
+    admitted: Admitted,
+    id: SessionId,
+    drain: Drain,
+) -> Treatment {
+    let treatment = admitted
+        .policy
+        .as_ref()
+        .map(|policy| policy.treatment)
+        .unwrap_or_default();
+    match treatment {
+        contract::Treatment::Filter => {
+            Treatment::Filter(Box::new(Cutthrough::new(relay, admitted, id, drain)))
+        }
+    }
+}
+
+impl Treatment {
+    /// The customer has gone: ends what is open elsewhere.
+    pub(crate) async fn end(self) {
+        match self {
+            Self::Filter(cutthrough) => cutthrough.end().await,
+        }
+    }
+}
+
+impl Application for Treatment {
+    async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
+        match self {
+            Self::Filter(cutthrough) => cutthrough.answer(question, facts).await,
+        }
+    }
+
+    async fn body(&mut self, octets: Bytes) {
+        match self {
+            Self::Filter(cutthrough) => cutthrough.body(octets).await,
+        }
+    }
+
+    async fn aborted(&mut self, abort: Abort) {
+        match self {
+            Self::Filter(cutthrough) => cutthrough.aborted(abort).await,
+        }
+    }
+}
+
+/// The application of sessions that take no mail. Such sessions ask nothing; if one did, it would
+/// be refused.
+#[derive(Debug)]
+pub(crate) struct Nobody;
+
+impl Application for Nobody {
+    async fn answer(&mut self, _question: Question, _facts: Facts) -> Answer {
+        Answer::ReplyAndClose(Reply::new(554, "5.7.1", "no mail is taken here"))
+    }
+
+    async fn body(&mut self, _octets: Bytes) {}
+
+    async fn aborted(&mut self, _abort: Abort) {}
+}

@@ -1,0 +1,303 @@
+//! Cut-through: the customer hears its destination's own answers, and the destination sees nothing
+//! that was not scanned.
+//!
+//! MAIL is answered here. The first RCPT reaches out to the destination, and from then on each
+//! reply is the destination's. DATA is answered here again, because the message must be
+//! scanned whole before the destination sees its first octet; [`delivery`] then decides at the dot. 250
+//! is said only after the destination has said it.
+//!
+//! A session keeps its destination connection over several transactions.
+//!
+//! # Diagnostics
+//! One `info` per message outcome. A destination that cannot be reached is `info` too: the customer
+//! chose it, and its own log has the reason.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use contract::Egress;
+use relay_proto::client::LostCause;
+use relay_proto::envelope::{BodyType, Mail, Recipient};
+use relay_proto::reply::Reply;
+use relay_proto::server::{Abort, Answer, Question};
+use tracing::{debug, info};
+
+use crate::Relay;
+use crate::admission::Admitted;
+use crate::id::SessionId;
+use crate::inbound::session::Facts;
+use crate::listen::Drain;
+use crate::message::Intake;
+use crate::metrics::Counter;
+use crate::outbound::{Lost, Unreachable, Upstream};
+
+mod delivery;
+
+/// One customer's session.
+pub(crate) struct Cutthrough {
+    relay: Arc<Relay>,
+    admitted: Admitted,
+    id: SessionId,
+    drain: Drain,
+    messages: u32,
+    upstream: Option<Upstream>,
+    transaction: Option<Transaction>,
+}
+
+/// What the customer has said since MAIL.
+#[derive(Debug)]
+struct Transaction {
+    id: String,
+    mail: Mail,
+    upstream: Begun,
+    /// Those that the destination took.
+    recipients: Vec<Recipient>,
+    /// The content, from DATA on.
+    intake: Option<Intake>,
+    started: Instant,
+}
+
+/// How far the destination has heard of a transaction.
+#[derive(Debug)]
+enum Begun {
+    /// Not at all.
+    No,
+    /// It took MAIL.
+    Yes,
+    /// It refused MAIL, or lacks what the message needs; every recipient gets this.
+    Refused(Reply),
+}
+
+impl Cutthrough {
+    /// Nothing has been said yet.
+    pub(crate) fn new(relay: Arc<Relay>, admitted: Admitted, id: SessionId, drain: Drain) -> Self {
+        Self {
+            relay,
+            admitted,
+            id,
+            drain,
+            messages: 0,
+            upstream: None,
+            transaction: None,
+        }
+    }
+
+    /// Answers the session's open question.
+    pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
+        match question {
+            Question::Mail(mail) => self.mail(mail),
+            Question::Recipient(recipient) => self.recipient(recipient).await,
+            Question::Data => self.data(),
+            Question::Message => self.message(facts).await,
+        }
+    }
+
+    /// Content of the message.
+    pub(crate) async fn body(&mut self, octets: Bytes) {
+        if let Some(Transaction {
+            intake: Some(intake),
+            ..
+        }) = &mut self.transaction
+        {
+            intake.append(&octets).await;
+        }
+    }
+
+    /// Forgets the transaction. The destination is told when it matters: with RSET before the next
+    /// MAIL, or with QUIT.
+    pub(crate) async fn aborted(&mut self, abort: Abort) {
+        let Some(transaction) = self.transaction.take() else {
+            return;
+        };
+        let elapsed_ms = elapsed_ms(&transaction);
+        match (abort, transaction.intake.is_some()) {
+            (Abort::Framing(_) | Abort::TooLarge, _) | (_, true) => {
+                info!(queue.id = %transaction.id, verdict = "incomplete", ?abort, elapsed_ms, "message outcome");
+            }
+            (
+                Abort::Reset | Abort::Quit | Abort::HangUp | Abort::Timeout | Abort::Violation,
+                false,
+            ) => {
+                debug!(queue.id = %transaction.id, ?abort, elapsed_ms, "transaction given up");
+            }
+        }
+    }
+
+    /// The customer has gone.
+    pub(crate) async fn end(mut self) {
+        if let Some(upstream) = self.upstream.take() {
+            upstream.quit().await;
+        }
+    }
+
+    fn mail(&mut self, mail: Mail) -> Answer {
+        if self.drain.has_begun() {
+            let text = format!(
+                "{} is shutting down, try again",
+                self.relay.config.identity.hostname
+            );
+            return Answer::ReplyAndClose(Reply::new(421, "4.3.2", &text));
+        }
+        self.messages += 1;
+        self.transaction = Some(Transaction {
+            id: self.id.message(self.messages),
+            mail,
+            upstream: Begun::No,
+            recipients: Vec::new(),
+            intake: None,
+            started: Instant::now(),
+        });
+        Answer::Reply(Reply::new(
+            250,
+            "2.1.0",
+            "sender noted, your destination decides at RCPT",
+        ))
+    }
+
+    async fn recipient(&mut self, recipient: Recipient) -> Answer {
+        if let Some(Transaction {
+            mail,
+            upstream: Begun::No,
+            ..
+        }) = &self.transaction
+        {
+            let mail = mail.clone();
+            let begun = match self.begin(&mail).await {
+                Ok(begun) => begun,
+                Err(unreachable) => return self.unreachable(&unreachable),
+            };
+            if let Some(transaction) = &mut self.transaction {
+                transaction.upstream = begun;
+            }
+        }
+        let (Some(transaction), Some(upstream)) = (&mut self.transaction, &mut self.upstream)
+        else {
+            return Answer::ReplyAndClose(lost_reply(None));
+        };
+        if let Begun::Refused(reply) = &transaction.upstream {
+            return Answer::Reply(reply.clone());
+        }
+        match upstream.recipient(&recipient).await {
+            Ok(reply) => {
+                if reply.code().is_positive() {
+                    transaction.recipients.push(recipient);
+                } else {
+                    debug!(queue.id = %transaction.id, reply.code = reply.code().value(), "recipient refused");
+                }
+                Answer::Reply(reply)
+            }
+            Err(lost) => {
+                info!(queue.id = %transaction.id, error = %lost, "destination lost");
+                self.upstream = None;
+                Answer::ReplyAndClose(lost_reply(Some(&lost)))
+            }
+        }
+    }
+
+    /// Says MAIL to the destination, connecting first if need be.
+    async fn begin(&mut self, mail: &Mail) -> Result<Begun, Unreachable> {
+        if let Some(mut upstream) = self.upstream.take() {
+            // A destination may close a connection that was idle between two messages. Nothing of
+            // this message is there yet, so a new connection loses nothing.
+            match begin_on(&mut upstream, mail).await {
+                Ok(begun) => {
+                    self.upstream = Some(upstream);
+                    return Ok(begun);
+                }
+                Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
+            }
+        }
+        let egress = self
+            .admitted
+            .policy
+            .as_ref()
+            .map_or(Egress::Pool, |policy| policy.egress);
+        let mut upstream = self
+            .relay
+            .outbound
+            .reach(egress, self.admitted.original_dst)
+            .await?;
+        let begun = begin_on(&mut upstream, mail)
+            .await
+            .map_err(Unreachable::Session)?;
+        self.upstream = Some(upstream);
+        Ok(begun)
+    }
+
+    /// 421 and close, also for a 5xx greeting: only the sender knows the destination's other MXs, and a
+    /// 5xx from us would end its attempts there (RFC 5321 section 5.1).
+    fn unreachable(&mut self, unreachable: &Unreachable) -> Answer {
+        let id = self.transaction.take().map(|transaction| transaction.id);
+        self.relay.metrics().count(Counter::Unreachable);
+        info!(queue.id = id, error = %unreachable, "destination unreachable");
+        let text = format!(
+            "cannot reach {}: {unreachable}; try again or try your next MX",
+            self.admitted.original_dst
+        );
+        Answer::ReplyAndClose(Reply::new(421, "4.4.1", &text))
+    }
+
+    fn data(&mut self) -> Answer {
+        let Some(transaction) = &mut self.transaction else {
+            return Answer::Reply(lost_reply(None));
+        };
+        if transaction.recipients.is_empty() {
+            return Answer::Reply(Reply::new(554, "5.5.1", "no valid recipients"));
+        }
+        transaction.intake = Some(Intake::new(&self.relay.config.message));
+        Answer::Proceed
+    }
+}
+
+/// MAIL, if the destination can take what it announces.
+async fn begin_on(upstream: &mut Upstream, mail: &Mail) -> Result<Begun, Lost> {
+    let extensions = upstream.extensions();
+    // RFC 6152 section 3 and RFC 6531 section 3.2: who cannot convert must not send, and this relay
+    // changes no octet of a message.
+    if mail.body == Some(BodyType::EightBitMime) && !extensions.eight_bit_mime {
+        let text = "the destination does not offer 8BITMIME and this relay does not convert";
+        return Ok(Begun::Refused(Reply::new(554, "5.6.3", text)));
+    }
+    if mail.smtputf8 && !extensions.smtputf8 {
+        let text = "the destination does not offer SMTPUTF8";
+        return Ok(Begun::Refused(Reply::new(550, "5.6.7", text)));
+    }
+    let reply = upstream.mail(mail).await?;
+    Ok(if reply.code().is_positive() {
+        Begun::Yes
+    } else {
+        Begun::Refused(reply)
+    })
+}
+
+/// What the customer hears when the destination went away before the content: its own last words if
+/// it had any that fit, else ours.
+fn lost_reply(lost: Option<&Lost>) -> Reply {
+    match lost {
+        Some(Lost {
+            cause: LostCause::Refused(reply),
+            ..
+        }) if reply.code().is_transient() || reply.code().is_permanent() => reply.clone(),
+        Some(lost) => {
+            let text = format!("lost your destination: {lost}; try again");
+            Reply::new(421, "4.4.2", &text)
+        }
+        None => Reply::new(421, "4.4.2", "lost your destination; try again"),
+    }
+}
+
+fn elapsed_ms(transaction: &Transaction) -> u64 {
+    u64::try_from(transaction.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Debug for Cutthrough {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cutthrough")
+            .field("id", &self.id)
+            .field("admitted", &self.admitted)
+            .field("transaction", &self.transaction)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,207 @@
+//! The configuration file: the example is right, and mistakes are named.
+
+use std::path::Path;
+use std::process::Command;
+
+use relay::config::{Config, ScannerConfig};
+
+const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
+
+#[test]
+fn the_example_is_a_configuration() {
+    let config = Config::parse(EXAMPLE).unwrap();
+    assert_eq!(config.name, "relay-1");
+    assert_eq!(config.listen.len(), 2);
+    assert!(matches!(
+        config.scanners[..],
+        [ScannerConfig::Builtin, ScannerConfig::Rspamd { .. }]
+    ));
+}
+
+#[test]
+fn what_the_example_says_about_defaults_is_true() {
+    let explicit: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(setting)
+                if setting.contains(" = ") && !setting.contains("/etc/outgate/relay.") =>
+            {
+                setting
+            }
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert_ne!(explicit, EXAMPLE);
+    let (implied, explicit) = (
+        Config::parse(EXAMPLE).unwrap(),
+        Config::parse(&explicit).unwrap(),
+    );
+    assert_eq!(format!("{implied:?}"), format!("{explicit:?}"));
+}
+
+/// Replaces a line of the example by another, and tells what the program says about it.
+#[track_caller]
+fn check(line: &str, wrong: &str, expected: &str) {
+    assert!(EXAMPLE.contains(line), "{line:?} is not in the example");
+    let error = Config::parse(&EXAMPLE.replacen(line, wrong, 1))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with(expected),
+        "{wrong:?}\nexpected: {expected}\n     got: {error}"
+    );
+}
+
+#[test]
+fn a_mistake_names_key_and_value() {
+    check(
+        "name = \"relay-1\"",
+        "name = \"relay 1\"",
+        "name: relay 1: must be 1 to 64",
+    );
+    check(
+        "operator = \"Example Hosting\"",
+        "operator = \"A (B)\"",
+        "operator: A (B): must be",
+    );
+    check(
+        "hostname = \"relay-1.example.net\"",
+        "hostname = \"relay\"",
+        "hostname: relay: must be",
+    );
+    check(
+        "help_url = \"https:",
+        "help_url = \"ftp:",
+        "help_url: ftp://abuse.example.net/smtp: must",
+    );
+    check(
+        "[\"198.51.100.2:2525\", ",
+        "[\"198.51.100.2\", ",
+        "listen: 198.51.100.2: must be",
+    );
+    check(
+        "listen = [\"198.51.100.2:2525\", \"[2001:db8:2::2]:2525\"]",
+        "listen = []",
+        "listen: []:",
+    );
+    check(
+        "# log = \"info\"",
+        "log = \"relay=loud\"",
+        "log: relay=loud: ",
+    );
+    check(
+        "# log_format = \"text\"",
+        "log_format = \"xml\"",
+        "log_format: xml: must be",
+    );
+    check(
+        "cache = \"/var",
+        "cache = \"var",
+        "controller.cache: var/lib/outgate-relay/snapshot.json: must be",
+    );
+    check(
+        "# max_octets = 52428800",
+        "max_octets = 10",
+        "message.max_octets: 10: must be",
+    );
+    check(
+        "# max_octets = 52428800",
+        "max_octets = \"50M\"",
+        "message.max_octets: \"50M\": invalid type",
+    );
+    check(
+        "# memory_octets = 262144",
+        "memory_octets = 99999999999",
+        "message.memory_octets: 99999999999:",
+    );
+    check(
+        "# connections = 1000",
+        "connections = 0",
+        "limits.connections: 0: must be",
+    );
+    check(
+        "# connections = 1000",
+        "connections = 10",
+        "limits.connections_per_customer: 50: must be",
+    );
+    check(
+        "# connections = 1000",
+        "conections = 10",
+        "limits.conections: conections: unknown field",
+    );
+    check(
+        "# drain = \"30s\"",
+        "drain = \"soon\"",
+        "limits.drain: soon: must be between",
+    );
+    check(
+        "deadline = \"10s\"",
+        "deadline = \"10m\"",
+        "scanner.deadline: 10m: must be between",
+    );
+    check(
+        "on_error = \"open\"",
+        "on_error = \"shut\"",
+        "scanner.on_error: shut: must be",
+    );
+    check(
+        "url = \"http:",
+        "url = \"https:",
+        "scanner.url: https://127.0.0.1:11333/checkv2: must be",
+    );
+    check(
+        "kind = \"builtin\"",
+        "kind = \"magic\"",
+        "scanner[0].kind: ",
+    );
+    check("name = \"relay-1\"", "name = relay-1", "line 8: relay-1: ");
+}
+
+#[test]
+fn the_program_names_the_file_too_and_exits_78() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("relay.toml");
+    let run = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        program(&file, &["--check"])
+    };
+    assert_eq!(run(EXAMPLE), (Some(0), String::new()));
+    let wrong = EXAMPLE.replace("name = \"relay-1\"", "name = \"\"");
+    let (code, error) = run(&wrong);
+    assert_eq!(code, Some(78), "{error}");
+    assert!(
+        error.starts_with(&format!(
+            "outgate-relay: {}: name: : must be",
+            file.display()
+        )),
+        "{error}"
+    );
+
+    let with_tls = EXAMPLE.replace(
+        "[message]",
+        "[tls]\ncertificate = \"/nonexistent\"\nkey = \"/nonexistent\"\n[message]",
+    );
+    let (code, error) = run(&with_tls);
+    assert_eq!(code, Some(78), "{error}");
+    assert!(
+        error.contains("relay.toml: tls.certificate: /nonexistent: "),
+        "{error}"
+    );
+
+    let (code, error) = program(&directory.path().join("absent"), &[]);
+    assert_eq!(code, Some(78), "{error}");
+}
+
+fn program(config: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_outgate-relay"))
+        .arg("--config")
+        .arg(config)
+        .args(arguments)
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}

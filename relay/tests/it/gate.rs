@@ -1,0 +1,180 @@
+//! A relay in this process, in front of one destination.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::{CustomerPolicy, Egress, Generation, Snapshot, Treatment};
+use relay::Relay;
+use relay::config::Config;
+use relay::listen::{self, Drain};
+use relay::metrics::Counter;
+use relay::origin::{CustomerAddr, Found, Origin, OriginalDst};
+use relay::snapshot::{Newest, put_into_force};
+use relay::tls::ServerTls;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What differs from the usual gate.
+pub(crate) struct Options {
+    /// Everybody's destination; `None` = the flow table knows nobody.
+    pub(crate) destination: Option<SocketAddr>,
+    /// `None` = the controller has never been heard of.
+    pub(crate) snapshot: Option<Snapshot>,
+    /// Lines of TOML instead of the built-in scanner.
+    pub(crate) scanners: String,
+    /// Content octets in memory.
+    pub(crate) memory_octets: usize,
+    /// Connections of one customer.
+    pub(crate) per_customer: usize,
+    /// Connections in total.
+    pub(crate) connections: usize,
+    /// Lines of TOML for `[tls]`.
+    pub(crate) tls: String,
+}
+
+impl Options {
+    /// The usual gate in front of `destination`.
+    pub(crate) fn to(destination: SocketAddr) -> Self {
+        Self {
+            destination: Some(destination),
+            snapshot: Some(snapshot()),
+            scanners: "[[scanner]]\nkind = \"builtin\"\n".into(),
+            memory_octets: 262_144,
+            per_customer: 50,
+            connections: 100,
+            tls: String::new(),
+        }
+    }
+}
+
+/// A running relay; ends with the test.
+pub(crate) struct Gate {
+    pub(crate) address: SocketAddr,
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) tls: Arc<ServerTls>,
+    pub(crate) newest: watch::Sender<Newest>,
+    pub(crate) drain: watch::Sender<bool>,
+    pub(crate) serving: JoinHandle<()>,
+    pub(crate) directory: TempDir,
+}
+
+impl Gate {
+    /// The usual gate in front of `destination`.
+    pub(crate) fn to(destination: SocketAddr) -> Self {
+        Self::start(Options::to(destination))
+    }
+
+    pub(crate) fn start(options: Options) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::parse(&config_text(directory.path(), &options)).unwrap();
+        let tls = Arc::new(ServerTls::new(&config).unwrap());
+        let (newest, receiver) = watch::channel(None);
+        if let Some(snapshot) = options.snapshot {
+            put_into_force(&newest, snapshot);
+        }
+        let listeners = listen::bind(&config.listen).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let origin = Arc::new(To(options.destination));
+        let relay = Relay::new(config, origin, receiver, Arc::clone(&tls));
+        let (drain, draining) = Drain::new();
+        let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
+        Self {
+            address,
+            relay,
+            tls,
+            newest,
+            drain,
+            serving,
+            directory,
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_counted(&self, counter: Counter, expected: u64) {
+        assert_eq!(
+            self.relay.metrics().value(counter),
+            expected,
+            "{}",
+            counter.name()
+        );
+    }
+
+    /// Some counters move after the reply that a test has already seen.
+    pub(crate) async fn wait_for_count(&self, counter: Counter, expected: u64) {
+        for _ in 0..500 {
+            if self.relay.metrics().value(counter) == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.assert_counted(counter, expected);
+    }
+}
+
+/// Says of every connection that it was going to one place.
+struct To(Option<SocketAddr>);
+
+impl Origin for To {
+    fn look_up(&self, peer: SocketAddr, _local: SocketAddr) -> Found {
+        match self.0 {
+            Some(destination) => Found::Known {
+                customer: CustomerAddr::new(peer.ip()),
+                original_dst: OriginalDst::new(destination),
+            },
+            None => Found::Unknown,
+        }
+    }
+}
+
+/// 127.0.0.0/8 are customers, 127.0.0.1 is flagged.
+pub(crate) fn snapshot() -> Snapshot {
+    Snapshot {
+        generation: Generation(7),
+        customer_prefixes: vec!["127.0.0.0/8".parse().unwrap()],
+        probe_sources: vec!["127.0.0.99".parse().unwrap()],
+        customers: vec![CustomerPolicy {
+            prefix: "127.0.0.1/32".parse().unwrap(),
+            flag_id: 1,
+            pool: "default".into(),
+            treatment: Treatment::Filter,
+            egress: Egress::Pool,
+            reason: "complaint 4711".into(),
+            expires_at: "2099-01-01T00:00:00Z".parse().unwrap(),
+        }],
+    }
+}
+
+fn config_text(directory: &Path, options: &Options) -> String {
+    let directory = directory.display();
+    format!(
+        r#"
+name = "relay-1"
+operator = "Example Hosting"
+hostname = "relay-1.example.net"
+help_url = "https://abuse.example.net/smtp"
+listen = ["127.0.0.1:0"]
+[controller]
+socket = "{directory}/outgated.sock"
+cache = "{directory}/snapshot.json"
+[origin]
+pin_dir = "{directory}/pins"
+[message]
+memory_octets = {memory_octets}
+spill_dir = "{directory}"
+[limits]
+connections = {connections}
+connections_per_customer = {per_customer}
+drain = "10s"
+{tls}
+{scanners}
+"#,
+        memory_octets = options.memory_octets,
+        connections = options.connections,
+        per_customer = options.per_customer,
+        tls = options.tls,
+        scanners = options.scanners,
+    )
+}

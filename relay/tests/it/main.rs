@@ -1,0 +1,21 @@
+//! The relay between real peers on loopback: swaks and raw sockets as customers, Postfix and its
+//! smtp-sink as destinations, rspamd as scanner.
+//!
+//! [`gate`] runs the relay in this process, with an origin that names the destination; [`binary`] runs
+//! the real program against a real flow table in a network namespace of its own. Whatever is missing
+//! on the machine (a program, root) fails the test that needs it.
+
+mod admission;
+mod binary;
+mod config;
+mod delivery;
+mod dialogue;
+mod failure;
+mod gate;
+mod host;
+mod postfix;
+mod rspamd;
+mod sink;
+mod spam;
+mod swaks;
+mod tls;
