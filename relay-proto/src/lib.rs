@@ -17,6 +17,8 @@
     clippy::wildcard_enum_match_arm
 )]
 
+#[cfg(any(test, feature = "check"))]
+pub mod check;
 pub mod client;
 pub mod envelope;
 pub mod header;

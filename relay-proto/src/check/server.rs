@@ -1,0 +1,208 @@
+//! The server's session under any octets, with an application that takes nearly everything.
+
+use std::sync::Arc;
+
+use super::pieces;
+use crate::Time;
+use crate::reply::Reply;
+use crate::server::{Abort, Action, Answer, Config, Question, Session, Timeouts};
+use crate::wire::command::Command;
+
+/// What a session did. Pieces of content are joined, and replies are split into lines, because how many
+/// there are depends on how the input was cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Event {
+    Said(String),
+    Asked(Question),
+    Body(Vec<u8>),
+    Aborted(Abort),
+    StartTls,
+    Closed,
+}
+
+/// A session does the same however its input is cut, and what it does keeps the promises of
+/// [`crate::server`]; above all, nothing is taken after a framing error.
+pub fn session(octets: &[u8], cuts: &[u8]) {
+    for starttls in [false, true] {
+        let by_octet = run(pieces(octets, &[1]), starttls);
+        keeps_promises(&by_octet);
+        for events in [
+            run(core::iter::once(octets), starttls),
+            run(pieces(octets, cuts), starttls),
+        ] {
+            keeps_promises(&events);
+            same(&by_octet, &events);
+        }
+    }
+}
+
+/// A command line is read without a panic, and an address that was taken is the same when it is
+/// said again: what this server understood is what the next one will.
+pub fn command_line(line: &[u8]) {
+    let Ok(command) = Command::parse(line) else {
+        return;
+    };
+    let again = match &command {
+        Command::Mail(mail) => {
+            let path = mail.reverse_path.to_string();
+            assert_eq!(path.parse().as_ref(), Ok(&mail.reverse_path));
+            path
+        }
+        Command::Rcpt(recipient) => {
+            let path = recipient.forward_path.to_string();
+            assert_eq!(path.parse().as_ref(), Ok(&recipient.forward_path));
+            path
+        }
+        Command::Ehlo(name) | Command::Helo(name) => name.to_string(),
+        Command::Data
+        | Command::Rset
+        | Command::Noop
+        | Command::Vrfy
+        | Command::Help
+        | Command::Quit
+        | Command::StartTls
+        | Command::Bdat
+        | Command::Unsupported
+        | Command::Foreign => return,
+    };
+    assert!(!again.chars().any(char::is_control), "{again:?}");
+}
+
+fn config(starttls: bool) -> Config {
+    Config {
+        hostname: "relay.example".to_owned(),
+        operator: "Example".to_owned(),
+        max_message_octets: 200,
+        max_recipients: 3,
+        max_errors: 20,
+        max_commands: 200,
+        timeouts: Timeouts::default(),
+        starttls,
+    }
+}
+
+/// Feeds the pieces, up to a handshake, then hangs up.
+fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>, starttls: bool) -> Vec<Event> {
+    let mut session = Session::new(Arc::new(config(starttls)), Time::ZERO);
+    let mut events = Vec::new();
+    for piece in pieces {
+        if events.last() == Some(&Event::StartTls) {
+            return events;
+        }
+        session.receive(Time::ZERO, piece);
+        drain(&mut session, &mut events);
+    }
+    if events.last() != Some(&Event::StartTls) {
+        session.hang_up();
+        drain(&mut session, &mut events);
+        assert_eq!(events.last(), Some(&Event::Closed), "open after the end");
+        assert_eq!(session.deadline(), None, "a wait after the end");
+    }
+    events
+}
+
+fn drain(session: &mut Session, events: &mut Vec<Event>) {
+    while let Some(action) = session.poll() {
+        match action {
+            Action::Send(octets) => {
+                let text = String::from_utf8_lossy(&octets);
+                assert!(text.ends_with("\r\n"), "half a line");
+                let lines = text.split_terminator("\r\n");
+                events.extend(lines.map(|line| Event::Said(line.to_owned())));
+            }
+            Action::Body(piece) => match events.last_mut() {
+                Some(Event::Body(body)) => body.extend_from_slice(&piece),
+                Some(_) | None => events.push(Event::Body(piece.to_vec())),
+            },
+            Action::Aborted(cause) => {
+                // How far an aborted message got depends on how it was cut, and is nobody's any more.
+                if let Some(Event::Body(_)) = events.last() {
+                    events.pop();
+                }
+                events.push(Event::Aborted(cause));
+            }
+            Action::Ask(question) => {
+                let answer = answer(&question);
+                events.push(Event::Asked(question));
+                session.answer(Time::ZERO, answer);
+            }
+            Action::StartTls => events.push(Event::StartTls),
+            Action::Close => events.push(Event::Closed),
+        }
+    }
+}
+
+fn answer(question: &Question) -> Answer {
+    match question {
+        Question::Data => Answer::Proceed,
+        Question::Recipient(recipient) if recipient.forward_path.to_string().contains("no") => {
+            Answer::Reply(Reply::new(550, "5.1.1", "nobody"))
+        }
+        Question::Mail(_) | Question::Recipient(_) | Question::Message => {
+            Answer::Reply(Reply::new(250, "2.0.0", TAKEN))
+        }
+    }
+}
+
+/// The same events, but for STARTTLS: octets that arrived together with it are refused, octets that arrive
+/// later belong to the handshake.
+fn same(by_octet: &[Event], events: &[Event]) {
+    if let [before @ .., Event::Said(_), Event::StartTls] = by_octet
+        && let [also_before @ .., Event::Said(refusal), Event::Closed] = events
+        && refusal.starts_with("503 5.5.1 nothing may follow STARTTLS")
+    {
+        assert_eq!(before, also_before);
+    } else {
+        assert_eq!(by_octet, events);
+    }
+}
+
+fn keeps_promises(events: &[Event]) {
+    let mut body: &[u8] = &[];
+    // Whether the application believes in a transaction.
+    let mut open = false;
+    let mut broken = false;
+    for (index, event) in events.iter().enumerate() {
+        match event {
+            Event::Said(line) => {
+                let accepts = line.starts_with('2') || line.starts_with('3');
+                assert!(!(broken && accepts), "{line} after a framing error");
+                assert!(line.len() <= 510 && !line.contains(['\r', '\n', '\0']));
+            }
+            Event::Asked(question) => {
+                assert!(!broken, "{question:?} after a framing error");
+                assert_eq!(open, !matches!(question, Question::Mail(_)), "{question:?}");
+                open = !matches!(question, Question::Message);
+                if !open {
+                    well_framed(core::mem::take(&mut body));
+                }
+            }
+            Event::Body(content) => {
+                assert!(open && !broken, "content of nothing");
+                body = content;
+            }
+            Event::Aborted(cause) => {
+                assert!(open, "{cause:?} of nothing");
+                open = false;
+                broken |= matches!(cause, Abort::Framing(_));
+                body = &[];
+            }
+            Event::StartTls => assert!(!open && !broken),
+            Event::Closed => {
+                assert_eq!(index + 1, events.len(), "something after the end");
+                assert!(!open, "a transaction without an end");
+            }
+        }
+    }
+}
+
+fn well_framed(content: &[u8]) {
+    let text: String = content.iter().map(|octet| char::from(*octet)).collect();
+    assert!(text.is_empty() || text.ends_with("\r\n"), "half a line");
+    assert!(
+        !text.replace("\r\n", "").contains(['\r', '\n', '\0']),
+        "malformed content was handed over"
+    );
+}
+
+const TAKEN: &str = "taken";
