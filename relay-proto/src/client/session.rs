@@ -1,12 +1,14 @@
-//! The state machine of the client's side.
+//! The state machine of the client's side: what it is fed, and what each reply does. `commands` is what
+//! the caller may ask of it.
+
+mod commands;
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Action, Config, Event, Extensions, LostCause, Mail, Recipient, Stage};
+use super::{Action, Config, Event, Extensions, LostCause, Stage};
 use crate::Time;
-use crate::envelope::BodyType;
 use crate::reply::{MAX_LINE_OCTETS, Parser, Reply};
 use crate::wire::dot::Encoder;
 use crate::wire::line::{LineError, LineReader};
@@ -143,118 +145,6 @@ impl Session {
         self.tls
     }
 
-    /// MAIL, with those parameters that the server offered. A mail that needs SMTPUTF8 is answered
-    /// `550 5.6.7` on the server's behalf if it was not offered (RFC 6531 section 3.2), and nothing is sent.
-    pub fn mail(&mut self, now: Time, mail: &Mail) {
-        let utf8 = mail.smtputf8 || !mail.reverse_path.is_ascii();
-        let mut line = format!("MAIL FROM:{}", mail.reverse_path);
-        if let (Some(size), Some(_)) = (mail.size, self.extensions.size) {
-            line.push_str(&format!(" SIZE={size}"));
-        }
-        match mail.body {
-            Some(BodyType::EightBitMime) if self.extensions.eight_bit_mime => {
-                line.push_str(" BODY=8BITMIME");
-            }
-            Some(BodyType::SevenBit) if self.extensions.eight_bit_mime => {
-                line.push_str(" BODY=7BIT");
-            }
-            // Without 8BITMIME the octets go as they are: to re-encode them would break their signature,
-            // and servers that really drop the eighth bit are gone.
-            Some(BodyType::EightBitMime | BodyType::SevenBit) | None => {}
-        }
-        if utf8 {
-            line.push_str(" SMTPUTF8");
-        }
-        let timeout = self.config.timeouts.mail;
-        if self.turn(Stage::Mail) {
-            self.utf8 = utf8;
-            if utf8 && !self.extensions.smtputf8 {
-                self.answer_locally();
-            } else {
-                self.ask(now, &line, timeout);
-            }
-        }
-    }
-
-    /// RCPT. An address that needs SMTPUTF8 where MAIL did not say it is answered `550 5.6.7` on the
-    /// server's behalf, and nothing is sent.
-    pub fn rcpt(&mut self, now: Time, recipient: &Recipient) {
-        let line = format!("RCPT TO:{}", recipient.forward_path);
-        let timeout = self.config.timeouts.rcpt;
-        if self.turn(Stage::Rcpt) {
-            if self.utf8 || recipient.forward_path.is_ascii() {
-                self.ask(now, &line, timeout);
-            } else {
-                self.answer_locally();
-            }
-        }
-    }
-
-    /// DATA. After a 354 the caller gives the content; there is no other way out of it than [`Self::end`] or
-    /// to drop the connection.
-    pub fn data(&mut self, now: Time) {
-        let timeout = self.config.timeouts.data;
-        if self.turn(Stage::Data) {
-            self.ask(now, "DATA", timeout);
-        }
-    }
-
-    /// Content octets, cut anywhere, whose lines end in CRLF; the session stuffs the dots.
-    pub fn body(&mut self, octets: &[u8]) {
-        let State::Content(encoder) = &mut self.state else {
-            return self.lose(LostCause::OutOfTurn);
-        };
-        let mut wire = BytesMut::with_capacity(octets.len() + octets.len() / 64);
-        match encoder.encode(octets, &mut wire) {
-            Ok(()) => self.actions.push_back(Action::Send(wire.freeze())),
-            Err(error) => self.lose(LostCause::Content(error)),
-        }
-    }
-
-    /// The content is whole: sends the end of data.
-    pub fn end(&mut self, now: Time) {
-        match core::mem::replace(&mut self.state, State::Asked) {
-            State::Content(encoder) => {
-                let mut wire = BytesMut::new();
-                match encoder.finish(&mut wire) {
-                    Ok(()) => {
-                        self.deadline = Some(now.saturating_add(self.config.timeouts.message));
-                        self.actions.push_back(Action::Send(wire.freeze()));
-                    }
-                    Err(error) => self.lose(LostCause::Content(error)),
-                }
-            }
-            other @ (State::Greeting
-            | State::Ehlo
-            | State::Helo
-            | State::StartTls
-            | State::Handshake
-            | State::Ready
-            | State::Asked
-            | State::Closed) => {
-                self.state = other;
-                self.lose(LostCause::OutOfTurn);
-            }
-        }
-    }
-
-    /// RSET.
-    pub fn rset(&mut self, now: Time) {
-        let timeout = self.config.timeouts.ehlo;
-        if self.turn(Stage::Rset) {
-            self.ask(now, "RSET", timeout);
-        }
-    }
-
-    /// QUIT. [`Action::Close`] follows, with the reply as an [`Event::Answered`] before it if there is one;
-    /// a server that hangs up or is silent instead is no [`Event::Lost`].
-    pub fn quit(&mut self, now: Time) {
-        let timeout = self.config.timeouts.quit;
-        if self.turn(Stage::Quit) {
-            self.ask(now, "QUIT", timeout);
-        }
-    }
-
     /// A whole reply has come.
     fn replied(&mut self, now: Time, reply: Reply) {
         let code = reply.code();
@@ -351,33 +241,6 @@ impl Session {
         self.actions.push_back(Action::Event(ready));
     }
 
-    /// Whether the caller may give a command now. If not, that is a bug of ours and ends the session,
-    /// because command and reply would no longer match.
-    fn turn(&mut self, stage: Stage) -> bool {
-        match self.state {
-            State::Ready => {
-                self.stage = stage;
-                true
-            }
-            State::Closed => false,
-            State::Greeting
-            | State::Ehlo
-            | State::Helo
-            | State::StartTls
-            | State::Handshake
-            | State::Asked
-            | State::Content(_) => {
-                self.lose(LostCause::OutOfTurn);
-                false
-            }
-        }
-    }
-
-    fn ask(&mut self, now: Time, line: &str, timeout: Time) {
-        self.state = State::Asked;
-        self.say(now, line, timeout);
-    }
-
     fn say(&mut self, now: Time, line: &str, timeout: Time) {
         self.send_line(line);
         self.deadline = Some(now.saturating_add(timeout));
@@ -386,13 +249,6 @@ impl Session {
     fn send_line(&mut self, line: &str) {
         let octets = Bytes::from(format!("{line}\r\n"));
         self.actions.push_back(Action::Send(octets));
-    }
-
-    fn answer_locally(&mut self) {
-        let reply = Reply::new(550, "5.6.7", "the destination does not take SMTPUTF8");
-        let stage = self.stage;
-        self.actions
-            .push_back(Action::Event(Event::Answered { stage, reply }));
     }
 
     fn lose(&mut self, cause: LostCause) {
