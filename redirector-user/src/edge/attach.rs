@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use super::{
     AttachMode, Attachment, Edge, EdgeError,
-    error::os_error,
+    error::errno,
     interface::{self, Interface},
     maps, program,
 };
@@ -30,7 +30,7 @@ impl Edge {
     ///
     /// In the same mode the running instance is replaced atomically. Another mode needs the old
     /// instance gone first: some frames of that moment pass unseen, and if the new mode is refused
-    /// the old one comes back.
+    /// an instance as before comes back.
     ///
     /// # Errors
     ///
@@ -66,7 +66,10 @@ impl Edge {
         let running = found.xdp.map(|xdp| AttachMode::of(xdp.native));
         let attached = match (ours, running) {
             (Some(link), Some(running)) if running == mode => replace(instance, link),
-            (Some(_), Some(running)) => self.change_mode(instance, &found, running, mode),
+            (Some(link), Some(running)) => {
+                let restore = (running, previous_role);
+                self.change_mode(instance, &found, link, mode, restore)
+            }
             (None, _) | (Some(_), None) => self.attach_new(instance, &found, mode),
         };
         if let Err(error) = attached {
@@ -153,7 +156,7 @@ impl Edge {
         let opening = |error| EdgeError::kernel(format!("opening {}", path.display()), error);
         let link = match PinnedLink::from_pin(&path) {
             Ok(link) => FdLink::from(link),
-            Err(error) if os_error(&error) == Some(Errno::NOENT.raw_os_error()) => return Ok(None),
+            Err(error) if errno(&error) == Some(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(opening(error)),
         };
         let program_id = link.info().map_err(opening)?.program_id();
@@ -179,12 +182,13 @@ impl Edge {
             .and_then(|id| instance.take_link(id))
             .map_err(|error| refused(interface, mode, error))?
             .try_into()
-            .map_err(|error| EdgeError::AttachRefused {
-                interface: interface.name.clone(),
-                mode,
-                reason: "the kernel has no XDP links; Linux 5.9 or newer is needed".to_owned(),
-                source: Box::new(error),
-            })?;
+            .map_err(
+                |_not_a_link: aya::programs::links::LinkError| EdgeError::AttachRefused {
+                    interface: interface.name.clone(),
+                    mode,
+                    reason: "the kernel has no XDP links; Linux 5.9 or newer is needed".to_owned(),
+                },
+            )?;
         let path = self.pins.link(&interface.name);
         // A pin left by an interface that has gone holds nothing any more.
         match fs::remove_file(&path) {
@@ -203,28 +207,34 @@ impl Edge {
     }
 
     /// Takes the running instance off and attaches the new one in another mode, which no link
-    /// update can do. If that is refused, the mode before comes back (with the new instance).
+    /// update can do. If that is refused, an instance as before comes back.
     fn change_mode(
         &self,
         instance: &mut aya::programs::Xdp,
         interface: &Interface,
-        from: AttachMode,
-        to: AttachMode,
+        link: PinnedLink,
+        mode: AttachMode,
+        (previous_mode, previous_role): (AttachMode, Option<Role>),
     ) -> Result<(), EdgeError> {
-        let path = self.pins.link(&interface.name);
-        fs::remove_file(&path)
-            .map_err(|error| EdgeError::kernel(format!("removing {}", path.display()), error))?;
+        let link = link.unpin().map_err(|error| {
+            EdgeError::kernel(format!("unpinning the link of {}", interface.name), error)
+        })?;
+        drop(link);
         await_detached(interface)?;
-        self.attach_new(instance, interface, to)
-            .inspect_err(|_refusal| {
-                if let Err(error) = self.attach_new(instance, interface, from) {
-                    tracing::error!(
-                        interface = interface.name,
-                        %error,
-                        "the program is off the interface: the mode before could not be restored"
-                    );
-                }
-            })
+        self.attach_new(instance, interface, mode).inspect_err(|_refusal| {
+            let restored = program::open(&self.config, &self.pins, previous_role)
+                .and_then(|mut object| {
+                    let instance = program::load(&mut object)?;
+                    self.attach_new(instance, interface, previous_mode)
+                });
+            if let Err(error) = restored {
+                tracing::error!(
+                    interface = interface.name,
+                    %error,
+                    "the program is off the interface: what was there before could not be restored"
+                );
+            }
+        })
     }
 
     /// Role of an interface's untagged traffic, as last attached.
@@ -312,7 +322,7 @@ fn refuse_busy(interface: &Interface) -> Result<(), EdgeError> {
 
 /// What the kernel's refusal means for the operator.
 fn refused(interface: &Interface, mode: AttachMode, error: ProgramError) -> EdgeError {
-    let Some(errno) = os_error(&error).map(Errno::from_raw_os_error) else {
+    let Some(errno) = errno(&error) else {
         return EdgeError::kernel(format!("attaching to {}", interface.name), error);
     };
     let reason = match errno {
@@ -338,7 +348,6 @@ fn refused(interface: &Interface, mode: AttachMode, error: ProgramError) -> Edge
         interface: interface.name.clone(),
         mode,
         reason,
-        source: Box::new(error),
     }
 }
 
@@ -353,7 +362,7 @@ fn await_detached(interface: &Interface) -> Result<(), EdgeError> {
         if Instant::now() > deadline {
             return Err(EdgeError::Kernel {
                 what: format!("detaching from {}", interface.name),
-                source: "the program is still there; something else holds its link".into(),
+                answer: "the program is still there; something else holds its link".to_owned(),
             });
         }
         std::thread::sleep(DETACH_POLL);

@@ -2,6 +2,8 @@
 
 use std::{error::Error, io, path::PathBuf};
 
+use rustix::io::Errno;
+
 use super::{AttachMode, pins::Shape};
 
 /// Why the edge could not do what was asked. Every message says what to do next.
@@ -68,6 +70,15 @@ pub enum EdgeError {
         program_name: String,
     },
 
+    /// A connection between an IPv4 and an IPv6 address.
+    #[error("{source_address} and {destination}: a connection has two addresses of one family")]
+    MixedFamilies {
+        /// The source asked for.
+        source_address: std::net::IpAddr,
+        /// The destination asked for.
+        destination: std::net::IpAddr,
+    },
+
     // The host cannot do it.
     /// The driver or kernel refuses this way of attaching.
     #[error("{interface}: cannot attach in {} mode: {reason}", mode.name())]
@@ -78,29 +89,24 @@ pub enum EdgeError {
         mode: AttachMode,
         /// Meaning of the kernel's answer, and what to do.
         reason: String,
-        /// The kernel's answer.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
     },
     /// The kernel answered something else with an error.
-    #[error("{what}: {source}; the kernel log (`dmesg`) may say more")]
+    #[error("{what}: {answer}; the kernel log (`dmesg`) may say more")]
     Kernel {
         /// What was tried.
         what: String,
-        /// The kernel's answer.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
+        /// The kernel's answer, with all its causes.
+        answer: String,
     },
 
     // Our own fault.
     /// The embedded program is not what this binary expects, or the verifier refuses it.
-    #[error("{what}: {source}; this is a fault of Outgate: please report it with `uname -r`")]
+    #[error("{what}: {answer}; this is a fault of Outgate: please report it with `uname -r`")]
     Program {
         /// What was tried.
         what: String,
-        /// The loader's or verifier's answer.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
+        /// The loader's or verifier's answer, with all its causes.
+        answer: String,
     },
     /// The caller asked for something that no map can hold.
     #[error("{0}; this is a fault of Outgate: please report it")]
@@ -128,65 +134,69 @@ impl EdgeError {
             | Self::ShapeDiffers { .. }
             | Self::NoSuchInterface { .. }
             | Self::NotAttached { .. }
-            | Self::Busy { .. } => Blame::Operator,
+            | Self::Busy { .. }
+            | Self::MixedFamilies { .. } => Blame::Operator,
             Self::AttachRefused { .. } | Self::Kernel { .. } => Blame::Host,
             Self::Program { .. } | Self::Impossible(_) => Blame::Outgate,
         }
     }
 
     /// Wraps what the kernel answered; a lack of privilege becomes [`EdgeError::NotPermitted`].
-    pub(crate) fn kernel(
-        what: impl Into<String>,
-        source: impl Error + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn kernel(what: impl Into<String>, source: impl Error + 'static) -> Self {
         let what = what.into();
-        if is_privilege(&source) {
+        if matches!(errno(&source), Some(Errno::PERM | Errno::ACCESS)) {
             Self::NotPermitted { what }
         } else {
             Self::Kernel {
                 what,
-                source: Box::new(source),
+                answer: with_causes(&source),
             }
         }
     }
 
-    /// Wraps what the loader or verifier answered, likewise.
-    pub(crate) fn program(
-        what: impl Into<String>,
-        source: impl Error + Send + Sync + 'static,
-    ) -> Self {
+    /// Wraps what the loader or verifier answered, likewise. `EACCES` is not about privilege here: the
+    /// verifier says so of a program that it refuses.
+    pub(crate) fn program(what: impl Into<String>, source: impl Error + 'static) -> Self {
         let what = what.into();
-        if is_privilege(&source) {
+        if errno(&source) == Some(Errno::PERM) {
             Self::NotPermitted { what }
         } else {
             Self::Program {
                 what,
-                source: Box::new(source),
+                answer: with_causes(&source),
             }
         }
     }
 }
 
-/// The kernel's error number somewhere in a chain of errors.
-pub(crate) fn os_error(error: &(dyn Error + 'static)) -> Option<i32> {
+/// The kernel's error number, somewhere in a chain of errors.
+pub(crate) fn errno(error: &(dyn Error + 'static)) -> Option<Errno> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let errno = error
+        let number = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::raw_os_error);
-        if errno.is_some() {
-            return errno;
+        if let Some(number) = number {
+            return Some(Errno::from_raw_os_error(number));
         }
         cause = error.source();
     }
     None
 }
 
-/// Whether the kernel said EPERM or EACCES. The verifier says EACCES too, but through
-/// [`aya::programs::ProgramError::LoadError`], which carries its log and is no question of privilege.
-fn is_privilege(error: &(dyn Error + 'static)) -> bool {
-    let errno = os_error(error).map(rustix::io::Errno::from_raw_os_error);
-    errno == Some(rustix::io::Errno::PERM)
+/// An error with all its causes on one line. aya's own messages often only repeat what was tried.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !line.contains(&said) {
+            line.push_str(": ");
+            line.push_str(&said);
+        }
+        cause = error.source();
+    }
+    line
 }
 
 fn mend_shape(map: &str, path: &std::path::Path, found: &Shape, expected: &Shape) -> String {

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use redirector_common::{
     abi::{Flow, FlowKey, map},
     addr::Addr,
+    flow,
 };
 
 use super::{
@@ -65,7 +66,7 @@ impl Edge {
             let Some(flow) = self.flow(&key)? else {
                 continue;
             };
-            if now_s.saturating_sub(flow.last_seen_s) > 1800 {
+            if flow::expired(&flow, now_s) {
                 removed(map::FLOWS, self.maps.flows.remove(&key))?;
                 report.removed += 1;
             } else {
@@ -80,7 +81,7 @@ impl Edge {
         Ok(report)
     }
 
-    fn flow(&self, key: &[u8; FlowKey::SIZE]) -> Result<Option<Flow>, EdgeError> {
+    pub(crate) fn flow(&self, key: &[u8; FlowKey::SIZE]) -> Result<Option<Flow>, EdgeError> {
         let octets = found(map::FLOWS, self.maps.flows.get(key, 0))?;
         Ok(octets.map(|octets| Flow::from_octets(&octets)))
     }

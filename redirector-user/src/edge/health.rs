@@ -132,7 +132,10 @@ async fn greeting(stream: &mut BufReader<TcpStream>) -> Result<(), ProbeError> {
         if octets == 0 {
             return Err(ProbeError::Lost(std::io::ErrorKind::UnexpectedEof.into()));
         }
-        let shown = || String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+        let shown = || {
+            let line = line.trim_ascii_end();
+            String::from_utf8_lossy(&line[..line.len().min(SHOWN_MAX_OCTETS)]).into_owned()
+        };
         match line.as_slice() {
             [b'2', b'2', b'0', b'-', ..] => {}
             [b'2', b'2', b'0', b' ' | b'\r' | b'\n', ..] => return Ok(()),
@@ -143,6 +146,8 @@ async fn greeting(stream: &mut BufReader<TcpStream>) -> Result<(), ProbeError> {
 
 const FAILURES_TO_DOWN: u8 = 3;
 const SUCCESSES_TO_UP: u8 = 2;
+/// As much of a wrong greeting as anybody needs to see.
+const SHOWN_MAX_OCTETS: usize = 200;
 /// A greeting longer than this is none.
 const GREETING_MAX_OCTETS: u64 = 4096;
 

@@ -8,10 +8,12 @@ use aya::maps::{
 };
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{
-    Bucket, Flow, FlowKey, ListenerKey, NO_RELAY, Policy, Pool, Relay, RoleKey, Settings, map,
+    Bucket, Flow, FlowKey, ListenerKey, Policy, Pool, Relay, RoleKey, Settings, map,
 };
 
-use super::{EdgeError, pins::Pins};
+use rustix::io::Errno;
+
+use super::{EdgeError, error::errno, pins::Pins};
 
 /// Octets of a policy record.
 pub(crate) type PolicyOctets = [u8; Policy::SIZE];
@@ -81,11 +83,11 @@ pub(crate) fn open_events(pins: &Pins) -> Result<RingBuf<MapData>, EdgeError> {
     open(pins, map::EVENTS, Map::RingBuf)
 }
 
-/// A look-up whose key may be missing.
+/// A look-up whose key may be missing, or beyond the end of an array, as the kernel sees it.
 pub(crate) fn found<V>(name: &str, looked_up: Result<V, MapError>) -> Result<Option<V>, EdgeError> {
     match looked_up {
         Ok(value) => Ok(Some(value)),
-        Err(MapError::KeyNotFound) => Ok(None),
+        Err(MapError::KeyNotFound | MapError::OutOfBounds { .. }) => Ok(None),
         Err(error) => Err(reading(name, error)),
     }
 }
@@ -94,11 +96,7 @@ pub(crate) fn found<V>(name: &str, looked_up: Result<V, MapError>) -> Result<Opt
 pub(crate) fn removed(name: &str, outcome: Result<(), MapError>) -> Result<(), EdgeError> {
     match outcome {
         Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-        Err(error)
-            if super::error::os_error(&error) == Some(rustix::io::Errno::NOENT.raw_os_error()) =>
-        {
-            Ok(())
-        }
+        Err(error) if errno(&error) == Some(Errno::NOENT) => Ok(()),
         Err(error) => Err(writing(name, error)),
     }
 }
@@ -121,9 +119,10 @@ pub(crate) fn prefix_key<const N: usize>(
     lpm_trie::Key::new(u32::from(prefix.prefix()), octets)
 }
 
-/// The number of a slot that leads somewhere.
-pub(crate) fn relay_of_slot(number: u32) -> Option<u32> {
-    (number != NO_RELAY).then_some(number)
+/// Key of a look-up of one address in an LPM trie.
+pub(crate) fn host_key<const N: usize>(octets: [u8; N]) -> lpm_trie::Key<[u8; N]> {
+    let bits = u32::try_from(N * 8).unwrap_or(u32::MAX);
+    lpm_trie::Key::new(bits, octets)
 }
 
 fn open<M: TryFrom<Map, Error = MapError>>(

@@ -179,14 +179,12 @@ async fn known_neighbour(
         .get()
         .set_address_family(family)
         .execute();
-    let mut found = None;
-    // Read to the end: a dump that is dropped half-way would block the connection's next answer.
     while let Some(message) = neighbours.try_next().await.map_err(netlink_error)? {
         if message.header.ifindex == ifindex && destination(&message) == Some(address) {
-            found = found.or_else(|| usable(&message));
+            return Ok(usable(&message));
         }
     }
-    Ok(found)
+    Ok(None)
 }
 
 fn destination(message: &NeighbourMessage) -> Option<IpAddr> {

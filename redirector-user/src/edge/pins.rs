@@ -10,11 +10,11 @@ use std::{
 };
 
 use aya::maps::{MapInfo, MapType};
-use aya_obj::{EbpfSectionKind, Object, generated::bpf_map_type};
+use aya_obj::{Object, generated::bpf_map_type};
 use redirector_common::abi::{ABI_VERSION, map};
 use rustix::{fs::statfs, io::Errno};
 
-use super::{EdgeConfig, EdgeError, PROGRAM, error::os_error};
+use super::{EdgeConfig, EdgeError, PROGRAM, error::errno};
 
 /// Type, key, value and size of a map.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,7 +112,7 @@ impl Pins {
         let existing = pin_dir
             .ancestors()
             .find(|ancestor| ancestor.exists())
-            .unwrap_or(Path::new("/"));
+            .unwrap_or_else(|| Path::new("/"));
         let found = statfs(existing).map_err(|errno| {
             EdgeError::kernel(
                 format!("statfs {}", existing.display()),
@@ -132,7 +132,7 @@ impl Pins {
         let path = self.map(name);
         let info = match MapInfo::from_pin(&path) {
             Ok(info) => info,
-            Err(error) if os_error(&error) == Some(Errno::NOENT.raw_os_error()) => return Ok(()),
+            Err(error) if errno(&error) == Some(Errno::NOENT) => return Ok(()),
             Err(error) => {
                 return Err(EdgeError::kernel(
                     format!("opening {}", path.display()),
@@ -161,59 +161,51 @@ impl Pins {
     }
 }
 
-/// Shapes of the maps that the embedded object declares, as the loader will create them.
+/// Shapes of the maps that are pinned, as the loader will create them. Whatever else the object
+/// declares (globals, working memory) is each instance's own and may change with any build.
 fn expected_shapes(config: &EdgeConfig) -> Result<BTreeMap<String, Shape>, EdgeError> {
     let reading = "reading the embedded program";
     let object = Object::parse(PROGRAM).map_err(|error| EdgeError::program(reading, error))?;
     let mut shapes = BTreeMap::new();
-    for (name, declared) in &object.maps {
-        // Sections of globals belong to one program instance each.
-        match declared.section_kind() {
-            EbpfSectionKind::Data | EbpfSectionKind::Rodata | EbpfSectionKind::Bss => continue,
-            EbpfSectionKind::Undefined
-            | EbpfSectionKind::Maps
-            | EbpfSectionKind::BtfMaps
-            | EbpfSectionKind::Program
-            | EbpfSectionKind::Btf
-            | EbpfSectionKind::BtfExt
-            | EbpfSectionKind::Text
-            | EbpfSectionKind::License
-            | EbpfSectionKind::Version => {}
-        }
+    for name in map::ALL.into_iter().chain([DEBUG_LINES]) {
+        let declared = object
+            .maps
+            .get(name)
+            .ok_or_else(|| EdgeError::Impossible(format!("{reading}: it has no map {name}")))?;
         let map_type = bpf_map_type::try_from(declared.map_type())
             .map_err(|unknown| {
-                EdgeError::Impossible(format!(
-                    "{reading}: map {name} is of type {}",
-                    unknown.value
-                ))
+                let number = unknown.value;
+                EdgeError::Impossible(format!("{reading}: map {name} is of type {number}"))
             })
             .and_then(|number| {
                 MapType::try_from(number).map_err(|error| EdgeError::program(reading, error))
             })?;
-        let (value_octets, max_entries) = match map_type {
+        let value_octets = match map_type {
             // The loader enlarges the value where the kernel knows chained programs (5.8).
-            MapType::DevMapHash if aya::features().devmap_prog_id() => (8, declared.max_entries()),
-            MapType::RingBuf => (0, declared.max_entries()),
-            _ if name == map::FLOWS => (declared.value_size(), config.flows_max),
-            _ => (declared.value_size(), declared.max_entries()),
+            MapType::DevMapHash if aya::features().devmap_prog_id() => 8,
+            MapType::RingBuf => 0,
+            _ => declared.value_size(),
         };
+        let max_entries = if name == map::FLOWS {
+            config.flows_max
+        } else {
+            declared.max_entries()
+        };
+        let key_octets = declared.key_size();
         shapes.insert(
-            name.clone(),
+            name.to_owned(),
             Shape {
                 map_type,
-                key_octets: declared.key_size(),
+                key_octets,
                 value_octets,
                 max_entries,
             },
         );
     }
-    if let Some(missing) = map::ALL.iter().find(|name| !shapes.contains_key(**name)) {
-        return Err(EdgeError::Impossible(format!(
-            "{reading}: it has no map {missing}"
-        )));
-    }
     Ok(shapes)
 }
 
+/// aya-log's ring; pinned, so that the lines of all instances meet in one.
+const DEBUG_LINES: &str = "AYA_LOGS";
 /// `BPF_FS_MAGIC` of linux/magic.h.
 const BPF_FS_MAGIC: rustix::fs::FsWord = 0xcafe_4a11;

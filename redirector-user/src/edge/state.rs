@@ -35,7 +35,7 @@ impl Edge {
             let pool = Pool::from_octets(&octets);
             if pool.present != 0 {
                 let slots = self.slots(number)?;
-                let number = u16::try_from(number).map_err(|_| beyond("pool", number))?;
+                let number = u16::try_from(number).map_err(|_too_large| beyond("pool", number))?;
                 state.pools.insert(number, PoolState { pool, slots });
             }
         }

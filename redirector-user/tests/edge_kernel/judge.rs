@@ -1,0 +1,295 @@
+//! What `why` says is what the kernel does, and saying it changes nothing.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr, TcpStream},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use redirector_common::{
+    abi::{Action, Event, EventKind, Flow, FlowKey, NO_RELAY, OnFailure, Role},
+    addr::Addr,
+    counters::Counter,
+};
+use redirector_user::{
+    edge::{AttachMode, Edge, EventReader, Judgement},
+    reconcile::{EdgeState, MapOp},
+};
+
+use crate::{
+    bench::{Elsewhere, PinDir, address, isolated, veth},
+    state::{enforce, policy, sample},
+};
+
+/// A customer behind `cust0` (`192.0.2.10`, `2001:db8:a:a::10`), and a relay side, both attached.
+fn edge(pins: &PinDir) -> (Elsewhere, Edge) {
+    let customer = Elsewhere::new();
+    customer.wire(
+        "cust0",
+        &["192.0.2.1/24", "2001:db8:a:a::1/64"],
+        &["192.0.2.10/24", "2001:db8:a:a::10/64"],
+    );
+    customer.run(|| {
+        crate::bench::ip("route add default via 192.0.2.1");
+        crate::bench::ip("route add default via 2001:db8:a:a::1");
+    });
+    veth("relay0", "far0");
+    let mut edge = pins.open();
+    edge.attach("cust0", Role::Customer, AttachMode::Native)
+        .unwrap();
+    let relay_side = edge
+        .attach("relay0", Role::Relay, AttachMode::Native)
+        .unwrap();
+    enforce(&mut edge, &sample(relay_side.ifindex));
+    edge.heartbeat().unwrap();
+    (customer, edge)
+}
+
+/// All that a judgement must leave alone.
+fn snapshot(edge: &Edge) -> (EdgeState, BTreeMap<&'static str, u64>, Vec<(FlowKey, Flow)>) {
+    (
+        edge.actual().unwrap(),
+        edge.counters().unwrap(),
+        edge.flows().unwrap(),
+    )
+}
+
+#[track_caller]
+fn check(edge: &Edge, source: &str, destination: &str, expected: (&str, &str), rule: &str) {
+    let before = snapshot(edge);
+    let judged = edge.judge(address(source), address(destination)).unwrap();
+    assert_eq!(snapshot(edge), before, "a judgement changes nothing");
+    assert_eq!(
+        (judged.verdict.as_str(), judged.counter.as_str()),
+        expected,
+        "{judged:?}"
+    );
+    let found = judged
+        .rule
+        .map(|prefix| prefix.to_string())
+        .unwrap_or_default();
+    assert_eq!(found, rule, "{judged:?}");
+}
+
+#[test]
+fn each_action_is_judged_as_it_is_meant() {
+    isolated(|| {
+        let pins = PinDir::new();
+        let (_customer, edge) = edge(&pins);
+        let (mx4, mx6) = ("203.0.113.10", "2001:db8:b:1::10");
+        check(
+            &edge,
+            "192.0.2.10",
+            mx4,
+            ("redirect", "to_relay"),
+            "192.0.2.10/32",
+        );
+        check(&edge, "192.0.2.20", mx4, ("pass", "unflagged"), "");
+        check(
+            &edge,
+            "192.0.2.64",
+            mx4,
+            ("drop", "dropped"),
+            "192.0.2.64/26",
+        );
+        check(
+            &edge,
+            "192.0.2.65",
+            mx4,
+            ("pass", "passed"),
+            "192.0.2.65/32",
+        );
+        check(
+            &edge,
+            "2001:db8:a:a::99",
+            mx6,
+            ("redirect", "to_relay"),
+            "2001:db8:a:a::/64",
+        );
+        check(
+            &edge,
+            "2001:db8:a:b::20",
+            mx6,
+            ("tx", "reset"),
+            "2001:db8:a:b::20/128",
+        );
+        check(&edge, "2001:db8:a:b::21", mx6, ("pass", "unflagged"), "");
+        edge.judge(address("192.0.2.10"), address(mx6)).unwrap_err();
+    });
+}
+
+#[test]
+fn a_redirect_names_flag_action_and_relay() {
+    isolated(|| {
+        let pins = PinDir::new();
+        let (_customer, edge) = edge(&pins);
+        let judged = edge
+            .judge(address("192.0.2.10"), address("203.0.113.10"))
+            .unwrap();
+        let expected = Judgement {
+            verdict: "redirect".to_owned(),
+            counter: "to_relay".to_owned(),
+            rule: Some("192.0.2.10/32".parse().unwrap()),
+            flag_id: Some(7),
+            action: Some("redirect".to_owned()),
+            relay: Some((1, address("198.51.100.2"))),
+        };
+        assert_eq!(judged, expected);
+        let judged = edge
+            .judge(address("2001:db8:a:a::10"), address("2001:db8:b:1::10"))
+            .unwrap();
+        assert_eq!(judged.relay, Some((1, address("2001:db8:2::2"))));
+    });
+}
+
+#[test]
+fn failure_policies_are_judged_too() {
+    isolated(|| {
+        let pins = PinDir::new();
+        let (_customer, mut edge) = edge(&pins);
+        let mut state = edge.actual().unwrap();
+        state.pools.get_mut(&0).unwrap().slots.fill(NO_RELAY);
+        enforce(&mut edge, &state);
+        let mx = "203.0.113.10";
+        check(
+            &edge,
+            "192.0.2.10",
+            mx,
+            ("drop", "failed_closed"),
+            "192.0.2.10/32",
+        );
+        state.pools.get_mut(&0).unwrap().pool.on_failure = OnFailure::Open as u8;
+        enforce(&mut edge, &state);
+        check(
+            &edge,
+            "192.0.2.10",
+            mx,
+            ("pass", "failed_open"),
+            "192.0.2.10/32",
+        );
+    });
+}
+
+#[test]
+fn the_kernel_does_what_was_judged() {
+    isolated(|| {
+        let pins = PinDir::new();
+        let (customer, edge) = edge(&pins);
+        let mut events = edge.events().unwrap();
+        for (source, mx) in [
+            ("192.0.2.10", "203.0.113.10"),
+            ("2001:db8:a:a::10", "2001:db8:b:1::10"),
+        ] {
+            let judged = edge.judge(address(source), address(mx)).unwrap();
+            let before = edge.counters().unwrap()[judged.counter.as_str()];
+            assert!(events.next_event().is_none(), "a judgement tells nobody");
+            syn(&customer, address(mx));
+            let event = awaited(&mut events);
+            assert_eq!(event.kind, EventKind::FlowOpened as u8);
+            assert_eq!(event.customer, Addr::from(address(source)).mapped());
+            assert_eq!(event.original_dst, Addr::from(address(mx)).mapped());
+            assert_eq!(Some(event.flag_id), judged.flag_id);
+            let (number, listener) = judged.relay.unwrap();
+            assert_eq!(event.relay, number);
+            assert!(edge.counters().unwrap()[judged.counter.as_str()] > before);
+            let flows = edge.flows().unwrap();
+            assert!(flows.iter().any(|(key, flow)| {
+                key.relay == Addr::from(listener).mapped()
+                    && flow.original_dst == Addr::from(address(mx)).mapped()
+            }));
+        }
+    });
+}
+
+#[test]
+fn a_lingering_policy_lets_new_connections_go() {
+    isolated(|| {
+        let pins = PinDir::new();
+        let (_customer, mut edge) = edge(&pins);
+        let mut state = edge.actual().unwrap();
+        state.policies.insert(
+            "192.0.2.10/32".parse().unwrap(),
+            policy(Action::Linger, 7, 32),
+        );
+        enforce(&mut edge, &state);
+        let judged = edge
+            .judge(address("192.0.2.10"), address("203.0.113.10"))
+            .unwrap();
+        assert_eq!((judged.verdict.as_str(), judged.relay), ("pass", None));
+        assert_eq!(judged.action.as_deref(), Some("linger"));
+    });
+}
+
+#[test]
+fn debug_lines_reach_the_log() {
+    isolated(|| {
+        let pins = PinDir::new();
+        let mut config = pins.config();
+        config.debug_lines = true;
+        let mut edge = Edge::open(config).unwrap();
+        let customer = Elsewhere::new();
+        customer.wire("cust0", &["192.0.2.1/24"], &["192.0.2.10/24"]);
+        edge.attach("cust0", Role::Customer, AttachMode::Native)
+            .unwrap();
+        edge.apply(&[MapOp::PutCustomer("192.0.2.0/24".parse().unwrap())])
+            .unwrap();
+        log::set_logger(&Lines).unwrap();
+        log::set_max_level(log::LevelFilter::Debug);
+        let mut lines = edge.debug_lines().unwrap().expect("they are configured");
+        assert!(edge.debug_lines().unwrap().is_none(), "one reader only");
+
+        syn(&customer, address("192.0.2.1"));
+        let counter = format!("counter={}", Counter::Unflagged.index());
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let seen = || LINES.lock().unwrap().clone();
+        while !seen().iter().any(|line| line.contains(&counter)) {
+            assert!(
+                Instant::now() < deadline,
+                "no line with {counter}: {:?}",
+                seen()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+            lines.forward();
+        }
+    });
+}
+
+/// What the log has seen; of this process, so one test only may set it.
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Lines;
+
+impl log::Log for Lines {
+    fn enabled(&self, _metadata: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = record.args().to_string();
+        if line.starts_with("judged ") {
+            LINES.lock().unwrap().push(line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Starts a connection that nobody answers.
+fn syn(customer: &Elsewhere, mx: IpAddr) {
+    let mx = SocketAddr::new(mx, 25);
+    customer.run(move || {
+        TcpStream::connect_timeout(&mx, Duration::from_millis(100)).unwrap_err();
+    });
+}
+
+fn awaited(events: &mut EventReader) -> Event {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        if let Some(event) = events.next_event() {
+            return event;
+        }
+        assert!(Instant::now() < deadline, "no event within five seconds");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,13 @@
+//! The edge against the running kernel: the real program on veth interfaces in namespaces of our
+//! own, with pin directories of our own. Needs root and `ip`; without them every test fails.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what stands between a test and its assertion fails it too"
+)]
+
+mod attach;
+mod bench;
+mod flows;
+mod judge;
+mod nexthop;
+mod state;
