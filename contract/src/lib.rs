@@ -69,3 +69,70 @@ pub enum Egress {
     #[default]
     Pool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A snapshot as it stands on the wire and in relays' caches. A version of either side must read what
+    /// the other has written, so this text may gain lines but never change one.
+    const SNAPSHOT: &str = r#"{
+        "generation": 7,
+        "customer_prefixes": ["192.0.2.0/24", "2001:db8:a::/48"],
+        "probe_sources": ["198.51.100.1", "2001:db8:2::1"],
+        "customers": [{
+            "prefix": "2001:db8:a:a::/64",
+            "flag_id": 3,
+            "pool": "default",
+            "treatment": "filter",
+            "egress": "pool",
+            "reason": "spam run",
+            "expires_at": "2026-03-01T12:00:00Z"
+        }]
+    }"#;
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            generation: Generation(7),
+            customer_prefixes: vec![
+                "192.0.2.0/24".parse().unwrap(),
+                "2001:db8:a::/48".parse().unwrap(),
+            ],
+            probe_sources: vec![
+                "198.51.100.1".parse().unwrap(),
+                "2001:db8:2::1".parse().unwrap(),
+            ],
+            customers: vec![CustomerPolicy {
+                prefix: "2001:db8:a:a::/64".parse().unwrap(),
+                flag_id: 3,
+                pool: String::from("default"),
+                treatment: Treatment::Filter,
+                egress: Egress::Pool,
+                reason: String::from("spam run"),
+                expires_at: "2026-03-01T12:00:00Z".parse().unwrap(),
+            }],
+        }
+    }
+
+    #[test]
+    fn the_wire_form_stays_what_it_is() {
+        assert_eq!(
+            serde_json::from_str::<Snapshot>(SNAPSHOT).unwrap(),
+            snapshot()
+        );
+        let expected: serde_json::Value = serde_json::from_str(SNAPSHOT).unwrap();
+        assert_eq!(serde_json::to_value(snapshot()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_newer_side_may_say_more() {
+        let more = SNAPSHOT.replacen("\"generation\": 7,", "\"generation\": 7, \"later\": {},", 1);
+        assert_eq!(serde_json::from_str::<Snapshot>(&more).unwrap(), snapshot());
+    }
+
+    #[test]
+    fn a_word_that_a_relay_cannot_act_on_is_refused() {
+        let unknown = SNAPSHOT.replacen("\"filter\"", "\"opaque\"", 1);
+        assert!(serde_json::from_str::<Snapshot>(&unknown).is_err());
+    }
+}

@@ -1,4 +1,19 @@
 //! The controller: `outgated`, and its command line, `outgate`.
+//!
+//! Decisions come in through [`api`], are judged by [`policy`] and [`rotation`] (pure), kept in [`store`],
+//! and put into the kernel by [`controller`] through [`reconcile`] (pure) and [`edge`].
 
+pub mod api;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod controller;
+pub mod daemon;
 pub mod edge;
+pub mod policy;
 pub mod reconcile;
+pub mod rotation;
+pub mod store;
+
+/// Where the API listens when nothing else is said.
+pub const DEFAULT_SOCKET: &str = "/run/outgate/outgated.sock";

@@ -1,0 +1,94 @@
+//! `/v1/flags`.
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+
+use super::{
+    Shared,
+    error::{ApiError, Body, Path, Query},
+    to_its_end,
+    view::{FlagState, FlagView},
+};
+use crate::policy::dial::{self, FlagId, FlagRequest};
+
+/// Query of the list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// Ended ones too.
+    #[serde(default)]
+    all: bool,
+    /// Only what concerns this address or prefix.
+    target: Option<String>,
+    /// `target` means itself, also as an IPv6 address.
+    #[serde(default)]
+    exact: bool,
+}
+
+/// Query of a lift.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LiftQuery {
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    actor: String,
+}
+
+pub(super) async fn list(
+    State(controller): Shared,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Vec<FlagView>>, ApiError> {
+    let target = query
+        .target
+        .map(|target| dial::read_target(&target, query.exact));
+    let target = target
+        .transpose()
+        .map_err(|refusal| ApiError::usage(refusal.to_string()))?;
+    Ok(Json(match target {
+        None => controller.list_flags(query.all).await?,
+        Some(target) => controller.flags_over(target, query.all).await?,
+    }))
+}
+
+pub(super) async fn show(
+    State(controller): Shared,
+    Path(id): Path<FlagId>,
+) -> Result<Json<FlagView>, ApiError> {
+    Ok(Json(controller.show_flag(id).await?))
+}
+
+/// `201` once the flag is in force, `202` if it is stored and waits for a relay.
+pub(super) async fn add(
+    State(controller): Shared,
+    Body(request): Body<FlagRequest>,
+) -> Result<(StatusCode, Json<FlagView>), ApiError> {
+    let view = to_its_end(async move {
+        let new = controller.add_flag(&request).await?;
+        let view = controller.show_flag(new.flag.id).await?;
+        Ok(FlagView {
+            awaiting: new.awaited,
+            ..view
+        })
+    })
+    .await?;
+    let status = match view.state {
+        FlagState::Pending => StatusCode::ACCEPTED,
+        FlagState::Active | FlagState::Ended => StatusCode::CREATED,
+    };
+    Ok((status, Json(view)))
+}
+
+pub(super) async fn lift(
+    State(controller): Shared,
+    Path(id): Path<FlagId>,
+    Query(query): Query<LiftQuery>,
+) -> Result<Json<FlagView>, ApiError> {
+    let view = to_its_end(async move {
+        controller
+            .lift_flag(id, &query.actor, &query.reason)
+            .await?;
+        controller.show_flag(id).await
+    });
+    Ok(Json(view.await?))
+}

@@ -1,0 +1,133 @@
+//! What is there and why: `/v1/status`, `/v1/counters`, `/v1/why`, `/v1/interfaces`.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+
+use super::{
+    Shared,
+    error::{ApiError, Body, Path, Query},
+    explain::explain,
+    to_its_end,
+    view::{AttachRequest, StatusView, WhyView},
+};
+use crate::{
+    config::{self, Interface},
+    edge::Attachment,
+    store::audit::OUTGATED,
+};
+
+/// Query of `why`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhyQuery {
+    source: IpAddr,
+    destination: Option<IpAddr>,
+}
+
+/// Query of a detachment.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DetachQuery {
+    #[serde(default)]
+    actor: String,
+}
+
+pub(super) async fn status(State(controller): Shared) -> Result<Json<StatusView>, ApiError> {
+    Ok(Json(controller.status().await?))
+}
+
+pub(super) async fn counters(
+    State(controller): Shared,
+) -> Result<Json<BTreeMap<&'static str, u64>>, ApiError> {
+    Ok(Json(controller.counters().await?))
+}
+
+pub(super) async fn why(
+    State(controller): Shared,
+    Query(WhyQuery {
+        source,
+        destination,
+    }): Query<WhyQuery>,
+) -> Result<Json<WhyView>, ApiError> {
+    let destination = destination.unwrap_or(if source.is_ipv4() {
+        SOMEWHERE4
+    } else {
+        SOMEWHERE6
+    });
+    if source.is_ipv4() != destination.is_ipv4() {
+        let message =
+            format!("{source} cannot connect to {destination}: give two addresses of one family");
+        return Err(ApiError::usage(message));
+    }
+    let reasons = controller.why(source, destination).await?;
+    let explanation = explain(source, destination, &reasons);
+    let (judgement, flag, relay_name) = (reasons.judgement, reasons.flag, reasons.relay_name);
+    Ok(Json(WhyView {
+        source,
+        destination,
+        judgement,
+        flag,
+        relay_name,
+        explanation,
+    }))
+}
+
+pub(super) async fn interfaces(
+    State(controller): Shared,
+) -> Result<Json<Vec<Attachment>>, ApiError> {
+    Ok(Json(controller.attachments().await?))
+}
+
+pub(super) async fn attach(
+    State(controller): Shared,
+    Body(AttachRequest {
+        name,
+        role,
+        mode,
+        actor,
+    }): Body<AttachRequest>,
+) -> Result<(StatusCode, Json<Attachment>), ApiError> {
+    let name = interface_name(name)?;
+    let role = config::parse_role(&role).ok_or_else(|| {
+        ApiError::usage(format!(
+            "role {role}: unknown; allowed are customer, uplink and relay"
+        ))
+    })?;
+    let interface = Interface { name, role, mode };
+    let attachment =
+        to_its_end(async move { controller.attach(interface, actor_or_us(&actor)).await }).await?;
+    Ok((StatusCode::CREATED, Json(attachment)))
+}
+
+pub(super) async fn detach(
+    State(controller): Shared,
+    Path(name): Path<String>,
+    Query(DetachQuery { actor }): Query<DetachQuery>,
+) -> Result<StatusCode, ApiError> {
+    let name = interface_name(name)?;
+    to_its_end(async move { controller.detach(name, actor_or_us(&actor)).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The name becomes a file name below the pin directory, so it is judged before anything else.
+fn interface_name(name: String) -> Result<String, ApiError> {
+    if config::is_interface_name(&name) {
+        return Ok(name);
+    }
+    Err(ApiError::usage(format!(
+        "interface {name:?}: not a name; `ip link` lists the interfaces"
+    )))
+}
+
+fn actor_or_us(actor: &str) -> &str {
+    match actor.trim() {
+        "" => OUTGATED,
+        actor => actor,
+    }
+}
+
+/// Stand for "anywhere in the internet" (RFC 5737, RFC 3849) when a question names no destination.
+const SOMEWHERE4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 25));
+const SOMEWHERE6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 25));

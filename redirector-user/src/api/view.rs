@@ -1,0 +1,263 @@
+//! What the API says, as the server writes it and the command line reads it.
+//!
+//! Additions are compatible, so nothing here denies unknown fields.
+
+use std::net::IpAddr;
+
+use contract::{Egress, Generation, Treatment};
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    edge::{AttachMode, Attachment, Judgement},
+    policy::dial::{Flag, FlagId},
+};
+
+/// One flag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlagView {
+    /// Number.
+    pub id: FlagId,
+    /// Whom it is about.
+    pub prefix: IpNetwork,
+    /// Name of the action.
+    pub action: String,
+    /// Of a redirect, else `None`.
+    pub pool: Option<String>,
+    /// Of a redirect, else `None`.
+    pub treatment: Option<Treatment>,
+    /// Of a redirect, else `None`.
+    pub egress: Option<Egress>,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// Reference into another system.
+    pub ticket: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// When the kernel first had it.
+    pub activated_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Who ended it; `outgated` for an expiry.
+    pub ended_by: Option<String>,
+    /// Why it ended.
+    pub ended_reason: Option<String>,
+    /// Whether it is in force.
+    pub state: FlagState,
+    /// Relays that it waits for while it is pending.
+    pub awaiting: Vec<String>,
+    /// The flag of the same prefix that it ended.
+    pub replaces: Option<FlagId>,
+    /// State of the policy that brought it.
+    pub generation: Generation,
+    /// What happened to it, oldest first; empty in lists.
+    pub history: Vec<HistoryView>,
+}
+
+/// Whether a flag is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlagState {
+    /// The kernel has it.
+    Active,
+    /// It is stored, and waits for relays.
+    Pending,
+    /// It has ended.
+    Ended,
+}
+
+/// One row of a flag's trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryView {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub event: String,
+    /// The rest; `None` once erased.
+    pub detail: Option<serde_json::Value>,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// State of the policy.
+    pub generation: Generation,
+    /// Where the program is.
+    pub interfaces: Vec<Attachment>,
+    /// Pools and their relays.
+    pub pools: Vec<PoolView>,
+    /// How many flags.
+    pub flags: FlagCounts,
+    /// Entries of the flow table at the last sweep.
+    pub flows: usize,
+    /// Entries that it can hold.
+    pub flows_max: u32,
+    /// Seconds since the kernel last heard of the controller.
+    pub heartbeat_age_s: u64,
+}
+
+/// How many flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlagCounts {
+    /// In force.
+    pub active: usize,
+    /// Waiting for relays.
+    pub pending: usize,
+}
+
+/// One pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolView {
+    /// Name.
+    pub name: String,
+    /// `open` or `closed`.
+    pub on_failure: String,
+    /// Its relays.
+    pub relays: Vec<RelayView>,
+}
+
+/// One relay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayView {
+    /// Name.
+    pub name: String,
+    /// Listener's addresses.
+    pub address: Vec<IpAddr>,
+    /// Listener's port.
+    pub port: u16,
+    /// What probes say.
+    pub state: RelayHealth,
+    /// Whether it takes new connections.
+    pub in_rotation: bool,
+    /// Newest generation that it said to have in force.
+    pub acknowledged: Option<Generation>,
+    /// Since when `state` is what it is.
+    pub since: Timestamp,
+}
+
+/// What probes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RelayHealth {
+    /// It greets.
+    Up,
+    /// It does not.
+    Down,
+    /// Nothing is known yet.
+    Unknown,
+}
+
+/// `GET /v1/why`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyView {
+    /// Who would connect.
+    pub source: IpAddr,
+    /// Whereto, port 25.
+    pub destination: IpAddr,
+    /// What the program would do.
+    #[serde(flatten)]
+    pub judgement: Judgement,
+    /// The flag behind it.
+    pub flag: Option<FlagView>,
+    /// The relay that it would meet.
+    pub relay_name: Option<String>,
+    /// All of it in one sentence.
+    pub explanation: String,
+}
+
+/// `POST /v1/interfaces`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachRequest {
+    /// Interface.
+    pub name: String,
+    /// `customer`, `uplink` or `relay`.
+    pub role: String,
+    /// Where in the kernel.
+    pub mode: AttachMode,
+    /// Who, for the trail.
+    #[serde(default)]
+    pub actor: String,
+}
+
+/// Body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The error.
+    pub error: ErrorView,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// For programs.
+    pub kind: ErrorKind,
+    /// For people: what happened, and what to do next.
+    pub message: String,
+}
+
+/// Whose rule was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// A guard forbids it.
+    Guard,
+    /// There is no such thing.
+    NotFound,
+    /// The request is malformed.
+    Usage,
+    /// Our fault, or the machine's.
+    Internal,
+    /// Not now.
+    Busy,
+}
+
+impl FlagView {
+    /// A flag as it is told; `awaiting` are the relays that it waits for.
+    #[must_use]
+    pub fn new(flag: Flag, awaiting: Vec<String>, history: Vec<HistoryView>) -> Self {
+        let state = match (&flag.ended, flag.activated_at) {
+            (Some(_), _) => FlagState::Ended,
+            (None, Some(_)) => FlagState::Active,
+            (None, None) => FlagState::Pending,
+        };
+        let Flag {
+            id,
+            terms,
+            generation,
+            replaces,
+            activated_at,
+            ended,
+        } = flag;
+        let redirect = terms.action.redirect().cloned();
+        Self {
+            id,
+            prefix: terms.prefix,
+            action: terms.action.name().to_owned(),
+            treatment: redirect.as_ref().map(|redirect| redirect.treatment),
+            egress: redirect.as_ref().map(|redirect| redirect.egress),
+            pool: redirect.map(|redirect| redirect.pool),
+            reason: terms.reason,
+            actor: terms.actor,
+            ticket: terms.ticket,
+            created_at: terms.created_at,
+            expires_at: terms.expires_at,
+            activated_at,
+            ended_at: ended.as_ref().map(|ended| ended.at),
+            ended_reason: ended.as_ref().map(|ended| ended.reason.clone()),
+            ended_by: ended.map(|ended| ended.by),
+            state,
+            awaiting,
+            replaces,
+            generation,
+            history,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The command line `outgate`: nouns and verbs like `ip` and `bpftool`, tables for people, JSON with `-j`.
+//!
+//! Exit codes are part of the interface: 0 done, 1 usage, controller unreachable or internal, 2 not found, 3
+//! refused by a guard, 4 partial (stored, not yet in force).
+
+mod commands;
+mod tables;
+
+use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{api::view::ErrorKind, client::ClientError};
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(name = "outgate", version, about = "Turns the dial on customers' outbound mail, and says what is going on", after_help = EXAMPLES)]
+pub struct Cli {
+    /// Socket of the controller
+    #[arg(long, global = true, env = "OUTGATE_SOCKET", default_value = crate::DEFAULT_SOCKET, value_name = "PATH")]
+    socket: PathBuf,
+    /// JSON instead of tables
+    #[arg(short, long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Put the program on an interface
+    #[command(
+        after_help = "Example:\n  outgate attach cust0 --role customer\n\nAn [[interface]] in outgated.toml keeps it there over a reboot."
+    )]
+    Attach(AttachArgs),
+    /// Take the program off an interface
+    Detach {
+        /// Interface, as `ip link` names it
+        interface: String,
+    },
+    /// Show interfaces, relays, flags and flows at a glance
+    Status,
+    /// Flag customers, lift flags, look at them
+    #[command(subcommand)]
+    Flag(FlagCommand),
+    /// Say what would happen to a new mail connection, and why
+    #[command(after_help = "Example:\n  outgate why 192.0.2.10 203.0.113.25")]
+    Why {
+        /// Who would connect
+        source: std::net::IpAddr,
+        /// Whereto [default: anywhere in the internet]
+        destination: Option<std::net::IpAddr>,
+    },
+    /// Show every counter of the kernel program
+    Counters,
+}
+
+#[derive(Debug, Args)]
+struct AttachArgs {
+    /// Interface, as `ip link` names it
+    interface: String,
+    /// What stands at its other end
+    #[arg(long, value_parser = ["customer", "uplink", "relay"])]
+    role: String,
+    /// Where in the kernel: native in the driver; generic is slower and works everywhere
+    #[arg(long, default_value = "native", value_parser = ["native", "generic"])]
+    mode: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum FlagCommand {
+    /// Flag an address or prefix; a flag that it has already is replaced
+    #[command(after_help = ADD_EXAMPLES)]
+    Add(AddArgs),
+    /// Lift a flag; its open connections keep their relay until they end
+    #[command(
+        after_help = "Example:\n  outgate flag rm 192.0.2.10 --reason \"cleaned up, ticket 4711\""
+    )]
+    Rm(RmArgs),
+    /// List active flags
+    Ls {
+        /// Ended ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one flag with its history
+    Show {
+        /// Address, prefix, or number of the flag
+        target: String,
+        /// A single IPv6 address means itself, not its /64
+        #[arg(long)]
+        exact: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// Address or prefix; one IPv6 address stands for its /64 unless --exact
+    target: String,
+    /// Why; the customer reads it in refusals
+    #[arg(long)]
+    reason: String,
+    /// pass, observe, redirect, reset or drop
+    #[arg(long, default_value = "redirect")]
+    action: String,
+    /// Pool of a redirect [default: the first one configured]
+    #[arg(long)]
+    pool: Option<String>,
+    /// What the relay does: filter [default: filter]
+    #[arg(long)]
+    treatment: Option<String>,
+    /// Where the relay's own leg leaves from: pool [default: pool]
+    #[arg(long)]
+    egress: Option<String>,
+    /// Life of the flag, at most 90d
+    #[arg(long = "for", default_value = crate::policy::dial::DEFAULT_LIFE, value_name = "DURATION")]
+    life: String,
+    /// Reference into another system
+    #[arg(long)]
+    ticket: Option<String>,
+    /// Who flags [default: you]
+    #[arg(long)]
+    actor: Option<String>,
+    /// A single IPv6 address means itself, not its /64
+    #[arg(long)]
+    exact: bool,
+    /// Cut open connections at once, instead of letting them pass for up to ten minutes
+    #[arg(long)]
+    cut: bool,
+}
+
+#[derive(Debug, Args)]
+struct RmArgs {
+    /// Address, prefix, or number of the flag
+    target: String,
+    /// Why
+    #[arg(long)]
+    reason: String,
+    /// Who lifts [default: you]
+    #[arg(long)]
+    actor: Option<String>,
+    /// A single IPv6 address means itself, not its /64
+    #[arg(long)]
+    exact: bool,
+}
+
+/// How a command ended, as its exit code says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done = 0,
+    Failed = 1,
+    NotFound = 2,
+    Guarded = 3,
+    Partial = 4,
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("{0}")]
+    NotFound(String),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("writing the output: {0}")]
+    Output(#[from] std::io::Error),
+    #[error("writing the output: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Runs one command line.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // To a closed pipe there is nobody to say it to; the exit code stands.
+            drop(error.print());
+            // clap's own code for bad usage is 2, which here means "not found".
+            return if error.use_stderr() {
+                Outcome::Failed
+            } else {
+                Outcome::Done
+            }
+            .into();
+        }
+    };
+    match commands::run(cli).await {
+        Ok(outcome) => outcome.into(),
+        // Whoever reads our output has seen enough (`outgate flag ls | head`).
+        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Outcome::Done.into()
+        }
+        Err(error) => {
+            drop(writeln!(std::io::stderr().lock(), "outgate: {error}"));
+            error.outcome().into()
+        }
+    }
+}
+
+impl CliError {
+    const fn outcome(&self) -> Outcome {
+        match self {
+            Self::NotFound(_) => Outcome::NotFound,
+            Self::Client(ClientError::Refused(error)) => match error.kind {
+                ErrorKind::Guard => Outcome::Guarded,
+                ErrorKind::NotFound => Outcome::NotFound,
+                ErrorKind::Usage | ErrorKind::Internal | ErrorKind::Busy => Outcome::Failed,
+            },
+            Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
+            | Self::Output(_)
+            | Self::Json(_) => Outcome::Failed,
+        }
+    }
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(outcome as u8)
+    }
+}
+
+const EXAMPLES: &str = "Examples:
+  outgate status
+  outgate flag add 192.0.2.10 --reason \"spam run, complaint 4711\" --for 24h
+  outgate flag ls
+  outgate why 192.0.2.10
+  outgate flag rm 192.0.2.10 --reason \"cleaned up\"
+
+Exit codes: 0 done, 1 usage or controller unreachable, 2 not found, 3 refused by a guard,
+4 stored but not yet in force";
+
+const ADD_EXAMPLES: &str = "Examples:
+  outgate flag add 192.0.2.10 --reason \"spam run, complaint 4711\"
+  outgate flag add 2001:db8:a:a::10 --reason \"spam run\" --for 24h        (flags 2001:db8:a:a::/64)
+  outgate flag add 192.0.2.64/28 --reason \"no contract\" --action drop --cut
+
+Returns once the flag is in force (exit 0), or after 5 s if a relay has not acknowledged it (exit 4):
+it is stored then, and comes into force by itself.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_help() {
+        fn check(command: &clap::Command) {
+            assert!(
+                command.get_about().is_some(),
+                "{} has no help",
+                command.get_name()
+            );
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    argument.get_id()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

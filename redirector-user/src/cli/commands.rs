@@ -1,0 +1,251 @@
+//! One function per command: asks the controller, shows the answer, says how it ended.
+
+use std::{collections::BTreeMap, env, io::Write as _};
+
+use serde::Serialize;
+
+use super::{
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs,
+    tables::{self, Style},
+};
+use crate::{
+    api::view::{AttachRequest, FlagState, FlagView, StatusView, WhyView},
+    client::{Client, escaped, with_query},
+    edge::{AttachMode, Attachment},
+    policy::dial::{FlagRequest, read_target},
+};
+
+pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
+    let teller = Teller {
+        json: cli.json,
+        style: Style::of_stdout(),
+    };
+    let client = Client::new(cli.socket);
+    match cli.command {
+        Command::Attach(arguments) => attach(&client, &teller, arguments).await,
+        Command::Detach { interface } => detach(&client, &teller, &interface).await,
+        Command::Status => status(&client, &teller).await,
+        Command::Flag(FlagCommand::Add(arguments)) => add(&client, &teller, arguments).await,
+        Command::Flag(FlagCommand::Rm(arguments)) => rm(&client, &teller, arguments).await,
+        Command::Flag(FlagCommand::Ls { all }) => ls(&client, &teller, all).await,
+        Command::Flag(FlagCommand::Show { target, exact }) => {
+            show(&client, &teller, &target, exact).await
+        }
+        Command::Why {
+            source,
+            destination,
+        } => {
+            let (source, destination) = (
+                source.to_string(),
+                destination.map(|address| address.to_string()),
+            );
+            let mut query = vec![("source", source.as_str())];
+            query.extend(
+                destination
+                    .as_deref()
+                    .map(|destination| ("destination", destination)),
+            );
+            let why: WhyView = client.get(&with_query("/v1/why", &query)).await?;
+            teller.tell(&why, |why, style| tables::why(why, style))
+        }
+        Command::Counters => {
+            let counters: BTreeMap<String, u64> = client.get("/v1/counters").await?;
+            teller.tell(&counters, |counters, style| {
+                tables::counters(counters, style)
+            })
+        }
+    }
+}
+
+async fn attach(
+    client: &Client,
+    teller: &Teller,
+    arguments: AttachArgs,
+) -> Result<Outcome, CliError> {
+    let AttachArgs {
+        interface,
+        role,
+        mode,
+    } = arguments;
+    let mode = if mode == "generic" {
+        AttachMode::Generic
+    } else {
+        AttachMode::Native
+    };
+    let request = AttachRequest {
+        name: interface,
+        role,
+        mode,
+        actor: whoever(None),
+    };
+    let attachment: Attachment = client.post("/v1/interfaces", &request).await?;
+    teller.tell(&attachment, |attachment, _| {
+        format!(
+            "{}: attached as {}, {}; an [[interface]] in outgated.toml keeps it there over a reboot",
+            attachment.interface,
+            attachment.role,
+            tables::mode(attachment.mode)
+        )
+    })
+}
+
+async fn detach(client: &Client, teller: &Teller, interface: &str) -> Result<Outcome, CliError> {
+    let path = format!("/v1/interfaces/{}", escaped(interface));
+    client
+        .delete_silently(&with_query(&path, &[("actor", &whoever(None))]))
+        .await?;
+    let said = serde_json::json!({ "interface": interface, "attached": false });
+    teller.tell(&said, |_, _| {
+        format!("{interface}: detached; its traffic is not looked at any more")
+    })
+}
+
+async fn status(client: &Client, teller: &Teller) -> Result<Outcome, CliError> {
+    let status: StatusView = client.get("/v1/status").await?;
+    teller.tell(&status, tables::status)
+}
+
+async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Outcome, CliError> {
+    let request = FlagRequest {
+        target: arguments.target,
+        reason: arguments.reason,
+        actor: whoever(arguments.actor),
+        action: Some(arguments.action),
+        pool: arguments.pool,
+        treatment: arguments.treatment,
+        egress: arguments.egress,
+        life: Some(arguments.life),
+        ticket: arguments.ticket,
+        exact: arguments.exact,
+        cut: arguments.cut,
+    };
+    let flag: FlagView = client.post("/v1/flags", &request).await?;
+    teller.tell(&flag, tables::added)?;
+    Ok(match flag.state {
+        FlagState::Pending => Outcome::Partial,
+        FlagState::Active | FlagState::Ended => Outcome::Done,
+    })
+}
+
+async fn rm(client: &Client, teller: &Teller, arguments: RmArgs) -> Result<Outcome, CliError> {
+    let id = match arguments.target.parse::<u32>() {
+        Ok(id) => id,
+        Err(_no_number) => {
+            active_flag_on(client, &arguments.target, arguments.exact)
+                .await?
+                .id
+                .0
+        }
+    };
+    let (actor, reason) = (whoever(arguments.actor), arguments.reason);
+    let path = with_query(
+        &format!("/v1/flags/{id}"),
+        &[("reason", &reason), ("actor", &actor)],
+    );
+    let flag: FlagView = client.delete(&path).await?;
+    teller.tell(&flag, |flag, _| {
+        format!(
+            "flag {} on {} lifted; new connections go free, open ones keep their relay",
+            flag.id, flag.prefix
+        )
+    })
+}
+
+async fn ls(client: &Client, teller: &Teller, all: bool) -> Result<Outcome, CliError> {
+    let flags: Vec<FlagView> = client.get(&format!("/v1/flags?all={all}")).await?;
+    teller.tell(&flags, |flags, style| match (flags.is_empty(), all) {
+        (true, false) => {
+            String::from("no active flag; `outgate flag ls --all` lists ended ones too")
+        }
+        (true, true) => String::from("no flag yet; `outgate flag add` makes one"),
+        (false, _) => tables::flags(flags, style),
+    })
+}
+
+async fn show(
+    client: &Client,
+    teller: &Teller,
+    target: &str,
+    exact: bool,
+) -> Result<Outcome, CliError> {
+    let id = match target.parse::<u32>() {
+        Ok(id) => id,
+        Err(_no_number) => {
+            let over = flags_over(client, target, exact).await?;
+            let first = over.first().ok_or_else(|| {
+                CliError::NotFound(format!(
+                    "{target} is not flagged and never was; `outgate flag ls` lists who is"
+                ))
+            })?;
+            first.id.0
+        }
+    };
+    let flag: FlagView = client.get(&format!("/v1/flags/{id}")).await?;
+    teller.tell(&flag, tables::flag)
+}
+
+/// The active flag of exactly this target. A flag that only covers it is another customer's business too, so
+/// it is named, not taken.
+async fn active_flag_on(client: &Client, target: &str, exact: bool) -> Result<FlagView, CliError> {
+    let over = flags_over(client, target, exact).await?;
+    let prefix = read_target(target, exact).ok();
+    let active = over.into_iter().find(|flag| flag.state != FlagState::Ended);
+    match active {
+        Some(flag) if Some(flag.prefix) == prefix => Ok(flag),
+        Some(flag) => Err(CliError::NotFound(format!(
+            "{target} has no flag of its own; flag {} on {} covers it: `outgate flag rm {}` lifts that one",
+            flag.id, flag.prefix, flag.id
+        ))),
+        None => {
+            let alone = flags_over(client, target, true)
+                .await?
+                .into_iter()
+                .find(|flag| flag.state != FlagState::Ended);
+            Err(CliError::NotFound(match alone {
+                Some(flag) if !exact => {
+                    format!("{target} is flagged alone (flag {}); say --exact", flag.id)
+                }
+                _ => format!("{target} is not flagged; `outgate flag ls` lists who is"),
+            }))
+        }
+    }
+}
+
+/// Flags that cover a target, the most specific active one first, an ended one of its own last.
+async fn flags_over(client: &Client, target: &str, exact: bool) -> Result<Vec<FlagView>, CliError> {
+    let exact = if exact { "true" } else { "false" };
+    let query = [("all", "true"), ("target", target), ("exact", exact)];
+    Ok(client.get(&with_query("/v1/flags", &query)).await?)
+}
+
+/// Who is at the keyboard: through sudo the person, not root.
+fn whoever(given: Option<String>) -> String {
+    let named = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let known = given
+        .or_else(|| named("SUDO_USER"))
+        .or_else(|| named("USER"));
+    known.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+/// How answers are shown.
+struct Teller {
+    json: bool,
+    style: Style,
+}
+
+impl Teller {
+    fn tell<T: Serialize>(
+        &self,
+        answer: &T,
+        people: impl FnOnce(&T, Style) -> String,
+    ) -> Result<Outcome, CliError> {
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let text = serde_json::to_string_pretty(answer)?;
+            writeln!(out, "{text}")?;
+        } else {
+            writeln!(out, "{}", people(answer, self.style))?;
+        }
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,208 @@
+//! The API from the other side: one request at a time over the Unix socket.
+//!
+//! # Diagnostics
+//!
+//! [`ClientError`] tells apart that nobody listens, that the controller refused (with its own words), and that
+//! something else answered.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Method, Request, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header,
+};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, time::timeout};
+
+use crate::api::view::{ErrorBody, ErrorView};
+
+/// A controller, by its socket.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens, or we may not ask.
+    #[error(
+        "{}: {source}; is outgated running (`systemctl status outgated`), and may you open its socket? Another \
+         socket is given with --socket",
+        socket.display()
+    )]
+    Unreachable {
+        /// Where we asked.
+        socket: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The controller said no.
+    #[error("{}", .0.message)]
+    Refused(ErrorView),
+    /// The connection broke, or the answer is not one of ours.
+    #[error("{}: no usable answer: {what}; outgated's log may say more", socket.display())]
+    Unusable {
+        /// Where we asked.
+        socket: PathBuf,
+        /// What happened.
+        what: String,
+    },
+}
+
+impl Client {
+    /// A controller that listens there.
+    #[must_use]
+    pub const fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// `GET`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.parse(self.send(Method::GET, path, Bytes::new()).await?)
+    }
+
+    /// `POST` with a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.unusable(error))?;
+        self.parse(self.send(Method::POST, path, body.into()).await?)
+    }
+
+    /// `DELETE` that answers with what was deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.parse(self.send(Method::DELETE, path, Bytes::new()).await?)
+    }
+
+    /// `DELETE` that answers with nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn delete_silently(&self, path: &str) -> Result<(), ClientError> {
+        self.send(Method::DELETE, path, Bytes::new())
+            .await
+            .map(drop)
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let stream =
+            UnixStream::connect(&self.socket)
+                .await
+                .map_err(|source| ClientError::Unreachable {
+                    socket: self.socket.clone(),
+                    source,
+                })?;
+        let exchange = async {
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header(header::HOST, "outgated")
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Full::new(body))
+                .map_err(|error| self.unusable(error))?;
+            let handshake = http1::handshake(TokioIo::new(stream)).await;
+            let (mut sender, connection) = handshake.map_err(|error| self.unusable(error))?;
+            // Drives the sockets while the request waits; it ends with the answer.
+            let driver = tokio::spawn(connection);
+            let response = sender
+                .send_request(request)
+                .await
+                .map_err(|error| self.unusable(error))?;
+            let (status, body) = (response.status(), self.read(response.into_body()).await?);
+            driver.abort();
+            self.judge(status, body)
+        };
+        let elapsed = |_| self.unusable("none in time");
+        timeout(LONGEST_ANSWER, exchange).await.map_err(elapsed)?
+    }
+
+    async fn read(&self, body: Incoming) -> Result<Bytes, ClientError> {
+        let collected = Limited::new(body, ANSWER_OCTETS).collect().await;
+        Ok(collected.map_err(|error| self.unusable(error))?.to_bytes())
+    }
+
+    fn judge(&self, status: StatusCode, body: Bytes) -> Result<Bytes, ClientError> {
+        if status.is_success() {
+            return Ok(body);
+        }
+        match serde_json::from_slice::<ErrorBody>(&body) {
+            Ok(body) => Err(ClientError::Refused(body.error)),
+            Err(_not_ours) => Err(self.unusable(format!("status {status}"))),
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, body: Bytes) -> Result<T, ClientError> {
+        serde_json::from_slice(&body).map_err(|error| self.unusable(error))
+    }
+
+    fn unusable(&self, what: impl ToString) -> ClientError {
+        ClientError::Unusable {
+            socket: self.socket.clone(),
+            what: what.to_string(),
+        }
+    }
+}
+
+/// A path with a query; names and values are escaped (RFC 3986 section 2.3).
+#[must_use]
+pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
+    let mut out = String::from(path);
+    for (pair, mark) in pairs
+        .iter()
+        .zip(std::iter::once('?').chain(std::iter::repeat('&')))
+    {
+        out.push(mark);
+        out.push_str(&escaped(pair.0));
+        out.push('=');
+        out.push_str(&escaped(pair.1));
+    }
+    out
+}
+
+/// One segment of a path, or one part of a query, escaped.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let unreserved = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~".contains(&octet);
+    let escape = |octet: u8| match unreserved(octet) {
+        true => char::from(octet).to_string(),
+        false => format!("%{octet:02X}"),
+    };
+    text.bytes().map(escape).collect()
+}
+
+/// Beyond the longest answer of a controller that works: adding a flag waits five seconds.
+const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+/// A list of a hundred thousand flags.
+const ANSWER_OCTETS: usize = 128 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_escaped() {
+        assert_eq!(with_query("/v1/flags", &[]), "/v1/flags");
+        let query = with_query("/v1/flags/1", &[("reason", "a b&c=ü/"), ("actor", "bob")]);
+        assert_eq!(query, "/v1/flags/1?reason=a%20b%26c%3D%C3%BC%2F&actor=bob");
+    }
+}

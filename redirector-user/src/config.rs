@@ -1,0 +1,218 @@
+//! The configuration of `outgated`, read and judged whole before anything binds.
+//!
+//! [`Config::load`] reads a file, [`Config::parse`] a text; both go through the private mirror of the file in
+//! `raw` and the checks in `check`, so a [`Config`] that exists is one that can be served.
+//!
+//! # Diagnostics
+//!
+//! [`ConfigError`] names file, key and value, what is wrong and what is allowed; it is the whole of what
+//! `outgated --check` prints. Nothing here touches the network or the kernel.
+
+mod check;
+mod locate;
+mod raw;
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU16,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnetwork::IpNetwork;
+use redirector_common::abi::{OnFailure, Role};
+
+pub(crate) use self::check::{is_interface_name, parse_role};
+use crate::edge::{AttachMode, EdgeConfig};
+
+/// All that an operator decides in the file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Operator's name, in notices and banners.
+    pub operator: String,
+    /// Where a refused customer reads on.
+    pub help_url: String,
+    /// The API's Unix socket.
+    pub socket: PathBuf,
+    /// Directory of the store.
+    pub state_dir: PathBuf,
+    /// Prefixes of the operator's customers; network bits only, none inside another.
+    pub customer_prefixes: BTreeSet<IpNetwork>,
+    /// Filter of log lines, as `tracing_subscriber::EnvFilter` reads it.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// The kernel side.
+    pub edge: EdgeConfig,
+    /// Interfaces to attach at start.
+    pub interfaces: Vec<Interface>,
+    /// Pools; the number of a pool is its position.
+    pub pools: Vec<Pool>,
+    /// How relays are probed.
+    pub health: Health,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One interface to attach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Name.
+    pub name: String,
+    /// What stands at its other end.
+    pub role: Role,
+    /// Where in the kernel the program sits.
+    pub mode: AttachMode,
+}
+
+/// Relays that share customers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Name, as flags say it.
+    pub name: String,
+    /// What happens to new connections when no relay can take them.
+    pub on_failure: OnFailure,
+    /// Its relays, at least one.
+    pub relays: Vec<Relay>,
+}
+
+/// One relay: a listener on at most one address of each family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// Name, as the relay's own configuration says it.
+    pub name: String,
+    /// IPv4 listener.
+    pub address4: Option<Ipv4Addr>,
+    /// IPv6 listener.
+    pub address6: Option<Ipv6Addr>,
+    /// Port of both.
+    pub port: NonZeroU16,
+    /// VLAN identifiers that the edge must write, outer first; at most two.
+    pub vlan: Vec<u16>,
+}
+
+/// How relays are probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Time from one probe of a relay to the next.
+    pub interval: Duration,
+    /// How long one probe may take.
+    pub timeout: Duration,
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there or not readable.
+    #[error("{}: {source}; pass another file with --config", file.display())]
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key has a value that is not allowed, is unknown, or is missing.
+    #[error("{}: {key}: {value}: {problem}", file.display())]
+    Key {
+        /// Which file.
+        file: PathBuf,
+        /// Path of the key, as `pool[0].relay[1].port`.
+        key: String,
+        /// Its value as written.
+        value: String,
+        /// What is wrong, and what is allowed.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads and judges a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], which names the key.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
+            file: file.to_owned(),
+            source,
+        })?;
+        Self::parse(file, &text)
+    }
+
+    /// Judges a text; `file` is only named in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Key`].
+    pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let Wrong {
+            key,
+            value,
+            problem,
+        } = match toml::from_str::<raw::RawConfig>(text) {
+            Ok(raw) => match Self::try_from(raw) {
+                Ok(config) => return Ok(config),
+                Err(wrong) => wrong,
+            },
+            Err(error) => locate::key_of(text, &error),
+        };
+        Err(ConfigError::Key {
+            file: file.to_owned(),
+            key,
+            value,
+            problem,
+        })
+    }
+
+    /// Every relay with its pool, in the order of the file.
+    pub fn relays(&self) -> impl Iterator<Item = (&Pool, &Relay)> {
+        self.pools
+            .iter()
+            .flat_map(|pool| pool.relays.iter().map(move |relay| (pool, relay)))
+    }
+
+    /// The store's database file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.state_dir.join("outgate.db")
+    }
+}
+
+impl Relay {
+    /// Its addresses, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let four = self.address4.map(IpAddr::V4);
+        four.into_iter().chain(self.address6.map(IpAddr::V6))
+    }
+}
+
+/// [`ConfigError::Key`] before the file's name is known.
+#[derive(Debug, PartialEq, Eq)]
+struct Wrong {
+    key: String,
+    value: String,
+    problem: String,
+}
+
+impl Wrong {
+    fn new(key: impl Into<String>, value: impl fmt::Display, problem: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            value: value.to_string(),
+            problem: problem.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! The file as it is written. Nothing is judged here but the shape; `check` turns it into a `Config`.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) operator: String,
+    pub(super) help_url: String,
+    #[serde(default = "default_socket")]
+    pub(super) socket: PathBuf,
+    #[serde(default = "default_state_dir")]
+    pub(super) state_dir: PathBuf,
+    pub(super) customer_prefixes: Vec<String>,
+    #[serde(default = "default_log")]
+    pub(super) log: String,
+    #[serde(default = "default_log_format")]
+    pub(super) log_format: String,
+    #[serde(default)]
+    pub(super) edge: RawEdge,
+    #[serde(default)]
+    pub(super) interface: Vec<RawInterface>,
+    #[serde(default)]
+    pub(super) pool: Vec<RawPool>,
+    #[serde(default)]
+    pub(super) health: RawHealth,
+}
+
+/// `[edge]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawEdge {
+    pub(super) pin_dir: PathBuf,
+    pub(super) flows_max: i64,
+    pub(super) syn_rate: i64,
+    pub(super) syn_burst: i64,
+    pub(super) heartbeat_limit: String,
+    pub(super) debug_lines: bool,
+}
+
+/// `[[interface]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawInterface {
+    pub(super) name: String,
+    pub(super) role: String,
+    #[serde(default = "default_mode")]
+    pub(super) mode: String,
+}
+
+/// `[[pool]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPool {
+    pub(super) name: String,
+    #[serde(default = "default_via")]
+    pub(super) via: String,
+    pub(super) on_failure: String,
+    #[serde(default)]
+    pub(super) relay: Vec<RawRelay>,
+}
+
+/// `[[pool.relay]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRelay {
+    pub(super) name: String,
+    pub(super) address: Vec<IpAddr>,
+    pub(super) port: i64,
+    #[serde(default)]
+    pub(super) vlan: Vec<i64>,
+}
+
+/// `[health]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawHealth {
+    pub(super) interval: String,
+    pub(super) timeout: String,
+}
+
+impl Default for RawEdge {
+    fn default() -> Self {
+        Self {
+            pin_dir: PathBuf::from("/sys/fs/bpf/outgate"),
+            flows_max: 262_144,
+            syn_rate: 20,
+            syn_burst: 100,
+            heartbeat_limit: String::from("5m"),
+            debug_lines: false,
+        }
+    }
+}
+
+impl Default for RawHealth {
+    fn default() -> Self {
+        Self {
+            interval: String::from("2s"),
+            timeout: String::from("1s"),
+        }
+    }
+}
+
+fn default_socket() -> PathBuf {
+    PathBuf::from(crate::DEFAULT_SOCKET)
+}
+
+fn default_state_dir() -> PathBuf {
+    PathBuf::from("/var/lib/outgate")
+}
+
+fn default_log() -> String {
+    String::from("info")
+}
+
+fn default_log_format() -> String {
+    String::from("text")
+}
+
+fn default_mode() -> String {
+    String::from("native")
+}
+
+fn default_via() -> String {
+    String::from("rewrite")
+}

@@ -1,0 +1,217 @@
+//! Each key with a wrong value, and the whole message.
+
+use super::refused;
+
+#[test]
+fn every_wrong_value_is_named_with_what_is_allowed() {
+    let cases = [
+        (
+            "operator = \"Example Hosting\"",
+            "operator = \" \"",
+            "operator: \" \": not a name that fits a mail notice; allowed are 1 to 100 octets without control characters",
+        ),
+        (
+            "operator = \"Example Hosting\"",
+            "operator = \"a\\nb\"",
+            "operator: \"a\\nb\": not a name that fits a mail notice; allowed are 1 to 100 octets without control characters",
+        ),
+        (
+            "https://abuse.example.net/smtp",
+            "abuse.example.net",
+            "help_url: \"abuse.example.net\": not an address that a refused customer can open; allowed is http:// or https:// and a host, at most 200 printable ASCII characters",
+        ),
+        (
+            "https://abuse.example.net/smtp",
+            "https://",
+            "help_url: \"https://\": not an address that a refused customer can open; allowed is http:// or https:// and a host, at most 200 printable ASCII characters",
+        ),
+        (
+            "/tmp/o.sock",
+            "o.sock",
+            "socket: o.sock: a relative path depends on where outgated starts; give an absolute one",
+        ),
+        (
+            "\"/tmp/o\"",
+            "\"o\"",
+            "state_dir: o: a relative path depends on where outgated starts; give an absolute one",
+        ),
+        (
+            "[\"192.0.2.0/24\", \"2001:db8:a::/48\"]",
+            "[]",
+            "customer_prefixes: []: no customer, so nobody could ever be flagged; give at least one prefix",
+        ),
+        (
+            "192.0.2.0/24",
+            "192.0.2.7/24",
+            "customer_prefixes[0]: 192.0.2.7/24: host bits are set; the prefix is 192.0.2.0/24",
+        ),
+        (
+            "2001:db8:a::/48",
+            "2001:db8:a:a::1/48",
+            "customer_prefixes[1]: 2001:db8:a:a::1/48: host bits are set; the prefix is 2001:db8:a::/48",
+        ),
+        (
+            "192.0.2.0/24",
+            "192.0.2.0/33",
+            "customer_prefixes[0]: 192.0.2.0/33: not a prefix; allowed is ADDRESS/LENGTH, as 192.0.2.0/24",
+        ),
+        (
+            "2001:db8:a::/48",
+            "192.0.2.0/25",
+            "customer_prefixes[1]: 192.0.2.0/25: overlaps 192.0.2.0/24; keep the wider of the two",
+        ),
+        (
+            "2001:db8:a::/48",
+            "192.0.2.0/24",
+            "customer_prefixes[1]: 192.0.2.0/24: overlaps 192.0.2.0/24; keep the wider of the two",
+        ),
+        (
+            "log = \"debug\"",
+            "log = \"a=b=c\"",
+            "log: a=b=c: not a filter; allowed are error, warn, info, debug, trace and directives as crate=level",
+        ),
+        (
+            "\"json\"",
+            "\"xml\"",
+            "log_format: xml: unknown; allowed are text and json",
+        ),
+        (
+            "/sys/fs/bpf/other",
+            "bpf",
+            "edge.pin_dir: bpf: a relative path depends on where outgated starts; give an absolute one",
+        ),
+        (
+            "flows_max = 4096",
+            "flows_max = 0",
+            "edge.flows_max: 0: out of range; allowed are 1024 to 16777216",
+        ),
+        (
+            "syn_rate = 5",
+            "syn_rate = -1",
+            "edge.syn_rate: -1: out of range; allowed are 1 to 1000000",
+        ),
+        (
+            "syn_burst = 6",
+            "syn_burst = 1000001",
+            "edge.syn_burst: 1000001: out of range; allowed are 1 to 1000000",
+        ),
+        (
+            "\"90s\"",
+            "\"soon\"",
+            "edge.heartbeat_limit: soon: not a duration; allowed are 10s to 24h, as \"90s\" or \"5m\"",
+        ),
+        (
+            "\"90s\"",
+            "\"1s\"",
+            "edge.heartbeat_limit: 1s: out of range; allowed are 10s to 24h, as \"90s\" or \"5m\"",
+        ),
+        (
+            "name = \"cust0\"",
+            "name = \"a/b\"",
+            "interface[0].name: \"a/b\": not an interface name; allowed are 1 to 15 octets without '/' and white space",
+        ),
+        (
+            "name = \"cust0\"",
+            "name = \"sixteen-octets-x\"",
+            "interface[0].name: \"sixteen-octets-x\": not an interface name; allowed are 1 to 15 octets without '/' and white space",
+        ),
+        (
+            "[[pool]]\nname = \"default\"",
+            "[[interface]]\nname = \"cust0\"\nrole = \"uplink\"\n[[pool]]\nname = \"default\"",
+            "interface[1].name: cust0: named twice; one entry per interface",
+        ),
+        (
+            "role = \"customer\"",
+            "role = \"lan\"",
+            "interface[0].role: lan: unknown; allowed are customer, uplink and relay",
+        ),
+        (
+            "\"generic\"",
+            "\"offload\"",
+            "interface[0].mode: offload: unknown; allowed are native and generic",
+        ),
+        (
+            "name = \"default\"",
+            "name = \"\"",
+            "pool[0].name: \"\": not a name; allowed are 1 to 63 of letters, digits, '-', '_' and '.'",
+        ),
+        (
+            "name = \"second\"",
+            "name = \"default\"",
+            "pool[1].name: default: named twice; names are unique",
+        ),
+        (
+            "\"rewrite\"",
+            "\"steer\"",
+            "pool[0].via: steer: unknown; allowed is rewrite",
+        ),
+        (
+            "\"closed\"",
+            "\"refuse\"",
+            "pool[0].on_failure: refuse: unknown; allowed are open and closed",
+        ),
+        (
+            "name = \"relay-2\"",
+            "name = \"relay 2\"",
+            "pool[0].relay[1].name: \"relay 2\": not a name; allowed are 1 to 63 of letters, digits, '-', '_' and '.'",
+        ),
+        (
+            "name = \"relay-3\"",
+            "name = \"relay-1\"",
+            "pool[1].relay[0].name: relay-1: named twice; names are unique",
+        ),
+        (
+            "[\"198.51.100.3\"]",
+            "[]",
+            "pool[0].relay[1].address: []: no address; give one IPv4 address, one IPv6 address, or both",
+        ),
+        (
+            "[\"198.51.100.3\"]",
+            "[\"198.51.100.2\"]",
+            "pool[0].relay[1].address[0]: 198.51.100.2: a relay has this address already; one relay per address",
+        ),
+        (
+            "[\"198.51.100.3\"]",
+            "[\"198.51.100.3\", \"198.51.100.4\"]",
+            "pool[0].relay[1].address[1]: 198.51.100.4: second address of this family; one per family",
+        ),
+        (
+            "[\"198.51.100.3\"]",
+            "[\"127.0.0.1\"]",
+            "pool[0].relay[1].address[0]: 127.0.0.1: no frame can be sent there; give the address of the relay's listener",
+        ),
+        (
+            "port = 25\n",
+            "port = 0\n",
+            "pool[0].relay[1].port: 0: out of range; allowed are 1 to 65535",
+        ),
+        (
+            "port = 25\n",
+            "port = 65536\n",
+            "pool[0].relay[1].port: 65536: out of range; allowed are 1 to 65535",
+        ),
+        (
+            "vlan = [100, 200]",
+            "vlan = [100, 4095]",
+            "pool[0].relay[0].vlan[1]: 4095: out of range; allowed are 1 to 4094",
+        ),
+        (
+            "vlan = [100, 200]",
+            "vlan = [1, 2, 3]",
+            "pool[0].relay[0].vlan: [1, 2, 3]: too many tags; at most two, outer first",
+        ),
+        (
+            "interval = \"500ms\"",
+            "interval = \"10m\"",
+            "health.interval: 10m: out of range; allowed are 100ms to 5m, as \"90s\" or \"5m\"",
+        ),
+        (
+            "timeout = \"250ms\"",
+            "timeout = \"501ms\"",
+            "health.timeout: 501ms: longer than health.interval (500ms); probes of one relay must not overlap",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        refused(from, to, &format!("o.toml: {expected}"));
+    }
+}

@@ -1,0 +1,288 @@
+//! The engine: puts decisions into the kernel, and keeps them true there.
+//!
+//! A [`Controller`] owns the store, the edge's actor and all that changes while it runs. The API calls its
+//! methods; [`keeping`] calls them as time passes. Every change of the kernel's maps goes through
+//! [`Controller::reconcile`], one at a time, under the one lock.
+//!
+//! What it never does: take anything out of the kernel when it ends. Pinned maps and links stay in force, and
+//! the next controller adopts them.
+//!
+//! # Diagnostics
+//!
+//! [`Problem`] is what a caller is told. What nobody asked for is logged, at `error` only if a person must act.
+
+mod flags;
+mod interfaces;
+pub mod keeping;
+mod kernel;
+mod relays;
+mod rings;
+mod state;
+mod views;
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use contract::Generation;
+use jiff::Timestamp;
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+use self::state::State;
+pub use self::{flags::NewFlag, kernel::Kernel, views::Reasons};
+use crate::{
+    config::Config,
+    edge::{self, EdgeError},
+    policy::dial::{FlagId, Refusal},
+    reconcile::reconcile,
+    store::{Store, StoreError},
+};
+
+/// The engine; share it as `Arc`.
+#[derive(Debug)]
+pub struct Controller {
+    config: Config,
+    store: Store,
+    kernel: Kernel,
+    state: Mutex<State>,
+    /// Says each new generation to relays that wait for one.
+    generation: watch::Sender<Generation>,
+    /// Changes after each pass over the kernel.
+    passes: watch::Sender<u64>,
+    stopping: watch::Sender<bool>,
+}
+
+/// Why a request was not granted.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The request is malformed.
+    #[error("{0}")]
+    Usage(String),
+    /// A guard forbids it.
+    #[error("{0}")]
+    Guard(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// Not now.
+    #[error("{0}")]
+    Busy(String),
+    /// The edge refused.
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The edge's thread has ended.
+    #[error("the thread that owns the kernel's maps has ended; restart outgated")]
+    KernelGone,
+}
+
+/// Why a configuration does not fit what is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Active flags name a pool that is gone.
+    #[error(
+        "pool {pool}: not configured, but active flags use it: {}; configure it, or lift them with the old \
+         configuration first",
+        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    PoolGone {
+        /// The pool.
+        pool: String,
+        /// The flags.
+        ids: Vec<FlagId>,
+    },
+    /// Anything else.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+}
+
+impl Controller {
+    /// Takes over what store and kernel hold, and brings the kernel up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::PoolGone`] before anything is changed; else what store or kernel answered.
+    pub async fn start(
+        config: Config,
+        store: Store,
+        kernel: Kernel,
+    ) -> Result<Arc<Self>, StartError> {
+        let loaded = store.load().await.map_err(Problem::from)?;
+        refuse_lost_pools(&config, &loaded.flags)?;
+        let held = kernel
+            .call(|edge| edge.actual())
+            .await?
+            .map_err(Problem::from)?;
+        let state = State::adopt(&config, loaded, held, &local_sources(&config));
+        let controller = Arc::new(Self {
+            generation: watch::Sender::new(state.generation),
+            passes: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+            state: Mutex::new(state),
+            config,
+            store,
+            kernel,
+        });
+        controller.heartbeat().await?;
+        controller.publish().await?;
+        controller.sweep().await?;
+        controller.attach_at_start().await?;
+        Ok(controller)
+    }
+
+    /// The configuration that it runs by.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Ends every wait, so that a server can close its connections.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Becomes ready once [`Controller::stop`] was called.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender lives in `self`, so waiting cannot end otherwise.
+        let _ended = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    /// Brings the kernel from what it holds to what it must hold.
+    ///
+    /// On an error the kernel is asked what it holds now; the next pass goes on from there.
+    async fn reconcile(&self, state: &mut State) -> Result<(), Problem> {
+        let desired = state.desired(&self.config, Timestamp::now(), edge::monotonic_s());
+        let operations = reconcile(&desired.edge, &state.held);
+        if !operations.is_empty() {
+            let applied = self
+                .kernel
+                .call(move |edge| edge.apply(&operations))
+                .await?;
+            if let Err(error) = applied {
+                state.held = self.kernel.call(|edge| edge.actual()).await??;
+                return Err(error.into());
+            }
+        }
+        state.held = desired.edge;
+        let fresh = state.newly_in_force(&desired.standing);
+        if !fresh.is_empty() {
+            let now = clock();
+            self.store.activate(&fresh, now).await?;
+            state.mark_active(&fresh, now);
+            for id in &fresh {
+                tracing::info!(flag.id = id.0, "flag in force");
+            }
+        }
+        state.standing = desired.standing;
+        self.passes.send_modify(|pass| *pass = pass.wrapping_add(1));
+        // A flag that has just come into force may ask more of the relays in rotation.
+        if fresh.is_empty() {
+            Ok(())
+        } else {
+            Box::pin(self.reconcile(state)).await
+        }
+    }
+
+    /// A new generation: tells the relays, and the kernel.
+    async fn advance(&self, state: &mut State, generation: Generation) -> Result<(), Problem> {
+        state.generation = generation;
+        self.generation.send_replace(generation);
+        self.reconcile(state).await
+    }
+
+    /// Makes a new generation if relays learn something else from the configuration than before.
+    async fn publish(&self) -> Result<(), Problem> {
+        let mut state = self.state.lock().await;
+        let published = serde_json::json!({
+            "customer_prefixes": self.config.customer_prefixes,
+            "probe_sources": state.probe_sources,
+        });
+        let generation = self.store.publish(&published, clock()).await?;
+        if generation != state.generation {
+            tracing::info!(
+                generation = generation.0,
+                "configuration published to relays"
+            );
+            self.advance(&mut state, generation).await?;
+        }
+        Ok(())
+    }
+
+    /// Sweeps ended flows out, ends what lingered for them, and tries again whatever failed before.
+    async fn sweep(&self) -> Result<(), Problem> {
+        let mut state = self.lock().await;
+        let report = self.kernel.call(|edge| edge.sweep()).await??;
+        if report.pressure && !state.pressure {
+            let flows_max = self.config.edge.flows_max;
+            tracing::warn!(
+                flows = report.live,
+                flows_max,
+                "the flow table fills up; raise edge.flows_max"
+            );
+        }
+        state.pressure = report.pressure;
+        state.flows = report.live;
+        state.live_customers = report.customers;
+        self.reconcile(&mut state).await
+    }
+
+    async fn heartbeat(&self) -> Result<(), Problem> {
+        self.kernel.call(|edge| edge.heartbeat()).await??;
+        self.state.lock().await.last_heartbeat = Some(tokio::time::Instant::now());
+        Ok(())
+    }
+
+    /// Takes the one lock.
+    async fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().await
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Usage(message) => Self::Usage(message),
+            Refusal::Guard(message) => Self::Guard(message),
+        }
+    }
+}
+
+/// The time of day, as exact as the store keeps it.
+fn clock() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}
+
+/// This host's addresses towards the relays; what cannot be found now is asked again later.
+fn local_sources(config: &Config) -> BTreeMap<IpAddr, IpAddr> {
+    let towards = config.relays().flat_map(|(_, relay)| relay.addresses());
+    towards
+        .filter_map(|address| Some((address, edge::local_source_towards(address).ok()?)))
+        .collect()
+}
+
+fn refuse_lost_pools(
+    config: &Config,
+    flags: &BTreeMap<FlagId, crate::policy::dial::Flag>,
+) -> Result<(), StartError> {
+    let mut lost: BTreeMap<&String, Vec<FlagId>> = BTreeMap::new();
+    for flag in flags.values().filter(|flag| flag.ended.is_none()) {
+        let Some(redirect) = flag.terms.action.redirect() else {
+            continue;
+        };
+        if !config.pools.iter().any(|pool| pool.name == redirect.pool) {
+            lost.entry(&redirect.pool).or_default().push(flag.id);
+        }
+    }
+    match lost.into_iter().next() {
+        Some((pool, ids)) => Err(StartError::PoolGone {
+            pool: pool.clone(),
+            ids,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// How long a caller waits for its flag to be in the kernel.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(5);

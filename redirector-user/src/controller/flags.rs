@@ -1,0 +1,191 @@
+//! Turning the dial: adding, lifting and ending flags.
+
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Controller, IN_FORCE_WITHIN, Problem, clock, state::State};
+use crate::{
+    policy::{
+        dial::{Ended, Flag, FlagId, FlagRequest, Proposal},
+        guards::Guards,
+    },
+    store::{
+        StoreError,
+        audit::{Kind, OUTGATED},
+    },
+};
+
+/// What became of a request for a flag.
+#[derive(Clone, Debug)]
+pub struct NewFlag {
+    /// The flag; in force if it has been activated.
+    pub flag: Flag,
+    /// Relays that it still waits for.
+    pub awaited: Vec<String>,
+}
+
+impl Controller {
+    /// Stores a flag and puts it into force. Returns once the kernel has it, or after
+    /// `IN_FORCE_WITHIN`: the flag is stored then, and comes into force as soon as it can.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Usage`], [`Problem::Guard`]: nothing is stored. What the kernel answers is a problem only
+    /// after the flag is stored, and is tried again with the next pass.
+    pub async fn add_flag(&self, request: &FlagRequest) -> Result<NewFlag, Problem> {
+        let deadline = Instant::now() + IN_FORCE_WITHIN;
+        let pools: Vec<String> = self
+            .config
+            .pools
+            .iter()
+            .map(|pool| pool.name.clone())
+            .collect();
+        let mut passes = self.passes.subscribe();
+        let id = {
+            let mut state = self.lock().await;
+            // Read under the lock, so that flags are as old as their order says.
+            let proposal = Proposal::read(request, &pools, clock())?;
+            self.guards(&state).check(proposal.prefix)?;
+            let added = self.store.add(&proposal).await?;
+            let (id, generation) = (added.flag.id, added.flag.generation);
+            tracing::info!(
+                flag.id = id.0, flag.prefix = %proposal.prefix, flag.action = proposal.action.name(),
+                flag.actor = proposal.actor, generation = generation.0, "flag added"
+            );
+            if let Some(replaced) = added.replaced {
+                state.flags.insert(replaced.id, replaced);
+            }
+            state.flags.insert(id, added.flag);
+            if let Err(error) = self.advance(&mut state, generation).await {
+                // It is stored, so it will come into force; saying that it was refused would be wrong.
+                tracing::error!(flag.id = id.0, %error, "flag stored, but the kernel does not have it yet");
+            }
+            id
+        };
+        loop {
+            passes.mark_unchanged();
+            let new = self.standing_of(id).await?;
+            if new.flag.activated_at.is_some()
+                || Instant::now() >= deadline
+                || *self.stopping.borrow()
+            {
+                return Ok(new);
+            }
+            tokio::select! {
+                // Either way the flag is looked at once more.
+                _pass = timeout_at(deadline, passes.changed()) => {}
+                () = self.stopped() => {}
+            }
+        }
+    }
+
+    /// Lifts a flag. Its connections keep their relay until they end; new ones go free at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::NotFound`] if it never was, [`Problem::Guard`] without a reason or if it has ended.
+    pub async fn lift_flag(&self, id: FlagId, actor: &str, reason: &str) -> Result<(), Problem> {
+        let (actor, reason) = (actor.trim(), reason.trim());
+        if reason.is_empty() || actor.is_empty() {
+            return Err(Problem::Guard(String::from(
+                "lifting a flag needs a reason and an actor, for the trail",
+            )));
+        }
+        let mut state = self.lock().await;
+        if !state
+            .flags
+            .get(&id)
+            .is_some_and(|flag| flag.ended.is_none())
+        {
+            return Err(match self.store.flag(id).await? {
+                Some(_) => Problem::NotFound(format!(
+                    "flag {id} has ended already; `outgate flag show {id}` says how"
+                )),
+                None => Problem::NotFound(format!(
+                    "no flag {id}; `outgate flag ls` lists the active ones"
+                )),
+            });
+        }
+        let ended = Ended {
+            at: clock(),
+            by: actor.to_owned(),
+            reason: reason.to_owned(),
+        };
+        self.end_flag(&mut state, id, Kind::FlagLifted, &ended)
+            .await
+    }
+
+    /// Ends the flags whose time has come; answers with the next time to look.
+    pub(super) async fn expire_flags(&self) -> Result<Option<Timestamp>, Problem> {
+        let mut state = self.lock().await;
+        let now = clock();
+        for id in state.expired(now) {
+            let ended = Ended {
+                at: now,
+                by: String::from(OUTGATED),
+                reason: String::from("expired"),
+            };
+            self.end_flag(&mut state, id, Kind::FlagExpired, &ended)
+                .await?;
+        }
+        Ok(state.next_expiry())
+    }
+
+    async fn end_flag(
+        &self,
+        state: &mut State,
+        id: FlagId,
+        kind: Kind,
+        ended: &Ended,
+    ) -> Result<(), Problem> {
+        let generation = match self.store.end(id, kind, ended).await {
+            Ok(generation) => generation,
+            // Stored by an attempt whose answer was lost: what is left to do is the kernel's part.
+            Err(StoreError::AlreadyEnded(_)) => state.generation,
+            Err(error) => return Err(error.into()),
+        };
+        tracing::info!(
+            flag.id = id.0,
+            flag.actor = ended.by,
+            generation = generation.0,
+            "{}",
+            kind.name()
+        );
+        state.forget(id);
+        // Whose connections are still open decides what lingers; the last sweep may be seconds old.
+        let report = self.kernel.call(|edge| edge.sweep()).await??;
+        state.live_customers = report.customers;
+        state.flows = report.live;
+        self.advance(state, generation).await
+    }
+
+    fn guards(&self, state: &State) -> Guards {
+        let relays = self.config.relays();
+        let listeners = relays.flat_map(|(_, relay)| {
+            relay
+                .addresses()
+                .map(|address| (address, format!("the listener of {}", relay.name)))
+        });
+        let own = state
+            .probe_sources
+            .iter()
+            .map(|address| (*address, String::from("this edge's own address")));
+        Guards {
+            customer_prefixes: self.config.customer_prefixes.clone(),
+            protected: own.chain(listeners).collect(),
+        }
+    }
+
+    async fn standing_of(&self, id: FlagId) -> Result<NewFlag, Problem> {
+        let state = self.lock().await;
+        match state.flags.get(&id).filter(|flag| flag.ended.is_none()) {
+            Some(flag) => Ok(NewFlag {
+                flag: flag.clone(),
+                awaited: state.awaited(id),
+            }),
+            None => Err(Problem::Busy(format!(
+                "flag {id} was lifted or replaced while it was coming into force"
+            ))),
+        }
+    }
+}

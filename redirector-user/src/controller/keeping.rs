@@ -1,0 +1,169 @@
+//! What the controller does as time passes: heartbeat, expiry, sweeping, probing, ways to the relays, and the
+//! kernel's own messages.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    Controller, Problem,
+    rings::{Events, read_ring},
+};
+
+/// Starts every task. They end after [`Controller::stop`]; one that ends before, by a panic, is a fault.
+///
+/// # Errors
+///
+/// If the kernel's messages cannot be read.
+pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem> {
+    let mut tasks = JoinSet::new();
+    let mut keep = |task: Pin<Box<dyn Future<Output = ()> + Send>>| {
+        tasks.spawn(until_stopped(Arc::clone(controller), task));
+    };
+    keep(Box::pin(beat(Arc::clone(controller))));
+    keep(Box::pin(expire(Arc::clone(controller))));
+    keep(Box::pin(sweep(Arc::clone(controller))));
+    keep(Box::pin(refresh(Arc::clone(controller))));
+    for (_, relay) in controller.config.relays() {
+        keep(Box::pin(probe(Arc::clone(controller), relay.clone())));
+    }
+    let events = controller.kernel.call(|edge| edge.events()).await??;
+    let flows_max = controller.config.edge.flows_max;
+    keep(Box::pin(read_ring(Events {
+        reader: events,
+        flows_max,
+    })));
+    let lines = controller.kernel.call(|edge| edge.debug_lines()).await??;
+    if let Some(lines) = lines {
+        keep(Box::pin(read_ring(lines)));
+    }
+    Ok(tasks)
+}
+
+/// Runs a task until the controller stops; a task that gives up by itself has said so in the log.
+async fn until_stopped(
+    controller: Arc<Controller>,
+    task: Pin<Box<dyn Future<Output = ()> + Send>>,
+) {
+    tokio::select! {
+        () = controller.stopped() => {}
+        () = task => controller.stopped().await,
+    }
+}
+
+/// Shows the kernel, and the service manager, that the controller lives.
+async fn beat(controller: Arc<Controller>) {
+    let mut trouble = Trouble::new("the kernel was not told that the controller lives");
+    let mut ticks = ticks(HEARTBEAT);
+    loop {
+        ticks.tick().await;
+        let outcome = controller.heartbeat().await;
+        if outcome.is_ok() && sd_notify::watchdog_enabled().is_some() {
+            let notified = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            if let Err(error) = notified {
+                tracing::warn!(%error, "the service manager was not notified");
+            }
+        }
+        trouble.report(outcome);
+    }
+}
+
+/// Ends flags whose time has come.
+async fn expire(controller: Arc<Controller>) {
+    let mut trouble = Trouble::new("expired flags could not be ended");
+    loop {
+        let mut passes = controller.passes.subscribe();
+        let outcome = controller.expire_flags().await;
+        let until_next = match &outcome {
+            Ok(Some(next)) => {
+                Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default()
+            }
+            Ok(None) | Err(_) => RETRY,
+        };
+        trouble.report(outcome.map(drop));
+        // Asleep at most that long: the time of day may jump.
+        let nap = until_next.clamp(SHORTEST_NAP, RETRY);
+        tokio::select! {
+            () = sleep(nap) => {}
+            // A flag came or went.
+            _passed = passes.changed() => {}
+        }
+    }
+}
+
+/// Sweeps ended flows out, and brings the kernel up to date whatever else failed.
+async fn sweep(controller: Arc<Controller>) {
+    let mut trouble = Trouble::new("flows could not be swept");
+    let mut ticks = ticks(SWEEP);
+    loop {
+        ticks.tick().await;
+        trouble.report(controller.sweep().await);
+    }
+}
+
+/// Keeps the ways to the relays, and the configured interfaces, as they should be.
+async fn refresh(controller: Arc<Controller>) {
+    let mut trouble = Trouble::new("the ways to the relays could not be refreshed");
+    let mut way = Trouble::new("no way to a relay");
+    let mut interface = Trouble::new("an interface could not be attached");
+    let mut ticks = ticks(REFRESH);
+    loop {
+        ticks.tick().await;
+        let attached = controller.attach_configured().await;
+        interface.report(attached);
+        match controller.refresh_paths().await {
+            Ok(troubles) if troubles.is_empty() => way.report(Ok::<_, String>(())),
+            Ok(troubles) => way.report(Err(troubles.join("; "))),
+            Err(error) => trouble.report(Err(error)),
+        }
+    }
+}
+
+async fn probe(controller: Arc<Controller>, relay: crate::config::Relay) {
+    let mut trouble = Trouble::new("a relay's health could not be put into force");
+    let mut ticks = ticks(controller.config.health.interval);
+    loop {
+        ticks.tick().await;
+        trouble.report(controller.probe(&relay).await);
+    }
+}
+
+fn ticks(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Logs a trouble once, not at every tick, and its end.
+struct Trouble {
+    what: &'static str,
+    last: Option<String>,
+}
+
+impl Trouble {
+    const fn new(what: &'static str) -> Self {
+        Self { what, last: None }
+    }
+
+    fn report<E: std::fmt::Display>(&mut self, outcome: Result<(), E>) {
+        let now = outcome.err().map(|error| error.to_string());
+        if now == self.last {
+            return;
+        }
+        match &now {
+            Some(error) => tracing::error!(error, "{}", self.what),
+            None => tracing::info!("over: {}", self.what),
+        }
+        self.last = now;
+    }
+}
+
+const HEARTBEAT: Duration = Duration::from_secs(1);
+const SWEEP: Duration = Duration::from_secs(5);
+const REFRESH: Duration = Duration::from_secs(3);
+const RETRY: Duration = Duration::from_secs(5);
+const SHORTEST_NAP: Duration = Duration::from_millis(10);

@@ -1,0 +1,167 @@
+//! Relays: what they learn, what they acknowledge, whether they answer, and the way to them.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use contract::{CustomerPolicy, Generation, Snapshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Controller, Problem, clock, local_sources, state::State};
+use crate::{
+    config,
+    edge::{
+        health::{self, ProbeError},
+        nexthop,
+    },
+};
+
+impl Controller {
+    /// What a relay must know, as soon as there is something newer than `have`; `None` if there was nothing
+    /// within `wait`. Asking with `have` acknowledges it.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::NotFound`] for a relay that is not configured.
+    pub async fn snapshot(
+        &self,
+        relay: &str,
+        have: Option<Generation>,
+        wait: Duration,
+    ) -> Result<Option<Snapshot>, Problem> {
+        let deadline = Instant::now() + wait;
+        let mut generations = self.generation.subscribe();
+        {
+            let mut state = self.lock().await;
+            self.acknowledge(&mut state, relay, have).await?;
+            if have != Some(state.generation) {
+                return Ok(Some(self.snapshot_of(&state)));
+            }
+        }
+        let newer = generations.wait_for(|generation| Some(*generation) != have);
+        tokio::select! {
+            newer = timeout_at(deadline, newer) => if newer.is_err() { return Ok(None) },
+            () = self.stopped() => return Ok(None),
+        }
+        Ok(Some(self.snapshot_of(&*self.lock().await)))
+    }
+
+    async fn acknowledge(
+        &self,
+        state: &mut State,
+        name: &str,
+        have: Option<Generation>,
+    ) -> Result<(), Problem> {
+        let current = state.generation;
+        let known = || {
+            self.config
+                .relays()
+                .map(|(_, relay)| relay.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let relay = state.relays.get_mut(name).ok_or_else(|| {
+            Problem::NotFound(format!(
+                "no relay {name} is configured; the relays are: {}",
+                known()
+            ))
+        })?;
+        // A generation that never was here comes from another life of the store: it acknowledges nothing.
+        let acknowledged = have.filter(|have| *have <= current);
+        if relay.adopted_until.is_none() && relay.acknowledged == acknowledged {
+            return Ok(());
+        }
+        // What the relay says of itself ends all belief; also when it has less than it once had.
+        relay.adopted_until = None;
+        relay.acknowledged = acknowledged;
+        tracing::debug!(
+            relay.name = name,
+            generation = acknowledged.map(|generation| generation.0),
+            "acknowledged"
+        );
+        self.reconcile(state).await
+    }
+
+    fn snapshot_of(&self, state: &State) -> Snapshot {
+        let active = state.flags.values().filter(|flag| flag.ended.is_none());
+        let customers = active.filter_map(|flag| {
+            let redirect = flag.terms.action.redirect()?;
+            Some(CustomerPolicy {
+                prefix: flag.terms.prefix,
+                flag_id: flag.id.0,
+                pool: redirect.pool.clone(),
+                treatment: redirect.treatment,
+                egress: redirect.egress,
+                reason: flag.terms.reason.clone(),
+                expires_at: flag.terms.expires_at,
+            })
+        });
+        Snapshot {
+            generation: state.generation,
+            customer_prefixes: self.config.customer_prefixes.iter().copied().collect(),
+            probe_sources: state.probe_sources.iter().copied().collect(),
+            customers: customers.collect(),
+        }
+    }
+
+    /// Probes every address of one relay, and takes the answer in. A relay is up only if all of them greet:
+    /// the edge cannot choose by family which customers a relay gets.
+    pub(super) async fn probe(&self, relay: &config::Relay) -> Result<(), Problem> {
+        let mut outcome: Result<(), (SocketAddr, ProbeError)> = Ok(());
+        for address in relay.addresses() {
+            let listener = SocketAddr::new(address, relay.port.get());
+            if let Err(error) = health::probe(listener, self.config.health.timeout).await {
+                outcome = Err((listener, error));
+                break;
+            }
+        }
+        let mut state = self.lock().await;
+        let Some(record) = state.relays.get_mut(&relay.name) else {
+            return Ok(());
+        };
+        let Some(health) = record.monitor.observe(outcome.is_ok()) else {
+            return Ok(());
+        };
+        record.since = clock();
+        match &outcome {
+            Ok(()) => tracing::info!(relay.name, ?health, "relay health changed"),
+            Err((listener, error)) => {
+                tracing::warn!(relay.name, relay.addr = %listener, ?health, %error, "relay health changed");
+            }
+        }
+        self.reconcile(&mut state).await
+    }
+
+    /// Asks the kernel for the ways to the relays, and for our own addresses towards them.
+    ///
+    /// A way that cannot be found now stays what it was: a neighbour entry that has just aged out is no
+    /// reason to stop sending.
+    pub(super) async fn refresh_paths(&self) -> Result<Vec<String>, Problem> {
+        let mut troubles = Vec::new();
+        let mut paths = BTreeMap::new();
+        for (_, relay) in self.config.relays() {
+            for address in relay.addresses() {
+                match nexthop::resolve(address, &relay.vlan).await {
+                    Ok(path) => drop(paths.insert((relay.name.as_str(), address), path)),
+                    Err(error) => troubles.push(format!("{}: {error}", relay.name)),
+                }
+            }
+        }
+        {
+            let mut state = self.lock().await;
+            for ((name, address), path) in paths {
+                if let Some(relay) = state.relays.get_mut(name) {
+                    relay.paths.insert(address, path);
+                }
+            }
+            // Sources only grow while we run: a probe may still be under way from an old one.
+            let sources: Vec<IpAddr> = local_sources(&self.config).into_values().collect();
+            state.probe_sources.extend(sources);
+            self.reconcile(&mut state).await?;
+        }
+        self.publish().await?;
+        Ok(troubles)
+    }
+}

@@ -1,0 +1,328 @@
+//! What the controller remembers while it runs, and what follows from it. No lock, no store, no kernel here.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use contract::Generation;
+use jiff::Timestamp;
+use redirector_common::abi::{self, L2Path};
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    config::{self, Config},
+    edge::health::{Health, Monitor},
+    policy::{
+        desired::{Decisions, PoolPlan, desired, grace_until_s},
+        dial::{Flag, FlagId},
+    },
+    reconcile::EdgeState,
+    rotation::{self, RelayState, Standing},
+    store::Loaded,
+};
+
+/// All that changes.
+#[derive(Debug)]
+pub(super) struct State {
+    /// State of the policy.
+    pub(super) generation: Generation,
+    /// Active flags, and what a waiting one replaces.
+    pub(super) flags: BTreeMap<FlagId, Flag>,
+    /// Relays by name.
+    pub(super) relays: BTreeMap<String, RelayRecord>,
+    /// The last judgement over both.
+    pub(super) standing: Standing,
+    /// What the kernel's maps hold.
+    pub(super) held: EdgeState,
+    /// Addresses of customers with live flows, as of the last sweep.
+    pub(super) live_customers: BTreeSet<IpAddr>,
+    /// Flows at the last sweep.
+    pub(super) flows: usize,
+    /// Whether that was close to all that fit.
+    pub(super) pressure: bool,
+    /// Interfaces that a person attached or detached since the start.
+    pub(super) by_hand: BTreeSet<String>,
+    /// This host's addresses towards the relays.
+    pub(super) probe_sources: BTreeSet<IpAddr>,
+    /// When the kernel last heard of us.
+    pub(super) last_heartbeat: Option<Instant>,
+}
+
+/// One relay.
+#[derive(Debug)]
+pub(super) struct RelayRecord {
+    /// Its number in the maps.
+    pub(super) number: u32,
+    /// Its pool.
+    pub(super) pool: String,
+    /// Its configuration.
+    pub(super) config: config::Relay,
+    /// The judgement over its probes.
+    pub(super) monitor: Monitor,
+    /// Since when it is what it is.
+    pub(super) since: Timestamp,
+    /// Newest generation that it said to have in force.
+    pub(super) acknowledged: Option<Generation>,
+    /// Until when it is believed to be what the last controller held it for.
+    pub(super) adopted_until: Option<Instant>,
+    /// The ways to its addresses.
+    pub(super) paths: BTreeMap<IpAddr, L2Path>,
+}
+
+/// What the kernel must hold, and why.
+pub(super) struct Desired {
+    pub(super) edge: EdgeState,
+    pub(super) standing: Standing,
+}
+
+impl State {
+    /// Takes over from the store and from what the kernel still holds of the last controller.
+    pub(super) fn adopt(
+        config: &Config,
+        loaded: Loaded,
+        held: EdgeState,
+        local_sources: &BTreeMap<IpAddr, IpAddr>,
+    ) -> Self {
+        let numbers = relay_numbers(config, &held);
+        let in_slots: BTreeSet<u32> = held
+            .pools
+            .values()
+            .flat_map(|pool| pool.slots.iter().copied())
+            .collect();
+        let now = Timestamp::now();
+        let relays = config.relays().zip(numbers).map(|((pool, relay), number)| {
+            let standing = held
+                .relays
+                .get(&number)
+                .filter(|_| in_slots.contains(&number));
+            let record = RelayRecord {
+                number,
+                pool: pool.name.clone(),
+                config: relay.clone(),
+                monitor: Monitor::new(),
+                since: now,
+                acknowledged: None,
+                adopted_until: standing.map(|_| Instant::now() + ADOPTION),
+                paths: held
+                    .relays
+                    .get(&number)
+                    .map(|held| known_paths(relay, held))
+                    .unwrap_or_default(),
+            };
+            (relay.name.clone(), record)
+        });
+        Self {
+            generation: loaded.generation,
+            flags: loaded.flags,
+            relays: relays.collect(),
+            standing: Standing::default(),
+            held,
+            live_customers: BTreeSet::new(),
+            flows: 0,
+            pressure: false,
+            by_hand: BTreeSet::new(),
+            probe_sources: local_sources.values().copied().collect(),
+            last_heartbeat: None,
+        }
+    }
+
+    /// What the kernel must hold now.
+    pub(super) fn desired(&self, config: &Config, now: Timestamp, monotonic_s: u32) -> Desired {
+        let standing = rotation::judge(&self.flags, &self.relay_states());
+        let in_force = standing
+            .in_force
+            .values()
+            .filter_map(|id| self.flags.get(id));
+        let pools: Vec<PoolPlan> = config
+            .pools
+            .iter()
+            .map(|pool| self.plan(pool, &standing))
+            .collect();
+        let decisions = Decisions {
+            generation: self.generation,
+            customers: &config.customer_prefixes,
+            flags: in_force
+                .map(|flag| (flag, grace_until_s(flag, &self.held, now, monotonic_s)))
+                .collect(),
+            pools: &pools,
+            relays: self
+                .relays
+                .values()
+                .map(|relay| (relay.number, relay.for_kernel()))
+                .collect(),
+            live_customers: &self.live_customers,
+        };
+        Desired {
+            edge: desired(&decisions, &self.held),
+            standing,
+        }
+    }
+
+    /// Flags of this judgement that were not in force before.
+    pub(super) fn newly_in_force(&self, standing: &Standing) -> Vec<FlagId> {
+        let fresh = |id: &&FlagId| {
+            self.flags
+                .get(id)
+                .is_some_and(|flag| flag.activated_at.is_none())
+        };
+        standing.in_force.values().filter(fresh).copied().collect()
+    }
+
+    /// Notes that flags are in force; what they replaced is no longer needed.
+    pub(super) fn mark_active(&mut self, ids: &[FlagId], at: Timestamp) {
+        for id in ids {
+            let mut next = self.flags.get_mut(id).and_then(|flag| {
+                flag.activated_at = Some(at);
+                flag.replaces
+            });
+            while let Some(before) = next {
+                next = self.flags.remove(&before).and_then(|flag| flag.replaces);
+            }
+        }
+    }
+
+    /// Forgets a flag that ended, and what it had replaced.
+    pub(super) fn forget(&mut self, id: FlagId) {
+        let mut next = Some(id);
+        while let Some(flag) = next.and_then(|id| self.flags.remove(&id)) {
+            next = flag.replaces;
+        }
+    }
+
+    /// Relays that a flag waits for.
+    pub(super) fn awaited(&self, id: FlagId) -> Vec<String> {
+        self.standing.pending.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Flags whose time has come.
+    pub(super) fn expired(&self, now: Timestamp) -> Vec<FlagId> {
+        let due = |flag: &&Flag| flag.ended.is_none() && flag.terms.expires_at <= now;
+        self.flags
+            .values()
+            .filter(due)
+            .map(|flag| flag.id)
+            .collect()
+    }
+
+    /// When the next flag expires.
+    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
+        self.flags
+            .values()
+            .filter(|flag| flag.ended.is_none())
+            .map(|flag| flag.terms.expires_at)
+            .min()
+    }
+
+    fn relay_states(&self) -> BTreeMap<String, RelayState> {
+        let now = Instant::now();
+        let state = |relay: &RelayRecord| RelayState {
+            pool: relay.pool.clone(),
+            health: relay.monitor.health(),
+            acknowledged: relay.acknowledged,
+            adopted: relay.adopted_until.is_some_and(|until| now < until),
+        };
+        self.relays
+            .iter()
+            .map(|(name, relay)| (name.clone(), state(relay)))
+            .collect()
+    }
+
+    fn plan(&self, pool: &config::Pool, standing: &Standing) -> PoolPlan {
+        let serving = pool
+            .relays
+            .iter()
+            .filter(|relay| standing.in_rotation.contains(&relay.name));
+        let numbered = serving
+            .filter_map(|relay| Some((self.relays.get(&relay.name)?.number, relay.name.clone())));
+        PoolPlan {
+            name: pool.name.clone(),
+            on_failure: pool.on_failure,
+            in_rotation: numbered.collect(),
+        }
+    }
+}
+
+impl RelayRecord {
+    /// What probes say.
+    pub(super) fn health(&self) -> Health {
+        self.monitor.health()
+    }
+
+    fn for_kernel(&self) -> abi::Relay {
+        let path = |address: Option<IpAddr>| {
+            address
+                .and_then(|address| self.paths.get(&address))
+                .copied()
+        };
+        abi::Relay {
+            addr4: self
+                .config
+                .address4
+                .map(|address| address.octets())
+                .unwrap_or_default(),
+            addr6: self
+                .config
+                .address6
+                .map(|address| address.octets())
+                .unwrap_or_default(),
+            port_be: self.config.port.get().to_be_bytes(),
+            reserved: [0; 2],
+            path4: path(self.config.address4.map(IpAddr::V4)).unwrap_or_default(),
+            path6: path(self.config.address6.map(IpAddr::V6)).unwrap_or_default(),
+        }
+    }
+}
+
+/// Numbers of the relays, in the order of the configuration. Flows in the kernel name their relay by number,
+/// so a listener keeps the one it has there, however the configuration was reordered.
+fn relay_numbers(config: &Config, held: &EdgeState) -> Vec<u32> {
+    let same_listener = |relay: &config::Relay, held: &abi::Relay| {
+        held.addr4
+            == relay
+                .address4
+                .map(|address| address.octets())
+                .unwrap_or_default()
+            && held.addr6
+                == relay
+                    .address6
+                    .map(|address| address.octets())
+                    .unwrap_or_default()
+            && held.port_be == relay.port.get().to_be_bytes()
+    };
+    let kept: Vec<Option<u32>> = config
+        .relays()
+        .map(|(_, relay)| {
+            held.relays
+                .iter()
+                .find(|(_, held)| same_listener(relay, held))
+                .map(|(number, _)| *number)
+        })
+        .collect();
+    let taken: BTreeSet<u32> = kept.iter().flatten().copied().collect();
+    let mut free = (0..abi::RELAYS_MAX)
+        .filter(|number| !taken.contains(number) && !held.relays.contains_key(number));
+    // With every number in use by old listeners, one of theirs must do.
+    let mut reused = held
+        .relays
+        .keys()
+        .copied()
+        .filter(|number| !taken.contains(number));
+    let number = |kept: Option<u32>| {
+        kept.or_else(|| free.next())
+            .or_else(|| reused.next())
+            .unwrap_or_default()
+    };
+    kept.into_iter().map(number).collect()
+}
+
+fn known_paths(relay: &config::Relay, held: &abi::Relay) -> BTreeMap<IpAddr, L2Path> {
+    let paths = relay.addresses().map(|address| match address {
+        IpAddr::V4(_) => (address, held.path4),
+        IpAddr::V6(_) => (address, held.path6),
+    });
+    paths.filter(|(_, path)| path.ifindex != 0).collect()
+}
+
+/// Long enough for a probe and for a relay to ask again after its connection broke.
+const ADOPTION: Duration = Duration::from_secs(30);

@@ -1,0 +1,228 @@
+//! What the controller tells about itself.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use contract::Generation;
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use redirector_common::abi::Role;
+
+use super::{
+    Controller, Problem,
+    state::{RelayRecord, State},
+};
+use crate::{
+    api::view::{FlagCounts, FlagView, HistoryView, PoolView, RelayHealth, RelayView, StatusView},
+    edge::{Judgement, health::Health},
+    policy::dial::{Flag, FlagId},
+    store::{audit, flags::subject},
+};
+
+/// What an answer to `why` rests on.
+#[derive(Clone, Debug)]
+pub struct Reasons {
+    /// What the program would do.
+    pub judgement: Judgement,
+    /// The flag behind it.
+    pub flag: Option<FlagView>,
+    /// The relay that it would meet.
+    pub relay_name: Option<String>,
+    /// The customer prefix that the source is in.
+    pub customer_prefix: Option<IpNetwork>,
+    /// Whether any interface with role `customer` has the program.
+    pub guarded: bool,
+}
+
+impl Controller {
+    /// Everything at a glance.
+    ///
+    /// # Errors
+    ///
+    /// Only what the kernel answers.
+    pub async fn status(&self) -> Result<StatusView, Problem> {
+        let interfaces = self.attachments().await?;
+        let state = self.lock().await;
+        let active = state.flags.values().filter(|flag| flag.ended.is_none());
+        let (active, pending): (Vec<_>, Vec<_>) =
+            active.partition(|flag| flag.activated_at.is_some());
+        let relay = |relay: &crate::config::Relay| {
+            state
+                .relays
+                .get(&relay.name)
+                .map(|record| relay_view(&state, record))
+        };
+        let pools = self.config.pools.iter().map(|pool| PoolView {
+            name: pool.name.clone(),
+            on_failure: pool.on_failure.name().to_owned(),
+            relays: pool.relays.iter().filter_map(relay).collect(),
+        });
+        Ok(StatusView {
+            generation: state.generation,
+            interfaces,
+            pools: pools.collect(),
+            flags: FlagCounts {
+                active: active.len(),
+                pending: pending.len(),
+            },
+            flows: state.flows,
+            flows_max: self.config.edge.flows_max,
+            heartbeat_age_s: state.last_heartbeat.map_or(0, |at| at.elapsed().as_secs()),
+        })
+    }
+
+    /// Every counter of the kernel program.
+    ///
+    /// # Errors
+    ///
+    /// Only what the kernel answers.
+    pub async fn counters(&self) -> Result<BTreeMap<&'static str, u64>, Problem> {
+        Ok(self.kernel.call(|edge| edge.counters()).await??)
+    }
+
+    /// What the program would do with a new connection to port 25, and why.
+    ///
+    /// # Errors
+    ///
+    /// Only what the kernel or the store answers.
+    pub async fn why(&self, source: IpAddr, destination: IpAddr) -> Result<Reasons, Problem> {
+        let judgement = self
+            .kernel
+            .call(move |edge| edge.judge(source, destination))
+            .await??;
+        let flag = match judgement.flag_id.filter(|id| *id != 0) {
+            Some(id) => self.show_flag(FlagId(id)).await.ok(),
+            None => None,
+        };
+        let attachments = self.attachments().await?;
+        let state = self.lock().await;
+        let relay = judgement.relay.and_then(|(number, _)| {
+            state
+                .relays
+                .iter()
+                .find(|(_, relay)| relay.number == number)
+                .map(|(name, _)| name.clone())
+        });
+        Ok(Reasons {
+            judgement,
+            flag,
+            relay_name: relay,
+            customer_prefix: self
+                .config
+                .customer_prefixes
+                .iter()
+                .copied()
+                .find(|prefix| prefix.contains(source)),
+            guarded: attachments
+                .iter()
+                .any(|attachment| attachment.role == Role::Customer.name()),
+        })
+    }
+
+    /// Flags by number; with `ended`, the ended ones too.
+    ///
+    /// # Errors
+    ///
+    /// Only what the store answers.
+    pub async fn list_flags(&self, ended: bool) -> Result<Vec<FlagView>, Problem> {
+        let flags = self.store.flags(ended).await?;
+        let state = self.lock().await;
+        Ok(flags
+            .into_iter()
+            .map(|flag| view(&state, flag, Vec::new()))
+            .collect())
+    }
+
+    /// Active flags that cover a prefix, the most specific first; with `ended`, the newest ended flag of
+    /// exactly this prefix after them.
+    ///
+    /// # Errors
+    ///
+    /// Only what the store answers.
+    pub async fn flags_over(
+        &self,
+        target: IpNetwork,
+        ended: bool,
+    ) -> Result<Vec<FlagView>, Problem> {
+        let covers = |flag: &Flag| {
+            flag.terms.prefix.prefix() <= target.prefix()
+                && flag.terms.prefix.contains(target.network())
+        };
+        let mut flags: Vec<Flag> = self
+            .store
+            .flags(false)
+            .await?
+            .into_iter()
+            .filter(covers)
+            .collect();
+        flags.sort_by_key(|flag| std::cmp::Reverse(flag.terms.prefix.prefix()));
+        if ended
+            && let Some(newest) = self.store.newest(target).await?
+            && newest.ended.is_some()
+        {
+            flags.push(newest);
+        }
+        let state = self.lock().await;
+        Ok(flags
+            .into_iter()
+            .map(|flag| view(&state, flag, Vec::new()))
+            .collect())
+    }
+
+    /// One flag with its history.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::NotFound`].
+    pub async fn show_flag(&self, id: FlagId) -> Result<FlagView, Problem> {
+        let flag = self.store.flag(id).await?;
+        let flag = flag.ok_or_else(|| {
+            Problem::NotFound(format!(
+                "no flag {id}; `outgate flag ls --all` lists every one there was"
+            ))
+        })?;
+        let history = self
+            .store
+            .trail_of(&subject(id))
+            .await?
+            .iter()
+            .map(history)
+            .collect();
+        Ok(view(&*self.lock().await, flag, history))
+    }
+}
+
+fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
+    let awaiting = state.awaited(flag.id);
+    FlagView::new(flag, awaiting, history)
+}
+
+fn history(row: &audit::Row) -> HistoryView {
+    HistoryView {
+        // What was written came from a valid time.
+        at: Timestamp::from_microsecond(row.at_us).unwrap_or_default(),
+        actor: row.actor.clone(),
+        event: row.kind.clone(),
+        detail: row
+            .payload
+            .as_deref()
+            .and_then(|payload| serde_json::from_str(payload).ok()),
+    }
+}
+
+fn relay_view(state: &State, relay: &RelayRecord) -> RelayView {
+    RelayView {
+        name: relay.config.name.clone(),
+        address: relay.config.addresses().collect(),
+        port: relay.config.port.get(),
+        state: match relay.health() {
+            Health::Up => RelayHealth::Up,
+            Health::Down => RelayHealth::Down,
+            Health::Unknown => RelayHealth::Unknown,
+        },
+        in_rotation: state.standing.in_rotation.contains(&relay.config.name),
+        acknowledged: relay
+            .acknowledged
+            .filter(|acknowledged| *acknowledged > Generation::default()),
+        since: relay.since,
+    }
+}

@@ -1,0 +1,197 @@
+//! The process `outgated`: reads its configuration, opens everything in order, serves, and leaves.
+//!
+//! Exit codes follow sysexits: 0 ended by a signal, 78 (`EX_CONFIG`) for a configuration that cannot be
+//! served, 77 (`EX_NOPERM`) for missing privileges, 1 for anything else.
+//!
+//! What it never does on the way out: touch the kernel. Customers stay diverted, and the next start adopts them.
+
+use std::{ffi::OsString, fs::File, io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Parser;
+use sd_notify::NotifyState;
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+    time::{Duration, timeout},
+};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::{
+    api,
+    config::{Config, ConfigError, LogFormat},
+    controller::{Controller, Kernel, StartError, keeping},
+    edge::{Edge, EdgeError},
+    store::Store,
+};
+
+/// The controller of Outgate's edge: keeps policies, relays and the kernel program in step
+#[derive(Debug, Parser)]
+#[command(name = "outgated", version)]
+struct Arguments {
+    /// Configuration
+    #[arg(
+        long,
+        default_value = "/etc/outgate/outgated.toml",
+        value_name = "FILE"
+    )]
+    config: PathBuf,
+    /// Only judge the configuration
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs until a signal ends it.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            drop(error.print());
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(error) => return fail(&error.into()),
+    };
+    if arguments.check {
+        return ExitCode::SUCCESS;
+    }
+    let served = start_log(&config).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(serve(config))
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    // Caught from the start: a stop while starting is as clean as one later.
+    let mut stop = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let socket = config.socket.clone();
+
+    let store = Store::open(&config.database()).await?;
+    let _only_one = lock(&config)?;
+    verify_trail(&store).await?;
+    let edge_config = config.edge.clone();
+    let edge = tokio::task::spawn_blocking(move || Edge::open(edge_config)).await??;
+    let kernel = Kernel::spawn(edge).context("starting the edge's thread")?;
+    let controller = Controller::start(config, store.clone(), kernel).await?;
+    let mut tasks = keeping::start(&controller).await?;
+    let listener = api::socket::bind(&socket)?;
+    let mut server = tokio::spawn(serve_api(listener, Arc::clone(&controller)));
+
+    tracing::info!(socket = %socket.display(), "outgated serves");
+    notify(&[NotifyState::Ready]);
+    let outcome = tokio::select! {
+        _signal = stop.recv() => Ok(()),
+        _signal = interrupt.recv() => Ok(()),
+        ended = &mut server => ended.context("the API's server")?.context("the API's server"),
+        ended = fault(&mut tasks) => Err(ended),
+    };
+    tracing::info!("outgated ends; what is in the kernel stays in force");
+    notify(&[NotifyState::Stopping]);
+    controller.stop();
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a task ended badly");
+        }
+    }
+    if !server.is_finished() && timeout(FAREWELL, &mut server).await.is_err() {
+        tracing::warn!("requests were still open at the end");
+        server.abort();
+    }
+    store.close().await;
+    outcome
+}
+
+/// Serves until the controller stops; open requests are answered, waits end at once.
+async fn serve_api(listener: UnixListener, controller: Arc<Controller>) -> std::io::Result<()> {
+    let router = api::router(Arc::clone(&controller));
+    let stopped = async move { controller.stopped().await };
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stopped)
+        .await
+}
+
+/// Becomes ready only if a task ends before it should, which is a fault: better to be started anew.
+async fn fault(tasks: &mut JoinSet<()>) -> anyhow::Error {
+    match tasks.join_next().await {
+        Some(Err(error)) => anyhow::Error::from(error).context("a task panicked"),
+        Some(Ok(())) | None => anyhow::anyhow!("a task ended before its time"),
+    }
+}
+
+/// Two controllers over one store would each believe to know what the kernel holds.
+fn lock(config: &Config) -> anyhow::Result<File> {
+    let path = config.state_dir.join("outgated.lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)?;
+    file.try_lock().with_context(|| {
+        format!(
+            "{}: another outgated runs on this state_dir",
+            path.display()
+        )
+    })?;
+    Ok(file)
+}
+
+/// A broken trail is evidence of tampering and must be heard of, but is no reason to let spam through.
+async fn verify_trail(store: &Store) -> anyhow::Result<()> {
+    match store.verify_trail().await? {
+        Ok((rows, last)) => tracing::info!(rows, last, "audit trail verified"),
+        Err(broken) => {
+            tracing::error!(%broken, "the audit trail was tampered with; keep a copy of the store")
+        }
+    }
+    Ok(())
+}
+
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log)?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => registry.with(format.with_ansi(false)).try_init()?,
+        LogFormat::Json => registry
+            .with(format.json().flatten_event(true))
+            .try_init()?,
+    }
+    Ok(())
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager was not notified");
+    }
+}
+
+/// Says why on standard error, which is the journal under systemd, and chooses the exit code.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let code = error.chain().find_map(|cause| {
+        let refused = cause
+            .downcast_ref::<EdgeError>()
+            .is_some_and(|edge| matches!(edge, EdgeError::NotPermitted { .. }));
+        let misfit = cause.is::<ConfigError>()
+            || matches!(cause.downcast_ref(), Some(StartError::PoolGone { .. }));
+        refused.then_some(EX_NOPERM).or(misfit.then_some(EX_CONFIG))
+    });
+    drop(writeln!(std::io::stderr().lock(), "outgated: {error:#}"));
+    ExitCode::from(code.unwrap_or(1))
+}
+
+/// `EX_NOPERM` of sysexits.h.
+const EX_NOPERM: u8 = 77;
+/// `EX_CONFIG` of sysexits.h.
+const EX_CONFIG: u8 = 78;
+/// How long open requests may take at the end.
+const FAREWELL: Duration = Duration::from_secs(5);

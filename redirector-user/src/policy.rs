@@ -1,0 +1,9 @@
+//! What the operator decides about customers, and what follows from it for the edge. Pure: no clock, no
+//! store, no kernel; time, pools and what the kernel holds are arguments.
+//!
+//! [`dial`] reads a wish into a [`dial::Proposal`], [`guards`] judges it, a stored one is a [`dial::Flag`],
+//! and [`desired`] says what the kernel's maps must hold.
+
+pub mod desired;
+pub mod dial;
+pub mod guards;

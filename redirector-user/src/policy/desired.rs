@@ -1,0 +1,186 @@
+//! What the kernel's maps must hold. Pure: [`desired`] turns decisions into an [`EdgeState`].
+//!
+//! The most specific prefix wins in the kernel, so each prefix has at most one policy here, and nothing is
+//! merged.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use contract::Generation;
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use redirector_common::{
+    abi::{self, NO_RELAY, OnFailure, SLOTS_PER_POOL},
+    maglev::{self, Member},
+};
+
+use super::dial::Flag;
+use crate::reconcile::{EdgeState, PoolState};
+
+/// All that the maps follow from.
+#[derive(Clone, Debug)]
+pub struct Decisions<'a> {
+    /// State of the policy.
+    pub generation: Generation,
+    /// The operator's customer prefixes.
+    pub customers: &'a BTreeSet<IpNetwork>,
+    /// Flags in force, each with the end of its grace in seconds of `CLOCK_MONOTONIC`.
+    pub flags: Vec<(&'a Flag, u32)>,
+    /// Pools by number.
+    pub pools: &'a [PoolPlan],
+    /// Relays by number, with the ways to them.
+    pub relays: BTreeMap<u32, abi::Relay>,
+    /// Addresses of customers with live flows.
+    pub live_customers: &'a BTreeSet<IpAddr>,
+}
+
+/// One pool and who serves it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolPlan {
+    /// Name, as flags say it.
+    pub name: String,
+    /// What happens when nobody can.
+    pub on_failure: OnFailure,
+    /// Numbers and names of the relays in rotation.
+    pub in_rotation: Vec<(u32, String)>,
+}
+
+/// The state that the maps must have; `previous` is what they hold.
+#[must_use]
+pub fn desired(decisions: &Decisions<'_>, previous: &EdgeState) -> EdgeState {
+    let mut policies: BTreeMap<IpNetwork, abi::Policy> = decisions
+        .flags
+        .iter()
+        .map(|(flag, grace_until_s)| {
+            (
+                flag.terms.prefix,
+                policy(flag, *grace_until_s, decisions.pools),
+            )
+        })
+        .collect();
+    let lingering = lingering(decisions, &policies, previous);
+    policies.extend(lingering);
+    let pools = decisions.pools.iter().enumerate();
+    let pools = pools.filter_map(|(number, plan)| Some((u16::try_from(number).ok()?, pool(plan))));
+    EdgeState {
+        customers: decisions.customers.clone(),
+        policies,
+        pools: pools.collect(),
+        relays: decisions.relays.clone(),
+        generation: decisions.generation.0,
+    }
+}
+
+/// The end of a flag's grace, in seconds of `CLOCK_MONOTONIC`; 0 cuts.
+///
+/// A flag already in the maps keeps what stands there, and one that takes the place of another that already
+/// stopped connections grants them no new grace. After a reboot the maps are empty, and the rest of
+/// the grace is counted from the time of day at which the flag was first in force: neither a restart nor a
+/// reboot extends it.
+#[must_use]
+pub fn grace_until_s(flag: &Flag, previous: &EdgeState, now: Timestamp, monotonic_s: u32) -> u32 {
+    let standing = previous.policies.get(&flag.terms.prefix);
+    if let Some(standing) = standing.filter(|standing| standing.flag_id == flag.id.0) {
+        return standing.grace_until_s;
+    }
+    let since_s = flag
+        .activated_at
+        .map_or(0, |at| now.duration_since(at).as_secs());
+    let left_s = i64::from(flag.terms.grace_s) - since_s.max(0);
+    let until_s = match u32::try_from(left_s) {
+        Ok(0) | Err(_) => 0,
+        Ok(left_s) => monotonic_s.saturating_add(left_s),
+    };
+    let stops = |policy: &&abi::Policy| match abi::Action::from_number(policy.action) {
+        Some(abi::Action::Redirect | abi::Action::Reset | abi::Action::Drop) => true,
+        Some(abi::Action::Pass | abi::Action::Observe | abi::Action::Linger) | None => false,
+    };
+    standing
+        .filter(stops)
+        .map_or(until_s, |standing| standing.grace_until_s.min(until_s))
+}
+
+fn policy(flag: &Flag, grace_until_s: u32, pools: &[PoolPlan]) -> abi::Policy {
+    let named = flag.terms.action.redirect().map(|redirect| &redirect.pool);
+    let pool = pools.iter().position(|plan| Some(&plan.name) == named);
+    abi::Policy {
+        flag_id: flag.id.0,
+        grace_until_s,
+        pool: pool
+            .and_then(|pool| u16::try_from(pool).ok())
+            .unwrap_or_default(),
+        action: flag.terms.action.kernel() as u8,
+        prefix_len: flag.terms.prefix.prefix(),
+        reserved: [0; 4],
+    }
+}
+
+/// Redirects that were lifted while connections ran through them. Those keep their relay until they end; new
+/// ones go free. A prefix that another flag covers needs no entry: that flag's word is the newer one, and an
+/// entry here would be more specific and hide it.
+fn lingering(
+    decisions: &Decisions<'_>,
+    in_force: &BTreeMap<IpNetwork, abi::Policy>,
+    previous: &EdgeState,
+) -> BTreeMap<IpNetwork, abi::Policy> {
+    let diverting = [abi::Action::Redirect as u8, abi::Action::Linger as u8];
+    let covered = |prefix: IpNetwork| {
+        in_force.keys().any(|flagged| {
+            flagged.prefix() <= prefix.prefix() && flagged.contains(prefix.network())
+        })
+    };
+    let lingers = |prefix: IpNetwork, policy: &abi::Policy| {
+        diverting.contains(&policy.action)
+            && !covered(prefix)
+            && decisions
+                .live_customers
+                .iter()
+                .any(|customer| prefix.contains(*customer))
+    };
+    let left = previous
+        .policies
+        .iter()
+        .filter(|(prefix, policy)| lingers(**prefix, policy));
+    left.map(|(prefix, policy)| {
+        (
+            *prefix,
+            abi::Policy {
+                action: abi::Action::Linger as u8,
+                ..*policy
+            },
+        )
+    })
+    .collect()
+}
+
+fn pool(plan: &PoolPlan) -> PoolState {
+    PoolState {
+        pool: abi::Pool {
+            on_failure: plan.on_failure as u8,
+            present: 1,
+            reserved: [0; 6],
+        },
+        slots: slots(&plan.in_rotation),
+    }
+}
+
+/// Relays take turns by name, so that the order of the configuration moves no customer.
+fn slots(in_rotation: &[(u32, String)]) -> Vec<u32> {
+    let by_name: BTreeMap<&String, u32> = in_rotation
+        .iter()
+        .map(|(number, name)| (name, *number))
+        .collect();
+    let member = |(name, number): (&String, u32)| Member {
+        number,
+        identity: maglev::identity(name.as_bytes()),
+    };
+    let members: Vec<Member> = by_name.into_iter().map(member).collect();
+    let mut slots = vec![NO_RELAY; SLOTS_PER_POOL as usize];
+    maglev::populate(&members, &mut vec![0; members.len()], &mut slots);
+    slots
+}
+
+#[cfg(test)]
+mod tests;

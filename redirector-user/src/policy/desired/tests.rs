@@ -1,0 +1,222 @@
+use jiff::SignedDuration;
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::dial::{Action, FlagId, Proposal, Redirect};
+
+fn flag(id: u32, prefix: &str, action: Action) -> Flag {
+    Flag {
+        id: FlagId(id),
+        terms: Proposal {
+            prefix: prefix.parse().unwrap(),
+            action,
+            reason: String::from("spam run"),
+            actor: String::from("alice"),
+            ticket: None,
+            grace_s: 600,
+            created_at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
+        },
+        generation: Generation(1),
+        replaces: None,
+        activated_at: None,
+        ended: None,
+    }
+}
+
+fn redirect(pool: &str) -> Action {
+    Action::Redirect(Redirect {
+        pool: pool.to_owned(),
+        treatment: contract::Treatment::Filter,
+        egress: contract::Egress::Pool,
+    })
+}
+
+fn plan(name: &str, relays: &[u32]) -> PoolPlan {
+    let in_rotation = relays
+        .iter()
+        .map(|number| (*number, format!("relay-{number}")))
+        .collect();
+    PoolPlan {
+        name: name.to_owned(),
+        on_failure: OnFailure::Closed,
+        in_rotation,
+    }
+}
+
+/// What the maps hold after these flags, starting from `previous`.
+fn state(flags: &[Flag], live: &[&str], previous: &EdgeState) -> EdgeState {
+    let customers = ["192.0.2.0/24", "2001:db8:a::/48"]
+        .map(|prefix| prefix.parse().unwrap())
+        .into();
+    let live_customers = live
+        .iter()
+        .map(|address| address.parse().unwrap())
+        .collect();
+    let decisions = Decisions {
+        generation: Generation(7),
+        customers: &customers,
+        flags: flags.iter().map(|flag| (flag, 1600)).collect(),
+        pools: &[plan("default", &[0, 1]), plan("other", &[])],
+        relays: BTreeMap::from([(0, abi::Relay::default())]),
+        live_customers: &live_customers,
+    };
+    desired(&decisions, previous)
+}
+
+fn action(state: &EdgeState, prefix: &str) -> Option<abi::Action> {
+    let policy = state.policies.get(&prefix.parse().unwrap())?;
+    abi::Action::from_number(policy.action)
+}
+
+#[test]
+fn a_flag_becomes_a_policy_of_its_pool() {
+    let state = state(
+        &[flag(3, "192.0.2.10/32", redirect("other"))],
+        &[],
+        &EdgeState::default(),
+    );
+    let policy = state.policies[&"192.0.2.10/32".parse().unwrap()];
+    assert_eq!(
+        (
+            policy.flag_id,
+            policy.pool,
+            policy.prefix_len,
+            policy.grace_until_s
+        ),
+        (3, 1, 32, 1600)
+    );
+    assert_eq!(state.generation, 7);
+    assert_eq!(state.pools.len(), 2);
+    assert!(state.pools[&1].slots.iter().all(|slot| *slot == NO_RELAY));
+}
+
+#[test]
+fn the_order_of_the_configuration_moves_no_customer() {
+    let relays = |numbers: [u32; 3]| numbers.map(|number| (number, format!("relay-{number}")));
+    assert_eq!(slots(&relays([3, 1, 2])), slots(&relays([1, 2, 3])));
+}
+
+#[test]
+fn a_lifted_redirect_lingers_while_its_customer_has_flows() {
+    let flags = [flag(3, "192.0.2.10/32", redirect("default"))];
+    let before = state(&flags, &["192.0.2.10"], &EdgeState::default());
+    let lifted = state(&[], &["192.0.2.10"], &before);
+    assert_eq!(action(&lifted, "192.0.2.10/32"), Some(abi::Action::Linger));
+    let later = state(&[], &["192.0.2.10"], &lifted);
+    assert_eq!(later, lifted, "a lingering entry lingers on");
+    assert_eq!(
+        action(&state(&[], &["192.0.2.11"], &later), "192.0.2.10/32"),
+        None
+    );
+}
+
+#[test]
+fn what_never_diverted_does_not_linger() {
+    let before = state(
+        &[flag(3, "192.0.2.10/32", Action::Drop)],
+        &[],
+        &EdgeState::default(),
+    );
+    assert_eq!(
+        action(&state(&[], &["192.0.2.10"], &before), "192.0.2.10/32"),
+        None
+    );
+}
+
+#[test]
+fn a_lingering_entry_never_hides_a_wider_flag() {
+    let wide = flag(2, "192.0.2.0/24", redirect("default"));
+    let narrow = flag(3, "192.0.2.10/32", redirect("default"));
+    let before = state(&[wide.clone(), narrow], &[], &EdgeState::default());
+    let after = state(&[wide], &["192.0.2.10"], &before);
+    assert_eq!(action(&after, "192.0.2.10/32"), None);
+    assert_eq!(action(&after, "192.0.2.0/24"), Some(abi::Action::Redirect));
+}
+
+#[test]
+fn neither_a_restart_nor_a_reboot_extends_the_grace() {
+    let fresh = flag(3, "192.0.2.10/32", Action::Drop);
+    let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(200);
+    assert_eq!(
+        grace_until_s(&fresh, &EdgeState::default(), now, 1000),
+        1600
+    );
+    // Restarted: the maps still say when.
+    let held = state(std::slice::from_ref(&fresh), &[], &EdgeState::default());
+    let activated = Flag {
+        activated_at: Some(Timestamp::UNIX_EPOCH),
+        ..fresh.clone()
+    };
+    assert_eq!(grace_until_s(&activated, &held, now, 1200), 1600);
+    // Rebooted: the maps are empty and the monotonic clock has begun anew.
+    assert_eq!(
+        grace_until_s(&activated, &EdgeState::default(), now, 50),
+        450
+    );
+    let late = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(601);
+    assert_eq!(
+        grace_until_s(&activated, &EdgeState::default(), late, 50),
+        0
+    );
+    let mut cut = fresh;
+    cut.terms.grace_s = 0;
+    assert_eq!(grace_until_s(&cut, &EdgeState::default(), now, 1000), 0);
+}
+
+#[test]
+fn a_flag_that_tightens_another_grants_no_new_grace() {
+    let held = |action| {
+        state(
+            &[flag(3, "192.0.2.10/32", action)],
+            &[],
+            &EdgeState::default(),
+        )
+    };
+    let next = flag(4, "192.0.2.10/32", Action::Drop);
+    let until = |held: &EdgeState| grace_until_s(&next, held, Timestamp::UNIX_EPOCH, 1500);
+    assert_eq!(until(&held(redirect("default"))), 1600);
+    assert_eq!(until(&held(Action::Observe)), 2100);
+}
+
+fn prefixes() -> impl Strategy<Value = IpNetwork> {
+    (0_u8..8, 24_u8..=32).prop_map(|(host, length)| {
+        let network = IpNetwork::new([192, 0, 2, host].into(), length).unwrap();
+        IpNetwork::new(network.network(), length).unwrap()
+    })
+}
+
+proptest! {
+    /// Whatever is flagged and was lifted before: a look-up for the longest prefix finds the most specific
+    /// flag, and nothing that is not one unless no flag covers the address at all.
+    #[test]
+    fn the_most_specific_flag_wins(
+        lifted in prop::collection::btree_set(prefixes(), 0..6),
+        flagged in prop::collection::btree_set(prefixes(), 0..6),
+        host in 0_u8..8,
+    ) {
+        let flags = |prefixes: &BTreeSet<IpNetwork>, action: &Action| -> Vec<Flag> {
+            let numbered = prefixes.iter().zip(1..);
+            numbered.map(|(prefix, id)| flag(id, &prefix.to_string(), action.clone())).collect()
+        };
+        let host = format!("192.0.2.{host}");
+        let before = state(&flags(&lifted, &redirect("default")), &[&host], &EdgeState::default());
+        let flags = flags(&flagged, &Action::Drop);
+        let after = state(&flags, &[&host], &before);
+        let address: IpAddr = host.parse().unwrap();
+        let most_specific = |(prefix, _): &(&IpNetwork, &abi::Policy)| (prefix.contains(address), prefix.prefix());
+        let found = after.policies.iter().filter(|(prefix, _)| prefix.contains(address)).max_by_key(most_specific);
+        let expected = flags.iter().filter(|flag| flag.terms.prefix.contains(address));
+        let expected = expected.max_by_key(|flag| flag.terms.prefix.prefix());
+        match (expected, found) {
+            (Some(flag), Some((prefix, policy))) => {
+                prop_assert_eq!(*prefix, flag.terms.prefix);
+                prop_assert_eq!(policy.flag_id, flag.id.0);
+                prop_assert_eq!(policy.action, abi::Action::Drop as u8);
+            }
+            (None, Some((_, policy))) => prop_assert_eq!(policy.action, abi::Action::Linger as u8),
+            (None, None) => {}
+            (Some(flag), None) => prop_assert!(false, "{} is not in force", flag.terms.prefix),
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The dial: one action per source prefix, with a reason, an actor and an expiry.
+//!
+//! A [`FlagRequest`] is what a person or a program asks for; [`Proposal::read`] is its only way in. A
+//! [`Flag`] is a proposal that the store has given a number and a generation.
+//!
+//! # Diagnostics
+//!
+//! [`Refusal`] says whose rule it broke: the request's form (`Usage`) or a guard (`Guard`). Messages say
+//! what is allowed.
+
+use std::{fmt, net::IpAddr};
+
+use contract::{Egress, Generation, Treatment};
+use ipnetwork::IpNetwork;
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use redirector_common::abi;
+use serde::{Deserialize, Serialize};
+
+/// What `POST /v1/flags` takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlagRequest {
+    /// Address or prefix. One IPv6 address stands for its /64 unless `exact`.
+    pub target: String,
+    /// Why; part of what a refused sender reads.
+    #[serde(default)]
+    pub reason: String,
+    /// Who; a person or a program.
+    #[serde(default)]
+    pub actor: String,
+    /// Name of the action; default `redirect`.
+    pub action: Option<String>,
+    /// Pool of a redirect; default the first of the configuration.
+    pub pool: Option<String>,
+    /// Treatment of a redirect; default `filter`.
+    pub treatment: Option<String>,
+    /// Egress of a redirect; default `pool`.
+    pub egress: Option<String>,
+    /// Life of the flag, as `24h` or `7d`; default [`DEFAULT_LIFE`].
+    #[serde(rename = "for")]
+    pub life: Option<String>,
+    /// Reference into another system.
+    pub ticket: Option<String>,
+    /// A single IPv6 address means itself.
+    #[serde(default)]
+    pub exact: bool,
+    /// Connections older than the flag are cut at once instead of after [`GRACE_S`].
+    #[serde(default)]
+    pub cut: bool,
+}
+
+/// Number of a flag; never 0, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FlagId(pub u32);
+
+/// What is done with a customer's mail connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Exempt; counted.
+    Pass,
+    /// Counted, and left alone.
+    Observe,
+    /// Sent to a relay.
+    Redirect(Redirect),
+    /// Answered with RST.
+    Reset,
+    /// Dropped.
+    Drop,
+}
+
+/// Where a redirect leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Name of the pool.
+    pub pool: String,
+    /// What the relay does.
+    pub treatment: Treatment,
+    /// Where the relay's own leg leaves from.
+    pub egress: Egress,
+}
+
+/// A well-formed wish; what the guards judge and the store takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// Whom it is about; network bits only.
+    pub prefix: IpNetwork,
+    /// What to do.
+    pub action: Action,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// Reference into another system.
+    pub ticket: Option<String>,
+    /// Seconds that older connections may pass on.
+    pub grace_s: u32,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// One flag, in force or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Number.
+    pub id: FlagId,
+    /// What was asked for.
+    pub terms: Proposal,
+    /// State of the policy that brought it.
+    pub generation: Generation,
+    /// The flag of the same prefix that it took the place of.
+    pub replaces: Option<FlagId>,
+    /// When the kernel first had it.
+    pub activated_at: Option<Timestamp>,
+    /// Its end, if it has ended.
+    pub ended: Option<Ended>,
+}
+
+/// How a flag ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// When.
+    pub at: Timestamp,
+    /// Who, or `outgated` for an expiry.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Why a wish is not granted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The request is malformed.
+    #[error("{0}")]
+    Usage(String),
+    /// The request is well-formed, and a guard forbids it.
+    #[error("{0}")]
+    Guard(String),
+}
+
+impl Proposal {
+    /// Reads a request; `pools` are the configured names in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Usage`] for what cannot be read, [`Refusal::Guard`] for a missing reason and a life
+    /// beyond [`LONGEST_LIFE`].
+    pub fn read(request: &FlagRequest, pools: &[String], now: Timestamp) -> Result<Self, Refusal> {
+        let life = read_life(request.life.as_deref().unwrap_or(DEFAULT_LIFE))?;
+        let expires_at = now
+            .checked_add(life)
+            .map_err(|error| Refusal::Usage(format!("--for: {error}; at most {LONGEST_LIFE}")))?;
+        Ok(Self {
+            prefix: read_target(&request.target, request.exact)?,
+            action: read_action(request, pools)?,
+            reason: read_reason(&request.reason)?,
+            actor: line("actor", &request.actor, 100)?,
+            ticket: request
+                .ticket
+                .as_deref()
+                .map(|ticket| line("ticket", ticket, 100))
+                .transpose()?,
+            grace_s: if request.cut { 0 } else { GRACE_S },
+            created_at: now,
+            expires_at,
+        })
+    }
+}
+
+impl Action {
+    /// The number that stands in the maps.
+    #[must_use]
+    pub const fn kernel(&self) -> abi::Action {
+        match self {
+            Self::Pass => abi::Action::Pass,
+            Self::Observe => abi::Action::Observe,
+            Self::Redirect(_) => abi::Action::Redirect,
+            Self::Reset => abi::Action::Reset,
+            Self::Drop => abi::Action::Drop,
+        }
+    }
+
+    /// The name that people read and write.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.kernel().name()
+    }
+
+    /// Where it leads, if it is a redirect.
+    #[must_use]
+    pub const fn redirect(&self) -> Option<&Redirect> {
+        match self {
+            Self::Redirect(redirect) => Some(redirect),
+            Self::Pass | Self::Observe | Self::Reset | Self::Drop => None,
+        }
+    }
+}
+
+impl Flag {
+    /// Whether it has not ended, by hand or by time.
+    #[must_use]
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.ended.is_none() && now < self.terms.expires_at
+    }
+}
+
+impl fmt::Display for FlagId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Reads an address or prefix. One IPv6 address stands for its /64 unless `exact`: a host holds at least
+/// a /64 and may send from any address of it (RFC 8981).
+///
+/// # Errors
+///
+/// [`Refusal::Usage`], also for host bits (with the prefix that was probably meant).
+pub fn read_target(text: &str, exact: bool) -> Result<IpNetwork, Refusal> {
+    let text = text.trim();
+    let single = text.parse::<IpAddr>().ok();
+    let prefix = match single {
+        Some(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_some() => {
+            return Err(Refusal::Usage(format!(
+                "{text} is an IPv4 address in IPv6 clothing; give it as IPv4"
+            )));
+        }
+        Some(IpAddr::V6(v6)) if !exact => {
+            let subnet = u128::from(v6) & !u128::from(u64::MAX);
+            IpNetwork::new(IpAddr::V6(subnet.into()), 64)
+        }
+        Some(address) => return Ok(IpNetwork::from(address)),
+        None => text.parse(),
+    };
+    let prefix = prefix.map_err(|_malformed| {
+        Refusal::Usage(format!(
+            "{text:?} is neither an address nor a prefix, as 192.0.2.10 or 2001:db8:a::/64"
+        ))
+    })?;
+    if prefix.ip() != prefix.network() {
+        let meant = format!("{}/{}", prefix.network(), prefix.prefix());
+        return Err(Refusal::Usage(format!(
+            "{text} has host bits set; the prefix is {meant}"
+        )));
+    }
+    Ok(prefix)
+}
+
+fn read_life(text: &str) -> Result<SignedDuration, Refusal> {
+    let read = |text: &str| {
+        let span: Span = text.parse().ok()?;
+        span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
+    };
+    let life = read(text).filter(|life| life.is_positive());
+    let life = life.ok_or_else(|| {
+        Refusal::Usage(format!("--for {text}: not a duration, as 90m, 24h or 7d"))
+    })?;
+    if read(LONGEST_LIFE).is_some_and(|longest| life > longest) {
+        return Err(Refusal::Guard(format!(
+            "--for {text}: a flag lives at most {LONGEST_LIFE}; flag again before it ends"
+        )));
+    }
+    Ok(life)
+}
+
+fn read_action(request: &FlagRequest, pools: &[String]) -> Result<Action, Refusal> {
+    let action = match request.action.as_deref().unwrap_or("redirect") {
+        "pass" => Action::Pass,
+        "observe" => Action::Observe,
+        "reset" => Action::Reset,
+        "drop" => Action::Drop,
+        "redirect" => return read_redirect(request, pools).map(Action::Redirect),
+        other => {
+            let allowed = "allowed are pass, observe, redirect, reset and drop";
+            return Err(Refusal::Usage(format!(
+                "action {other}: unknown; {allowed}"
+            )));
+        }
+    };
+    let stray = [
+        ("pool", &request.pool),
+        ("treatment", &request.treatment),
+        ("egress", &request.egress),
+    ];
+    match stray.iter().find(|(_, value)| value.is_some()) {
+        Some((name, _)) => Err(Refusal::Usage(format!(
+            "{name} belongs to action redirect, not {}",
+            action.name()
+        ))),
+        None => Ok(action),
+    }
+}
+
+fn read_redirect(request: &FlagRequest, pools: &[String]) -> Result<Redirect, Refusal> {
+    let pool = match &request.pool {
+        Some(pool) if pools.contains(pool) => pool,
+        Some(pool) => {
+            return Err(Refusal::Usage(format!(
+                "pool {pool}: unknown; configured are: {}",
+                pools.join(", ")
+            )));
+        }
+        None => pools.first().ok_or_else(|| {
+            Refusal::Usage(String::from(
+                "no pool is configured, so nothing can be redirected; add a [[pool]]",
+            ))
+        })?,
+    };
+    let treatment = match request.treatment.as_deref() {
+        None | Some("filter") => Treatment::Filter,
+        Some(other) => {
+            return Err(Refusal::Usage(format!(
+                "treatment {other}: unknown; allowed is filter"
+            )));
+        }
+    };
+    let egress = match request.egress.as_deref() {
+        None | Some("pool") => Egress::Pool,
+        Some(other) => {
+            return Err(Refusal::Usage(format!(
+                "egress {other}: unknown; allowed is pool"
+            )));
+        }
+    };
+    Ok(Redirect {
+        pool: pool.clone(),
+        treatment,
+        egress,
+    })
+}
+
+fn read_reason(reason: &str) -> Result<String, Refusal> {
+    if reason.trim().is_empty() {
+        let message =
+            "a flag needs a reason: it is what the customer reads and what the trail keeps";
+        return Err(Refusal::Guard(String::from(message)));
+    }
+    line("reason", reason, 200)
+}
+
+/// One line of text. It will stand in SMTP replies and log lines, where a line end would forge another.
+fn line(what: &str, text: &str, most_octets: usize) -> Result<String, Refusal> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > most_octets || text.chars().any(char::is_control) {
+        let allowed = format!("allowed is one line of 1 to {most_octets} octets");
+        return Err(Refusal::Usage(format!("{what} {text:?}: {allowed}")));
+    }
+    Ok(text.to_owned())
+}
+
+/// How long connections older than a flag may pass on.
+pub const GRACE_S: u32 = 600;
+/// Life of a flag when nothing is said.
+pub const DEFAULT_LIFE: &str = "7d";
+/// Longest life of a flag.
+pub const LONGEST_LIFE: &str = "90d";
+
+#[cfg(test)]
+mod tests;

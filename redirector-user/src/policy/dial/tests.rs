@@ -1,0 +1,176 @@
+use super::*;
+
+fn request() -> FlagRequest {
+    FlagRequest {
+        target: String::from("192.0.2.10"),
+        reason: String::from("spam run"),
+        actor: String::from("alice"),
+        ..FlagRequest::default()
+    }
+}
+
+#[track_caller]
+fn read(request: &FlagRequest) -> Result<Proposal, Refusal> {
+    Proposal::read(
+        request,
+        &[String::from("default"), String::from("other")],
+        Timestamp::UNIX_EPOCH,
+    )
+}
+
+#[test]
+fn defaults_are_a_redirect_to_the_first_pool_for_a_week() {
+    let proposal = read(&request()).unwrap();
+    assert_eq!(proposal.prefix, "192.0.2.10/32".parse().unwrap());
+    assert_eq!(proposal.action.redirect().unwrap().pool, "default");
+    assert_eq!(proposal.expires_at.as_second(), 7 * 24 * 3600);
+    assert_eq!(proposal.grace_s, GRACE_S);
+    assert_eq!(
+        read(&FlagRequest {
+            cut: true,
+            ..request()
+        })
+        .unwrap()
+        .grace_s,
+        0
+    );
+}
+
+#[test]
+fn one_ipv6_address_stands_for_its_subnet_unless_exact() {
+    let address = "2001:db8:a:a::10";
+    assert_eq!(
+        read_target(address, false),
+        Ok("2001:db8:a:a::/64".parse().unwrap())
+    );
+    assert_eq!(
+        read_target(address, true),
+        Ok("2001:db8:a:a::10/128".parse().unwrap())
+    );
+    assert_eq!(
+        read_target("2001:db8:a:a::10/128", false),
+        Ok("2001:db8:a:a::10/128".parse().unwrap())
+    );
+    assert_eq!(
+        read_target("192.0.2.10", false),
+        Ok("192.0.2.10/32".parse().unwrap())
+    );
+}
+
+#[test]
+fn what_cannot_be_read_says_what_is_allowed() {
+    let some = |text: &str| Some(String::from(text));
+    let cases = [
+        (
+            FlagRequest {
+                target: String::from("192.0.2.10/24"),
+                ..request()
+            },
+            "the prefix is 192.0.2.0/24",
+        ),
+        (
+            FlagRequest {
+                target: String::from("example.net"),
+                ..request()
+            },
+            "neither an address nor a prefix",
+        ),
+        (
+            FlagRequest {
+                target: String::from("::ffff:192.0.2.1"),
+                ..request()
+            },
+            "give it as IPv4",
+        ),
+        (
+            FlagRequest {
+                action: some("limit"),
+                ..request()
+            },
+            "allowed are pass, observe",
+        ),
+        (
+            FlagRequest {
+                pool: some("gone"),
+                ..request()
+            },
+            "configured are: default, other",
+        ),
+        (
+            FlagRequest {
+                treatment: some("opaque"),
+                ..request()
+            },
+            "allowed is filter",
+        ),
+        (
+            FlagRequest {
+                egress: some("customer"),
+                ..request()
+            },
+            "allowed is pool",
+        ),
+        (
+            FlagRequest {
+                action: some("drop"),
+                pool: some("default"),
+                ..request()
+            },
+            "belongs to action redirect",
+        ),
+        (
+            FlagRequest {
+                life: some("soon"),
+                ..request()
+            },
+            "not a duration",
+        ),
+        (
+            FlagRequest {
+                life: some("-1h"),
+                ..request()
+            },
+            "not a duration",
+        ),
+        (
+            FlagRequest {
+                reason: String::from("a\r\n250 ok"),
+                ..request()
+            },
+            "allowed is one line",
+        ),
+        (
+            FlagRequest {
+                actor: String::new(),
+                ..request()
+            },
+            "allowed is one line",
+        ),
+    ];
+    for (request, expected) in cases {
+        match read(&request) {
+            Err(Refusal::Usage(message)) => assert!(message.contains(expected), "{message}"),
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_reason_and_an_end_are_guarded() {
+    let refused = |request| matches!(read(&request), Err(Refusal::Guard(_)));
+    assert!(refused(FlagRequest {
+        reason: String::from("  "),
+        ..request()
+    }));
+    assert!(refused(FlagRequest {
+        life: Some(String::from("91d")),
+        ..request()
+    }));
+    assert!(
+        read(&FlagRequest {
+            life: Some(String::from("90d")),
+            ..request()
+        })
+        .is_ok()
+    );
+}

@@ -1,0 +1,145 @@
+//! The guards: what can never be flagged, whoever asks.
+//!
+//! Pure, and judged against the configuration of the moment, so that a guard cannot be forgotten by one of
+//! the ways in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use ipnetwork::IpNetwork;
+
+use super::dial::Refusal;
+
+/// What the guards know.
+#[derive(Clone, Debug, Default)]
+pub struct Guards {
+    /// The operator's customer prefixes.
+    pub customer_prefixes: BTreeSet<IpNetwork>,
+    /// Addresses that carry the gate itself, with what each one is.
+    pub protected: BTreeMap<IpAddr, String>,
+}
+
+impl Guards {
+    /// Judges whom a flag is about.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Guard`] names the rule and what would be allowed.
+    pub fn check(&self, target: IpNetwork) -> Result<(), Refusal> {
+        self.inside_customer_prefixes(target)?;
+        self.clear_of_protected(target)
+    }
+
+    fn inside_customer_prefixes(&self, target: IpNetwork) -> Result<(), Refusal> {
+        let covers = |wide: &IpNetwork, narrow: IpNetwork| {
+            wide.contains(narrow.network()) && wide.prefix() <= narrow.prefix()
+        };
+        if self
+            .customer_prefixes
+            .iter()
+            .any(|customers| covers(customers, target))
+        {
+            return Ok(());
+        }
+        let inside = self
+            .customer_prefixes
+            .iter()
+            .find(|customers| covers(&target, **customers));
+        Err(Refusal::Guard(match inside {
+            Some(customers) => {
+                format!("{target} is wider than the customer prefix {customers}; flag at most that")
+            }
+            None => {
+                let prefixes: Vec<_> = self
+                    .customer_prefixes
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
+                format!(
+                    "{target} is not a customer: the customer prefixes are {}",
+                    prefixes.join(", ")
+                )
+            }
+        }))
+    }
+
+    fn clear_of_protected(&self, target: IpNetwork) -> Result<(), Refusal> {
+        match self
+            .protected
+            .iter()
+            .find(|(address, _)| target.contains(**address))
+        {
+            None => Ok(()),
+            Some((address, what)) => Err(Refusal::Guard(format!(
+                "{target} contains {address}, {what}: flagging it would cut the gate off; flag narrower prefixes"
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(target: &str) -> Result<(), String> {
+        let relay = "192.0.2.200".parse().unwrap();
+        let guards = Guards {
+            customer_prefixes: ["192.0.2.0/24", "2001:db8:a::/48"]
+                .map(|prefix| prefix.parse().unwrap())
+                .into(),
+            protected: BTreeMap::from([(relay, String::from("the listener of relay-1"))]),
+        };
+        guards.check(target.parse().unwrap()).map_err(|refusal| {
+            assert!(matches!(refusal, Refusal::Guard(_)));
+            refusal.to_string()
+        })
+    }
+
+    #[test]
+    fn customers_can_be_flagged() {
+        for target in [
+            "192.0.2.10/32",
+            "192.0.2.0/25",
+            "2001:db8:a::/48",
+            "2001:db8:a:a::/64",
+        ] {
+            assert_eq!(check(target), Ok(()), "{target}");
+        }
+    }
+
+    #[test]
+    fn others_cannot() {
+        assert!(
+            check("203.0.113.1/32")
+                .unwrap_err()
+                .contains("is not a customer")
+        );
+        assert!(
+            check("2001:db8:b::/64")
+                .unwrap_err()
+                .contains("is not a customer")
+        );
+        assert!(
+            check("192.0.0.0/16")
+                .unwrap_err()
+                .contains("wider than the customer prefix 192.0.2.0/24")
+        );
+        assert!(check("0.0.0.0/0").unwrap_err().contains("wider than"));
+        assert!(check("2001:db8::/32").unwrap_err().contains("wider than"));
+    }
+
+    #[test]
+    fn the_gate_itself_cannot_be_flagged() {
+        for target in ["192.0.2.200/32", "192.0.2.192/26", "192.0.2.0/24"] {
+            assert!(
+                check(target)
+                    .unwrap_err()
+                    .contains("the listener of relay-1"),
+                "{target}"
+            );
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Which relays take new connections, and which flags are in force. Pure.
+//!
+//! A redirect that a relay does not know of would meet a relay that refuses the customer. So a redirect
+//! becomes active only when every relay that could meet its customer has acknowledged a generation that
+//! contains it; and a relay that lags behind an active redirect takes no new connections until it has
+//! caught up.
+//!
+//! A flag that is in force stays in force: a relay that comes or goes afterwards changes the rotation, never
+//! the flag.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::Generation;
+use ipnetwork::IpNetwork;
+
+use crate::{
+    edge::health::Health,
+    policy::dial::{Flag, FlagId},
+};
+
+/// What the rules need to know of one relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayState {
+    /// Its pool.
+    pub pool: String,
+    /// What probes say.
+    pub health: Health,
+    /// Newest generation that it said to have in force.
+    pub acknowledged: Option<Generation>,
+    /// It stood in the kernel's slots when this controller started, and is believed to be what it was until
+    /// it has shown itself or a grace period has passed: a restart must not take it out of service.
+    pub adopted: bool,
+}
+
+/// The judgement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Names of the relays that take new connections.
+    pub in_rotation: BTreeSet<String>,
+    /// The flag that each prefix is under in the kernel.
+    pub in_force: BTreeMap<IpNetwork, FlagId>,
+    /// Redirects that wait, each with the relays that it waits for.
+    pub pending: BTreeMap<FlagId, Vec<String>>,
+}
+
+/// Judges. `flags` holds every active flag, and of a waiting flag also the ended ones that it replaces: until
+/// it is in force, the one of them that was keeps its place, so that tightening a flag never opens a gap.
+#[must_use]
+pub fn judge(flags: &BTreeMap<FlagId, Flag>, relays: &BTreeMap<String, RelayState>) -> Standing {
+    let mut standing = Standing::default();
+    for (name, relay) in relays {
+        if is_in_rotation(relay, needed(flags, &relay.pool)) {
+            standing.in_rotation.insert(name.clone());
+        }
+    }
+    for flag in flags.values().filter(|flag| flag.ended.is_none()) {
+        let awaited = awaited(flag, relays, &standing.in_rotation);
+        if awaited.is_empty() {
+            standing.in_force.insert(flag.terms.prefix, flag.id);
+        } else {
+            standing.pending.insert(flag.id, awaited);
+            if let Some(held) = predecessor_in_force(flags, flag) {
+                standing.in_force.insert(flag.terms.prefix, held);
+            }
+        }
+    }
+    standing
+}
+
+/// Newest generation that any redirect to this pool, once it is in force, needs its relays to know.
+fn needed(flags: &BTreeMap<FlagId, Flag>, pool: &str) -> Generation {
+    let into_pool = |flag: &&Flag| {
+        let redirect = flag.terms.action.redirect();
+        flag.activated_at.is_some() && redirect.is_some_and(|redirect| redirect.pool == pool)
+    };
+    flags
+        .values()
+        .filter(into_pool)
+        .map(|flag| flag.generation)
+        .max()
+        .unwrap_or_default()
+}
+
+fn is_in_rotation(relay: &RelayState, needed: Generation) -> bool {
+    let knows_enough = match relay.acknowledged {
+        Some(acknowledged) => acknowledged >= needed,
+        None => relay.adopted || needed == Generation::default(),
+    };
+    let greets = match relay.health {
+        Health::Up => true,
+        Health::Unknown => relay.adopted,
+        Health::Down => false,
+    };
+    knows_enough && greets
+}
+
+/// The relays that must acknowledge before the flag can be in force: those in rotation, and those of which
+/// nothing is known yet, because they may be in rotation with the next probe.
+fn awaited(
+    flag: &Flag,
+    relays: &BTreeMap<String, RelayState>,
+    in_rotation: &BTreeSet<String>,
+) -> Vec<String> {
+    let Some(redirect) = flag.terms.action.redirect() else {
+        return Vec::new();
+    };
+    if flag.activated_at.is_some() {
+        return Vec::new();
+    }
+    let must = |(name, relay): &(&String, &RelayState)| {
+        relay.pool == redirect.pool
+            && (in_rotation.contains(*name) || relay.health == Health::Unknown)
+            && relay.acknowledged < Some(flag.generation)
+    };
+    relays
+        .iter()
+        .filter(must)
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+fn predecessor_in_force(flags: &BTreeMap<FlagId, Flag>, flag: &Flag) -> Option<FlagId> {
+    let replaced = flags.get(&flag.replaces?)?;
+    match replaced.activated_at {
+        Some(_) => Some(replaced.id),
+        None => predecessor_in_force(flags, replaced),
+    }
+}
+
+#[cfg(test)]
+mod tests;

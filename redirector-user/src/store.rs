@@ -1,0 +1,301 @@
+//! The store of record: what was decided, by whom, and the trail of it.
+//!
+//! Each change and its row of the trail are one transaction, durable before the call returns
+//! (`synchronous = FULL` over a write-ahead log). One connection writes, so changes are in one order; a few
+//! others read beside it.
+//!
+//! Statements are written in what SQLite and PostgreSQL share, and go through sqlx's `Any` driver: there is
+//! one schema and one code path. Only the connection options and the append-only trigger know which it is.
+//!
+//! # Diagnostics
+//!
+//! [`StoreError`] is sorted by who can mend it. A damaged file is refused at start, before anything is read.
+
+pub mod audit;
+pub mod flags;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    fs::{DirBuilder, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use contract::Generation;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sqlx::{
+    Any, AnyConnection, AnyPool, Connection as _, Row as _, Transaction, any::AnyPoolOptions,
+    migrate::MigrateError,
+};
+
+use crate::policy::dial::{Flag, FlagId};
+use audit::{Entry, Kind};
+
+/// The store; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writer: AnyPool,
+    readers: AnyPool,
+    /// This controller's name in the trail.
+    name: String,
+}
+
+/// What the controller starts from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// State of the policy.
+    pub generation: Generation,
+    /// Every flag that has not ended, and those that a flag not yet in force has replaced.
+    pub flags: BTreeMap<FlagId, Flag>,
+}
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    // The operator can mend it.
+    /// The directory or file cannot be made or opened.
+    #[error("{}: {source}; state_dir must be a directory that outgated may write", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not a sound database.
+    #[error(
+        "{}: damaged: {what}; keep the file as evidence, and put a backup or nothing in its place",
+        file.display()
+    )]
+    Damaged {
+        /// Which.
+        file: PathBuf,
+        /// What the check found.
+        what: String,
+    },
+    /// The schema is of a newer version, or was changed by hand.
+    #[error("{}: {source}; run the version of outgated that wrote it, or restore a backup", file.display())]
+    Schema {
+        /// Which.
+        file: PathBuf,
+        /// What does not fit.
+        source: MigrateError,
+    },
+
+    // The machine failed.
+    /// The database did not do what it was told.
+    #[error("store: {0}")]
+    Database(#[from] sqlx::Error),
+    /// No randomness for a salt.
+    #[error("no randomness from the kernel: {0}")]
+    Random(#[source] io::Error),
+
+    // Somebody wrote what this version would not.
+    /// A row that cannot be read back.
+    #[error("store: {table} {key}: {what}; the row was not written by outgated")]
+    Row {
+        /// Which table.
+        table: &'static str,
+        /// Which row.
+        key: String,
+        /// What cannot be read.
+        what: String,
+    },
+    /// The flag ended in the meantime.
+    #[error("flag {0} has ended already")]
+    AlreadyEnded(FlagId),
+}
+
+impl Store {
+    /// Opens the database in `file`, checks it, and brings its schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; nothing was changed if the file is damaged or of a newer version.
+    pub async fn open(file: &Path) -> Result<Self, StoreError> {
+        create(file)?;
+        sqlx::any::install_default_drivers();
+        let url = sqlite_url(file)?;
+        // By itself first: a pool would try again until its time is out, and never say why.
+        let mut first = match AnyConnection::connect(&url).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(schema::opening_error(file, error)),
+        };
+        schema::check_integrity(file, &mut first).await?;
+        schema::migrate(file, &mut first).await?;
+        first.close().await?;
+        let writer = AnyPoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    for pragma in WRITER_PRAGMAS {
+                        sqlx::query(pragma).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy(&url)?;
+        let readers = AnyPoolOptions::new()
+            .max_connections(READERS)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query("PRAGMA query_only = ON")
+                        .execute(&mut *connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy(&url)?;
+        let name = name_of_writer(&writer).await?;
+        Ok(Self {
+            writer,
+            readers,
+            name,
+        })
+    }
+
+    /// What the controller starts from.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Row`].
+    pub async fn load(&self) -> Result<Loaded, StoreError> {
+        let row = sqlx::query("SELECT generation FROM meta WHERE one = 1")
+            .fetch_one(&self.readers)
+            .await?;
+        let generation = generation_of(row.try_get(0)?);
+        Ok(Loaded {
+            generation,
+            flags: flags::standing(&self.readers).await?,
+        })
+    }
+
+    /// Writes a row of the trail for something that changes no table.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Random`].
+    pub async fn record(&self, entry: Entry) -> Result<(), StoreError> {
+        let mut transaction = self.writer.begin().await?;
+        audit::append(&mut transaction, &self.name, entry).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Notes what relays learn from the configuration; another text than the last one is a new generation.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Random`].
+    pub async fn publish(
+        &self,
+        published: &Value,
+        at: Timestamp,
+    ) -> Result<Generation, StoreError> {
+        let text = published.to_string();
+        let mut transaction = self.writer.begin().await?;
+        let row = sqlx::query("SELECT published, generation FROM meta WHERE one = 1")
+            .fetch_one(&mut *transaction)
+            .await?;
+        if row.try_get::<String, _>(0)? == text {
+            return Ok(generation_of(row.try_get(1)?));
+        }
+        sqlx::query("UPDATE meta SET published = $1 WHERE one = 1")
+            .bind(text)
+            .execute(&mut *transaction)
+            .await?;
+        let generation = next_generation(&mut transaction).await?;
+        let payload = json!({ "generation": generation, "published": published });
+        let entry = Entry::by_outgated(
+            Kind::ConfigurationPublished,
+            String::from("configuration"),
+            payload,
+            at,
+        );
+        audit::append(&mut transaction, &self.name, entry).await?;
+        transaction.commit().await?;
+        Ok(generation)
+    }
+
+    /// Ends the connections; what was committed is on disk already.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// Takes the next generation inside a change.
+async fn next_generation(transaction: &mut Transaction<'_, Any>) -> Result<Generation, StoreError> {
+    let row = sqlx::query(
+        "UPDATE meta SET generation = generation + 1 WHERE one = 1 RETURNING generation",
+    )
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok(generation_of(row.try_get(0)?))
+}
+
+/// Makes directory and file, both for the owner alone: the store names customers and reasons.
+fn create(file: &Path) -> Result<(), StoreError> {
+    let unusable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StoreError::Unusable { path, source }
+    };
+    let directory = file.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(unusable(directory))?;
+    let options = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .read(true)
+        .mode(0o600)
+        .open(file);
+    options.map(drop).map_err(unusable(file))
+}
+
+fn sqlite_url(file: &Path) -> Result<String, StoreError> {
+    let path = file.to_str().ok_or_else(|| StoreError::Unusable {
+        path: file.to_owned(),
+        source: io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8"),
+    })?;
+    // What ends a path in a URL.
+    let escaped = path
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23");
+    Ok(format!("sqlite://{escaped}"))
+}
+
+/// This controller's name in the trail, chosen when the store is made.
+async fn name_of_writer(writer: &AnyPool) -> Result<String, StoreError> {
+    let fresh = format!("outgated-{}", audit::random_hex::<6>()?);
+    sqlx::query("INSERT INTO meta (one, generation, writer, published) VALUES (1, 0, $1, '') ON CONFLICT (one) DO NOTHING")
+        .bind(fresh)
+        .execute(writer)
+        .await?;
+    Ok(sqlx::query("SELECT writer FROM meta WHERE one = 1")
+        .fetch_one(writer)
+        .await?
+        .try_get(0)?)
+}
+
+/// Generations never reach 2^63.
+fn generation_of(stored: i64) -> Generation {
+    Generation(u64::try_from(stored).unwrap_or_default())
+}
+
+/// FULL syncs the log at each commit: what a caller was told is decided survives a power cut.
+const WRITER_PRAGMAS: [&str; 3] = [
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+];
+const READERS: u32 = 4;

@@ -1,0 +1,355 @@
+//! Flags in the store.
+
+use std::collections::BTreeMap;
+
+use contract::{Egress, Generation, Treatment};
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sqlx::{Any, AnyPool, Row as _, Transaction, any::AnyRow};
+
+use super::{
+    Store, StoreError,
+    audit::{self, Entry, Kind},
+    generation_of, next_generation,
+};
+use crate::policy::dial::{Action, Ended, Flag, FlagId, Proposal, Redirect};
+
+/// What [`Store::add`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// The new flag.
+    pub flag: Flag,
+    /// The flag of the same prefix that it ended.
+    pub replaced: Option<Flag>,
+}
+
+impl Store {
+    /// Stores a flag; an active one of the same prefix ends in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Row`], [`StoreError::Random`]; nothing is stored then.
+    pub async fn add(&self, terms: &Proposal) -> Result<Added, StoreError> {
+        let mut transaction = self.writer.begin().await?;
+        let generation = next_generation(&mut transaction).await?;
+        let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM flags")
+            .fetch_one(&mut *transaction)
+            .await?;
+        let id = flag_id(row.try_get(0)?)?;
+        let standing = sqlx::query("SELECT * FROM flags WHERE prefix = $1 AND ended_us IS NULL")
+            .bind(terms.prefix.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let mut replaced = standing.as_ref().map(read).transpose()?;
+        if let Some(flag) = &mut replaced {
+            let reason = format!("replaced by flag {id}");
+            let ended = Ended {
+                at: terms.created_at,
+                by: terms.actor.clone(),
+                reason,
+            };
+            self.write_end(&mut transaction, flag.id, Kind::FlagReplaced, &ended)
+                .await?;
+            flag.ended = Some(ended);
+        }
+        let flag = Flag {
+            id,
+            terms: terms.clone(),
+            generation,
+            replaces: replaced.as_ref().map(|flag| flag.id),
+            activated_at: None,
+            ended: None,
+        };
+        insert(&mut transaction, &flag).await?;
+        let entry = Entry {
+            at: terms.created_at,
+            actor: terms.actor.clone(),
+            kind: Kind::FlagAdded,
+            subject: subject(id),
+            payload: payload(&flag),
+        };
+        audit::append(&mut transaction, &self.name, entry).await?;
+        transaction.commit().await?;
+        Ok(Added { flag, replaced })
+    }
+
+    /// Ends a flag, by hand or ([`Kind::FlagExpired`]) by time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::AlreadyEnded`], [`StoreError::Database`], [`StoreError::Random`].
+    pub async fn end(
+        &self,
+        id: FlagId,
+        kind: Kind,
+        ended: &Ended,
+    ) -> Result<Generation, StoreError> {
+        let mut transaction = self.writer.begin().await?;
+        self.write_end(&mut transaction, id, kind, ended).await?;
+        let generation = next_generation(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(generation)
+    }
+
+    /// Notes that the kernel has these flags for the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Random`].
+    pub async fn activate(&self, ids: &[FlagId], at: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.writer.begin().await?;
+        for id in ids {
+            sqlx::query(
+                "UPDATE flags SET activated_us = $1 WHERE id = $2 AND activated_us IS NULL",
+            )
+            .bind(at.as_microsecond())
+            .bind(i64::from(id.0))
+            .execute(&mut *transaction)
+            .await?;
+            let entry = Entry::by_outgated(Kind::FlagActivated, subject(*id), json!({}), at);
+            audit::append(&mut transaction, &self.name, entry).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// One flag, ended or not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Row`].
+    pub async fn flag(&self, id: FlagId) -> Result<Option<Flag>, StoreError> {
+        let row = sqlx::query("SELECT * FROM flags WHERE id = $1")
+            .bind(i64::from(id.0))
+            .fetch_optional(&self.readers)
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Flags by number; with `ended`, the ended ones too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Row`].
+    pub async fn flags(&self, ended: bool) -> Result<Vec<Flag>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM flags WHERE $1 = 1 OR ended_us IS NULL ORDER BY id")
+            .bind(i32::from(ended))
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The newest flag of exactly this prefix, ended or not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Row`].
+    pub async fn newest(&self, prefix: IpNetwork) -> Result<Option<Flag>, StoreError> {
+        let row = sqlx::query("SELECT * FROM flags WHERE prefix = $1 ORDER BY id DESC LIMIT 1")
+            .bind(prefix.to_string())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn write_end(
+        &self,
+        transaction: &mut Transaction<'_, Any>,
+        id: FlagId,
+        kind: Kind,
+        ended: &Ended,
+    ) -> Result<(), StoreError> {
+        let done = sqlx::query(
+            "UPDATE flags SET ended_us = $1, ended_by = $2, ended_reason = $3 WHERE id = $4 AND ended_us IS NULL",
+        )
+        .bind(ended.at.as_microsecond())
+        .bind(ended.by.clone())
+        .bind(ended.reason.clone())
+        .bind(i64::from(id.0))
+        .execute(&mut **transaction)
+        .await?;
+        if done.rows_affected() != 1 {
+            return Err(StoreError::AlreadyEnded(id));
+        }
+        let payload = json!({ "reason": ended.reason });
+        let entry = Entry {
+            at: ended.at,
+            actor: ended.by.clone(),
+            kind,
+            subject: subject(id),
+            payload,
+        };
+        audit::append(transaction, &self.name, entry).await
+    }
+}
+
+/// How the trail names a flag.
+#[must_use]
+pub fn subject(id: FlagId) -> String {
+    format!("flag:{id}")
+}
+
+/// Flags that have not ended, and the chain of those that a flag not yet in force has replaced.
+pub(super) async fn standing(readers: &AnyPool) -> Result<BTreeMap<FlagId, Flag>, StoreError> {
+    let rows = sqlx::query(
+        "WITH RECURSIVE standing (id, replaces, activated_us) AS ( \
+             SELECT id, replaces, activated_us FROM flags WHERE ended_us IS NULL \
+             UNION \
+             SELECT before.id, before.replaces, before.activated_us FROM flags before \
+             JOIN standing ON standing.activated_us IS NULL AND before.id = standing.replaces \
+         ) \
+         SELECT flags.* FROM flags JOIN standing ON standing.id = flags.id",
+    )
+    .fetch_all(readers)
+    .await?;
+    rows.iter()
+        .map(|row| read(row).map(|flag| (flag.id, flag)))
+        .collect()
+}
+
+async fn insert(transaction: &mut Transaction<'_, Any>, flag: &Flag) -> Result<(), StoreError> {
+    let Flag {
+        id,
+        terms,
+        generation,
+        replaces,
+        ..
+    } = flag;
+    let redirect = terms.action.redirect();
+    sqlx::query(
+        "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
+         generation, replaces, created_us, expires_us) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    )
+    .bind(i64::from(id.0))
+    .bind(terms.prefix.to_string())
+    .bind(if terms.prefix.is_ipv4() { 4_i32 } else { 6 })
+    .bind(terms.action.name())
+    .bind(redirect.map(|redirect| redirect.pool.clone()))
+    .bind(redirect.map(|redirect| treatment_name(redirect.treatment)))
+    .bind(redirect.map(|redirect| egress_name(redirect.egress)))
+    .bind(terms.reason.clone())
+    .bind(terms.actor.clone())
+    .bind(terms.ticket.clone())
+    .bind(i64::from(terms.grace_s))
+    .bind(i64::try_from(generation.0).unwrap_or(i64::MAX))
+    .bind(replaces.map(|id| i64::from(id.0)))
+    .bind(terms.created_at.as_microsecond())
+    .bind(terms.expires_at.as_microsecond())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<Flag, StoreError> {
+    let id = flag_id(row.try_get("id")?)?;
+    let wrong = |what: String| StoreError::Row {
+        table: "flags",
+        key: id.to_string(),
+        what,
+    };
+    let time = |us: i64| Timestamp::from_microsecond(us).map_err(|error| wrong(error.to_string()));
+    let prefix: String = row.try_get("prefix")?;
+    let grace_s: i64 = row.try_get("grace_s")?;
+    let ended = match row.try_get::<Option<i64>, _>("ended_us")? {
+        None => None,
+        Some(at) => Some(Ended {
+            at: time(at)?,
+            by: row.try_get("ended_by")?,
+            reason: row.try_get("ended_reason")?,
+        }),
+    };
+    let terms = Proposal {
+        prefix: prefix
+            .parse()
+            .map_err(|_malformed| wrong(format!("prefix {prefix}")))?,
+        action: read_action(row, &wrong)?,
+        reason: row.try_get("reason")?,
+        actor: row.try_get("actor")?,
+        ticket: row.try_get("ticket")?,
+        grace_s: u32::try_from(grace_s)
+            .map_err(|_too_large| wrong(format!("grace_s {grace_s}")))?,
+        created_at: time(row.try_get("created_us")?)?,
+        expires_at: time(row.try_get("expires_us")?)?,
+    };
+    Ok(Flag {
+        id,
+        terms,
+        generation: generation_of(row.try_get("generation")?),
+        replaces: row
+            .try_get::<Option<i64>, _>("replaces")?
+            .map(flag_id)
+            .transpose()?,
+        activated_at: row
+            .try_get::<Option<i64>, _>("activated_us")?
+            .map(time)
+            .transpose()?,
+        ended,
+    })
+}
+
+fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Action, StoreError> {
+    let action: String = row.try_get("action")?;
+    Ok(match action.as_str() {
+        "pass" => Action::Pass,
+        "observe" => Action::Observe,
+        "reset" => Action::Reset,
+        "drop" => Action::Drop,
+        "redirect" => {
+            let (treatment, egress): (String, String) =
+                (row.try_get("treatment")?, row.try_get("egress")?);
+            if treatment != treatment_name(Treatment::Filter) || egress != egress_name(Egress::Pool)
+            {
+                return Err(wrong(format!("treatment {treatment}, egress {egress}")));
+            }
+            let pool = row.try_get("pool")?;
+            Action::Redirect(Redirect {
+                pool,
+                treatment: Treatment::Filter,
+                egress: Egress::Pool,
+            })
+        }
+        _ => return Err(wrong(format!("action {action}"))),
+    })
+}
+
+fn flag_id(stored: i64) -> Result<FlagId, StoreError> {
+    let id = u32::try_from(stored).ok().filter(|id| *id != 0);
+    let wrong = || StoreError::Row {
+        table: "flags",
+        key: stored.to_string(),
+        what: String::from("its number"),
+    };
+    id.map(FlagId).ok_or_else(wrong)
+}
+
+/// All that the trail keeps of a flag.
+fn payload(flag: &Flag) -> Value {
+    let redirect = flag.terms.action.redirect();
+    json!({
+        "prefix": flag.terms.prefix,
+        "action": flag.terms.action.name(),
+        "pool": redirect.map(|redirect| &redirect.pool),
+        "treatment": redirect.map(|redirect| redirect.treatment),
+        "egress": redirect.map(|redirect| redirect.egress),
+        "reason": flag.terms.reason,
+        "ticket": flag.terms.ticket,
+        "grace_s": flag.terms.grace_s,
+        "expires_at": flag.terms.expires_at,
+        "replaces": flag.replaces,
+        "generation": flag.generation,
+    })
+}
+
+const fn treatment_name(treatment: Treatment) -> &'static str {
+    match treatment {
+        Treatment::Filter => "filter",
+    }
+}
+
+const fn egress_name(egress: Egress) -> &'static str {
+    match egress {
+        Egress::Pool => "pool",
+    }
+}

@@ -1,0 +1,323 @@
+use jiff::SignedDuration;
+
+use super::*;
+use crate::policy::dial::{Ended, FlagRequest, Proposal};
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_750_000_000).unwrap()
+}
+
+fn proposal(target: &str, action: &str) -> Proposal {
+    let request = FlagRequest {
+        target: target.to_owned(),
+        reason: String::from("spam run"),
+        actor: String::from("alice"),
+        action: Some(action.to_owned()),
+        ticket: Some(String::from("T-1")),
+        ..FlagRequest::default()
+    };
+    Proposal::read(&request, &[String::from("default")], now()).unwrap()
+}
+
+struct Fixture {
+    store: Store,
+    file: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+async fn fixture() -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("state/outgate.db");
+    Fixture {
+        store: Store::open(&file).await.unwrap(),
+        file,
+        _directory: directory,
+    }
+}
+
+impl Fixture {
+    /// Runs a statement as somebody with the file would, past the store.
+    async fn meddle(&self, sql: &'static str) -> Result<u64, sqlx::Error> {
+        Ok(sqlx::query(sql)
+            .execute(&self.store.writer)
+            .await?
+            .rows_affected())
+    }
+
+    async fn chain(&self) -> Result<(i64, String), audit::Broken> {
+        self.store.verify_trail().await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_flag_comes_back_as_it_was_stored_even_by_another_process() {
+    let fixture = fixture().await;
+    let redirect = fixture
+        .store
+        .add(&proposal("192.0.2.10", "redirect"))
+        .await
+        .unwrap()
+        .flag;
+    let drop = fixture
+        .store
+        .add(&proposal("2001:db8:a:a::10", "drop"))
+        .await
+        .unwrap()
+        .flag;
+    assert_eq!((redirect.id, drop.id), (FlagId(1), FlagId(2)));
+    assert_eq!(
+        (redirect.generation, drop.generation),
+        (Generation(1), Generation(2))
+    );
+    fixture.store.activate(&[redirect.id], now()).await.unwrap();
+
+    // No farewell: the other opens what a crash would have left.
+    let other = Store::open(&fixture.file).await.unwrap();
+    let loaded = other.load().await.unwrap();
+    assert_eq!(loaded.generation, Generation(2));
+    let redirect = Flag {
+        activated_at: Some(now()),
+        ..redirect
+    };
+    assert_eq!(
+        loaded.flags,
+        BTreeMap::from([(redirect.id, redirect), (drop.id, drop)])
+    );
+}
+
+#[tokio::test]
+async fn a_second_flag_of_a_prefix_replaces_the_first_at_once() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let first = store
+        .add(&proposal("192.0.2.10", "drop"))
+        .await
+        .unwrap()
+        .flag;
+    store.activate(&[first.id], now()).await.unwrap();
+    let second = store
+        .add(&proposal("192.0.2.10", "redirect"))
+        .await
+        .unwrap();
+    assert_eq!(second.replaced.as_ref().map(|flag| flag.id), Some(first.id));
+    let third = store
+        .add(&proposal("192.0.2.10", "redirect"))
+        .await
+        .unwrap();
+    assert_eq!(third.flag.replaces, Some(second.flag.id));
+
+    let active: Vec<_> = store
+        .flags(false)
+        .await
+        .unwrap()
+        .iter()
+        .map(|flag| flag.id)
+        .collect();
+    assert_eq!(active, [third.flag.id]);
+    // The third is not in force, nor was the second: the first still is, so it is loaded too.
+    let loaded: Vec<_> = store.load().await.unwrap().flags.into_keys().collect();
+    assert_eq!(loaded, [first.id, second.flag.id, third.flag.id]);
+    store.activate(&[third.flag.id], now()).await.unwrap();
+    let loaded: Vec<_> = store.load().await.unwrap().flags.into_keys().collect();
+    assert_eq!(loaded, [third.flag.id]);
+}
+
+#[tokio::test]
+async fn a_flag_ends_once() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let flag = store
+        .add(&proposal("192.0.2.10", "drop"))
+        .await
+        .unwrap()
+        .flag;
+    let ended = Ended {
+        at: now() + SignedDuration::from_secs(9),
+        by: String::from("bob"),
+        reason: String::from("clean"),
+    };
+    assert_eq!(
+        store.end(flag.id, Kind::FlagLifted, &ended).await.unwrap(),
+        Generation(2)
+    );
+    assert!(matches!(
+        store.end(flag.id, Kind::FlagExpired, &ended).await,
+        Err(StoreError::AlreadyEnded(_))
+    ));
+    assert_eq!(
+        store.load().await.unwrap().generation,
+        Generation(2),
+        "a refused change leaves no generation"
+    );
+    assert_eq!(
+        store.flag(flag.id).await.unwrap().unwrap().ended,
+        Some(ended)
+    );
+    assert_eq!(
+        store.newest(flag.terms.prefix).await.unwrap().unwrap().id,
+        flag.id
+    );
+    let trail: Vec<_> = store
+        .trail_of("flag:1")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| (row.kind, row.actor))
+        .collect();
+    let expected = [("flag added", "alice"), ("flag lifted", "bob")];
+    assert_eq!(
+        trail,
+        expected.map(|(kind, actor)| (kind.to_owned(), actor.to_owned()))
+    );
+}
+
+#[tokio::test]
+async fn only_a_change_of_what_relays_learn_is_a_generation() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    assert_eq!(
+        store.publish(&json!(["a"]), now()).await.unwrap(),
+        Generation(1)
+    );
+    assert_eq!(
+        store.publish(&json!(["a"]), now()).await.unwrap(),
+        Generation(1)
+    );
+    assert_eq!(
+        store.publish(&json!(["b"]), now()).await.unwrap(),
+        Generation(2)
+    );
+    assert_eq!(fixture.chain().await.unwrap().0, 2);
+}
+
+/// Each change of the trail, with the row that must be found and why; `None` = refused by the database.
+#[tokio::test]
+async fn a_tampered_trail_is_found() {
+    let cases: &[(&str, Option<(i64, &str)>)] = &[
+        (
+            "UPDATE audit SET actor = 'mallory' WHERE seq = 2",
+            Some((2, "it was changed")),
+        ),
+        (
+            "UPDATE audit SET at_us = at_us - 1 WHERE seq = 3",
+            Some((3, "it was changed")),
+        ),
+        (
+            "UPDATE audit SET payload = '{}' WHERE seq = 1",
+            Some((1, "its payload was changed")),
+        ),
+        (
+            "DELETE FROM audit WHERE seq = 2",
+            Some((3, "a row before it is missing")),
+        ),
+        (
+            "DELETE FROM audit WHERE seq = 1",
+            Some((2, "a row before it is missing")),
+        ),
+        (
+            "UPDATE audit SET payload_hash = (SELECT payload_hash FROM audit WHERE seq = 1), payload = NULL, \
+             salt = NULL WHERE seq = 2",
+            Some((2, "it was changed")),
+        ),
+    ];
+    for (sql, expected) in cases {
+        let fixture = fixture().await;
+        for target in ["192.0.2.10", "192.0.2.11", "192.0.2.12"] {
+            fixture.store.add(&proposal(target, "drop")).await.unwrap();
+        }
+        assert_eq!(fixture.chain().await.unwrap().0, 3);
+        let refused = fixture.meddle(sql).await.unwrap_err().to_string();
+        assert!(
+            refused.contains("the audit trail is append-only"),
+            "{sql}: {refused}"
+        );
+        // Whoever owns the file can drop the trigger, so the chain must tell by itself.
+        fixture
+            .meddle("DROP TRIGGER audit_is_append_only")
+            .await
+            .unwrap();
+        fixture
+            .meddle("DROP TRIGGER audit_is_never_deleted")
+            .await
+            .unwrap();
+        assert_eq!(fixture.meddle(sql).await.unwrap(), 1, "{sql}");
+        let found = fixture
+            .chain()
+            .await
+            .err()
+            .map(|broken| (broken.seq, broken.what));
+        assert_eq!(found, *expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn an_erased_payload_leaves_the_chain_valid_and_nothing_to_guess_by() {
+    let fixture = fixture().await;
+    fixture
+        .store
+        .add(&proposal("192.0.2.10", "drop"))
+        .await
+        .unwrap();
+    fixture
+        .store
+        .add(&proposal("192.0.2.11", "drop"))
+        .await
+        .unwrap();
+    fixture.store.erase_payload(1, "dpo", now()).await.unwrap();
+    assert_eq!(fixture.chain().await.unwrap().0, 3);
+    let rows = fixture.store.trail_of("flag:1").await.unwrap();
+    assert_eq!((&rows[0].payload, &rows[0].salt), (&None, &None));
+    assert_eq!(audit::verify(&rows), Ok(rows[0].hash.clone()));
+    assert!(matches!(
+        fixture.store.erase_payload(99, "dpo", now()).await,
+        Err(StoreError::Row { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("outgate.db");
+    std::fs::write(
+        &file,
+        b"this is no database, and long enough to have a header of its own......................",
+    )
+    .unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let error = Store::open(&file).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("outgate.db: damaged: "),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_found_before_anything_is_read() {
+    let fixture = fixture().await;
+    for host in 0..200 {
+        fixture
+            .store
+            .add(&proposal(&format!("192.0.2.{host}"), "drop"))
+            .await
+            .unwrap();
+    }
+    fixture.store.close().await;
+    let mut octets = std::fs::read(&fixture.file).unwrap();
+    for octet in octets.iter_mut().skip(8 * 4096).take(2 * 4096) {
+        *octet = 0xa5;
+    }
+    std::fs::write(&fixture.file, octets).unwrap();
+    let error = Store::open(&fixture.file).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_store_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fixture = fixture().await;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&fixture.file), 0o600);
+    assert_eq!(mode(fixture.file.parent().unwrap()), 0o700);
+}

@@ -1,0 +1,382 @@
+//! Two namespaces joined by veth (edge and relay), a controller in the first, a greeter in the second.
+//!
+//! Everything is named after this process, and goes when the [`Lab`] is dropped.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
+use serde_json::Value;
+
+/// A controller and what it needs.
+pub(crate) struct Lab {
+    name: String,
+    directory: tempfile::TempDir,
+    outgated: Option<Child>,
+    greeter: Option<Greeter>,
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Stands in for a relay's port alone: it says 220 and hangs up after QUIT.
+struct Greeter {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Lab {
+    /// Namespaces and a relay's port, and a controller that has not started.
+    pub(crate) fn new() -> Self {
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("ogc{}x{number}", std::process::id());
+        let mut lab = Self {
+            directory: tempfile::tempdir().unwrap(),
+            outgated: None,
+            greeter: None,
+            name,
+        };
+        let (edge, relay) = (lab.edge(), lab.relay());
+        ip(&["netns", "add", &edge]);
+        ip(&["netns", "add", &relay]);
+        for (link, peer) in [("cust0", "cust1"), ("relay0", "relay1")] {
+            ip(&[
+                "-n", &edge, "link", "add", link, "type", "veth", "peer", "name", peer, "netns",
+                &relay,
+            ]);
+            ip(&["-n", &edge, "link", "set", link, "up"]);
+            ip(&["-n", &relay, "link", "set", peer, "up"]);
+        }
+        ip(&[
+            "-n",
+            &edge,
+            "address",
+            "add",
+            "198.51.100.1/24",
+            "dev",
+            "relay0",
+        ]);
+        ip(&[
+            "-n",
+            &relay,
+            "address",
+            "add",
+            "198.51.100.2/24",
+            "dev",
+            "relay1",
+        ]);
+        ip(&["-n", &edge, "route", "add", "default", "dev", "cust0"]);
+        fs::write(lab.config(), lab.text()).unwrap();
+        lab.greeter = Some(Greeter::start(Path::new("/run/netns").join(relay)));
+        lab
+    }
+
+    /// The same, with a controller that answers.
+    pub(crate) fn started() -> Self {
+        let mut lab = Self::new();
+        lab.start();
+        lab
+    }
+
+    /// Starts the controller and waits until it answers.
+    pub(crate) fn start(&mut self) {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .unwrap();
+        let child = self
+            .inside(env!("CARGO_BIN_EXE_outgated"))
+            .arg("--config")
+            .arg(self.config());
+        let child = child.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        self.outgated = Some(child);
+        self.until("outgated answers", |lab| lab.outgate(&["status"]).code == 0);
+    }
+
+    /// Ends the controller with a signal; answers with its exit code, if it had one.
+    pub(crate) fn end(&mut self, signal: Signal) -> Option<i32> {
+        let mut child = self.outgated.take().expect("the controller runs");
+        let pid = Pid::from_child(&child);
+        kill_process(pid, signal).unwrap();
+        child.wait().unwrap().code()
+    }
+
+    /// Runs `outgate`, as the person `tester`.
+    pub(crate) fn outgate(&self, arguments: &[&str]) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outgate"));
+        command
+            .env("OUTGATE_SOCKET", self.socket())
+            .env("USER", "tester")
+            .env_remove("SUDO_USER");
+        said(command.args(arguments).output().unwrap())
+    }
+
+    /// Runs `outgate -j`, expects this exit code, and reads what it said.
+    #[track_caller]
+    pub(crate) fn json(&self, code: i32, arguments: &[&str]) -> Value {
+        let said = self.outgate(&[&["-j"], arguments].concat());
+        assert_eq!(
+            said.code,
+            code,
+            "{arguments:?}: {said:?}\n{}",
+            self.logged()
+        );
+        serde_json::from_str(&said.out)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said:?}"))
+    }
+
+    /// One request over the socket, written by hand; answers with status and body.
+    pub(crate) fn http(&self, request: &str, body: &str) -> (u16, Value) {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let length = body.len();
+        let head = "Host: outgated\r\nConnection: close\r\nContent-Type: application/json";
+        write!(
+            stream,
+            "{request} HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("{request}: {answer:?}"));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap();
+        (
+            status,
+            if body.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_str(body).unwrap()
+            },
+        )
+    }
+
+    /// Asks as relay-1 does.
+    pub(crate) fn poll(&self, query: &str) -> (u16, Value) {
+        self.http(&format!("GET /v1/relays/relay-1/snapshot?{query}"), "")
+    }
+
+    /// Acknowledges whatever is there now.
+    pub(crate) fn acknowledge(&self) {
+        let generation = self.poll("").1["generation"].as_u64().unwrap();
+        assert_eq!(self.poll(&format!("have={generation}&wait_s=0")).0, 204);
+    }
+
+    /// Polls until something holds, or fails with the controller's log.
+    #[track_caller]
+    pub(crate) fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !holds(self) {
+            assert!(
+                Instant::now() < deadline,
+                "{what}: not within {DEADLINE:?}\n{}",
+                self.logged()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the controller holds relay-1 for `state`.
+    #[track_caller]
+    pub(crate) fn until_relay_is(&self, state: &str) {
+        self.until(state, |lab| {
+            lab.json(0, &["status"])["pools"][0]["relays"][0]["state"] == state
+        });
+    }
+
+    /// A command in the edge's namespace. `ip netns exec` would hide bpffs.
+    pub(crate) fn inside(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/run/netns/{}", self.edge()))
+            .arg(program);
+        command
+    }
+
+    /// Takes the relay's port away.
+    pub(crate) fn silence_relay(&mut self) {
+        drop(self.greeter.take());
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.directory.path().join("outgated.toml")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("outgated.sock")
+    }
+
+    pub(crate) fn pin_dir(&self) -> PathBuf {
+        Path::new("/sys/fs/bpf").join(&self.name)
+    }
+
+    /// What the controller has written so far.
+    pub(crate) fn logged(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// The configuration.
+    pub(crate) fn text(&self) -> String {
+        let directory = self.directory.path().display();
+        let pin_dir = self.pin_dir();
+        format!(
+            r#"operator = "Example Hosting"
+help_url = "https://abuse.example.net/smtp"
+socket = "{directory}/outgated.sock"
+state_dir = "{directory}/state"
+customer_prefixes = ["192.0.2.0/24", "2001:db8:a::/48"]
+log = "debug"
+
+[edge]
+pin_dir = "{}"
+flows_max = 4096
+
+[[interface]]
+name = "cust0"
+role = "customer"
+
+[[pool]]
+name = "default"
+on_failure = "closed"
+
+[[pool.relay]]
+name = "relay-1"
+address = ["198.51.100.2"]
+port = 2525
+
+[health]
+interval = "200ms"
+timeout = "200ms"
+"#,
+            pin_dir.display()
+        )
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("outgated.log")
+    }
+
+    fn edge(&self) -> String {
+        format!("{}-edge", self.name)
+    }
+
+    fn relay(&self) -> String {
+        format!("{}-relay", self.name)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.outgated.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+        self.silence_relay();
+        // The pins first: they hold the programs on the interfaces.
+        drop(fs::remove_dir_all(self.pin_dir()));
+        for namespace in [self.edge(), self.relay()] {
+            drop(
+                Command::new("ip")
+                    .args(["netns", "del", &namespace])
+                    .output(),
+            );
+        }
+    }
+}
+
+impl Greeter {
+    fn start(namespace: PathBuf) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let file = fs::File::open(namespace).unwrap();
+            move_into_link_name_space(
+                rustix::fd::AsFd::as_fd(&file),
+                Some(LinkNameSpaceType::Network),
+            )
+            .unwrap();
+            let listener = TcpListener::bind(("0.0.0.0", 2525)).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            while !stopped.load(Ordering::Relaxed) {
+                let Ok((mut stream, _)) = listener.accept() else {
+                    thread::sleep(Duration::from_millis(5));
+                    continue;
+                };
+                stream.set_nonblocking(false).unwrap();
+                stream
+                    .set_read_timeout(Some(Duration::from_secs(1)))
+                    .unwrap();
+                // Who probes may hang up at any point.
+                let mut octets = [0; 64];
+                drop(
+                    stream
+                        .write_all(b"220 relay-1.example.net\r\n")
+                        .and_then(|()| stream.read(&mut octets)),
+                );
+                drop(stream.write_all(b"221 bye\r\n"));
+            }
+        });
+        Self { stop, thread }
+    }
+}
+
+impl Drop for Greeter {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        while !self.thread.is_finished() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// What a finished program said.
+pub(crate) fn said(output: Output) -> Said {
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[track_caller]
+fn ip(arguments: &[&str]) {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .expect("iproute2 is installed");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success(),
+        "ip {}: {error} (these tests need root)",
+        arguments.join(" ")
+    );
+}
+
+static LABS: AtomicU32 = AtomicU32::new(0);
+const DEADLINE: Duration = Duration::from_secs(15);

@@ -1,0 +1,8 @@
+//! The controller from outside: `outgated` in a network namespace of its own, driven by `outgate` and by plain
+//! HTTP over its socket. Needs root; fails without.
+
+mod exit_codes;
+mod flags;
+mod lab;
+mod life;
+mod relays;
