@@ -4,16 +4,19 @@
 //! the controller ends. The role of an attachment stands in ROLES under the untagged key of its
 //! interface: an instance with a role of its own never reads it there, the next controller does.
 
+mod refusal;
+
 use std::{
     fs, io,
     time::{Duration, Instant},
 };
 
-use aya::programs::{
-    ProgramError,
-    links::{FdLink, PinnedLink},
-    loaded_programs,
-    xdp::{XdpLink, XdpMode},
+use aya::{
+    programs::{
+        links::{FdLink, LinkError, PinnedLink},
+        xdp::{XdpLink, XdpMode},
+    },
+    util::KernelVersion,
 };
 use redirector_common::abi::{Role, RoleKey, map};
 use rustix::io::Errno;
@@ -47,7 +50,7 @@ impl Edge {
         })?;
         let ours = self.link_on(&found)?;
         if ours.is_none() {
-            refuse_busy(&found)?;
+            refusal::busy(&found)?;
         }
 
         let mut object = program::open(&self.config, &self.pins, Some(role))?;
@@ -173,6 +176,10 @@ impl Edge {
         interface: &Interface,
         mode: AttachMode,
     ) -> Result<(), EdgeError> {
+        // Without links aya would fall back to an attachment that ends with this process.
+        if KernelVersion::current().is_ok_and(|version| version < LINKS_SINCE) {
+            return Err(refusal::no_links(interface, mode));
+        }
         let flags = match mode {
             AttachMode::Native => XdpMode::Driver,
             AttachMode::Generic => XdpMode::Skb,
@@ -180,15 +187,9 @@ impl Edge {
         let link: FdLink = instance
             .attach_to_if_index(interface.index, flags)
             .and_then(|id| instance.take_link(id))
-            .map_err(|error| refused(interface, mode, error))?
+            .map_err(|error| refusal::of_mode(interface, mode, &error))?
             .try_into()
-            .map_err(
-                |_not_a_link: aya::programs::links::LinkError| EdgeError::AttachRefused {
-                    interface: interface.name.clone(),
-                    mode,
-                    reason: "the kernel has no XDP links; Linux 5.9 or newer is needed".to_owned(),
-                },
-            )?;
+            .map_err(|_not_a_link: LinkError| refusal::no_links(interface, mode))?;
         let path = self.pins.link(&interface.name);
         // A pin left by an interface that has gone holds nothing any more.
         match fs::remove_file(&path) {
@@ -303,54 +304,6 @@ fn look_up(name: &str) -> Result<Option<Interface>, EdgeError> {
         .map_err(|error| EdgeError::kernel(format!("looking up interface {name}"), error))
 }
 
-fn refuse_busy(interface: &Interface) -> Result<(), EdgeError> {
-    let Some(xdp) = interface.xdp else {
-        return Ok(());
-    };
-    let program_name = loaded_programs()
-        .filter_map(Result::ok)
-        .find(|info| info.id() == xdp.program_id)
-        .and_then(|info| info.name_as_str().map(str::to_owned))
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "unnamed".to_owned());
-    Err(EdgeError::Busy {
-        interface: interface.name.clone(),
-        program_id: xdp.program_id,
-        program_name,
-    })
-}
-
-/// What the kernel's refusal means for the operator.
-fn refused(interface: &Interface, mode: AttachMode, error: ProgramError) -> EdgeError {
-    let Some(errno) = errno(&error) else {
-        return EdgeError::kernel(format!("attaching to {}", interface.name), error);
-    };
-    let reason = match errno {
-        Errno::OPNOTSUPP | Errno::NOTSUP if mode == AttachMode::Native => {
-            "the driver has no native XDP (EOPNOTSUPP); use --mode generic".to_owned()
-        }
-        Errno::RANGE => {
-            "the MTU is too large for a program without fragments (ERANGE); lower the MTU, or use --mode generic".to_owned()
-        }
-        Errno::NOMEM => {
-            "the driver lacks queues or memory (ENOMEM; virtio needs two queues per CPU); add queues, or use --mode generic".to_owned()
-        }
-        Errno::BUSY => {
-            "another XDP program came first (EBUSY); `ip link show` names it".to_owned()
-        }
-        Errno::INVAL => {
-            "the driver refuses with its present settings (EINVAL); switch LRO off (`ethtool -K IFACE lro off`) and check the MTU, or use --mode generic".to_owned()
-        }
-        Errno::PERM => return EdgeError::kernel(format!("attaching to {}", interface.name), error),
-        other => format!("the kernel said {other}"),
-    };
-    EdgeError::AttachRefused {
-        interface: interface.name.clone(),
-        mode,
-        reason,
-    }
-}
-
 /// Waits until the kernel has let go of an interface whose pin was removed.
 ///
 /// The last reference of an unpinned link is dropped by a work queue after an RCU grace period, so
@@ -370,5 +323,7 @@ fn await_detached(interface: &Interface) -> Result<(), EdgeError> {
     Ok(())
 }
 
+/// Linux 5.9 brought XDP links.
+const LINKS_SINCE: KernelVersion = KernelVersion::new(5, 9, 0);
 const DETACH_DEADLINE: Duration = Duration::from_secs(5);
 const DETACH_POLL: Duration = Duration::from_millis(2);

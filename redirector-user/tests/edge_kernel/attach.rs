@@ -87,6 +87,34 @@ fn a_refused_mode_leaves_the_one_before() {
 }
 
 #[test]
+fn an_mtu_that_is_too_large_is_named() {
+    isolated(|| {
+        veth("cust0", "far0");
+        ip("link set cust0 mtu 9000");
+        ip("link set far0 mtu 9000");
+        let pins = PinDir::new();
+        let mut edge = pins.open();
+        let error = edge
+            .attach("cust0", Role::Customer, AttachMode::Native)
+            .unwrap_err();
+        let EdgeError::AttachRefused {
+            interface,
+            mode,
+            reason,
+        } = &error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!((interface.as_str(), *mode), ("cust0", AttachMode::Native));
+        assert!(
+            reason.contains("MTU") && reason.contains("ERANGE"),
+            "{reason}"
+        );
+        assert_eq!(edge.attachments().unwrap(), [], "nothing is left half-way");
+    });
+}
+
+#[test]
 fn a_vlan_like_name_can_be_pinned() {
     isolated(|| {
         veth("cust0.100", "far0");

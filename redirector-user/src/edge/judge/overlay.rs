@@ -11,7 +11,7 @@ use redirector_common::{
         Bucket, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Relay, Role, RoleKey,
         SLOTS_PER_POOL, Settings, map,
     },
-    addr::Addr,
+    addr::{Addr, AddrRef},
     counters::Counter,
     decide::Work,
     tables::{FlowEntry, InsertError, Tables},
@@ -81,9 +81,9 @@ impl Tables for Overlay<'_> {
         u8::try_from(number).ok().and_then(Role::from_number)
     }
 
-    fn host_policy(&self, source: Addr) -> Option<Policy> {
+    fn host_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
         let maps = &self.edge.maps;
-        let outcome = match source {
+        let outcome = match source.addr() {
             Addr::V4(octets) => found(map::HOSTS4, maps.hosts4.get(&octets, 0)),
             Addr::V6(octets) => found(map::HOSTS6, maps.hosts6.get(&octets, 0)),
         };
@@ -91,9 +91,9 @@ impl Tables for Overlay<'_> {
             .map(|octets| Policy::from_octets(&octets))
     }
 
-    fn prefix_policy(&self, source: Addr) -> Option<Policy> {
+    fn prefix_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
         let maps = &self.edge.maps;
-        let outcome = match source {
+        let outcome = match source.addr() {
             Addr::V4(octets) => found(map::PREFIXES4, maps.prefixes4.get(&host_key(octets), 0)),
             Addr::V6(octets) => found(map::PREFIXES6, maps.prefixes6.get(&host_key(octets), 0)),
         };
@@ -101,9 +101,9 @@ impl Tables for Overlay<'_> {
             .map(|octets| Policy::from_octets(&octets))
     }
 
-    fn is_customer(&self, addr: Addr) -> bool {
+    fn is_customer(&self, addr: AddrRef<'_>) -> bool {
         let maps = &self.edge.maps;
-        let outcome = match addr {
+        let outcome = match addr.addr() {
             Addr::V4(octets) => found(map::CUSTOMERS4, maps.customers4.get(&host_key(octets), 0)),
             Addr::V6(octets) => found(map::CUSTOMERS6, maps.customers6.get(&host_key(octets), 0)),
         };

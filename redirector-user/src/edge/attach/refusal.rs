@@ -1,0 +1,68 @@
+//! Why an interface cannot have the program, in words that say what to do.
+
+use aya::programs::{ProgramError, loaded_programs};
+use rustix::io::Errno;
+
+use crate::edge::{AttachMode, EdgeError, error::errno, interface::Interface};
+
+/// Refuses an interface that another XDP program owns, and says whose it is.
+pub(super) fn busy(interface: &Interface) -> Result<(), EdgeError> {
+    let Some(xdp) = interface.xdp else {
+        return Ok(());
+    };
+    let program_name = loaded_programs()
+        .filter_map(Result::ok)
+        .find(|info| info.id() == xdp.program_id)
+        .and_then(|info| info.name_as_str().map(str::to_owned))
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "unnamed".to_owned());
+    Err(EdgeError::Busy {
+        interface: interface.name.clone(),
+        program_id: xdp.program_id,
+        program_name,
+    })
+}
+
+/// Refuses a kernel that has no links to pin.
+pub(super) fn no_links(interface: &Interface, mode: AttachMode) -> EdgeError {
+    refused(
+        interface,
+        mode,
+        "this kernel has no XDP links; Linux 5.9 or newer is needed",
+    )
+}
+
+/// What the kernel's refusal means for the operator.
+pub(super) fn of_mode(interface: &Interface, mode: AttachMode, error: &ProgramError) -> EdgeError {
+    let reason = match errno(error) {
+        Some(Errno::OPNOTSUPP) if mode == AttachMode::Native => {
+            "the driver has no native XDP (EOPNOTSUPP); use --mode generic"
+        }
+        Some(Errno::RANGE) => {
+            "the MTU is too large for a program without fragments (ERANGE); lower the MTU at both ends of a veth, or use --mode generic"
+        }
+        Some(Errno::NOMEM) => {
+            "the driver lacks queues or memory (ENOMEM; virtio needs two queues per CPU); add queues, or use --mode generic"
+        }
+        Some(Errno::BUSY) => "another XDP program came first (EBUSY); `ip link show` names it",
+        Some(Errno::INVAL) => {
+            "the driver refuses with its present settings (EINVAL); switch LRO off (`ethtool -K IFACE lro off`), check the MTU, or use --mode generic"
+        }
+        Some(Errno::PERM) => {
+            return EdgeError::NotPermitted {
+                what: format!("attaching to {}", interface.name),
+            };
+        }
+        Some(other) => return refused(interface, mode, &format!("the kernel said {other}")),
+        None => return refused(interface, mode, &error.to_string()),
+    };
+    refused(interface, mode, reason)
+}
+
+fn refused(interface: &Interface, mode: AttachMode, reason: &str) -> EdgeError {
+    EdgeError::AttachRefused {
+        interface: interface.name.clone(),
+        mode,
+        reason: reason.to_owned(),
+    }
+}
