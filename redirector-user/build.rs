@@ -10,14 +10,31 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets CARGO_CFG_TARGET_ARCH");
     let target_dir = out.join("bpf");
-    for watched in ["../redirector-ebpf", "../redirector-common/src", "../Cargo.lock"] {
+    for watched in [
+        "../redirector-ebpf",
+        "../redirector-common/src",
+        "../Cargo.lock",
+    ] {
         println!("cargo:rerun-if-changed={watched}");
     }
 
-    let flags =
-        [&format!("--cfg=bpf_target_arch=\"{arch}\""), "-Cdebuginfo=2", "-Clink-arg=--btf"];
+    let flags = [
+        &format!("--cfg=bpf_target_arch=\"{arch}\""),
+        "-Cdebuginfo=2",
+        "-Clink-arg=--btf",
+        // Every JIT that Outgate runs on loads misaligned words. Copying addresses octet by octet
+        // instead needs more stack than a BPF program has.
+        "-Clink-arg=--cpu-features=+allows-misaligned-mem-access",
+    ];
     let status = Command::new(env::var_os("CARGO").expect("cargo sets CARGO"))
-        .args(["build", "--locked", "--package", "redirector-ebpf", "--profile", "bpf"])
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "redirector-ebpf",
+            "--profile",
+            "bpf",
+        ])
         .args(["--target", TARGET, "-Z", "build-std=core", "--target-dir"])
         .arg(&target_dir)
         .current_dir("..")

@@ -39,7 +39,7 @@ pub mod map {
     pub const LISTENERS: &str = "LISTENERS";
     /// `HASH FlowKey -> Flow`: one entry per diverted connection.
     pub const FLOWS: &str = "FLOWS";
-    /// `LRU_HASH [u8; 16] -> Bucket`: new diverted connections of a customer.
+    /// `LRU_HASH [u8; 16] -> Bucket`: new diverted connections of a customer (IPv6: of its /64).
     pub const SYN_BUCKETS: &str = "SYN_BUCKETS";
     /// `HASH RoleKey -> u32`: role of a (interface, outer VLAN, inner VLAN) where an interface has several.
     pub const ROLES: &str = "ROLES";
@@ -54,8 +54,23 @@ pub mod map {
 
     /// Every map that is pinned.
     pub const ALL: [&str; 17] = [
-        HOSTS4, HOSTS6, PREFIXES4, PREFIXES6, CUSTOMERS4, CUSTOMERS6, POOLS, SLOTS, RELAYS,
-        LISTENERS, FLOWS, SYN_BUCKETS, ROLES, SETTINGS, COUNTERS, EVENTS, DEVICES,
+        HOSTS4,
+        HOSTS6,
+        PREFIXES4,
+        PREFIXES6,
+        CUSTOMERS4,
+        CUSTOMERS6,
+        POOLS,
+        SLOTS,
+        RELAYS,
+        LISTENERS,
+        FLOWS,
+        SYN_BUCKETS,
+        ROLES,
+        SETTINGS,
+        COUNTERS,
+        EVENTS,
+        DEVICES,
     ];
 }
 
@@ -67,6 +82,8 @@ pub const RELAYS_MAX: u32 = 256;
 pub const SLOTS_PER_POOL: u32 = 4093;
 /// A slot without a relay.
 pub const NO_RELAY: u32 = u32::MAX;
+/// The same where relay numbers have 16 bits.
+pub const NO_RELAY_SHORT: u16 = u16::MAX;
 /// The port that all of this is about.
 pub const SMTP_PORT: u16 = 25;
 
@@ -206,18 +223,28 @@ records! {
         customer_port_be: [u8; 2],
         /// Relay number.
         relay: u16,
-        /// Bits of `flow::state`.
-        state: u8,
+        /// Bits of [`crate::flow`]'s `SEEN_*`, of what the customer has sent. Each direction writes its
+        /// own octet only, so that two CPUs never lose one another's bits.
+        from_customer: u8,
+        /// The same, of what the relay has sent.
+        from_relay: u8,
         /// Unused, zero.
-        reserved: [u8; 7],
+        reserved: [u8; 6],
     }
 
-    /// Token bucket over new diverted connections of one customer.
-    pub struct Bucket [16] {
+    /// What is remembered of one customer beside its policy: the token bucket over its new diverted
+    /// connections, and where its latest ones went.
+    pub struct Bucket [24] {
         /// When `millitokens` was computed, nanoseconds.
         updated_ns: u64,
         /// Thousandths of a connection.
         millitokens: u32,
+        /// A connection of the customer was passed by the failure policy `open`: segments without an
+        /// entry pass until then.
+        open_until_s: u32,
+        /// Relay numbers of its latest connections, newest first, or [`NO_RELAY_SHORT`]: a customer's
+        /// older connections stay with their relay when its slot changes.
+        relays: [u16; 2],
         /// Unused, zero.
         reserved: u32,
     }
@@ -278,7 +305,12 @@ impl ListenerKey {
     #[inline(always)]
     #[must_use]
     pub const fn new(addr: Addr, port_be: [u8; 2]) -> Self {
-        Self { addr: addr.mapped(), port_be, family: addr.family(), reserved: 0 }
+        Self {
+            addr: addr.mapped(),
+            port_be,
+            family: addr.family(),
+            reserved: 0,
+        }
     }
 }
 
@@ -344,6 +376,9 @@ numbered! {
         Reset = 6 "reset",
         /// Dropped.
         Drop = 7 "drop",
+        /// What the controller leaves in place of a lifted redirect until its connections have ended:
+        /// those keep their relay, new ones pass. `pool` stays that of the redirect.
+        Linger = 8 "linger",
     }
 
     /// What stands at the other end of an interface (or of one of its VLANs).
@@ -450,8 +485,9 @@ mod tests {
             flag_id: 13,
             customer_port_be: [0x30, 0x39],
             relay: 3,
-            state: 1,
-            reserved: [0; 7],
+            from_customer: 1,
+            from_relay: 3,
+            reserved: [0; 6],
         };
         assert_eq!(Flow::from_octets(&flow.to_octets()), flow);
     }

@@ -34,6 +34,18 @@ impl Addr {
         }
     }
 
+    /// Key of what is remembered of a customer: an IPv4 address, or an IPv6 /64, because hosts
+    /// rotate inside it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn customer_key(self) -> [u8; 16] {
+        AddrRef {
+            mapped: &self.mapped(),
+            family: self.family(),
+        }
+        .customer_key()
+    }
+
     /// [`FAMILY_V4`] or [`FAMILY_V6`].
     #[inline(always)]
     #[must_use]
@@ -42,6 +54,49 @@ impl Addr {
             Self::V4(_) => FAMILY_V4,
             Self::V6(_) => FAMILY_V6,
         }
+    }
+}
+
+/// An address that stands in a record.
+///
+/// Look-ups take it rather than an [`Addr`], so that the kernel program can hand the record's own octets to
+/// the map instead of a copy on its small stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddrRef<'a> {
+    /// [`Addr::mapped`].
+    pub mapped: &'a [u8; 16],
+    /// [`FAMILY_V4`] or [`FAMILY_V6`].
+    pub family: u8,
+}
+
+impl<'a> AddrRef<'a> {
+    /// The four octets of an IPv4 address; `None` = it is IPv6.
+    #[inline(always)]
+    #[must_use]
+    pub const fn v4(self) -> Option<&'a [u8; 4]> {
+        if self.family == FAMILY_V4 {
+            self.mapped.last_chunk()
+        } else {
+            None
+        }
+    }
+
+    /// The address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn addr(self) -> Addr {
+        Addr::from_mapped(*self.mapped, self.family)
+    }
+
+    /// [`Addr::customer_key`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn customer_key(self) -> [u8; 16] {
+        if self.family == FAMILY_V4 {
+            return *self.mapped;
+        }
+        let [a, b, c, d, e, f, g, h, ..] = *self.mapped;
+        [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0]
     }
 }
 

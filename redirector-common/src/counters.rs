@@ -59,6 +59,8 @@ counters! {
     FlowTableFull "flow_table_full",
     /// All candidate ports of a connection taken.
     CandidatesExhausted "candidates_exhausted",
+    /// Two connections wanted one entry at one moment; the loser's SYN was dropped and will come again.
+    FlowRaced "flow_raced",
     /// A new connection above its customer's rate, dropped.
     SynLimited "syn_limited",
     /// No relay for a new connection, passed (`open`).
@@ -71,10 +73,16 @@ counters! {
     FragmentDropped "fragment_dropped",
     /// A frame of a flagged source with an over-long header chain, dropped.
     ChainDropped "chain_dropped",
+    /// A fragment of that kind from a source that is left alone, passed.
+    FragmentPassed "fragment_passed",
+    /// A frame with an over-long header chain from a source that is left alone, passed.
+    ChainPassed "chain_passed",
     /// A malformed frame, passed because nothing says that it is ours.
     Malformed "malformed",
     /// A diverted frame whose hop limit ran out, left to the kernel.
     HopLimit "hop_limit",
+    /// A segment of a diverted connection whose relay or way back is no longer known, dropped.
+    PathUnknown "path_unknown",
     /// A map or helper failed where it should not; the frame was dropped.
     InternalError "internal_error",
 }

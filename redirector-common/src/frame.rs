@@ -1,9 +1,13 @@
 //! Access to the octets of one frame, without saying where they live.
 
+use crate::checksum::Difference;
+
 /// One frame under judgement.
 ///
 /// Offsets count from the first octet of the Ethernet header. All windows are of fixed size, because
-/// the verifier follows those best; a window that does not fit is `None`, never a panic.
+/// the verifier follows those best; a window that does not fit is `None`, never a panic. Whoever
+/// rewrites opens every window that may not fit before the first write, so that a frame is changed
+/// whole or not at all.
 pub trait Frame {
     /// Reads `N` octets at `at`.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
@@ -13,4 +17,118 @@ pub trait Frame {
 
     /// Octets of the whole frame.
     fn octets(&self) -> usize;
+
+    /// Makes the frame longer (or shorter, if negative) by `by` octets at its head. The new octets
+    /// are undefined. `false` = nothing changed: there was no headroom.
+    fn grow_head(&mut self, by: i32) -> bool;
+
+    /// Cuts the tail so that `octets` remain; `false` = nothing changed.
+    fn cut_tail(&mut self, octets: usize) -> bool;
+
+    /// Changes the TCP checksum at `at` because of what changed under it. Separate from
+    /// [`Frame::write`], because an executor on an `skb` must leave partial checksums partial.
+    #[inline(always)]
+    fn change_checksum(&mut self, at: usize, difference: Difference) -> bool {
+        match self.read::<2>(at) {
+            Some(old) => self.write(at, &difference.apply(old)),
+            None => false,
+        }
+    }
 }
+
+/// A frame in memory, with headroom as a driver leaves it.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    memory: [u8; HEADROOM + CAPACITY],
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    /// A copy of a frame; `None` if it is longer than [`CAPACITY`].
+    #[must_use]
+    pub fn new(frame: &[u8]) -> Option<Self> {
+        let mut memory = [0; HEADROOM + CAPACITY];
+        let end = HEADROOM + frame.len();
+        memory.get_mut(HEADROOM..end)?.copy_from_slice(frame);
+        Some(Self {
+            memory,
+            start: HEADROOM,
+            end,
+        })
+    }
+
+    /// The same without room for another tag, as some network cards leave it.
+    #[must_use]
+    pub fn without_headroom(frame: &[u8]) -> Option<Self> {
+        let mut memory = [0; HEADROOM + CAPACITY];
+        memory.get_mut(..frame.len())?.copy_from_slice(frame);
+        Some(Self {
+            memory,
+            start: 0,
+            end: frame.len(),
+        })
+    }
+
+    /// The frame as it is now.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.memory.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+impl Frame for Buffer {
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.as_slice().get(at..)?.first_chunk().copied()
+    }
+
+    fn write<const N: usize>(&mut self, at: usize, octets: &[u8; N]) -> bool {
+        let window = self
+            .memory
+            .get_mut(self.start..self.end)
+            .and_then(|frame| frame.get_mut(at..))
+            .and_then(|rest| rest.first_chunk_mut::<N>());
+        match window {
+            Some(window) => {
+                *window = *octets;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn octets(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn grow_head(&mut self, by: i32) -> bool {
+        let distance = usize::try_from(by.unsigned_abs()).unwrap_or(usize::MAX);
+        let start = if by < 0 {
+            self.start.checked_add(distance)
+        } else {
+            self.start.checked_sub(distance)
+        };
+        match start {
+            Some(start) if start <= self.end => {
+                self.start = start;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn cut_tail(&mut self, octets: usize) -> bool {
+        match self.start.checked_add(octets) {
+            Some(end) if end <= self.end => {
+                self.end = end;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Longest frame that a [`Buffer`] holds.
+pub const CAPACITY: usize = 1536;
+/// Octets before it, `XDP_PACKET_HEADROOM`.
+const HEADROOM: usize = 256;

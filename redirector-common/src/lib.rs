@@ -2,8 +2,9 @@
 //!
 //! Everything that decides about a packet lives here, generic over a [`frame::Frame`] (octets) and
 //! [`tables::Tables`] (maps), so that the same code runs in XDP, in unit and property tests, and in
-//! `outgate why`. Nothing here allocates, reads a clock, or needs `unsafe`.
-#![cfg_attr(not(test), no_std)]
+//! `outgate why`. Nothing here allocates, reads a clock, or needs `unsafe`; the feature `cases`
+//! (the golden packet table, for tests) is the exception to the first.
+#![cfg_attr(not(any(test, feature = "cases")), no_std)]
 #![forbid(unsafe_code)]
 #![deny(
     clippy::expect_used,
@@ -15,6 +16,15 @@
 
 pub mod abi;
 pub mod addr;
+#[cfg(any(test, feature = "cases"))]
+pub mod cases;
+pub mod checksum;
 pub mod counters;
+pub mod decide;
+pub mod flow;
 pub mod frame;
+pub mod maglev;
+pub mod parse;
+mod reset;
+mod rewrite;
 pub mod tables;

@@ -1,0 +1,331 @@
+//! Frames that hide their ports, or are broken.
+
+use std::{vec, vec::Vec};
+
+use super::{Case, EGRESS, packet::Packet, world::World};
+use crate::{abi::Action, counters::Counter};
+
+pub(super) fn cases(w: &World, cases: &mut Vec<Case>) {
+    if w.customer.is_ipv4() {
+        fragments4(w, cases);
+        malformed4(w, cases);
+    } else {
+        fragments6(w, cases);
+        chains(w, cases);
+        malformed6(w, cases);
+    }
+}
+
+/// One hidden frame under every kind of policy.
+fn judged_by_policy(
+    w: &World,
+    name: &str,
+    frame: &[u8],
+    counters: [Counter; 2],
+    cases: &mut Vec<Case>,
+) {
+    let [dropped, passed] = counters;
+    let named = |under: &str| std::format!("{name} {under}");
+    let frame = || frame.to_vec();
+    cases.extend([
+        w.case(
+            &named("under redirect"),
+            w.flagged(Action::Redirect),
+            frame(),
+        )
+        .dropped(&[dropped]),
+        w.case(&named("under reset"), w.flagged(Action::Reset), frame())
+            .dropped(&[dropped]),
+        w.case(&named("under drop"), w.flagged(Action::Drop), frame())
+            .dropped(&[dropped]),
+        w.case(&named("under observe"), w.flagged(Action::Observe), frame())
+            .counts(&[passed]),
+        w.case(&named("under pass"), w.flagged(Action::Pass), frame())
+            .counts(&[passed]),
+        w.case(
+            &named("under a lifted redirect"),
+            w.flagged(Action::Linger),
+            frame(),
+        )
+        .counts(&[passed]),
+        w.case(&named("of nobody"), w.tables(), frame())
+            .counts(&[passed]),
+    ]);
+}
+
+const FRAGMENT: [Counter; 2] = [Counter::FragmentDropped, Counter::FragmentPassed];
+const CHAIN: [Counter; 2] = [Counter::ChainDropped, Counter::ChainPassed];
+
+fn fragments4(w: &World, cases: &mut Vec<Case>) {
+    let fragment = |more, offset| Packet {
+        fragment: (more, offset),
+        ..w.to_mx("A")
+    };
+    let flagged = || w.flagged(Action::Redirect);
+    judged_by_policy(
+        w,
+        "a first fragment with port 25",
+        &fragment(true, 0).octets(),
+        FRAGMENT,
+        cases,
+    );
+    judged_by_policy(
+        w,
+        "a fragment at offset 1",
+        &fragment(false, 1).octets(),
+        FRAGMENT,
+        cases,
+    );
+    // Sixteen octets of TCP: the ports are in sight, the flags are not all.
+    let mut tiny = Packet {
+        ports: [World::PORT, 80],
+        ..fragment(true, 0)
+    }
+    .octets();
+    tiny.truncate(14 + 20 + 16);
+    tiny[16..18].copy_from_slice(&36_u16.to_be_bytes());
+    judged_by_policy(
+        w,
+        "a first fragment that ends inside the TCP header",
+        &tiny,
+        FRAGMENT,
+        cases,
+    );
+    let web = Packet {
+        ports: [World::PORT, 80],
+        ..fragment(true, 0)
+    };
+    let mut short_options = web.octets();
+    short_options[14 + 20 + 12] = 0xf0;
+    judged_by_policy(
+        w,
+        "a first fragment that ends inside the TCP options",
+        &short_options,
+        FRAGMENT,
+        cases,
+    );
+    let mut udp = fragment(true, 0).octets();
+    udp[23] = 17;
+    cases.extend([
+        w.case(
+            "a first fragment with another port passes",
+            flagged(),
+            web.octets(),
+        ),
+        w.case(
+            "a later fragment passes",
+            flagged(),
+            fragment(true, 2).octets(),
+        ),
+        w.case("a fragment of another protocol passes", flagged(), udp),
+    ]);
+}
+
+/// A fragment header (RFC 8200 section 4.5).
+fn fragment_header(next: u8, offset: u16, more: bool) -> Vec<u8> {
+    let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
+    vec![next, 0, high, low, 0, 0, 0, 1]
+}
+
+fn fragments6(w: &World, cases: &mut Vec<Case>) {
+    let behind = |between: Vec<u8>| Packet {
+        first: 44,
+        between,
+        ..w.to_mx("A")
+    };
+    let fragment = |offset, more| behind(fragment_header(6, offset, more));
+    let flagged = || w.flagged(Action::Redirect);
+    judged_by_policy(
+        w,
+        "a first fragment with port 25",
+        &fragment(0, true).octets(),
+        FRAGMENT,
+        cases,
+    );
+    judged_by_policy(
+        w,
+        "a fragment at offset 1",
+        &fragment(1, false).octets(),
+        FRAGMENT,
+        cases,
+    );
+    let options_at_1 = behind(fragment_header(60, 1, false)).octets();
+    judged_by_policy(w, "options at offset 1", &options_at_1, FRAGMENT, cases);
+    let mut tiny = Packet {
+        ports: [World::PORT, 80],
+        ..fragment(0, true)
+    }
+    .octets();
+    tiny.truncate(14 + 40 + 8 + 16);
+    tiny[18..20].copy_from_slice(&24_u16.to_be_bytes());
+    judged_by_policy(
+        w,
+        "a first fragment that ends inside the TCP header",
+        &tiny,
+        FRAGMENT,
+        cases,
+    );
+    let mut chain =
+        behind([fragment_header(60, 0, true), vec![6, 0, 1, 4, 0, 0, 0, 0]].concat()).octets();
+    chain.truncate(14 + 40 + 8);
+    chain[18..20].copy_from_slice(&8_u16.to_be_bytes());
+    judged_by_policy(
+        w,
+        "a first fragment that ends inside the chain",
+        &chain,
+        FRAGMENT,
+        cases,
+    );
+    let web = Packet {
+        ports: [World::PORT, 80],
+        ..fragment(0, true)
+    };
+    let atomic = Packet {
+        flags: "S",
+        payload: Vec::new(),
+        ..fragment(0, false)
+    };
+    cases.extend([
+        w.case(
+            "a first fragment with another port passes",
+            flagged(),
+            web.octets(),
+        ),
+        w.case(
+            "a later fragment passes",
+            flagged(),
+            fragment(2, true).octets(),
+        ),
+        w.case(
+            "a fragment of another protocol passes",
+            flagged(),
+            behind(fragment_header(17, 1, true)).octets(),
+        ),
+        w.case(
+            "an atomic fragment is a whole packet",
+            flagged(),
+            atomic.octets(),
+        )
+        .leaves(
+            EGRESS,
+            w.at_relay(&atomic).octets(),
+            &[Counter::FlowOpened, Counter::ToRelay],
+        ),
+    ]);
+}
+
+fn chains(w: &World, cases: &mut Vec<Case>) {
+    let options = |next: u8, count: usize| {
+        [
+            vec![60, 0, 1, 4, 0, 0, 0, 0].repeat(count - 1),
+            vec![next, 0, 1, 4, 0, 0, 0, 0],
+        ]
+        .concat()
+    };
+    let behind = |between: Vec<u8>| Packet {
+        first: 60,
+        between,
+        ..w.to_mx("S")
+    };
+    judged_by_policy(
+        w,
+        "nine extension headers",
+        &behind(options(6, 9)).octets(),
+        CHAIN,
+        cases,
+    );
+    let large = [
+        vec![60, 63],
+        vec![0; 510],
+        vec![60, 0, 1, 4, 0, 0, 0, 0],
+        vec![6, 0, 1, 4, 0, 0, 0, 0],
+    ]
+    .concat();
+    judged_by_policy(
+        w,
+        "extension headers behind 512 octets",
+        &behind(large).octets(),
+        CHAIN,
+        cases,
+    );
+    let eight = behind(options(6, 8));
+    let last_large = behind([vec![6, 100], vec![0; 806]].concat());
+    let opened = &[Counter::FlowOpened, Counter::ToRelay];
+    let flagged = || w.flagged(Action::Redirect);
+    cases.extend([
+        w.case(
+            "eight extension headers are followed",
+            flagged(),
+            eight.octets(),
+        )
+        .leaves(EGRESS, w.at_relay(&eight).octets(), opened),
+        w.case(
+            "one large extension header is followed",
+            flagged(),
+            last_large.octets(),
+        )
+        .leaves(EGRESS, w.at_relay(&last_large).octets(), opened),
+        w.case(
+            "no next header is nothing to us",
+            flagged(),
+            behind(options(59, 1)).octets(),
+        ),
+        w.case(
+            "ESP is nothing to us",
+            flagged(),
+            behind(options(50, 1)).octets(),
+        ),
+        w.case(
+            "AH is nothing to us",
+            flagged(),
+            behind(options(51, 1)).octets(),
+        ),
+    ]);
+}
+
+fn broken(w: &World, name: &str, frame: Vec<u8>) -> Case {
+    w.case(name, w.flagged(Action::Redirect), frame)
+        .counts(&[Counter::Malformed])
+}
+
+fn changed(w: &World, at: usize, octet: u8) -> Vec<u8> {
+    let mut frame = w.to_mx("S").octets();
+    frame[at] = octet;
+    frame
+}
+
+fn malformed4(w: &World, cases: &mut Vec<Case>) {
+    let cut = |octets| w.to_mx("S").octets()[..octets].to_vec();
+    cases.extend([
+        broken(w, "another version", changed(w, 14, 0x65)),
+        broken(w, "a header shorter than itself", changed(w, 14, 0x44)),
+        broken(
+            w,
+            "a total length inside the TCP header",
+            changed(w, 17, 39),
+        ),
+        broken(w, "a total length inside the header", changed(w, 17, 19)),
+        broken(w, "a frame cut inside the header", cut(33)),
+        broken(w, "a frame cut inside the TCP header", cut(53)),
+    ]);
+}
+
+fn malformed6(w: &World, cases: &mut Vec<Case>) {
+    let cut = |octets| w.to_mx("S").octets()[..octets].to_vec();
+    let past = Packet {
+        first: 60,
+        between: vec![6, 20, 1, 4, 0, 0, 0, 0],
+        ..w.to_mx("S")
+    };
+    cases.extend([
+        broken(w, "another version", changed(w, 14, 0x45)),
+        broken(w, "a payload inside the TCP header", changed(w, 19, 19)),
+        broken(w, "a frame cut inside the header", cut(53)),
+        broken(w, "a frame cut inside the TCP header", cut(73)),
+        broken(
+            w,
+            "an extension header longer than the packet",
+            past.octets(),
+        ),
+    ]);
+}

@@ -1,0 +1,344 @@
+//! The network of the cases: a customer, a relay and two MXs, once per family.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    string::String,
+    vec,
+    vec::Vec,
+};
+
+use super::{Case, EGRESS, INGRESS, packet::Packet};
+use crate::{
+    abi::{
+        Action, Flow, FlowKey, L2Path, ListenerKey, OnFailure, Policy, Pool, Relay, Role, Settings,
+    },
+    addr::Addr,
+    counters::Counter,
+    flow::{SEEN_ACK, SEEN_SYN},
+    tables::{Verdict, memory::MemoryTables},
+};
+
+/// Entries of the flow table in every case.
+pub const FLOWS_MAX: usize = 16;
+
+/// Addresses of one family.
+#[derive(Clone, Copy, Debug)]
+pub struct World {
+    /// `IPv4` or `IPv6`.
+    pub family: &'static str,
+    /// Now, in seconds of `CLOCK_MONOTONIC`.
+    pub now_s: u32,
+    /// The customer.
+    pub customer: IpAddr,
+    /// The relay.
+    pub relay: IpAddr,
+    /// Two destinations.
+    pub mx: [IpAddr; 2],
+    /// A network around the customer.
+    pub network: (IpAddr, u8),
+    /// A candidate port of the customer's connection to the second MX from [`World::PORT`]. Literal,
+    /// because a new program must find the entries of an old one.
+    pub second_port: u16,
+}
+
+impl World {
+    /// The IPv4 network.
+    #[must_use]
+    pub fn v4(now_s: u32) -> Self {
+        Self {
+            family: "IPv4",
+            now_s,
+            customer: Ipv4Addr::new(192, 0, 2, 10).into(),
+            relay: Ipv4Addr::new(198, 51, 100, 2).into(),
+            mx: [
+                Ipv4Addr::new(203, 0, 113, 10).into(),
+                Ipv4Addr::new(203, 0, 113, 20).into(),
+            ],
+            network: (Ipv4Addr::new(192, 0, 2, 0).into(), 24),
+            second_port: 0x11d9,
+        }
+    }
+
+    /// The IPv6 network.
+    #[must_use]
+    pub fn v6(now_s: u32) -> Self {
+        let address = |a, b, last| Ipv6Addr::new(0x2001, 0xdb8, a, b, 0, 0, 0, last).into();
+        Self {
+            family: "IPv6",
+            now_s,
+            customer: address(0xa, 0xa, 0x10),
+            relay: address(2, 0, 2),
+            mx: [address(0xb, 1, 0x10), address(0xb, 2, 0x20)],
+            network: (address(0xa, 0, 0), 48),
+            second_port: 0xe513,
+        }
+    }
+
+    /// Maps with one relay in rotation and no policy.
+    #[must_use]
+    pub fn tables(&self) -> MemoryTables {
+        let mut tables = MemoryTables {
+            now_ns: u64::from(self.now_s) * 1_000_000_000,
+            settings: Settings {
+                heartbeat_s: self.now_s - 1,
+                heartbeat_limit_s: 300,
+                syn_rate: 20,
+                syn_burst: 100,
+                generation: 1,
+            },
+            flows_max: FLOWS_MAX,
+            ..MemoryTables::default()
+        };
+        let (network, length) = self.network;
+        tables.customers.insert((network.into(), length));
+        tables.pools.insert(0, pool(OnFailure::Closed));
+        tables.slots.insert(0, Self::RELAY.into());
+        tables
+            .relays
+            .insert(Self::RELAY.into(), self.relay_record(relay_path()));
+        tables.listeners.insert(ListenerKey::new(
+            self.relay.into(),
+            Self::RELAY_PORT.to_be_bytes(),
+        ));
+        tables.devices.extend([INGRESS, EGRESS]);
+        tables
+    }
+
+    /// The relay, reached by this path in both families.
+    #[must_use]
+    pub fn relay_record(&self, path: L2Path) -> Relay {
+        let mut relay = Relay {
+            port_be: Self::RELAY_PORT.to_be_bytes(),
+            path4: path,
+            path6: path,
+            ..Relay::default()
+        };
+        match Addr::from(self.relay) {
+            Addr::V4(octets) => relay.addr4 = octets,
+            Addr::V6(octets) => relay.addr6 = octets,
+        }
+        relay
+    }
+
+    /// The same maps with a policy of the customer's address.
+    #[must_use]
+    pub fn flagged(&self, action: Action) -> MemoryTables {
+        let mut tables = self.tables();
+        tables.hosts.insert(self.customer.into(), policy(action));
+        tables
+    }
+
+    /// The same maps with the customer redirected, and its connection to the first MX established.
+    #[must_use]
+    pub fn diverted(&self) -> MemoryTables {
+        let mut tables = self.flagged(Action::Redirect);
+        tables.put_flow(self.key(Self::PORT), self.flow());
+        tables
+    }
+
+    /// Key of the customer's entry under a port shown to the relay.
+    #[must_use]
+    pub fn key(&self, shown: u16) -> FlowKey {
+        FlowKey::new(
+            self.customer.into(),
+            shown.to_be_bytes(),
+            self.relay.into(),
+            Self::RELAY_PORT.to_be_bytes(),
+        )
+    }
+
+    /// Entry of the customer's established connection to the first MX, ten seconds idle.
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        Flow {
+            original_dst: Addr::from(self.mx[0]).mapped(),
+            customer_path: customer_path(),
+            created_s: self.now_s - 20,
+            last_seen_s: self.now_s - 10,
+            flag_id: FLAG_ID,
+            customer_port_be: Self::PORT.to_be_bytes(),
+            relay: Self::RELAY,
+            from_customer: SEEN_SYN | SEEN_ACK,
+            from_relay: SEEN_SYN | SEEN_ACK,
+            reserved: [0; 6],
+        }
+    }
+
+    /// A segment of the customer to the first MX.
+    #[must_use]
+    pub fn to_mx(&self, flags: &'static str) -> Packet {
+        Packet {
+            stations: [EDGE_MAC, CUSTOMER_MAC],
+            tags: Vec::new(),
+            from: self.customer,
+            to: self.mx[0],
+            ports: [Self::PORT, 25],
+            hops: 64,
+            between: Vec::new(),
+            first: 0,
+            fragment: (false, 0),
+            ident: 0x1234,
+            flags,
+            numbers: [0x0102_0304, 0x0506_0708],
+            window: 64_240,
+            payload: if flags.contains('S') {
+                Vec::new()
+            } else {
+                b"HELO a.example\r\n".to_vec()
+            },
+        }
+    }
+
+    /// The same segment as the relay must get it.
+    #[must_use]
+    pub fn at_relay(&self, before: &Packet) -> Packet {
+        Packet {
+            stations: [RELAY_MAC, EDGE_RELAY_MAC],
+            tags: Vec::new(),
+            to: self.relay,
+            ports: [before.ports[0], Self::RELAY_PORT],
+            hops: before.hops - 1,
+            ..before.clone()
+        }
+    }
+
+    /// A segment of the relay to the customer.
+    #[must_use]
+    pub fn from_relay(&self, flags: &'static str) -> Packet {
+        Packet {
+            stations: [EDGE_RELAY_MAC, RELAY_MAC],
+            from: self.relay,
+            to: self.customer,
+            ports: [Self::RELAY_PORT, Self::PORT],
+            payload: b"220 relay.example\r\n".to_vec(),
+            ..self.to_mx(flags)
+        }
+    }
+
+    /// The same segment as the customer must get it.
+    #[must_use]
+    pub fn at_customer(&self, before: &Packet) -> Packet {
+        Packet {
+            stations: [CUSTOMER_MAC, EDGE_MAC],
+            tags: Vec::new(),
+            from: self.mx[0],
+            ports: [25, Self::PORT],
+            hops: before.hops - 1,
+            ..before.clone()
+        }
+    }
+
+    /// A case with a customer's frame that passes untouched and uncounted; the methods of [`Case`]
+    /// say otherwise.
+    #[must_use]
+    pub fn case(&self, name: &str, tables: MemoryTables, frame: Vec<u8>) -> Case {
+        let mut full_name = String::from(name);
+        full_name.push_str(", ");
+        full_name.push_str(self.family);
+        Case {
+            name: full_name,
+            role: Some(Role::Customer),
+            tables,
+            out: Some(frame.clone()),
+            frame,
+            verdict: Verdict::Pass,
+            counters: vec![],
+            entry: None,
+            host_only: false,
+        }
+    }
+
+    /// Port that the customer's connections come from.
+    pub const PORT: u16 = 40_000;
+    /// Port that the relay listens on.
+    pub const RELAY_PORT: u16 = 2525;
+    /// Number of the relay.
+    pub const RELAY: u16 = 3;
+}
+
+impl Case {
+    pub(super) fn counts(mut self, counters: &[Counter]) -> Self {
+        self.counters = counters.to_vec();
+        self
+    }
+
+    pub(super) fn dropped(mut self, counters: &[Counter]) -> Self {
+        self.verdict = Verdict::Drop;
+        self.out = None;
+        self.counts(counters)
+    }
+
+    pub(super) fn leaves(mut self, ifindex: u32, out: Vec<u8>, counters: &[Counter]) -> Self {
+        self.verdict = Verdict::Redirect { ifindex };
+        self.out = Some(out);
+        self.counts(counters)
+    }
+
+    pub(super) fn answered(mut self, out: Vec<u8>, counters: &[Counter]) -> Self {
+        self.verdict = Verdict::Tx;
+        self.out = Some(out);
+        self.counts(counters)
+    }
+
+    pub(super) fn entry(mut self, key: FlowKey, flow: Flow) -> Self {
+        self.entry = Some((key, flow));
+        self
+    }
+
+    pub(super) fn role(mut self, role: Option<Role>) -> Self {
+        self.role = role;
+        self
+    }
+
+    pub(super) fn host_only(mut self) -> Self {
+        self.host_only = true;
+        self
+    }
+}
+
+/// A policy without grace.
+pub(super) fn policy(action: Action) -> Policy {
+    Policy {
+        flag_id: FLAG_ID,
+        grace_until_s: 0,
+        pool: 0,
+        action: action as u8,
+        prefix_len: 0,
+        reserved: [0; 4],
+    }
+}
+
+/// A pool that exists.
+pub(super) fn pool(on_failure: OnFailure) -> Pool {
+    Pool {
+        on_failure: on_failure as u8,
+        present: 1,
+        reserved: [0; 6],
+    }
+}
+
+/// The way to the relay.
+pub(super) fn relay_path() -> L2Path {
+    L2Path {
+        ifindex: EGRESS,
+        peer_mac: RELAY_MAC,
+        own_mac: EDGE_RELAY_MAC,
+        tags: [[0; 4]; 2],
+    }
+}
+
+/// The way to the customer, as its frames teach it.
+pub(super) fn customer_path() -> L2Path {
+    L2Path {
+        ifindex: INGRESS,
+        peer_mac: CUSTOMER_MAC,
+        own_mac: EDGE_MAC,
+        tags: [[0; 4]; 2],
+    }
+}
+
+pub(super) const FLAG_ID: u32 = 41;
+pub(super) const CUSTOMER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x0a];
+pub(super) const EDGE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(super) const EDGE_RELAY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub(super) const RELAY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 3];

@@ -1,0 +1,101 @@
+//! What becomes of a frame.
+//!
+//! [`judge`] is the whole data plane: it reads the frame, asks the [`Tables`], changes the frame in
+//! place where the verdict needs it, and counts. Direction comes from the role of the interface, never
+//! from ports alone; nothing that a relay sends is ever diverted, so no frame can loop. What is not
+//! mail passes with the octets that it came with, and before any map is asked.
+
+mod customer;
+mod find;
+mod open;
+mod relay;
+mod work;
+
+pub use self::work::Work;
+use crate::{
+    abi::{Policy, Role},
+    counters::Counter,
+    frame::Frame,
+    parse::ether,
+    tables::{Tables, Verdict},
+};
+
+/// Where a frame came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ingress {
+    /// Interface index.
+    pub ifindex: u32,
+    /// Role of the interface; `None` = by the frame's tags.
+    pub role: Option<Role>,
+}
+
+/// The verdict, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// What becomes of the frame.
+    pub verdict: Verdict,
+    /// The counter that says most about it; `None` = not mail, not counted.
+    pub counter: Option<Counter>,
+    /// The policy that applied to the source.
+    pub policy: Option<Policy>,
+    /// Number of the relay that it went to or came from.
+    pub relay: Option<u32>,
+}
+
+/// Judges one frame.
+#[inline(always)]
+pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingress) -> Judged {
+    if let Some(Role::Uplink) = ingress.role {
+        return Judged::UNTOUCHED;
+    }
+    let Some(link) = ether::link(frame) else {
+        return Judged::UNTOUCHED;
+    };
+    let role = match ingress.role {
+        Some(role) => Some(role),
+        None => ether::role_key(frame, link, ingress.ifindex).and_then(|key| tables.role(&key)),
+    };
+    match role {
+        Some(Role::Customer) => customer::judge(frame, tables, ingress.ifindex, link),
+        Some(Role::Relay) => relay::judge(frame, tables, link),
+        Some(Role::Uplink) | None => Judged::UNTOUCHED,
+    }
+}
+
+impl Judged {
+    /// Nothing to us.
+    const UNTOUCHED: Self = Self {
+        verdict: Verdict::Pass,
+        counter: None,
+        policy: None,
+        relay: None,
+    };
+
+    /// Counts, and remembers that.
+    #[inline(always)]
+    fn counted<T: Tables>(tables: &mut T, verdict: Verdict, counter: Counter) -> Self {
+        tables.count(counter);
+        Self {
+            verdict,
+            counter: Some(counter),
+            policy: None,
+            relay: None,
+        }
+    }
+
+    #[inline(always)]
+    const fn under(self, policy: Policy) -> Self {
+        Self {
+            policy: Some(policy),
+            ..self
+        }
+    }
+
+    #[inline(always)]
+    fn by_relay(self, number: u16) -> Self {
+        Self {
+            relay: Some(u32::from(number)),
+            ..self
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A frame from a customer: mail of a flagged one, or anything else.
+
+use super::{Judged, Work, find, open};
+use crate::{
+    abi::{Action, Policy},
+    addr::AddrRef,
+    counters::Counter,
+    flow::seen,
+    frame::Frame,
+    parse::{
+        self, Packet,
+        ether::{self, Link},
+        tcp::{Flags, SMTP_PORT_BE},
+    },
+    reset,
+    rewrite::{self, End, Rewrite},
+    tables::{FlowEntry, Tables, Verdict},
+};
+
+/// Judges a frame from a customer that came in by `ifindex`.
+#[inline(always)]
+pub(super) fn judge<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &mut T,
+    ifindex: u32,
+    link: Link,
+) -> Judged {
+    let segment = match parse::packet(frame, link) {
+        Packet::Tcp(segment) => segment,
+        Packet::NotOurs => return Judged::UNTOUCHED,
+        Packet::Malformed => return Judged::counted(tables, Verdict::Pass, Counter::Malformed),
+        Packet::Fragment => {
+            let counters = [Counter::FragmentDropped, Counter::FragmentPassed];
+            return hidden(frame, tables, link, counters);
+        }
+        Packet::LongChain => {
+            return hidden(
+                frame,
+                tables,
+                link,
+                [Counter::ChainDropped, Counter::ChainPassed],
+            );
+        }
+    };
+    if segment.destination_port_be != SMTP_PORT_BE {
+        return Judged::UNTOUCHED;
+    }
+    let Some(mut work) = tables.work() else {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
+    };
+    work.before.link = link;
+    work.before.segment = segment;
+    if !work.before.read(frame, ifindex) {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
+    }
+    if ether::is_group(work.before.way_back.own_mac) {
+        return Judged::UNTOUCHED;
+    }
+    let Some(policy) = policy(tables, work.before.ends.source()) else {
+        return Judged::counted(tables, Verdict::Pass, Counter::Unflagged);
+    };
+    work.policy = policy;
+    work.customer = work.before.ends.source().customer_key();
+    act(frame, tables, &mut work).under(policy)
+}
+
+/// A packet that could carry mail where nobody sees it. A source whose mail is not left alone must
+/// not slip through that way.
+#[inline(always)]
+fn hidden<F: Frame, T: Tables>(
+    frame: &F,
+    tables: &mut T,
+    link: Link,
+    [dropped, passed]: [Counter; 2],
+) -> Judged {
+    let Some(mut work) = tables.work() else {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
+    };
+    work.before.link = link;
+    if !work.before.read(frame, 0) {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
+    }
+    let Some(policy) = policy(tables, work.before.ends.source()) else {
+        return Judged::counted(tables, Verdict::Pass, passed);
+    };
+    match Action::from_number(policy.action) {
+        Some(Action::Pass | Action::Observe | Action::Linger) => {
+            Judged::counted(tables, Verdict::Pass, passed).under(policy)
+        }
+        Some(Action::Redirect | Action::Reset | Action::Drop) | None => {
+            Judged::counted(tables, Verdict::Drop, dropped).under(policy)
+        }
+    }
+}
+
+#[inline(always)]
+fn act<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -> Judged {
+    let Some(action) = Action::from_number(work.policy.action) else {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
+    };
+    work.now_ns = tables.now_ns();
+    let opens = work.before.segment.flags.opens();
+    let young = work.now_s() < work.policy.grace_until_s;
+    let follows = matches!(action, Action::Redirect | Action::Linger);
+    // Whatever the action is now, connections that a redirect has diverted stay with their relay: as
+    // long as they last under a redirect or after it, and through the grace of another action.
+    let entry = if opens && matches!(action, Action::Redirect) {
+        match open::entry(tables, work) {
+            Ok(entry) => Some(entry),
+            Err(judged) => return judged,
+        }
+    } else if !opens && (follows || young) {
+        find::entry(tables, work)
+    } else {
+        None
+    };
+    if let Some(entry) = entry {
+        return forward(frame, tables, work, &entry);
+    }
+    match action {
+        Action::Pass => Judged::counted(tables, Verdict::Pass, Counter::Passed),
+        Action::Observe => Judged::counted(tables, Verdict::Pass, Counter::Observed),
+        Action::Linger => Judged::counted(tables, Verdict::Pass, Counter::Unflagged),
+        Action::Redirect if young || was_let_through(tables, work) => {
+            Judged::counted(tables, Verdict::Pass, Counter::Grace)
+        }
+        Action::Redirect => reset(frame, tables, work, Counter::Orphan),
+        Action::Reset | Action::Drop if !opens && young => {
+            Judged::counted(tables, Verdict::Pass, Counter::Grace)
+        }
+        Action::Reset => reset(frame, tables, work, Counter::Reset),
+        Action::Drop => Judged::counted(tables, Verdict::Drop, Counter::Dropped),
+    }
+}
+
+/// Whether the failure policy `open` has lately let a connection of this customer through.
+#[inline(always)]
+fn was_let_through<T: Tables>(tables: &T, work: &Work) -> bool {
+    tables
+        .bucket(&work.customer)
+        .is_some_and(|bucket| work.now_s() < bucket.open_until_s)
+}
+
+/// Sends the segment to the relay that `work` points at.
+#[inline(always)]
+fn forward<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &mut T,
+    work: &mut Work,
+    entry: &T::Entry,
+) -> Judged {
+    let number = work.target.number;
+    let ifindex = work.target.path.ifindex;
+    if work.before.segment.hop_limit <= 1 {
+        return Judged::counted(tables, Verdict::Pass, Counter::HopLimit).by_relay(number);
+    }
+    if ifindex == 0 {
+        return Judged::counted(tables, Verdict::Drop, Counter::PathUnknown).by_relay(number);
+    }
+    let flow = entry.flow();
+    entry.mark_customer(
+        seen(flow.from_customer, work.before.segment.flags),
+        work.now_s(),
+    );
+    if work.before.way_back != flow.customer_path {
+        entry.move_customer(&work.before.way_back);
+    }
+    work.rewrite = Rewrite {
+        path: work.target.path,
+        addr: work.target.addr,
+        source_port_be: work.key.shown_port_be,
+        destination_port_be: work.target.port_be,
+    };
+    if !rewrite::apply(frame, &work.before, &work.rewrite, End::Destination)
+        || !tables.redirect(ifindex)
+    {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError).by_relay(number);
+    }
+    Judged::counted(tables, Verdict::Redirect { ifindex }, Counter::ToRelay).by_relay(number)
+}
+
+/// Answers with RST; an RST is never answered, or two such hosts would never stop.
+#[inline(always)]
+fn reset<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &mut T,
+    work: &Work,
+    counter: Counter,
+) -> Judged {
+    if work.before.segment.flags.has(Flags::RST) {
+        return Judged::counted(tables, Verdict::Drop, counter);
+    }
+    if reset::answer(frame, &work.before) {
+        Judged::counted(tables, Verdict::Tx, counter)
+    } else {
+        Judged::counted(tables, Verdict::Drop, Counter::InternalError)
+    }
+}
+
+/// The policy of a source: its own, or that of the longest prefix around it.
+#[inline(always)]
+fn policy<T: Tables>(tables: &T, source: AddrRef<'_>) -> Option<Policy> {
+    match tables.host_policy(source) {
+        Some(policy) => Some(policy),
+        None => tables.prefix_policy(source),
+    }
+}

@@ -1,0 +1,231 @@
+//! A SYN of a redirected customer: a relay, an entry, or the pool's failure policy.
+
+use super::{
+    Judged, Work,
+    find::{Standing, relay_in_slot, standing},
+    work::NANOSECONDS,
+};
+use crate::{
+    abi::{Bucket, Event, EventKind, Flow, NO_RELAY, NO_RELAY_SHORT, OnFailure, Settings},
+    counters::Counter,
+    flow::{CANDIDATES, GRACE_S, SEEN_SYN, reopens},
+    tables::{FlowEntry, InsertError, Tables, Verdict},
+};
+
+/// The entry that the SYN goes by, found or made; or what becomes of it without one. `work` then
+/// points at it: relay and key.
+#[inline(always)]
+pub(super) fn entry<T: Tables>(tables: &mut T, work: &mut Work) -> Result<T::Entry, Judged> {
+    if work.before.segment.hop_limit <= 1 {
+        return Err(Judged::counted(tables, Verdict::Pass, Counter::HopLimit));
+    }
+    let settings = tables.settings();
+    work.bucket = refilled(tables.bucket(&work.customer), &settings, work.now_ns);
+    if work.now_s().saturating_sub(settings.heartbeat_s) > settings.heartbeat_limit_s {
+        tables.count(Counter::HeartbeatStale);
+        return Err(failed(tables, work, EventKind::NoRelay));
+    }
+    let number = relay_in_slot(tables, work);
+    let aimed = tables
+        .relay(u32::from(number))
+        .is_some_and(|relay| work.aim(number, &relay));
+    if number == NO_RELAY_SHORT || !aimed || work.target.path.ifindex == 0 {
+        return Err(failed(tables, work, EventKind::NoRelay));
+    }
+
+    let place = look_through(tables, work);
+    let (free, ours) = (place % PLACES, place / PLACES);
+    if ours < CANDIDATES {
+        work.point(ours);
+        if let Some(entry) = tables.flow(&work.key) {
+            return reuse(tables, work, entry);
+        }
+    }
+    if free >= CANDIDATES {
+        tables.count(Counter::CandidatesExhausted);
+        return Err(failed(tables, work, EventKind::FlowTableFull));
+    }
+    work.point(free);
+    create(tables, work)
+}
+
+/// Looks at every candidate before one is taken: an entry of this very connection may stand behind
+/// one that has been freed since. Answers the first free one plus [`PLACES`] times the connection's
+/// own; [`CANDIDATES`] = there is none.
+#[inline(never)]
+fn look_through<T: Tables>(tables: &T, work: &mut Work) -> u32 {
+    let (mut free, mut ours) = (CANDIDATES, CANDIDATES);
+    let number = u32::from(work.target.number);
+    for nth in 0..CANDIDATES {
+        match standing(tables, work, number, nth) {
+            Standing::Free => free = free.min(nth),
+            Standing::Ours => ours = ours.min(nth),
+            Standing::Taken => {}
+        }
+    }
+    free + PLACES * ours
+}
+
+/// Goes by the connection's own entry; over one that has ended, the SYN opens a new connection.
+#[inline(always)]
+fn reuse<T: Tables>(tables: &mut T, work: &mut Work, entry: T::Entry) -> Result<T::Entry, Judged> {
+    if reopens(&entry.flow(), work.now_s()) {
+        if !take(&mut work.bucket, work.target.number) {
+            tables.put_bucket(&work.customer, &work.bucket);
+            return Err(Judged::counted(tables, Verdict::Drop, Counter::SynLimited));
+        }
+        tables.put_bucket(&work.customer, &work.bucket);
+        entry.reopen(SEEN_SYN, work.policy.flag_id, work.now_s());
+        tables.count(Counter::FlowReopened);
+    }
+    Ok(entry)
+}
+
+/// Makes the entry that `work` points at.
+#[inline(always)]
+fn create<T: Tables>(tables: &mut T, work: &mut Work) -> Result<T::Entry, Judged> {
+    if !take(&mut work.bucket, work.target.number) {
+        tables.put_bucket(&work.customer, &work.bucket);
+        return Err(Judged::counted(tables, Verdict::Drop, Counter::SynLimited));
+    }
+    let now_s = work.now_s();
+    work.flow = Flow {
+        original_dst: work.before.ends.destination,
+        customer_path: work.before.way_back,
+        created_s: now_s,
+        last_seen_s: now_s,
+        flag_id: work.policy.flag_id,
+        customer_port_be: work.before.segment.source_port_be,
+        relay: work.target.number,
+        from_customer: SEEN_SYN,
+        from_relay: 0,
+        reserved: [0; 6],
+    };
+    match tables.insert_flow(&work.key, &work.flow) {
+        Ok(()) => {}
+        Err(InsertError::Exists) => {
+            return Err(Judged::counted(tables, Verdict::Drop, Counter::FlowRaced));
+        }
+        Err(InsertError::Full) => {
+            tables.count(Counter::FlowTableFull);
+            return Err(failed(tables, work, EventKind::FlowTableFull));
+        }
+    }
+    tables.put_bucket(&work.customer, &work.bucket);
+    tables.count(Counter::FlowOpened);
+    if work.key.shown_port_be != work.before.segment.source_port_be {
+        tables.count(Counter::PortChanged);
+    }
+    tables.event(&Event {
+        shown_port_be: work.key.shown_port_be,
+        ..event(work, EventKind::FlowOpened, u32::from(work.target.number))
+    });
+    match tables.flow(&work.key) {
+        Some(entry) => Ok(entry),
+        None => Err(Judged::counted(
+            tables,
+            Verdict::Drop,
+            Counter::InternalError,
+        )),
+    }
+}
+
+/// No relay can take the connection: the pool says what then. Without a pool nobody has said that it
+/// may pass.
+#[inline(always)]
+fn failed<T: Tables>(tables: &mut T, work: &mut Work, kind: EventKind) -> Judged {
+    // One customer's flood must not drown the controller: its events share its tokens.
+    if spend(&mut work.bucket) {
+        tables.event(&event(work, kind, NO_RELAY));
+    }
+    let open = tables
+        .pool(work.policy.pool)
+        .is_some_and(|pool| pool.present != 0 && pool.on_failure == OnFailure::Open as u8);
+    if open {
+        // Its later segments will have no entry either.
+        work.bucket.open_until_s = work.now_s().saturating_add(GRACE_S);
+    }
+    tables.put_bucket(&work.customer, &work.bucket);
+    if open {
+        Judged::counted(tables, Verdict::Pass, Counter::FailedOpen)
+    } else {
+        Judged::counted(tables, Verdict::Drop, Counter::FailedClosed)
+    }
+}
+
+#[inline(always)]
+const fn event(work: &Work, kind: EventKind, relay: u32) -> Event {
+    Event {
+        at_ns: work.now_ns,
+        customer: work.before.ends.source,
+        original_dst: work.before.ends.destination,
+        flag_id: work.policy.flag_id,
+        relay,
+        ifindex: work.before.way_back.ifindex,
+        customer_port_be: work.before.segment.source_port_be,
+        shown_port_be: [0; 2],
+        kind: kind as u8,
+        family: work.before.ends.family,
+        reserved: [0; 6],
+    }
+}
+
+/// The customer's bucket, refilled for the time since it was last looked at; a new customer's is full.
+#[inline(always)]
+fn refilled(bucket: Option<Bucket>, settings: &Settings, now_ns: u64) -> Bucket {
+    let full = settings.syn_burst.saturating_mul(MILLITOKENS);
+    let Some(mut bucket) = bucket else {
+        return Bucket {
+            updated_ns: now_ns,
+            millitokens: full,
+            relays: [NO_RELAY_SHORT; 2],
+            ..Bucket::default()
+        };
+    };
+    // A minute fills any sensible bucket, and bounds the products below 2^63.
+    let elapsed_us = (now_ns.saturating_sub(bucket.updated_ns) / 1000).min(REFILL_LIMIT_US);
+    let rate = u64::from(settings.syn_rate);
+    let refill = elapsed_us * rate / 1000;
+    let Some(paid_ns) = (refill * (NANOSECONDS / 1000)).checked_div(rate) else {
+        return bucket;
+    };
+    let filled = (u64::from(bucket.millitokens) + refill).min(u64::from(full));
+    bucket.millitokens = u32::try_from(filled).unwrap_or(full);
+    // Only the time that was paid for has passed, or a flood in small steps would never be refilled.
+    bucket.updated_ns = if elapsed_us == REFILL_LIMIT_US {
+        now_ns
+    } else {
+        bucket.updated_ns + paid_ns
+    };
+    bucket
+}
+
+/// Takes one token, if there is one.
+#[inline(always)]
+const fn spend(bucket: &mut Bucket) -> bool {
+    if bucket.millitokens < MILLITOKENS {
+        return false;
+    }
+    bucket.millitokens -= MILLITOKENS;
+    true
+}
+
+/// Takes one token for a connection to this relay, and remembers the relay.
+#[inline(always)]
+fn take(bucket: &mut Bucket, relay: u16) -> bool {
+    if !spend(bucket) {
+        return false;
+    }
+    let [latest, _] = bucket.relays;
+    if latest != relay {
+        bucket.relays = [relay, latest];
+    }
+    true
+}
+
+/// Of one token.
+const MILLITOKENS: u32 = 1000;
+/// Longest time that a bucket is refilled for.
+const REFILL_LIMIT_US: u64 = 60_000_000;
+/// Above any candidate, and above [`CANDIDATES`].
+const PLACES: u32 = 16;

@@ -1,0 +1,98 @@
+//! The working memory of one judgement.
+
+use crate::{
+    abi::{Bucket, Flow, FlowKey, L2Path, Policy, Relay},
+    addr::{Addr, FAMILY_V4},
+    flow::Connection,
+    rewrite::{Before, Rewrite},
+};
+
+/// All that a judgement of a mail segment works with. Plain integers throughout: any octets are a
+/// valid value, and each step writes what later steps read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    /// What was read from the frame.
+    pub(super) before: Before,
+    /// Policy of its source.
+    pub(super) policy: Policy,
+    /// When, nanoseconds of `CLOCK_MONOTONIC`.
+    pub(super) now_ns: u64,
+    /// [`Addr::customer_key`] of the customer.
+    pub(super) customer: [u8; 16],
+    /// What is remembered of it.
+    pub(super) bucket: Bucket,
+    /// The relay that is being considered.
+    pub(super) target: Target,
+    /// The entry's key that is being considered.
+    pub(super) key: FlowKey,
+    /// An entry to be made.
+    pub(super) flow: Flow,
+    /// What the frame becomes.
+    pub(super) rewrite: Rewrite,
+}
+
+impl Work {
+    /// The connection that the customer's segment belongs to.
+    #[inline(always)]
+    pub(super) const fn connection(&self) -> Connection<'_> {
+        Connection {
+            customer: &self.before.ends.source,
+            port_be: self.before.segment.source_port_be,
+            original_dst: &self.before.ends.destination,
+        }
+    }
+
+    /// The same time in seconds.
+    #[inline(always)]
+    pub(super) const fn now_s(&self) -> u32 {
+        // 136 years after boot.
+        #[expect(clippy::cast_possible_truncation, reason = "see above")]
+        let seconds = (self.now_ns / NANOSECONDS) as u32;
+        seconds
+    }
+
+    /// Considers this relay; `false` if it does not listen on the segment's family.
+    #[inline(always)]
+    pub(super) fn aim(&mut self, number: u16, relay: &Relay) -> bool {
+        self.target.number = number;
+        self.target.port_be = relay.port_be;
+        if self.before.ends.family == FAMILY_V4 {
+            self.target.addr = Addr::V4(relay.addr4).mapped();
+            self.target.path = relay.path4;
+            relay.addr4 != [0; 4]
+        } else {
+            self.target.addr = relay.addr6;
+            self.target.path = relay.path6;
+            relay.addr6 != [0; 16]
+        }
+    }
+
+    /// Considers the `nth` candidate towards the relay.
+    #[inline(always)]
+    pub(super) fn point(&mut self, nth: u32) {
+        self.key = FlowKey {
+            customer: self.before.ends.source,
+            relay: self.target.addr,
+            shown_port_be: self.connection().candidate(nth),
+            relay_port_be: self.target.port_be,
+            family: self.before.ends.family,
+            reserved: [0; 3],
+        };
+    }
+}
+
+/// A relay as a customer's connection meets it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Target {
+    /// The way to it.
+    pub(super) path: L2Path,
+    /// Listener, [`Addr::mapped`].
+    pub(super) addr: [u8; 16],
+    /// Relay number.
+    pub(super) number: u16,
+    /// Its port.
+    pub(super) port_be: [u8; 2],
+}
+
+/// In a second.
+pub(super) const NANOSECONDS: u64 = 1_000_000_000;

@@ -1,0 +1,193 @@
+//! Which relay a customer meets: consistent hashing over the customer's address alone.
+//!
+//! The controller calls [`populate`] when the relays in rotation change and writes the slots into the
+//! map; the kernel program calls [`slot_of`]. A relay that comes or goes moves few customers besides
+//! its own (Eisenbud and others, "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI
+//! 2016, section 3.4).
+
+use crate::{
+    abi::{NO_RELAY, SLOTS_PER_POOL},
+    addr::Addr,
+};
+
+/// One relay in rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Relay number, as it will stand in the slots.
+    pub number: u32,
+    /// What its preferences follow from: [`identity`] of its name, so that they outlive renumbering.
+    pub identity: u64,
+}
+
+/// The identity of a relay with this name.
+#[must_use]
+pub fn identity(name: &[u8]) -> u64 {
+    // FNV-1a: names are short, and nobody who could choose them is an adversary.
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
+    });
+    mix(hash)
+}
+
+/// Fills `slots` so that every member has its share and keeps most of its slots when others change.
+///
+/// `slots` must have a prime number of entries ([`SLOTS_PER_POOL`] is one), or a member's
+/// preferences would not visit them all. `turns` is scratch, at least as long as `members`; members
+/// beyond it are left out. Without members every slot becomes [`NO_RELAY`]. Members take turns in
+/// the order given, so give them in an order that does not change (by name).
+pub fn populate(members: &[Member], turns: &mut [u32], slots: &mut [u32]) {
+    slots.fill(NO_RELAY);
+    let size = slots.len() as u64;
+    if members.is_empty() || turns.is_empty() || size < 2 {
+        return;
+    }
+    turns.fill(0);
+    let mut empty = size;
+    loop {
+        for (member, turn) in members.iter().zip(turns.iter_mut()) {
+            let offset = mix(member.identity) % size;
+            let skip = mix(member.identity ^ SECOND_HASH) % (size - 1) + 1;
+            // The next slot on the member's list that nobody has taken. The list visits every slot
+            // once, so while one is empty this ends.
+            while u64::from(*turn) < size {
+                let index = (offset + u64::from(*turn) * skip) % size;
+                *turn += 1;
+                let slot = usize::try_from(index)
+                    .ok()
+                    .and_then(|index| slots.get_mut(index));
+                if let Some(slot) = slot.filter(|slot| **slot == NO_RELAY) {
+                    *slot = member.number;
+                    empty -= 1;
+                    break;
+                }
+            }
+            if empty == 0 {
+                return;
+            }
+        }
+        if turns
+            .iter()
+            .take(members.len())
+            .all(|turn| u64::from(*turn) >= size)
+        {
+            return;
+        }
+    }
+}
+
+/// The slot of a customer in its pool's part of the table.
+///
+/// Hosts rotate their address inside an IPv6 /64, so all of it meets the same relay.
+#[inline(always)]
+#[must_use]
+pub fn slot_of(customer: Addr) -> u32 {
+    slot_of_key(&customer.customer_key())
+}
+
+/// The same by [`Addr::customer_key`].
+#[inline(always)]
+pub(crate) fn slot_of_key(key: &[u8; 16]) -> u32 {
+    // Less than SLOTS_PER_POOL, so the cast loses nothing.
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder of a u32")]
+    let slot = (fold(key) % u64::from(SLOTS_PER_POOL)) as u32;
+    slot
+}
+
+/// Hashes a mapped address.
+#[inline(always)]
+pub(crate) fn fold(octets: &[u8; 16]) -> u64 {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *octets;
+    let high = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    mix(high ^ mix(u64::from_be_bytes([i, j, k, l, m, n, o, p])))
+}
+
+/// Spreads neighbouring inputs (addresses of one network, ports of one host) over all 64 bits: the
+/// finaliser of SplitMix64.
+#[inline(always)]
+#[must_use]
+pub const fn mix(input: u64) -> u64 {
+    let mut hash = input.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+/// Makes a second, independent hash of one identity.
+const SECOND_HASH: u64 = 0x5bd1_e995_9d1b_a5e3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(numbers: &[u32]) -> Vec<u32> {
+        let members: Vec<Member> = numbers
+            .iter()
+            .map(|number| Member {
+                number: *number,
+                identity: identity(format!("relay-{number}").as_bytes()),
+            })
+            .collect();
+        let mut slots = vec![0; SLOTS_PER_POOL as usize];
+        populate(&members, &mut vec![0; members.len()], &mut slots);
+        slots
+    }
+
+    #[test]
+    fn every_relay_has_its_share() {
+        let slots = table(&[0, 1, 2, 3, 4]);
+        for number in 0..5 {
+            let share = slots.iter().filter(|slot| **slot == number).count();
+            assert!(
+                share.abs_diff(slots.len() / 5) <= 1,
+                "relay {number} has {share}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_lost_relay_moves_few_customers_of_the_others() {
+        let (before, after) = (table(&[0, 1, 2, 3, 4]), table(&[0, 1, 3, 4]));
+        assert!(!after.contains(&2));
+        let moved = before
+            .iter()
+            .zip(&after)
+            .filter(|(b, a)| **b != 2 && b != a)
+            .count();
+        assert!(
+            moved * 10 < before.len(),
+            "{moved} of {} moved",
+            before.len()
+        );
+    }
+
+    #[test]
+    fn without_relays_no_slot_has_one() {
+        assert!(table(&[]).iter().all(|slot| *slot == NO_RELAY));
+    }
+
+    #[test]
+    fn one_relay_has_every_slot() {
+        assert!(table(&[7]).iter().all(|slot| *slot == 7));
+    }
+
+    #[test]
+    fn the_number_of_slots_is_prime() {
+        assert!(
+            (2..SLOTS_PER_POOL)
+                .take_while(|d| d * d <= SLOTS_PER_POOL)
+                .all(|d| SLOTS_PER_POOL % d != 0)
+        );
+    }
+
+    #[test]
+    fn all_of_a_64_meets_one_relay() {
+        let mut octets = [
+            0x20, 1, 0xd, 0xb8, 0, 0xa, 0, 0xa, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        ];
+        let slot = slot_of(Addr::V6(octets));
+        octets[15] = 0x77;
+        assert_eq!(slot_of(Addr::V6(octets)), slot);
+        octets[7] = 0xb;
+        assert_ne!(slot_of(Addr::V6(octets)), slot);
+    }
+}

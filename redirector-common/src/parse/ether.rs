@@ -1,0 +1,115 @@
+//! The Ethernet header, with at most two tags.
+
+use crate::{
+    abi::{L2Path, RoleKey},
+    frame::Frame,
+};
+
+/// EtherType of IPv4.
+pub const IPV4_BE: [u8; 2] = [0x08, 0x00];
+/// EtherType of IPv6.
+pub const IPV6_BE: [u8; 2] = [0x86, 0xdd];
+/// Octets of an untagged header.
+pub const HEADER_OCTETS: usize = 14;
+/// Octets of one tag.
+pub const TAG_OCTETS: usize = 4;
+/// Octets of a header with no, one and two tags.
+pub const LINK_OCTETS: [u16; 3] = [14, 18, 22];
+/// Offset of the outer tag, or of the EtherType if there is none.
+pub const TAGS_AT: usize = 12;
+
+/// What an Ethernet header leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Type of the packet.
+    pub ethertype_be: [u8; 2],
+    /// Octets of the header with its tags, which is where the packet starts.
+    pub octets: u16,
+}
+
+/// Reads the header as far as every frame needs it; `None` if the frame is too short.
+#[inline(always)]
+pub fn link<F: Frame>(frame: &F) -> Option<Link> {
+    let [.., t0, t1] = frame.read::<HEADER_OCTETS>(0)?;
+    if !is_tag([t0, t1]) {
+        return Some(Link {
+            ethertype_be: [t0, t1],
+            octets: LINK_OCTETS[0],
+        });
+    }
+    let [_, _, t0, t1] = frame.read::<TAG_OCTETS>(HEADER_OCTETS)?;
+    if !is_tag([t0, t1]) {
+        return Some(Link {
+            ethertype_be: [t0, t1],
+            octets: LINK_OCTETS[1],
+        });
+    }
+    // A third tag is left as the EtherType: not ours.
+    let [_, _, t0, t1] = frame.read::<TAG_OCTETS>(HEADER_OCTETS + TAG_OCTETS)?;
+    Some(Link {
+        ethertype_be: [t0, t1],
+        octets: LINK_OCTETS[2],
+    })
+}
+
+/// Reads the rest of a header that [`link`] has read: from whom to whom, by which tags. Written as
+/// the way back to the sender, on the interface that it came in by. `false` = it is too short.
+#[inline(always)]
+pub fn way_back<F: Frame>(frame: &F, link: Link, ifindex: u32, path: &mut L2Path) -> bool {
+    let Some(own_mac) = frame.read::<6>(0) else {
+        return false;
+    };
+    path.own_mac = own_mac;
+    let Some(peer_mac) = frame.read::<6>(6) else {
+        return false;
+    };
+    path.peer_mac = peer_mac;
+    let Some(tags) = tags(frame, link) else {
+        return false;
+    };
+    path.tags = tags;
+    path.ifindex = ifindex;
+    true
+}
+
+/// Key of the role of whatever stands behind the tags.
+#[inline(always)]
+pub fn role_key<F: Frame>(frame: &F, link: Link, ifindex: u32) -> Option<RoleKey> {
+    let [outer, inner] = tags(frame, link)?;
+    Some(RoleKey {
+        ifindex,
+        outer: vlan(outer),
+        inner: vlan(inner),
+    })
+}
+
+/// Whether more than one station was meant. No router forwards such a frame.
+#[inline(always)]
+#[must_use]
+pub const fn is_group([first, ..]: [u8; 6]) -> bool {
+    first & 1 != 0
+}
+
+#[inline(always)]
+fn tags<F: Frame>(frame: &F, link: Link) -> Option<[[u8; 4]; 2]> {
+    let mut tags = [[0; 4]; 2];
+    if link.octets >= LINK_OCTETS[1] {
+        tags[0] = frame.read::<TAG_OCTETS>(TAGS_AT)?;
+    }
+    if link.octets >= LINK_OCTETS[2] {
+        tags[1] = frame.read::<TAG_OCTETS>(TAGS_AT + TAG_OCTETS)?;
+    }
+    Some(tags)
+}
+
+/// IEEE 802.1Q C-TAG, or 802.1ad S-TAG.
+#[inline(always)]
+const fn is_tag(ethertype_be: [u8; 2]) -> bool {
+    matches!(ethertype_be, [0x81, 0x00] | [0x88, 0xa8])
+}
+
+/// VLAN identifier: the low 12 bits of the TCI.
+#[inline(always)]
+const fn vlan([_, _, high, low]: [u8; 4]) -> u16 {
+    u16::from_be_bytes([high, low]) & 0x0fff
+}

@@ -1,0 +1,46 @@
+//! IPv4 (RFC 791), with options.
+
+use super::{Packet, tcp};
+use crate::frame::Frame;
+
+/// Octets of a header without options.
+pub const HEADER_OCTETS: usize = 20;
+/// Offset of the TTL.
+pub const TTL_AT: usize = 8;
+/// Offset of the header checksum.
+pub const CHECKSUM_AT: usize = 10;
+/// Offset of the source address.
+pub const SOURCE_AT: usize = 12;
+/// Offset of the destination address.
+pub const DESTINATION_AT: usize = 16;
+
+/// Reads the packet at `l3`.
+#[inline(always)]
+pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
+    let Some([ihl, _, l0, l1, _, _, f0, f1, ttl, protocol, ..]) = frame.read::<HEADER_OCTETS>(l3)
+    else {
+        return Packet::Malformed;
+    };
+    let header_octets = usize::from(ihl & 0x0f) * 4;
+    if ihl >> 4 != 4 || header_octets < HEADER_OCTETS {
+        return Packet::Malformed;
+    }
+    if protocol != tcp::PROTOCOL {
+        return Packet::NotOurs;
+    }
+    let l4_octets = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(header_octets);
+    let l4 = l3 + header_octets;
+    let fragment = u16::from_be_bytes([f0, f1]);
+    if fragment & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0 {
+        let offset = fragment & FRAGMENT_OFFSET;
+        return if tcp::fragment_may_carry_mail(frame, l4, l4_octets, offset) {
+            Packet::Fragment
+        } else {
+            Packet::NotOurs
+        };
+    }
+    tcp::segment(frame, l4, l4_octets, ttl)
+}
+
+const MORE_FRAGMENTS: u16 = 0x2000;
+const FRAGMENT_OFFSET: u16 = 0x1fff;

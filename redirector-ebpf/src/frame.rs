@@ -1,0 +1,105 @@
+//! The octets of a frame in XDP.
+
+use core::{hint::black_box, ptr};
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::xdp_md,
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    programs::XdpContext,
+};
+use redirector_common::frame::Frame;
+
+/// One frame, as the driver handed it over.
+pub(crate) struct XdpFrame {
+    context: *mut xdp_md,
+}
+
+impl XdpFrame {
+    #[inline(always)]
+    pub(crate) fn new(context: &XdpContext) -> Self {
+        Self {
+            context: context.as_ptr().cast(),
+        }
+    }
+
+    /// Interface that the frame came in by.
+    #[inline(always)]
+    pub(crate) fn ingress_ifindex(&self) -> u32 {
+        // SAFETY: the kernel passes a valid context for as long as the program runs.
+        unsafe { (*self.context).ingress_ifindex }
+    }
+
+    /// First octet and the octet after the last, as the verifier knows them: read anew for every
+    /// window, because what moves the head or the tail ends all older pointers.
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        // SAFETY: the kernel passes a valid context for as long as the program runs.
+        let data = unsafe { ptr::read_volatile(&raw const (*self.context).data) };
+        // SAFETY: as above.
+        let end = unsafe { ptr::read_volatile(&raw const (*self.context).data_end) };
+        (data as usize, end as usize)
+    }
+
+    #[inline(always)]
+    fn window<const N: usize>(&self, at: usize) -> Option<*mut [u8; N]> {
+        // Hidden from LLVM, or it would fold `at` into other sums and comparisons. The verifier must
+        // see the bound on the very number that is added to the packet pointer, and the very sum that
+        // is compared with the end in the access.
+        let at = black_box(at);
+        if at > LAST_WINDOW {
+            return None;
+        }
+        let (data, end) = self.bounds();
+        let start = data + at;
+        if start + N > end {
+            None
+        } else {
+            Some(start as *mut [u8; N])
+        }
+    }
+}
+
+impl Frame for XdpFrame {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let window = self.window::<N>(at)?;
+        // SAFETY: `at..at + N` was just proved to lie inside the frame, and `[u8; N]` has alignment 1.
+        Some(unsafe { window.read() })
+    }
+
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, at: usize, octets: &[u8; N]) -> bool {
+        let Some(window) = self.window::<N>(at) else {
+            return false;
+        };
+        // SAFETY: `at..at + N` was just proved to lie inside the frame, `[u8; N]` has alignment 1,
+        // and `&mut self` makes this the only live window.
+        unsafe { window.write(*octets) };
+        true
+    }
+
+    #[inline(always)]
+    fn octets(&self) -> usize {
+        let (data, end) = self.bounds();
+        end - data
+    }
+
+    #[inline(always)]
+    fn grow_head(&mut self, by: i32) -> bool {
+        // SAFETY: the context is valid; no window outlives the call, because each is read or written
+        // where it is made.
+        unsafe { bpf_xdp_adjust_head(self.context, -by) == 0 }
+    }
+
+    #[inline(always)]
+    fn cut_tail(&mut self, octets: usize) -> bool {
+        let by = octets as i32 - self.octets() as i32;
+        // SAFETY: as in `grow_head`.
+        by <= 0 && unsafe { bpf_xdp_adjust_tail(self.context, by) == 0 }
+    }
+}
+
+/// Largest offset of a window: 22 octets of Ethernet, 40 of IPv6, its extension headers (the last of
+/// which may start at 512 and be 2048 long), and a TCP header behind them.
+const LAST_WINDOW: usize = 0xfff;

@@ -1,0 +1,269 @@
+//! The maps in the kernel, by the names and shapes of `redirector_common::abi::map`.
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key},
+    helpers::bpf_ktime_get_ns,
+    macros::{btf_map, map},
+    maps::RingBuf,
+};
+use redirector_common::{
+    abi::{
+        Bucket, Event, Flow, FlowKey, L2Path, ListenerKey, POOLS_MAX, Policy, Pool, RELAYS_MAX,
+        Relay, Role, RoleKey, SLOTS_PER_POOL, Settings,
+    },
+    addr::AddrRef,
+    counters::Counter,
+    decide::Work,
+    tables::{FlowEntry, InsertError, Tables},
+};
+
+const UNPREALLOCATED: usize = BPF_F_NO_PREALLOC as usize;
+const HOSTS_MAX: usize = 262_144;
+const PREFIXES_MAX: usize = 65_536;
+const LISTENERS_MAX: usize = 2 * RELAYS_MAX as usize;
+const FLOWS_MAX: usize = 262_144;
+const CUSTOMERS_SEEN_MAX: usize = 65_536;
+const ROLES_MAX: usize = 8192;
+const DEVICES_MAX: usize = 1024;
+const SLOTS_MAX: usize = (POOLS_MAX * SLOTS_PER_POOL) as usize;
+const EVENTS_OCTETS: u32 = 1 << 20;
+
+#[btf_map]
+static HOSTS4: HashMap<[u8; 4], Policy, HOSTS_MAX, UNPREALLOCATED> = HashMap::new();
+#[btf_map]
+static HOSTS6: HashMap<[u8; 16], Policy, HOSTS_MAX, UNPREALLOCATED> = HashMap::new();
+#[btf_map]
+static PREFIXES4: LpmTrie<[u8; 4], Policy, PREFIXES_MAX> = LpmTrie::new();
+#[btf_map]
+static PREFIXES6: LpmTrie<[u8; 16], Policy, PREFIXES_MAX> = LpmTrie::new();
+#[btf_map]
+static CUSTOMERS4: LpmTrie<[u8; 4], u32, PREFIXES_MAX> = LpmTrie::new();
+#[btf_map]
+static CUSTOMERS6: LpmTrie<[u8; 16], u32, PREFIXES_MAX> = LpmTrie::new();
+#[btf_map]
+static POOLS: Array<Pool, { POOLS_MAX as usize }> = Array::new();
+#[btf_map]
+static SLOTS: Array<u32, SLOTS_MAX> = Array::new();
+#[btf_map]
+static RELAYS: Array<Relay, { RELAYS_MAX as usize }> = Array::new();
+#[btf_map]
+static LISTENERS: HashMap<ListenerKey, u32, LISTENERS_MAX> = HashMap::new();
+#[btf_map]
+static FLOWS: HashMap<FlowKey, Flow, FLOWS_MAX> = HashMap::new();
+#[btf_map]
+static SYN_BUCKETS: LruHashMap<[u8; 16], Bucket, CUSTOMERS_SEEN_MAX> = LruHashMap::new();
+#[btf_map]
+static ROLES: HashMap<RoleKey, u32, ROLES_MAX> = HashMap::new();
+#[btf_map]
+static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map]
+static COUNTERS: PerCpuArray<u64, { Counter::COUNT as usize }> = PerCpuArray::new();
+// libbpf before 1.2 refuses the ring buffer among the BTF maps.
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_OCTETS, 0);
+#[btf_map]
+static DEVICES: DevMapHash<DEVICES_MAX> = DevMapHash::new();
+/// Working memory; this program's own, not pinned.
+#[btf_map]
+static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
+
+/// The maps above.
+pub(crate) struct Maps;
+
+impl Tables for Maps {
+    type Entry = Entry;
+    type Loan = &'static mut Work;
+
+    #[inline(always)]
+    fn work(&mut self) -> Option<&'static mut Work> {
+        let work = WORK.get_ptr_mut(0)?;
+        // SAFETY: the value is this CPU's own, aligned and zeroed by the kernel, and any octets are a
+        // valid `Work`. XDP programs run with bottom halves off, so none interrupts another on one
+        // CPU, and `judge` asks once: there is no other reference.
+        Some(unsafe { &mut *work })
+    }
+
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        // SAFETY: the helper takes nothing and reads a clock.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn settings(&self) -> Settings {
+        SETTINGS.get(0).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn role(&self, key: &RoleKey) -> Option<Role> {
+        let number = copy(ROLES.get_ptr(key))?;
+        u8::try_from(number).ok().and_then(Role::from_number)
+    }
+
+    #[inline(always)]
+    fn host_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
+        copy(match source.v4() {
+            Some(octets) => HOSTS4.get_ptr(octets),
+            None => HOSTS6.get_ptr(source.mapped),
+        })
+    }
+
+    #[inline(always)]
+    fn prefix_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
+        match source.v4() {
+            Some(octets) => PREFIXES4.get(&Whole::new(octets).key).copied(),
+            None => PREFIXES6.get(&Whole::new(source.mapped).key).copied(),
+        }
+    }
+
+    #[inline(always)]
+    fn is_customer(&self, addr: AddrRef<'_>) -> bool {
+        match addr.v4() {
+            Some(octets) => CUSTOMERS4.get(&Whole::new(octets).key).is_some(),
+            None => CUSTOMERS6.get(&Whole::new(addr.mapped).key).is_some(),
+        }
+    }
+
+    #[inline(always)]
+    fn pool(&self, number: u16) -> Option<Pool> {
+        POOLS.get(u32::from(number)).copied()
+    }
+
+    #[inline(always)]
+    fn slot(&self, pool: u16, slot: u32) -> Option<u32> {
+        SLOTS.get(u32::from(pool) * SLOTS_PER_POOL + slot).copied()
+    }
+
+    #[inline(always)]
+    fn relay(&self, number: u32) -> Option<Relay> {
+        RELAYS.get(number).copied()
+    }
+
+    #[inline(always)]
+    fn is_listener(&self, key: &ListenerKey) -> bool {
+        LISTENERS.get_ptr(key).is_some()
+    }
+
+    #[inline(always)]
+    fn flow(&self, key: &FlowKey) -> Option<Entry> {
+        FLOWS.get_ptr_mut(key).map(Entry)
+    }
+
+    #[inline(always)]
+    fn insert_flow(&mut self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+        FLOWS
+            .insert(key, flow, u64::from(BPF_NOEXIST))
+            .map_err(|errno| match errno {
+                EEXIST => InsertError::Exists,
+                _ => InsertError::Full,
+            })
+    }
+
+    #[inline(always)]
+    fn bucket(&self, customer: &[u8; 16]) -> Option<Bucket> {
+        copy(SYN_BUCKETS.get_ptr(customer))
+    }
+
+    #[inline(always)]
+    fn put_bucket(&mut self, customer: &[u8; 16], bucket: &Bucket) {
+        // An LRU table makes room; if it cannot, the customer starts afresh, which harms nobody.
+        let _lost = SYN_BUCKETS.insert(customer, bucket, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn redirect(&mut self, ifindex: u32) -> bool {
+        DEVICES.redirect(ifindex, 0).is_ok()
+    }
+
+    #[inline(always)]
+    fn count(&mut self, counter: Counter) {
+        if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
+            // SAFETY: the pointer is to this CPU's own, aligned value, and a program is not preempted
+            // by itself on one CPU.
+            unsafe { *value += 1 };
+        }
+    }
+
+    #[inline(always)]
+    fn event(&mut self, event: &Event) {
+        if let Some(mut entry) = EVENTS.reserve::<Event>(0) {
+            entry.write(*event);
+            entry.submit(0);
+        }
+    }
+}
+
+/// An entry of [`FLOWS`]. The map is preallocated and its elements are never freed while a program
+/// runs; one that the controller deletes meanwhile is written to in vain.
+pub(crate) struct Entry(*mut Flow);
+
+impl FlowEntry for Entry {
+    #[inline(always)]
+    fn flow(&self) -> Flow {
+        // SAFETY: the look-up has just returned the pointer, aligned to eight octets. Another CPU may
+        // write at the same time; each field is read whole, and any mixture of them is a valid record.
+        unsafe { self.0.read() }
+    }
+
+    #[inline(always)]
+    fn mark_customer(&self, from_customer: u8, now_s: u32) {
+        // SAFETY: as in `flow`; only this direction writes the field.
+        unsafe { (&raw mut (*self.0).from_customer).write(from_customer) };
+        // SAFETY: as in `flow`; both directions write the same clock.
+        unsafe { (&raw mut (*self.0).last_seen_s).write(now_s) };
+    }
+
+    #[inline(always)]
+    fn mark_relay(&self, from_relay: u8, now_s: u32) {
+        // SAFETY: as in `flow`; only this direction writes the field.
+        unsafe { (&raw mut (*self.0).from_relay).write(from_relay) };
+        // SAFETY: as in `flow`; both directions write the same clock.
+        unsafe { (&raw mut (*self.0).last_seen_s).write(now_s) };
+    }
+
+    #[inline(always)]
+    fn move_customer(&self, path: &L2Path) {
+        // SAFETY: as in `flow`; only the customer's direction writes the field.
+        unsafe { (&raw mut (*self.0).customer_path).write(*path) };
+    }
+
+    #[inline(always)]
+    fn reopen(&self, from_customer: u8, flag_id: u32, now_s: u32) {
+        // SAFETY: as in `flow`.
+        unsafe { (&raw mut (*self.0).from_relay).write(0) };
+        // SAFETY: as in `flow`.
+        unsafe { (&raw mut (*self.0).flag_id).write(flag_id) };
+        // SAFETY: as in `flow`.
+        unsafe { (&raw mut (*self.0).created_s).write(now_s) };
+        self.mark_customer(from_customer, now_s);
+    }
+}
+
+/// Key of a whole address in a trie. The verifier wants what is on the stack aligned, so the address
+/// is put on eight octets, whatever the key would like.
+#[repr(C, align(8))]
+struct Whole<const N: usize> {
+    padding: u32,
+    key: Key<[u8; N]>,
+}
+
+impl<const N: usize> Whole<N> {
+    #[inline(always)]
+    const fn new(octets: &[u8; N]) -> Self {
+        Self {
+            padding: 0,
+            key: Key::new(N as u32 * 8, *octets),
+        }
+    }
+}
+
+/// What a look-up has found.
+#[inline(always)]
+fn copy<V: Copy>(found: Option<*const V>) -> Option<V> {
+    // SAFETY: a look-up returns a pointer to a whole, aligned value that stays mapped while the
+    // program runs. A value that is being replaced is read whole or mixed; every mixture is valid.
+    found.map(|value| unsafe { value.read() })
+}
+
+const EEXIST: i32 = -17;
