@@ -51,7 +51,7 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             interval: "250ms",
-            timeout: "1s",
+            timeout: "250ms",
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::wait::until;
@@ -94,7 +94,13 @@ impl Process {
             }
             question()
         });
-        outcome.with_context(|| format!("{}, whose log ends in\n{}", self.name, tail(&self.log)))
+        outcome.map_err(|error| {
+            anyhow!(
+                "{error:#}; the log of {} ends in\n{}",
+                self.name,
+                tail(&self.log)
+            )
+        })
     }
 
     /// Asks it to end (SIGTERM), waits, insists after five seconds.

@@ -94,7 +94,7 @@ impl Act<'_> {
         } else {
             let indented: String = detail
                 .lines()
-                .map(|line| format!("\n      {line}"))
+                .map(|line| format!("\n      {}", shortened(line)))
                 .collect();
             self.report.say(&format!("  {mark} {name}{indented}"));
         }
@@ -118,3 +118,13 @@ impl Act<'_> {
         self.report.figures.insert(key.to_owned(), value.into());
     }
 }
+
+/// A transcript repeats the message, whose lines are long on purpose.
+fn shortened(line: &str) -> String {
+    if line.chars().count() <= LINE_CHARS {
+        return line.to_owned();
+    }
+    line.chars().take(LINE_CHARS).chain(['…']).collect()
+}
+
+const LINE_CHARS: usize = 200;

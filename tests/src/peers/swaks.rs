@@ -115,12 +115,12 @@ impl Outcome {
             .with_context(|| format!("the server never said {text:?}:\n{}", self.transcript))
     }
 
-    /// Subject and issuer of the certificate that the client was shown.
+    /// Subject of the certificate that the client was shown. How swaks words it depends on its
+    /// version.
     #[must_use]
     pub fn certificate(&self) -> Option<&str> {
-        self.transcript
-            .lines()
-            .find(|line| line.contains("peer") && line.contains("subject"))
+        let mut lines = self.transcript.lines();
+        lines.find(|line| line.starts_with("=== TLS peer") && line.contains("CN="))
     }
 }
 
