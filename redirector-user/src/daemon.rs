@@ -150,7 +150,7 @@ async fn verify_trail(store: &Store) -> anyhow::Result<()> {
     match store.verify_trail().await? {
         Ok((rows, last)) => tracing::info!(rows, last, "audit trail verified"),
         Err(broken) => {
-            tracing::error!(%broken, "the audit trail was tampered with; keep a copy of the store")
+            tracing::error!(%broken, "the audit trail was tampered with; keep a copy of the store");
         }
     }
     Ok(())
@@ -183,7 +183,9 @@ fn fail(error: &anyhow::Error) -> ExitCode {
             .is_some_and(|edge| matches!(edge, EdgeError::NotPermitted { .. }));
         let misfit = cause.is::<ConfigError>()
             || matches!(cause.downcast_ref(), Some(StartError::PoolGone { .. }));
-        refused.then_some(EX_NOPERM).or(misfit.then_some(EX_CONFIG))
+        refused
+            .then_some(EX_NOPERM)
+            .or_else(|| misfit.then_some(EX_CONFIG))
     });
     drop(writeln!(std::io::stderr().lock(), "outgated: {error:#}"));
     ExitCode::from(code.unwrap_or(1))

@@ -246,7 +246,7 @@ fn create(file: &Path) -> Result<(), StoreError> {
         let path = path.to_owned();
         move |source| StoreError::Unusable { path, source }
     };
-    let directory = file.parent().unwrap_or(Path::new("/"));
+    let directory = file.parent().unwrap_or_else(|| Path::new("/"));
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use redirector_common::abi::Action;
+use redirector_common::{abi::Action, counters::Counter};
 
 use crate::controller::Reasons;
 
@@ -22,27 +22,7 @@ pub(super) fn explain(source: IpAddr, destination: IpAddr, reasons: &Reasons) ->
             None => format!("because {source} is in no customer prefix"),
         },
     };
-    let action = judgement.action.as_deref();
-    let lingers = action == Some(Action::Linger.name());
-    let redirects = action == Some(Action::Redirect.name());
-    let effect = match (&judgement.relay, &reasons.relay_name) {
-        (Some((_, address)), Some(name)) => format!("is sent to relay {name} ({address})"),
-        (Some((number, address)), None) => format!("is sent to relay number {number} ({address})"),
-        (None, _) if lingers => String::from(
-            "passes; only connections from before the flag was lifted keep their relay",
-        ),
-        (None, _) if redirects && judgement.verdict == "drop" => {
-            String::from("is dropped: no relay can take it, and the pool fails closed")
-        }
-        (None, _) if redirects => {
-            String::from("passes: no relay can take it, and the pool fails open")
-        }
-        (None, _) => match judgement.verdict.as_str() {
-            "drop" => String::from("is dropped"),
-            "tx" => String::from("is answered with RST"),
-            _ => String::from("passes to the internet"),
-        },
-    };
+    let effect = effect(reasons);
     let unguarded = if reasons.guarded {
         ""
     } else {
@@ -52,4 +32,148 @@ pub(super) fn explain(source: IpAddr, destination: IpAddr, reasons: &Reasons) ->
         "a new connection from {source} to {destination} port 25 {effect}, {rule}; counted as {}{unguarded}",
         judgement.counter
     )
+}
+
+/// What becomes of the connection. The counter says which way the program went; the rest names who and where.
+fn effect(reasons: &Reasons) -> String {
+    let judgement = &reasons.judgement;
+    let relay = judgement
+        .relay
+        .map(|(number, address)| match &reasons.relay_name {
+            Some(name) => format!("relay {name} ({address})"),
+            None => format!("relay number {number} ({address})"),
+        });
+    let why_not = REASONS
+        .iter()
+        .find(|(counter, _)| counter.name() == judgement.counter);
+    let because = why_not
+        .map(|(_, why)| format!(": {why}"))
+        .unwrap_or_default();
+    let lingers = judgement.action.as_deref() == Some(Action::Linger.name());
+    match (judgement.verdict.as_str(), relay) {
+        ("redirect", Some(relay)) => format!("is sent to {relay}"),
+        ("drop", Some(relay)) => format!("should go to {relay} and is dropped{because}"),
+        ("drop", None) => format!("is dropped{because}"),
+        ("tx", _) => String::from("is answered with RST"),
+        _ if lingers => String::from(
+            "passes (only connections from before the flag was lifted keep their relay)",
+        ),
+        _ => format!("passes to the internet{because}"),
+    }
+}
+
+/// What a person would want to know beyond the verdict.
+const REASONS: [(Counter, &str); 8] = [
+    (
+        Counter::FailedClosed,
+        "no relay can take it, and the pool fails closed",
+    ),
+    (
+        Counter::FailedOpen,
+        "no relay can take it, and the pool fails open",
+    ),
+    (
+        Counter::HeartbeatStale,
+        "the controller was silent for too long, and the pool's failure policy holds",
+    ),
+    (
+        Counter::SynLimited,
+        "the customer opens more connections than edge.syn_rate and edge.syn_burst allow",
+    ),
+    (
+        Counter::FlowTableFull,
+        "the flow table is full; raise edge.flows_max",
+    ),
+    (
+        Counter::CandidatesExhausted,
+        "every port that the relay could be shown is taken",
+    ),
+    (
+        Counter::PathUnknown,
+        "the way to it is not known yet; `ip neigh` says whether it answers",
+    ),
+    (
+        Counter::InternalError,
+        "a map or a way is not as it should be; is the program on the interface towards the relay?",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::Judgement;
+
+    /// What is said of a redirected customer for a verdict and a counter.
+    fn said(verdict: &str, counter: Counter, relay: bool, guarded: bool) -> String {
+        let reasons = Reasons {
+            judgement: Judgement {
+                verdict: verdict.to_owned(),
+                counter: counter.name().to_owned(),
+                rule: Some("192.0.2.10/32".parse().unwrap()),
+                flag_id: Some(3),
+                action: Some(String::from("redirect")),
+                relay: relay.then(|| (7, "198.51.100.2".parse().unwrap())),
+            },
+            flag: None,
+            relay_name: relay.then(|| String::from("relay-1")),
+            customer_prefix: Some("192.0.2.0/24".parse().unwrap()),
+            guarded,
+        };
+        let (source, destination) = (
+            "192.0.2.10".parse().unwrap(),
+            "203.0.113.10".parse().unwrap(),
+        );
+        explain(source, destination, &reasons)
+    }
+
+    #[test]
+    fn each_way_that_a_redirect_can_end_is_told_apart() {
+        let cases = [
+            (
+                "redirect",
+                Counter::ToRelay,
+                true,
+                "is sent to relay relay-1 (198.51.100.2), because of the rule",
+            ),
+            (
+                "drop",
+                Counter::FailedClosed,
+                false,
+                "is dropped: no relay can take it, and the pool fails closed,",
+            ),
+            (
+                "pass",
+                Counter::FailedOpen,
+                false,
+                "passes to the internet: no relay can take it",
+            ),
+            (
+                "drop",
+                Counter::SynLimited,
+                false,
+                "is dropped: the customer opens more connections",
+            ),
+            (
+                "drop",
+                Counter::PathUnknown,
+                true,
+                "should go to relay relay-1 (198.51.100.2) and is dropped: the way",
+            ),
+        ];
+        for (verdict, counter, relay, expected) in cases {
+            let said = said(verdict, counter, relay, true);
+            assert!(said.contains(expected), "{said}");
+            assert!(
+                said.ends_with(&format!("counted as {}", counter.name())),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_nowhere_is_not_passed_over() {
+        assert!(
+            said("redirect", Counter::ToRelay, true, false).contains("on no customer interface")
+        );
+    }
 }

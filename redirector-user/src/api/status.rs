@@ -51,11 +51,12 @@ pub(super) async fn why(
         destination,
     }): Query<WhyQuery>,
 ) -> Result<Json<WhyView>, ApiError> {
-    let destination = destination.unwrap_or(if source.is_ipv4() {
+    let somewhere = if source.is_ipv4() {
         SOMEWHERE4
     } else {
         SOMEWHERE6
-    });
+    };
+    let destination = destination.unwrap_or(somewhere);
     if source.is_ipv4() != destination.is_ipv4() {
         let message =
             format!("{source} cannot connect to {destination}: give two addresses of one family");

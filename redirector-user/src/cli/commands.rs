@@ -46,7 +46,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
                     .map(|destination| ("destination", destination)),
             );
             let why: WhyView = client.get(&with_query("/v1/why", &query)).await?;
-            teller.tell(&why, |why, style| tables::why(why, style))
+            teller.tell(&why, tables::why)
         }
         Command::Counters => {
             let counters: BTreeMap<String, u64> = client.get("/v1/counters").await?;

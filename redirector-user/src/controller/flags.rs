@@ -92,11 +92,11 @@ impl Controller {
             )));
         }
         let mut state = self.lock().await;
-        if !state
+        let active = state
             .flags
             .get(&id)
-            .is_some_and(|flag| flag.ended.is_none())
-        {
+            .is_some_and(|flag| flag.ended.is_none());
+        if !active {
             return Err(match self.store.flag(id).await? {
                 Some(_) => Problem::NotFound(format!(
                     "flag {id} has ended already; `outgate flag show {id}` says how"

@@ -326,3 +326,6 @@ fn known_paths(relay: &config::Relay, held: &abi::Relay) -> BTreeMap<IpAddr, L2P
 
 /// Long enough for a probe and for a relay to ask again after its connection broke.
 const ADOPTION: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

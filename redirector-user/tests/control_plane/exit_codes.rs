@@ -76,7 +76,7 @@ fn refusals_have_their_exit_code_and_say_what_is_allowed() {
             vec!["why", "192.0.2.1", "2001:db8::1"],
             "two addresses of one family",
         ),
-        (1, vec!["detach", "relay0"], "not attached"),
+        (1, vec!["detach", "lo"], "not attached"),
         (
             1,
             vec!["attach", "nothere0", "--role", "uplink"],

@@ -105,11 +105,9 @@ impl Lab {
             .append(true)
             .open(self.log())
             .unwrap();
-        let child = self
-            .inside(env!("CARGO_BIN_EXE_outgated"))
-            .arg("--config")
-            .arg(self.config());
-        let child = child.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut command = self.inside(env!("CARGO_BIN_EXE_outgated"));
+        let command = command.arg("--config").arg(self.config());
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         self.outgated = Some(child);
         self.until("outgated answers", |lab| lab.outgate(&["status"]).code == 0);
     }
@@ -260,6 +258,10 @@ flows_max = 4096
 [[interface]]
 name = "cust0"
 role = "customer"
+
+[[interface]]
+name = "relay0"
+role = "relay"
 
 [[pool]]
 name = "default"

@@ -108,12 +108,6 @@ fn interfaces_are_attached_by_the_configuration_and_by_hand() {
             .map(|one| one["interface"].as_str().unwrap().to_owned())
             .collect()
     };
-    assert_eq!(names(&interfaces()), ["cust0"]);
-    let attached = lab.json(0, &["attach", "relay0", "--role", "relay"]);
-    assert_eq!(
-        (&attached["interface"], &attached["role"], &attached["mode"]),
-        (&"relay0".into(), &"relay".into(), &"native".into())
-    );
     assert_eq!(names(&interfaces()), ["cust0", "relay0"]);
     lab.json(0, &["detach", "cust0"]);
     assert_eq!(names(&interfaces()), ["relay0"]);
@@ -125,4 +119,14 @@ fn interfaces_are_attached_by_the_configuration_and_by_hand() {
         said.out.contains("the program is on no customer interface"),
         "{said:?}"
     );
+    let attached = lab.json(
+        0,
+        &["attach", "cust0", "--role", "customer", "--mode", "generic"],
+    );
+    assert_eq!(
+        (&attached["interface"], &attached["role"]),
+        (&"cust0".into(), &"customer".into())
+    );
+    assert_eq!(attached["mode"], "generic");
+    assert_eq!(interfaces()[0], attached);
 }

@@ -1,5 +1,10 @@
 //! The controller from outside: `outgated` in a network namespace of its own, driven by `outgate` and by plain
 //! HTTP over its socket. Needs root; fails without.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod exit_codes;
 mod flags;

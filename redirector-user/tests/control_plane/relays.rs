@@ -90,7 +90,7 @@ fn a_relay_that_listens_has_the_redirect_in_force_before_the_command_returns() {
         "is sent to relay relay-1 (198.51.100.2)",
         "flag 1 on 192.0.2.10/32",
         "spam run",
-        "flow_opened",
+        "counted as to_relay",
     ] {
         assert!(said.out.contains(words), "{words:?}: {said:?}");
     }
