@@ -259,7 +259,8 @@ fn opening(w: &World, cases: &mut Vec<Case>) {
     limited.buckets.insert(
         Addr::from(w.customer).customer_key(),
         Bucket {
-            updated_ns: limited.now_ns,
+            // A moment ahead, so that no time has passed on a real clock either.
+            updated_ns: limited.now_ns + 2_000_000_000,
             millitokens: 999,
             ..Bucket::default()
         },

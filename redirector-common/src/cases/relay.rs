@@ -2,11 +2,7 @@
 
 use std::{vec, vec::Vec};
 
-use super::{
-    Case, INGRESS,
-    packet::Packet,
-    world::World,
-};
+use super::{Case, INGRESS, packet::Packet, world::World};
 use crate::{
     abi::{Flow, L2Path, Role},
     addr::Addr,

@@ -1,0 +1,174 @@
+//! The golden packet table in the kernel: the real program, run by `BPF_PROG_TEST_RUN` on maps of its
+//! own, must give what the host core gives, octet for octet. Needs root; without it every test fails.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what stands between a test and its assertion fails it too"
+)]
+
+mod kernel;
+
+use redirector_common::{
+    abi::Role,
+    cases::{self, Case, Outcome, hex},
+    maglev::mix,
+};
+
+use self::kernel::{Kernel, Ran, monotonic_s};
+
+const ROLES: [Option<Role>; 4] = [
+    None,
+    Some(Role::Customer),
+    Some(Role::Uplink),
+    Some(Role::Relay),
+];
+
+/// The cases as they are in one second.
+struct Golden {
+    now_s: u32,
+    cases: Vec<Case>,
+}
+
+impl Golden {
+    fn new() -> Self {
+        let now_s = monotonic_s();
+        Self {
+            now_s,
+            cases: cases::all(now_s),
+        }
+    }
+
+    /// The cases of one role that a kernel can be brought into.
+    fn of_role(&self, role: Option<Role>) -> Vec<usize> {
+        let all = self.cases.iter().enumerate();
+        all.filter(|(_, case)| case.role == role && !case.host_only)
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// Runs a case on the host and in the kernel, with maps and frame made for the same second.
+    fn both(
+        &mut self,
+        kernel: &mut Kernel,
+        index: usize,
+        alter: impl Fn(&mut Vec<u8>),
+    ) -> (Case, Outcome, Ran) {
+        // The kernel has its own clock; whenever a second began meanwhile, the times in the records
+        // say nothing, and the cases are made anew.
+        for _ in 0..100 {
+            if self.now_s != monotonic_s() {
+                *self = Self::new();
+            }
+            let mut case = self.cases[index].clone();
+            alter(&mut case.frame);
+            kernel.fill(&case.tables);
+            let ran = kernel.run(&case.frame);
+            if self.now_s == monotonic_s() {
+                let outcome = case.run();
+                return (case, outcome, ran);
+            }
+        }
+        panic!("a case never ends in the second that it began in");
+    }
+}
+
+#[track_caller]
+fn compare(name: &str, host: &Outcome, ran: &Ran) {
+    assert_eq!(
+        ran.verdict,
+        kernel::code(host.judged.verdict),
+        "{name}: verdict"
+    );
+    assert_eq!(hex(&ran.frame), hex(&host.frame), "{name}: frame");
+    assert_eq!(ran.counters, host.tables.counters, "{name}: counters");
+    assert_eq!(ran.flows, host.tables.flow_records(), "{name}: entries");
+    let events: Vec<_> = host
+        .tables
+        .events
+        .iter()
+        .copied()
+        .map(kernel::timeless)
+        .collect();
+    assert_eq!(ran.events, events, "{name}: events");
+    let buckets = host
+        .tables
+        .buckets
+        .iter()
+        .map(|(key, bucket)| (*key, kernel::tokenless(*bucket)));
+    assert_eq!(ran.buckets, buckets.collect(), "{name}: buckets");
+}
+
+#[test]
+fn the_kernel_answers_every_case_as_the_host_does() {
+    let mut golden = Golden::new();
+    let mut run = 0;
+    for role in ROLES {
+        let mut kernel = Kernel::load(role, false);
+        for index in golden.of_role(role) {
+            let (case, host, ran) = golden.both(&mut kernel, index, |_| {});
+            case.check(&host);
+            compare(&case.name, &host, &ran);
+            run += 1;
+        }
+    }
+    let possible = golden.cases.iter().filter(|case| !case.host_only).count();
+    assert_eq!(run, possible, "every case belongs to one of the roles");
+}
+
+#[test]
+fn the_kernel_answers_damaged_frames_as_the_host_does() {
+    let mut golden = Golden::new();
+    for role in ROLES {
+        let mut kernel = Kernel::load(role, false);
+        let of_role = golden.of_role(role);
+        for seed in 0..DAMAGED_FRAMES {
+            let index = of_role[pick(mix(seed), of_role.len())];
+            let (case, host, ran) = golden.both(&mut kernel, index, |frame| damage(frame, seed));
+            let name = format!("{}, damaged by {seed}: {}", case.name, hex(&case.frame));
+            compare(&name, &host, &ran);
+        }
+    }
+}
+
+#[test]
+fn debug_lines_load_and_change_nothing() {
+    let mut golden = Golden::new();
+    for role in ROLES {
+        let mut kernel = Kernel::load(role, true);
+        for index in golden.of_role(role) {
+            let (case, host, ran) = golden.both(&mut kernel, index, |_| {});
+            compare(&case.name, &host, &ran);
+        }
+    }
+}
+
+/// Changes up to four octets where the headers are, and now and then the length.
+fn damage(frame: &mut Vec<u8>, seed: u64) {
+    let mut random = mix(seed ^ 0x0bad_f00d);
+    for _ in 0..=(random % 4) {
+        random = mix(random);
+        let reach = frame.len().min(96);
+        let at = pick(random, reach);
+        random = mix(random);
+        frame[at] = match random % 4 {
+            0 => 0,
+            1 => 0xff,
+            2 => frame[at].wrapping_add(1),
+            _ => random.to_be_bytes()[0],
+        };
+    }
+    if random % 5 == 0 {
+        // The kernel runs nothing shorter than an Ethernet header.
+        let octets = 14 + pick(mix(random), frame.len() - 14);
+        frame.truncate(octets);
+    }
+}
+
+fn pick(random: u64, below: usize) -> usize {
+    usize::try_from(random % u64::try_from(below).unwrap()).unwrap()
+}
+
+/// For each role.
+const DAMAGED_FRAMES: u64 = 400;
