@@ -87,7 +87,7 @@ impl Model {
     fn assert_nothing_hangs(&self) {
         for (prefix, policy) in &self.policies {
             assert!(
-                policy.action != Action::Redirect as u8 || self.pools.contains_key(&policy.pool),
+                policy.action == Action::Drop as u8 || self.pools.contains_key(&policy.pool),
                 "{prefix} leads to pool {}, which is missing",
                 policy.pool
             );
@@ -157,9 +157,15 @@ fn states() -> impl Strategy<Value = EdgeState> {
         SLOTS as usize,
     );
     let pools = prop::collection::btree_map(0..POOLS, (failures, slots), 0..4);
+    // A lingering policy leans on its pool like a redirect; dropping leans on nothing.
+    let actions = prop_oneof![
+        Just(Action::Redirect),
+        Just(Action::Linger),
+        Just(Action::Drop)
+    ];
     let policies = prop::collection::btree_map(
         prefixes(),
-        (any::<bool>(), any::<prop::sample::Index>(), 0..3_u32),
+        (actions, any::<prop::sample::Index>(), 0..3_u32),
         0..6,
     );
     let customers = prop::collection::btree_set(prefixes(), 0..4);
@@ -185,20 +191,17 @@ fn states() -> impl Strategy<Value = EdgeState> {
             let pool_numbers: Vec<u16> = pools.keys().copied().collect();
             let policies = policies
                 .into_iter()
-                .map(|(prefix, (redirect, index, flag_id))| {
-                    let redirect = redirect && !pool_numbers.is_empty();
+                .map(|(prefix, (action, index, flag_id))| {
+                    let action = if pool_numbers.is_empty() {
+                        Action::Drop
+                    } else {
+                        action
+                    };
+                    let leans = action != Action::Drop;
                     let policy = Policy {
                         flag_id,
-                        pool: if redirect {
-                            *index.get(&pool_numbers)
-                        } else {
-                            0
-                        },
-                        action: if redirect {
-                            Action::Redirect
-                        } else {
-                            Action::Drop
-                        } as u8,
+                        pool: if leans { *index.get(&pool_numbers) } else { 0 },
+                        action: action as u8,
                         prefix_len: prefix.prefix(),
                         ..Policy::default()
                     };
