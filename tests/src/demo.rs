@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<bool> {
             ));
         }
         if options.keep {
-            cast.keep()?;
+            cast.keep();
         }
     }
     if let Some(path) = &options.json {

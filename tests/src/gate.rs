@@ -70,15 +70,15 @@ pub struct Files {
 }
 
 impl Files {
-    /// The paths of the lab's own controller (`name` `outgated`) or of a second one.
+    /// The paths of the lab's controller.
     #[must_use]
-    pub fn new(lab: &Lab, name: &str) -> Self {
+    pub fn new(lab: &Lab) -> Self {
         let dir = lab.dir();
         Self {
-            config: dir.join(format!("{name}.toml")),
-            socket: dir.join(format!("{name}.sock")),
-            state: dir.join(format!("{name}.state")),
-            log: dir.join(format!("{name}.log")),
+            config: dir.join("outgated.toml"),
+            socket: dir.join("outgated.sock"),
+            state: dir.join("outgated.state"),
+            log: dir.join("outgated.log"),
         }
     }
 }
@@ -98,15 +98,23 @@ impl<'lab> Gate<'lab> {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(lab: &'lab Lab, health: &Health) -> Result<Self> {
-        let files = Files::new(lab, "outgated");
-        let mut config = base_config(&files, &lab.pin_dir(), health);
-        for (host, role) in INTERFACES {
-            let name = host.edge_interface();
-            config.push_str(&format!(
-                "\n[[interface]]\nname = \"{name}\"\nrole = \"{role}\"\nmode = \"native\"\n"
-            ));
-        }
-        fs::write(&files.config, config)?;
+        Self::start_on(lab, health, &INTERFACES)
+    }
+
+    /// As [`Self::start`], with no interface attached.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_detached(lab: &'lab Lab) -> Result<Self> {
+        Self::start_on(lab, &Health::default(), &[])
+    }
+
+    fn start_on(lab: &'lab Lab, health: &Health, interfaces: &[(Host, &str)]) -> Result<Self> {
+        let files = Files::new(lab);
+        fs::write(
+            &files.config,
+            config_text(&files, &lab.pin_dir(), health, interfaces),
+        )?;
         fs::create_dir_all(&files.state)?;
         let mut gate = Self {
             lab,
@@ -265,16 +273,19 @@ impl From<(Output, Duration)> for Answer {
     }
 }
 
-/// A configuration without interfaces.
-#[must_use]
-pub fn base_config(files: &Files, pin_dir: &Path, health: &Health) -> String {
+fn config_text(
+    files: &Files,
+    pin_dir: &Path,
+    health: &Health,
+    interfaces: &[(Host, &str)],
+) -> String {
     let (socket, state, pin_dir) = (
         files.socket.display(),
         files.state.display(),
         pin_dir.display(),
     );
     let relay = Family::ALL.map(|family| Host::Relay.address(family));
-    format!(
+    let mut text = format!(
         r#"operator = "Example Hosting"
 help_url = "{HELP_URL}"
 socket = "{socket}"
@@ -299,14 +310,18 @@ interval = "{}"
 timeout = "{}"
 "#,
         relay[0], relay[1], health.interval, health.timeout
-    )
+    );
+    for (host, role) in interfaces {
+        let name = host.edge_interface();
+        text.push_str(&format!(
+            "\n[[interface]]\nname = \"{name}\"\nrole = \"{role}\"\nmode = \"native\"\n"
+        ));
+    }
+    text
 }
 
 /// Runs `outgate` against a socket, in the edge's namespace.
-///
-/// # Errors
-/// Only that it cannot be started.
-pub fn ask(lab: &Lab, socket: &Path, arguments: &[&str]) -> Result<Answer> {
+fn ask(lab: &Lab, socket: &Path, arguments: &[&str]) -> Result<Answer> {
     let mut command = lab.namespace(Host::Edge).command(lab.binaries().outgate()?);
     command.arg("--socket").arg(socket).args(arguments);
     let begun = Instant::now();

@@ -12,11 +12,11 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     binaries::Binaries,
-    host::{Family, HOST_INTERFACE, Host},
+    host::{Family, Host},
     ledger::Ledger,
     netns::Namespace,
     process::checked,
-    wires,
+    wires, xdp_pass,
 };
 
 /// A lab that is up. Dropping it takes it down, unless it was [`Lab::keep`]t.
@@ -60,7 +60,8 @@ impl Lab {
             lab.ledger().add_namespace(namespace.name())?;
             checked(Command::new("ip").args(["netns", "add", namespace.name()]))?;
         }
-        wires::join(|host| lab.namespace(host))?;
+        let xdp_pass = xdp_pass::write(&lab.dir)?;
+        wires::join(|host| lab.namespace(host), &xdp_pass)?;
         Ok(lab)
     }
 
@@ -115,16 +116,14 @@ impl Lab {
         wires::mac(&self.namespace(host), interface)
     }
 
-    /// Switches generic receive offload of a host's interface.
-    ///
-    /// A host that diverted frames are sent to needs it on (a veth drops redirected frames when
-    /// its peer has neither GRO nor an XDP program); a tap that wants the frames as they were on
-    /// the wire needs it off.
+    /// Puts a stranger's XDP program on an interface of the edge; returns the program's name.
     ///
     /// # Errors
-    /// The kernel's.
-    pub fn receive_offload(&self, host: Host, on: bool) -> Result<()> {
-        wires::receive_offload(&self.namespace(host), HOST_INTERFACE, on)
+    /// As `ip` says.
+    pub fn occupy(&self, interface: &str) -> Result<&'static str> {
+        let object = xdp_pass::write(&self.dir)?;
+        xdp_pass::attach(&self.namespace(Host::Edge), interface, &object)?;
+        Ok(xdp_pass::NAME)
     }
 
     /// Makes a file system of that many octets, empty, and gone with the lab.

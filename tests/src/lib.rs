@@ -29,6 +29,7 @@ pub mod process;
 pub mod relay;
 pub mod wait;
 mod wires;
+mod xdp_pass;
 
 pub use host::{Family, Host};
 pub use lab::Lab;

@@ -142,7 +142,7 @@ fn spill_dir(lab: &Lab, options: &Options) -> PathBuf {
 
 fn config_text(lab: &Lab, options: &Options) -> String {
     let [v4, v6] = Family::ALL.map(|family| Host::Relay.address(family));
-    let socket = Files::new(lab, "outgated").socket;
+    let socket = Files::new(lab).socket;
     let cache = lab.dir().join("relay.state/snapshot.json");
     let memory_octets = options.memory_octets.unwrap_or(262_144);
     let mut text = format!(

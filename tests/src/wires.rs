@@ -1,6 +1,6 @@
 //! Veths between the hosts and the edge, with addresses, routes and switches.
 
-use std::{fs, io::Write as _, net::IpAddr, process::Stdio};
+use std::{fs, io::Write as _, net::IpAddr, path::Path, process::Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use smoltcp::wire::EthernetAddress;
@@ -10,10 +10,12 @@ use crate::{
     host::{Family, HOST_INTERFACE, Host, V4_PREFIX_LEN, V6_PREFIX_LEN, WIRES, Wire},
     netns::Namespace,
     process::checked,
+    xdp_pass,
 };
 
-/// Joins every host to the edge.
-pub(crate) fn join(namespace: impl Fn(Host) -> Namespace) -> Result<()> {
+/// Joins every host to the edge; `xdp_pass` is the object file for those that frames are sent to
+/// by XDP.
+pub(crate) fn join(namespace: impl Fn(Host) -> Namespace, xdp_pass: &Path) -> Result<()> {
     let edge = namespace(Host::Edge);
     quiet_kernel(&edge)?;
     set_sysctls(
@@ -50,14 +52,12 @@ pub(crate) fn join(namespace: impl Fn(Host) -> Namespace) -> Result<()> {
         ethtool::set(&host, HOST_INTERFACE, Offload::TxChecksum, false)?;
         ethtool::set(&edge, wire.edge_interface, Offload::TxChecksum, false)?;
         ethtool::set(&host, HOST_INTERFACE, Offload::Gso, false)?;
-        let redirect_target = matches!(wire.host, Host::CustomerA | Host::CustomerB | Host::Relay);
-        receive_offload(&host, HOST_INTERFACE, redirect_target)?;
+        ethtool::set(&host, HOST_INTERFACE, Offload::Gro, false)?;
+    }
+    for host in [Host::CustomerA, Host::CustomerB, Host::Relay] {
+        xdp_pass::attach(&namespace(host), HOST_INTERFACE, xdp_pass)?;
     }
     Ok(())
-}
-
-pub(crate) fn receive_offload(namespace: &Namespace, interface: &str, on: bool) -> Result<()> {
-    ethtool::set(namespace, interface, Offload::Gro, on)
 }
 
 pub(crate) fn add_address(namespace: &Namespace, address: IpAddr, family: Family) -> Result<()> {

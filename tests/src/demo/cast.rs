@@ -38,8 +38,6 @@ impl<'lab> Cast<'lab> {
         let mx1 = Postfix::start(lab, Host::Mx1)?;
         let mx2 = Postfix::start(lab, Host::Mx2)?;
         let rspamd = Rspamd::start(lab)?;
-        // Nothing is ever diverted to the bystander, and its tap shall see frames as they came.
-        lab.receive_offload(Host::CustomerB, false)?;
         let near_bystander = Capture::start(&lab.namespace(Host::CustomerB), HOST_INTERFACE)?;
         let near_mx1 = Capture::start(&lab.namespace(Host::Mx1), HOST_INTERFACE)?;
         let mut gate = Gate::start(lab)?;
@@ -89,14 +87,12 @@ impl<'lab> Cast<'lab> {
     }
 
     /// Lets everybody outlive this guard.
-    pub(crate) fn keep(&mut self) -> Result<()> {
-        self.lab.receive_offload(Host::CustomerB, true)?;
+    pub(crate) fn keep(&mut self) {
         self.gate.keep();
         self.relay.keep();
         self.rspamd.keep();
         self.mx1.keep();
         self.mx2.keep();
-        Ok(())
     }
 }
 

@@ -19,7 +19,6 @@ use crate::lab_up;
 fn mail_crosses_the_bare_lab_unchanged() -> Result<()> {
     let lab = lab_up("ogtbare")?;
     let mx = Postfix::start(&lab, Host::Mx1)?;
-    lab.receive_offload(Host::CustomerB, false)?;
     let near = Capture::start(&lab.namespace(Host::CustomerB), HOST_INTERFACE)?;
     let far = Capture::start(&lab.namespace(Host::Mx1), HOST_INTERFACE)?;
     for family in Family::ALL {

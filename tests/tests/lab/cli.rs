@@ -3,8 +3,8 @@
 use anyhow::Result;
 use lab::{
     Host,
-    gate::{Files, Gate, Health, RELAY_NAME, RELAY_PORT, ask, base_config},
-    process::Process,
+    gate::{Gate, Health, RELAY_NAME, RELAY_PORT},
+    process::checked,
     relay::{Options, RelayNode},
     wait::until,
 };
@@ -48,11 +48,8 @@ fn json_has_the_promised_shape() -> Result<()> {
     );
     let shown = gate.json(&["flag", "show", "192.0.2.10"])?;
     assert_eq!(shown["id"], added["id"]);
-    assert_eq!(
-        shown["history"].as_array().map(Vec::len),
-        Some(1),
-        "{shown:#}"
-    );
+    assert_eq!(shown["history"][0]["event"], "flag added", "{shown:#}");
+    assert_eq!(shown["history"][0]["actor"], "anna", "{shown:#}");
     assert_eq!(
         gate.json(&["flag", "show", &added["id"].to_string()])?["prefix"],
         "192.0.2.10/32"
@@ -104,7 +101,7 @@ fn json_has_the_promised_shape() -> Result<()> {
 #[test]
 fn exit_statuses_say_what_happened() -> Result<()> {
     let lab = lab_up("ogtexit")?;
-    let gate = Gate::start(&lab)?;
+    let mut gate = Gate::start(&lab)?;
     for (arguments, code) in [
         (&["status"][..], 0),
         // No reason given, no such command.
@@ -143,9 +140,10 @@ fn exit_statuses_say_what_happened() -> Result<()> {
             arguments.join(" ")
         );
     }
-    let nobody = ask(&lab, &lab.dir().join("no.sock"), &["status"])?;
+    gate.stop()?;
+    let nobody = gate.outgate(&["status"])?;
     assert_eq!(nobody.code, 1, "{nobody}");
-    assert!(nobody.err.contains("no.sock"), "{nobody}");
+    assert!(nobody.err.contains("outgated.sock"), "{nobody}");
     Ok(())
 }
 
@@ -180,40 +178,23 @@ fn a_redirect_that_its_relay_has_not_acknowledged_is_pending() -> Result<()> {
 #[test]
 fn an_interface_with_another_program_is_left_alone() -> Result<()> {
     let lab = lab_up("ogtbusy")?;
-    let _gate = Gate::start(&lab)?;
-    // A second controller with maps of its own: to it, the first one's program is a stranger.
-    let second = Files::new(&lab, "second");
-    let pins = lab.pin_dir().join("second");
-    std::fs::write(
-        &second.config,
-        base_config(&second, &pins, &Health::default()),
-    )?;
-    std::fs::create_dir_all(&second.state)?;
-    let mut command = lab
-        .namespace(Host::Edge)
-        .command(lab.binaries().outgated()?);
-    command.arg("--config").arg(&second.config);
-    let mut process = Process::spawn("the second outgated", &mut command, &second.log)?;
-    process.wait_until(
-        "the second outgated to answer",
-        std::time::Duration::from_secs(20),
-        || Ok((ask(&lab, &second.socket, &["status"])?.code == 0).then_some(())),
-    )?;
-    let busy = ask(
-        &lab,
-        &second.socket,
-        &["attach", "cust-a", "--role", "customer", "--mode", "native"],
-    )?;
+    let stranger = lab.occupy("cust-a")?;
+    let gate = Gate::start_detached(&lab)?;
+    let attach = ["attach", "cust-a", "--role", "customer", "--mode", "native"];
+    let busy = gate.outgate(&attach)?;
     assert_eq!(busy.code, 1, "{busy}");
     assert!(
-        busy.err.contains("cust-a") && busy.err.contains("outgate_xdp"),
+        busy.err.contains("cust-a") && busy.err.contains(stranger),
         "whose program is it? {busy}"
     );
-    let unknown = ask(
-        &lab,
-        &second.socket,
-        &["attach", "nosuch0", "--role", "customer"],
-    )?;
-    assert_eq!(unknown.code, 2, "{unknown}");
+    assert_eq!(
+        gate.json(&["status"])?["interfaces"],
+        Value::Array(Vec::new())
+    );
+    let mut release = lab.namespace(Host::Edge).command("ip");
+    checked(release.args(["link", "set", "dev", "cust-a", "xdpdrv", "off"]))?;
+    gate.must(&attach)?;
+    gate.must(&["detach", "cust-a"])?;
+    lab.occupy("cust-a")?;
     Ok(())
 }

@@ -79,13 +79,19 @@ pub(super) fn figures(cast: &Cast<'_>, report: &mut Report) {
         Ok(counters) => act.figure("counters", counters, "all of them: see --json"),
         Err(error) => act.note(&format!("{error:#}")),
     }
-    let messages = [&cast.mx1, &cast.mx2].map(|mx| mx.mailbox().map_or(0, |mailbox| mailbox.len()));
-    act.figure(
-        "messages_delivered",
-        messages.iter().sum::<usize>(),
-        &format!(
-            "messages delivered: {} at mx1, {} at mx2",
-            messages[0], messages[1]
-        ),
+    act.check(
+        "the exchangers hold every clean message once, and none of the others",
+        || {
+            let [at_mx1, at_mx2] =
+                [&cast.mx1, &cast.mx2].map(|mx| mx.mailbox().map(|mailbox| mailbox.len()));
+            let (at_mx1, at_mx2) = (at_mx1?, at_mx2?);
+            // At mx1: four before the flag, one a family over the relay, one a family from the shared
+            // port, two from the bystander, four after the flag.
+            ensure!(
+                (at_mx1, at_mx2) == (14, 2),
+                "{at_mx1} at mx1 and {at_mx2} at mx2 instead of 14 and 2"
+            );
+            Ok(format!("{at_mx1} at mx1, {at_mx2} at mx2"))
+        },
     );
 }
