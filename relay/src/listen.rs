@@ -27,7 +27,7 @@ pub(crate) mod limits;
 
 /// A listener that could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address}: {source}{}", hint(.source))]
 pub struct BindError {
     /// Where.
     pub address: SocketAddr,
@@ -136,6 +136,16 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// What an operator can do about it.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "; the address is not on this host (yet)",
+        io::ErrorKind::AddrInUse => "; something else listens there",
+        _ => "",
+    }
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {

@@ -135,7 +135,7 @@ fn start_from_cache(config: &Config) -> (watch::Sender<Newest>, Generation) {
             return (newest, generation);
         }
         Ok(None) => {
-            info!("no cached snapshot; everybody is answered 421 until the controller sends one")
+            info!("no cached snapshot; everybody is answered 421 until the controller sends one");
         }
         Err(error) => {
             warn!(%error, cache = %cache.display(), "cached snapshot cannot be used; asking for a new one");

@@ -95,8 +95,11 @@ pub enum OriginError {
     /// The edge has not pinned it (yet).
     #[error("{}: not pinned; is outgated running with this pin_dir?", .0.display())]
     Absent(PathBuf),
-    /// We may not open it.
-    #[error("{}: not permitted; outgate-relay needs CAP_BPF and write permission on the pin", .0.display())]
+    /// We may not open it. Since Linux 5.19 the pin's own permissions decide, before that CAP_BPF does.
+    #[error(
+        "{}: not permitted; outgate-relay needs read and write permission on the pin, and CAP_BPF below Linux 5.19",
+        .0.display()
+    )]
     NotPermitted(PathBuf),
     /// It is not the table that this version was built for.
     #[error("{}: not the flow table of this version: {what}", path.display())]

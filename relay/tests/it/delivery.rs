@@ -208,5 +208,8 @@ async fn what_the_destination_lacks_is_refused_and_not_converted() {
         .await;
     customer.expect("RCPT TO:<b@mx.example>\r\n", "250").await;
     let dialogue = sink.dialogue();
-    assert!(dialogue.contains("MAIL FROM:<a@customer.example>") && !dialogue.contains("BODY"), "{dialogue}");
+    assert!(
+        dialogue.contains("MAIL FROM:<a@customer.example>") && !dialogue.contains("BODY"),
+        "{dialogue}"
+    );
 }

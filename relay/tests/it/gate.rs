@@ -58,7 +58,7 @@ pub(crate) struct Gate {
     pub(crate) newest: watch::Sender<Newest>,
     pub(crate) drain: watch::Sender<bool>,
     pub(crate) serving: JoinHandle<()>,
-    pub(crate) directory: TempDir,
+    _directory: TempDir,
 }
 
 impl Gate {
@@ -88,7 +88,7 @@ impl Gate {
             newest,
             drain,
             serving,
-            directory,
+            _directory: directory,
         }
     }
 

@@ -4,16 +4,24 @@
 //! [`gate`] runs the relay in this process, with an origin that names the destination; [`binary`] runs
 //! the real program against a real flow table in a network namespace of its own. Whatever is missing
 //! on the machine (a program, root) fails the test that needs it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails where it stands"
+)]
 
 mod admission;
 mod binary;
 mod config;
+mod controller;
 mod delivery;
 mod dialogue;
 mod failure;
+mod flows;
 mod gate;
 mod host;
+mod namespace;
 mod postfix;
+mod program;
 mod rspamd;
 mod sink;
 mod spam;

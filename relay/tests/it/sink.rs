@@ -41,10 +41,14 @@ impl Sink {
 
     /// With these options; the greeting may be a refusal.
     pub(crate) fn spawn(options: &[&str]) -> Self {
+        Self::at(free_address(), options)
+    }
+
+    /// At this address of the caller's network namespace.
+    pub(crate) fn at(address: SocketAddr, options: &[&str]) -> Self {
         let messages = tempfile::tempdir().unwrap();
         // smtp-sink writes as another user.
         fs::set_permissions(messages.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let address = free_address();
         let template = messages.path().join("message.");
         let log = messages.path().join("dialogue.log");
         let process = Running::start(
@@ -66,18 +70,16 @@ impl Sink {
         }
     }
 
-    /// All complete transactions.
+    /// All transactions, in the order in which the relay named them.
     pub(crate) fn taken(&self) -> Vec<Taken> {
-        let mut files: Vec<_> = fs::read_dir(self.messages.path())
+        let mut taken: Vec<_> = fs::read_dir(self.messages.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .filter(|path| *path != self.log)
-            .collect();
-        files.sort_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
-        files
-            .iter()
             .map(|path| parse(&fs::read(path).unwrap()))
-            .collect()
+            .collect();
+        taken.sort_by_key(|taken| taken.id().to_owned());
+        taken
     }
 
     /// The only complete transaction.
@@ -107,11 +109,19 @@ impl Taken {
         &self.message[self.trace_octets()..]
     }
 
+    /// The relay's name of it; names sort by time.
+    #[track_caller]
+    fn id(&self) -> &str {
+        let (_, id) = self.trace().rsplit_once(": ").unwrap();
+        id.trim_end()
+    }
+
     fn trace_octets(&self) -> usize {
         let field = b"\r\nX-Outgate-Id: ";
         let start = find(&self.message, field).expect("no X-Outgate-Id");
         assert!(self.message.starts_with(b"Received: from "), "{self:?}");
-        start + field.len() + find(&self.message[start + field.len()..], b"\r\n").unwrap() + 2
+        let value = start + field.len();
+        value + find(&self.message[value..], b"\r\n").unwrap() + 2
     }
 }
 

@@ -192,9 +192,11 @@ impl Cutthrough {
     /// Takes the transaction back from a destination that has seen none of the content; the connection
     /// is kept for the next one.
     async fn withdraw(&mut self) {
-        if let Some(upstream) = &mut self.upstream
-            && upstream.reset().await.is_err()
-        {
+        let Some(upstream) = &mut self.upstream else {
+            return;
+        };
+        // The customer waits for its reply, and this one changes nothing for it.
+        if !matches!(timeout(RSET_DEADLINE, upstream.reset()).await, Ok(Ok(()))) {
             self.upstream = None;
         }
     }
@@ -320,5 +322,6 @@ fn one_line(text: &str) -> String {
 /// The sender waits at most ten minutes for the reply to its dot (RFC 5321 section 4.5.3.2.6), some
 /// wait five. A message that was delivered after it stopped waiting arrives twice.
 const FINAL_REPLY_DEADLINE: Duration = Duration::from_secs(270);
+const RSET_DEADLINE: Duration = Duration::from_secs(10);
 /// Reason, scanner's reason, name and URL share one line of 512 octets (RFC 5321 section 4.5.3.1.5).
 const REASON_CHARS_MAX: usize = 120;

@@ -1,0 +1,142 @@
+//! The real program with everything it needs in one directory.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::host::Running;
+use crate::namespace::{RELAY, RELAY6};
+
+/// One directory: configuration, controller's socket, cache, spill directory, log.
+pub(crate) struct Home {
+    directory: TempDir,
+    pub(crate) pin_dir: PathBuf,
+}
+
+/// The running program.
+pub(crate) struct Program {
+    process: Running,
+    notifications: UnixDatagram,
+}
+
+impl Home {
+    pub(crate) fn new(pin_dir: &Path) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("spill")).unwrap();
+        Self {
+            directory,
+            pin_dir: pin_dir.into(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Lets a program of another user read its configuration.
+    pub(crate) fn open_to_everybody(&self) {
+        fs::set_permissions(self.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// The program under these words (`unshare ...`), with a configuration that listens at both
+    /// addresses of the relay.
+    pub(crate) fn command(&self, under: &[&str]) -> Command {
+        let path = self.directory.path().display();
+        let config = format!(
+            r#"
+name = "relay-1"
+operator = "Example Hosting"
+hostname = "relay-1.example.net"
+help_url = "https://abuse.example.net/smtp"
+listen = ["{RELAY}:2525", "[{RELAY6}]:2525"]
+log = "debug"
+[controller]
+socket = "{path}/outgated.sock"
+cache = "{path}/snapshot.json"
+[origin]
+pin_dir = "{pin_dir}"
+[message]
+memory_octets = 1000
+spill_dir = "{path}/spill"
+[limits]
+drain = "5s"
+[[scanner]]
+kind = "builtin"
+"#,
+            pin_dir = self.pin_dir.display()
+        );
+        fs::write(self.path("relay.toml"), config).unwrap();
+        let program = env!("CARGO_BIN_EXE_outgate-relay");
+        let config = self.path("relay.toml").display().to_string();
+        let words: Vec<&str> = [under, &[program, "--config", &config]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// Starts, and waits until it is ready.
+    pub(crate) fn start(&self) -> Program {
+        self.start_under(&[])
+    }
+
+    pub(crate) fn start_under(&self, under: &[&str]) -> Program {
+        let socket = self.path("notify.sock");
+        if socket.exists() {
+            fs::remove_file(&socket).unwrap();
+        }
+        let notifications = UnixDatagram::bind(&socket).unwrap();
+        notifications
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let log = fs::File::create(self.path("relay.log")).unwrap();
+        let process = Running::start(
+            self.command(under)
+                .env("NOTIFY_SOCKET", &socket)
+                .stderr(Stdio::from(log)),
+        );
+        let program = Program {
+            process,
+            notifications,
+        };
+        assert_eq!(program.notification(), "READY=1", "{}", self.log());
+        program
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("relay.log")).unwrap()
+    }
+}
+
+impl Program {
+    /// The next word to the service manager.
+    pub(crate) fn notification(&self) -> String {
+        let mut octets = [0; 256];
+        match self.notifications.recv(&mut octets) {
+            Ok(count) => String::from_utf8(octets[..count].to_vec())
+                .unwrap()
+                .trim()
+                .to_owned(),
+            Err(error) => format!("nothing: {error}"),
+        }
+    }
+
+    /// SIGTERM, and how it ends.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.process.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert_eq!(self.notification(), "STOPPING=1");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.process.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "does not stop");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
