@@ -416,7 +416,7 @@ trait Octets: Sized {
     fn take(from: &mut &[u8]) -> Self;
 }
 
-fn put_octets<'a, const N: usize>(octets: [u8; N], into: &'a mut [u8]) -> &'a mut [u8] {
+fn put_octets<const N: usize>(octets: [u8; N], into: &mut [u8]) -> &mut [u8] {
     match into.split_first_chunk_mut::<N>() {
         Some((head, rest)) => {
             *head = octets;

@@ -12,6 +12,8 @@
 
 mod customer;
 mod hidden;
+mod older;
+mod opening;
 pub mod packet;
 mod relay;
 mod world;
@@ -57,6 +59,8 @@ pub fn all(now_s: u32) -> Vec<Case> {
     let mut cases = Vec::new();
     for world in &worlds {
         customer::cases(world, &mut cases);
+        opening::cases(world, &mut cases);
+        older::cases(world, &mut cases);
         relay::cases(world, &mut cases);
         hidden::cases(world, &mut cases);
     }

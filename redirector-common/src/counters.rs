@@ -12,6 +12,7 @@ macro_rules! counters {
             /// Every counter, in index order.
             pub const ALL: &[Self] = &[$( Self::$variant ),*];
             /// How many there are.
+            #[expect(clippy::cast_possible_truncation, reason = "a list that people keep")]
             pub const COUNT: u32 = [$( Self::$variant ),*].len() as u32;
 
             /// Index into the array.

@@ -25,6 +25,8 @@ pub mod flow;
 pub mod frame;
 pub mod maglev;
 pub mod parse;
+#[cfg(test)]
+mod properties;
 mod reset;
 mod rewrite;
 pub mod tables;

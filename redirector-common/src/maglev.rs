@@ -175,7 +175,7 @@ mod tests {
         assert!(
             (2..SLOTS_PER_POOL)
                 .take_while(|d| d * d <= SLOTS_PER_POOL)
-                .all(|d| SLOTS_PER_POOL % d != 0)
+                .all(|d| !SLOTS_PER_POOL.is_multiple_of(d))
         );
     }
 

@@ -35,9 +35,11 @@ impl XdpFrame {
     #[inline(always)]
     fn bounds(&self) -> (usize, usize) {
         // SAFETY: the kernel passes a valid context for as long as the program runs.
-        let data = unsafe { ptr::read_volatile(&raw const (*self.context).data) };
+        let context = unsafe { &*self.context };
+        // SAFETY: a reference to a field is valid and aligned.
+        let data = unsafe { ptr::read_volatile(&raw const context.data) };
         // SAFETY: as above.
-        let end = unsafe { ptr::read_volatile(&raw const (*self.context).data_end) };
+        let end = unsafe { ptr::read_volatile(&raw const context.data_end) };
         (data as usize, end as usize)
     }
 
@@ -94,9 +96,14 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn cut_tail(&mut self, octets: usize) -> bool {
-        let by = octets as i32 - self.octets() as i32;
+        let Some(excess) = self.octets().checked_sub(octets) else {
+            return false;
+        };
+        let Ok(excess) = i32::try_from(excess) else {
+            return false;
+        };
         // SAFETY: as in `grow_head`.
-        by <= 0 && unsafe { bpf_xdp_adjust_tail(self.context, by) == 0 }
+        unsafe { bpf_xdp_adjust_tail(self.context, -excess) == 0 }
     }
 }
 

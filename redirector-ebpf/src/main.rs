@@ -28,7 +28,7 @@ static DEBUG_LINES: Global<u8> = Global::new(0);
 
 /// XDP entry point.
 #[xdp]
-pub fn outgate_xdp(context: XdpContext) -> u32 {
+fn outgate_xdp(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&context);
     let ifindex = frame.ingress_ifindex();
     let ingress = Ingress {

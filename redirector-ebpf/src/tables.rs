@@ -112,16 +112,16 @@ impl Tables for Maps {
     #[inline(always)]
     fn prefix_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
         match source.v4() {
-            Some(octets) => PREFIXES4.get(&Whole::new(octets).key).copied(),
-            None => PREFIXES6.get(&Whole::new(source.mapped).key).copied(),
+            Some(octets) => PREFIXES4.get(&Whole::new(octets, 32).key).copied(),
+            None => PREFIXES6.get(&Whole::new(source.mapped, 128).key).copied(),
         }
     }
 
     #[inline(always)]
     fn is_customer(&self, addr: AddrRef<'_>) -> bool {
         match addr.v4() {
-            Some(octets) => CUSTOMERS4.get(&Whole::new(octets).key).is_some(),
-            None => CUSTOMERS6.get(&Whole::new(addr.mapped).key).is_some(),
+            Some(octets) => CUSTOMERS4.get(&Whole::new(octets, 32).key).is_some(),
+            None => CUSTOMERS6.get(&Whole::new(addr.mapped, 128).key).is_some(),
         }
     }
 
@@ -198,44 +198,46 @@ impl Tables for Maps {
 /// runs; one that the controller deletes meanwhile is written to in vain.
 pub(crate) struct Entry(*mut Flow);
 
+/// Writes one field and none beside it: another CPU may be writing those.
+macro_rules! set {
+    ($entry:expr, $field:ident, $value:expr) => {{
+        // SAFETY: the look-up has just returned the pointer, to a whole record aligned to eight octets.
+        let field = unsafe { &raw mut (*$entry.0).$field };
+        // SAFETY: the same; the field is plain octets, and no reference to it exists anywhere.
+        unsafe { field.write($value) };
+    }};
+}
+
 impl FlowEntry for Entry {
     #[inline(always)]
     fn flow(&self) -> Flow {
-        // SAFETY: the look-up has just returned the pointer, aligned to eight octets. Another CPU may
-        // write at the same time; each field is read whole, and any mixture of them is a valid record.
+        // SAFETY: the look-up has just returned the pointer, to a whole record aligned to eight octets.
+        // Another CPU may write at the same time; any mixture of fields is a valid record.
         unsafe { self.0.read() }
     }
 
     #[inline(always)]
     fn mark_customer(&self, from_customer: u8, now_s: u32) {
-        // SAFETY: as in `flow`; only this direction writes the field.
-        unsafe { (&raw mut (*self.0).from_customer).write(from_customer) };
-        // SAFETY: as in `flow`; both directions write the same clock.
-        unsafe { (&raw mut (*self.0).last_seen_s).write(now_s) };
+        set!(self, from_customer, from_customer);
+        set!(self, last_seen_s, now_s);
     }
 
     #[inline(always)]
     fn mark_relay(&self, from_relay: u8, now_s: u32) {
-        // SAFETY: as in `flow`; only this direction writes the field.
-        unsafe { (&raw mut (*self.0).from_relay).write(from_relay) };
-        // SAFETY: as in `flow`; both directions write the same clock.
-        unsafe { (&raw mut (*self.0).last_seen_s).write(now_s) };
+        set!(self, from_relay, from_relay);
+        set!(self, last_seen_s, now_s);
     }
 
     #[inline(always)]
     fn move_customer(&self, path: &L2Path) {
-        // SAFETY: as in `flow`; only the customer's direction writes the field.
-        unsafe { (&raw mut (*self.0).customer_path).write(*path) };
+        set!(self, customer_path, *path);
     }
 
     #[inline(always)]
     fn reopen(&self, from_customer: u8, flag_id: u32, now_s: u32) {
-        // SAFETY: as in `flow`.
-        unsafe { (&raw mut (*self.0).from_relay).write(0) };
-        // SAFETY: as in `flow`.
-        unsafe { (&raw mut (*self.0).flag_id).write(flag_id) };
-        // SAFETY: as in `flow`.
-        unsafe { (&raw mut (*self.0).created_s).write(now_s) };
+        set!(self, from_relay, 0);
+        set!(self, flag_id, flag_id);
+        set!(self, created_s, now_s);
         self.mark_customer(from_customer, now_s);
     }
 }
@@ -250,10 +252,10 @@ struct Whole<const N: usize> {
 
 impl<const N: usize> Whole<N> {
     #[inline(always)]
-    const fn new(octets: &[u8; N]) -> Self {
+    const fn new(octets: &[u8; N], bits: u32) -> Self {
         Self {
             padding: 0,
-            key: Key::new(N as u32 * 8, *octets),
+            key: Key::new(bits, *octets),
         }
     }
 }

@@ -217,7 +217,7 @@ fn fragments6(w: &World, cases: &mut Vec<Case>) {
 fn chains(w: &World, cases: &mut Vec<Case>) {
     let options = |next: u8, count: usize| {
         [
-            vec![60, 0, 1, 4, 0, 0, 0, 0].repeat(count - 1),
+            [60, 0, 1, 4, 0, 0, 0, 0].repeat(count - 1),
             vec![next, 0, 1, 4, 0, 0, 0, 0],
         ]
         .concat()

@@ -164,6 +164,41 @@ impl World {
         }
     }
 
+    /// IPv4 options, or IPv6 extension headers: hop-by-hop, routing and destination options.
+    #[must_use]
+    pub fn long_between(&self) -> Vec<u8> {
+        if self.customer.is_ipv4() {
+            // Timestamp option (RFC 791) with room for one, and an end.
+            return vec![68, 8, 5, 0, 0, 0, 0, 0, 1, 1, 1, 0];
+        }
+        let mut chain = vec![43, 0, 1, 4, 0, 0, 0, 0];
+        chain.extend([60, 1, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        chain.extend([6, 0, 1, 4, 0, 0, 0, 0]);
+        chain
+    }
+
+    /// The packet behind them.
+    #[must_use]
+    pub fn behind_more(&self, packet: Packet) -> Packet {
+        Packet {
+            first: 0,
+            between: self.long_between(),
+            ..packet
+        }
+    }
+
+    /// The entry that a SYN to the first MX makes now.
+    #[must_use]
+    pub fn new_flow(&self) -> Flow {
+        Flow {
+            created_s: self.now_s,
+            last_seen_s: self.now_s,
+            from_customer: SEEN_SYN,
+            from_relay: 0,
+            ..self.flow()
+        }
+    }
+
     /// A segment of the customer to the first MX.
     #[must_use]
     pub fn to_mx(&self, flags: &'static str) -> Packet {

@@ -3,7 +3,6 @@
 use super::{
     Judged, Work,
     find::{Standing, relay_in_slot, standing},
-    work::NANOSECONDS,
 };
 use crate::{
     abi::{Bucket, Event, EventKind, Flow, NO_RELAY, NO_RELAY_SHORT, OnFailure, Settings},
@@ -182,21 +181,21 @@ fn refilled(bucket: Option<Bucket>, settings: &Settings, now_ns: u64) -> Bucket 
             ..Bucket::default()
         };
     };
-    // A minute fills any sensible bucket, and bounds the products below 2^63.
+    // A minute fills any sensible bucket, and bounds the product below 2^58.
     let elapsed_us = (now_ns.saturating_sub(bucket.updated_ns) / 1000).min(REFILL_LIMIT_US);
     let rate = u64::from(settings.syn_rate);
-    let refill = elapsed_us * rate / 1000;
-    let Some(paid_ns) = (refill * (NANOSECONDS / 1000)).checked_div(rate) else {
+    let microtokens = elapsed_us * rate;
+    // Only the time that was paid for has passed, or a flood in small steps would never be refilled.
+    let Some(unpaid_ns) = (microtokens % 1000 * 1000).checked_div(rate) else {
         return bucket;
     };
-    let filled = (u64::from(bucket.millitokens) + refill).min(u64::from(full));
-    bucket.millitokens = u32::try_from(filled).unwrap_or(full);
-    // Only the time that was paid for has passed, or a flood in small steps would never be refilled.
     bucket.updated_ns = if elapsed_us == REFILL_LIMIT_US {
         now_ns
     } else {
-        bucket.updated_ns + paid_ns
+        bucket.updated_ns + elapsed_us * 1000 - unpaid_ns
     };
+    let filled = (u64::from(bucket.millitokens) + microtokens / 1000).min(u64::from(full));
+    bucket.millitokens = u32::try_from(filled).unwrap_or(full);
     bucket
 }
 
@@ -229,3 +228,88 @@ const MILLITOKENS: u32 = 1000;
 const REFILL_LIMIT_US: u64 = 60_000_000;
 /// Above any candidate, and above [`CANDIDATES`].
 const PLACES: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::work::NANOSECONDS;
+
+    const SETTINGS: Settings = Settings {
+        heartbeat_s: 0,
+        heartbeat_limit_s: 0,
+        syn_rate: 20,
+        syn_burst: 100,
+        generation: 0,
+    };
+    const START_NS: u64 = 1_000 * NANOSECONDS;
+
+    /// How many connections a customer gets that asks every `step_ns`.
+    fn granted(settings: &Settings, step_ns: u64, asks: u64) -> u32 {
+        let mut bucket = None;
+        let mut granted = 0;
+        for ask in 0..asks {
+            let mut now = refilled(bucket, settings, START_NS + ask * step_ns);
+            granted += u32::from(spend(&mut now));
+            bucket = Some(now);
+        }
+        granted
+    }
+
+    #[test]
+    fn a_flood_gets_the_burst_and_the_rate_whatever_its_steps() {
+        // Ten seconds at 20 a second.
+        for step_ns in [999, 49_999, 1_000_000, 33_333_333] {
+            let granted = granted(&SETTINGS, step_ns, 10 * NANOSECONDS / step_ns);
+            assert!(
+                (298..=300).contains(&granted),
+                "{granted} in steps of {step_ns} ns"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pause_never_saves_up_more_than_the_burst() {
+        for pause_s in [60, 3600, 1 << 40] {
+            let empty = Bucket {
+                updated_ns: START_NS,
+                ..Bucket::default()
+            };
+            let now_ns = START_NS.saturating_add(u64::saturating_mul(pause_s, NANOSECONDS));
+            let bucket = refilled(Some(empty), &SETTINGS, now_ns);
+            assert_eq!((bucket.millitokens, bucket.updated_ns), (100_000, now_ns));
+        }
+    }
+
+    #[test]
+    fn a_rate_of_zero_leaves_the_burst() {
+        let settings = Settings {
+            syn_rate: 0,
+            ..SETTINGS
+        };
+        assert_eq!(granted(&settings, NANOSECONDS, 1000), 100);
+    }
+
+    #[test]
+    fn absurd_settings_do_not_overflow() {
+        let settings = Settings {
+            syn_rate: u32::MAX,
+            syn_burst: u32::MAX,
+            ..SETTINGS
+        };
+        assert_eq!(granted(&settings, u64::MAX / 1000, 2), 2);
+    }
+
+    #[test]
+    fn a_bucket_remembers_the_two_latest_relays() {
+        let mut bucket = refilled(None, &SETTINGS, START_NS);
+        for (relay, expected) in [
+            (3, [3, NO_RELAY_SHORT]),
+            (3, [3, NO_RELAY_SHORT]),
+            (4, [4, 3]),
+            (5, [5, 4]),
+        ] {
+            assert!(take(&mut bucket, relay));
+            assert_eq!(bucket.relays, expected);
+        }
+    }
+}

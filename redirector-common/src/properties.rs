@@ -1,0 +1,277 @@
+//! What holds for any packet, not only for those of the cases.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
+};
+
+use crate::{
+    abi::{Action, L2Path, Role},
+    cases::{self, EGRESS, INGRESS, World, packet::Packet},
+    counters::Counter,
+    decide::{Ingress, Judged, judge},
+    frame::Buffer,
+    tables::{Verdict, memory::MemoryTables},
+};
+
+fn run(octets: &[u8], tables: &mut MemoryTables, role: Role) -> (Judged, Vec<u8>) {
+    let mut frame = Buffer::new(octets).expect("it fits");
+    let judged = judge(
+        &mut frame,
+        tables,
+        Ingress {
+            ifindex: INGRESS,
+            role: Some(role),
+        },
+    );
+    (judged, frame.as_slice().to_vec())
+}
+
+/// Whether all checksums of an untagged TCP frame hold, by smoltcp's reckoning.
+fn is_sound(octets: &[u8]) -> bool {
+    let frame = EthernetFrame::new_checked(octets).expect("Ethernet");
+    let (source, destination, segment): (IpAddress, IpAddress, &[u8]) = match frame.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let packet = Ipv4Packet::new_checked(frame.payload()).expect("IPv4");
+            if !packet.verify_checksum() {
+                return false;
+            }
+            (
+                packet.src_addr().into(),
+                packet.dst_addr().into(),
+                packet.payload(),
+            )
+        }
+        EthernetProtocol::Ipv6 => {
+            let packet = Ipv6Packet::new_checked(frame.payload()).expect("IPv6");
+            assert_eq!(packet.next_header(), IpProtocol::Tcp);
+            (
+                packet.src_addr().into(),
+                packet.dst_addr().into(),
+                packet.payload(),
+            )
+        }
+        other @ (EthernetProtocol::Arp | EthernetProtocol::Unknown(_)) => panic!("{other}"),
+    };
+    TcpPacket::new_checked(segment)
+        .expect("TCP")
+        .verify_checksum(&source, &destination)
+}
+
+/// Exchanges the ends of an untagged packet without options. No checksum minds.
+fn turned_round(octets: &[u8]) -> Vec<u8> {
+    let mut octets = octets.to_vec();
+    let (at, length, l4) = if octets[12] == 0x08 {
+        (26, 4, 34)
+    } else {
+        (22, 16, 54)
+    };
+    for index in 0..length {
+        octets.swap(at + index, at + length + index);
+    }
+    octets.swap(l4, l4 + 2);
+    octets.swap(l4 + 1, l4 + 3);
+    octets
+}
+
+prop_compose! {
+    fn worlds()(
+        now_s in 10_000..1_000_000_u32,
+        v6: bool,
+        customer: [u8; 16],
+        relay: [u8; 16],
+        mx: [[u8; 16]; 2],
+    ) -> World {
+        let address = |[a, b, c, d, rest @ ..]: [u8; 16]| -> IpAddr {
+            if v6 {
+                let mut octets = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                octets[4..].copy_from_slice(&rest);
+                Ipv6Addr::from(octets).into()
+            } else {
+                // A relay at 0.0.0.0 is none.
+                Ipv4Addr::new(a | 1, b, c, d).into()
+            }
+        };
+        let world = if v6 { World::v6(now_s) } else { World::v4(now_s) };
+        World {
+            customer: address(customer),
+            relay: address(relay),
+            mx: mx.map(address),
+            ..world
+        }
+    }
+}
+
+prop_compose! {
+    fn packets()(
+        world in worlds(),
+        port in 1_u16..,
+        hops in 3_u8..,
+        flags in prop::sample::select(vec!["S", "A", "FA", "RA", "F", "SA", ""]),
+        numbers: [i32; 2],
+        window: u16,
+        ident: u16,
+        payload in prop::collection::vec(any::<u8>(), 0..200),
+    ) -> (World, Packet) {
+        let packet = Packet {
+            ports: [port, 25], hops, numbers, window, ident, payload, ..world.to_mx(flags)
+        };
+        (world, packet)
+    }
+}
+
+/// The customer's connection from that port stands in the table, under that port.
+fn with_flow(world: &World, packet: &Packet) -> MemoryTables {
+    let mut tables = world.flagged(Action::Redirect);
+    let mut flow = world.flow();
+    flow.customer_port_be = packet.ports[0].to_be_bytes();
+    tables.put_flow(world.key(packet.ports[0]), flow);
+    tables
+}
+
+proptest! {
+    #[test]
+    fn every_rewrite_leaves_valid_checksums((world, packet) in packets()) {
+        let (judged, forward) =
+            run(&packet.octets(), &mut with_flow(&world, &packet), Role::Customer);
+        prop_assert_eq!(judged.verdict, Verdict::Redirect { ifindex: EGRESS });
+        prop_assert!(is_sound(&forward));
+
+        let (judged, answer) =
+            run(&turned_round(&forward), &mut with_flow(&world, &packet), Role::Relay);
+        prop_assert_eq!(judged.verdict, Verdict::Redirect { ifindex: INGRESS });
+        prop_assert!(is_sound(&answer));
+    }
+
+    #[test]
+    fn every_reset_has_valid_checksums((world, packet) in packets()) {
+        let (judged, answer) =
+            run(&packet.octets(), &mut world.flagged(Action::Reset), Role::Customer);
+        if packet.flags.contains('R') {
+            prop_assert_eq!(judged.verdict, Verdict::Drop);
+        } else {
+            prop_assert_eq!(judged.verdict, Verdict::Tx);
+            prop_assert!(is_sound(&answer));
+        }
+    }
+
+    #[test]
+    fn there_and_back_is_the_same_packet((world, packet) in packets()) {
+        let mut tables = with_flow(&world, &packet);
+        let (_, forward) = run(&packet.octets(), &mut tables, Role::Customer);
+        let (_, back) = run(&turned_round(&forward), &mut tables, Role::Relay);
+        // Two hops, and the way of an answer.
+        let expected = Packet {
+            hops: packet.hops - 2,
+            stations: [packet.stations[1], packet.stations[0]],
+            ..packet
+        };
+        prop_assert_eq!(turned_round(&back), expected.octets());
+    }
+
+    #[test]
+    fn a_source_without_a_policy_leaves_as_it_came((world, packet) in packets()) {
+        let octets = packet.octets();
+        let (judged, after) = run(&octets, &mut world.tables(), Role::Customer);
+        prop_assert_eq!(judged.verdict, Verdict::Pass);
+        prop_assert_eq!(judged.counter, Some(Counter::Unflagged));
+        prop_assert_eq!(after, octets);
+    }
+
+    #[test]
+    fn noise_without_a_policy_leaves_as_it_came(
+        noise in prop::collection::vec(any::<u8>(), 0..300),
+        ethertype in prop::sample::select(vec![[8, 0], [0x86, 0xdd], [0x81, 0], [0x88, 0xa8]]),
+        customer: bool,
+    ) {
+        let mut octets = noise;
+        if let Some(at) = octets.get_mut(12..14) {
+            at.copy_from_slice(&ethertype);
+        }
+        let role = if customer { Role::Customer } else { Role::Relay };
+        let (judged, after) = run(&octets, &mut World::v4(100_000).tables(), role);
+        prop_assert_eq!(judged.verdict, Verdict::Pass);
+        prop_assert_eq!(after, octets);
+    }
+
+    #[test]
+    fn two_connections_from_one_port_both_come_back((world, packet) in packets()) {
+        prop_assume!(world.mx[0] != world.mx[1]);
+        let mut tables = world.flagged(Action::Redirect);
+        let mut shown = Vec::new();
+        for mx in world.mx {
+            let syn = Packet { to: mx, flags: "S", payload: Vec::new(), ..packet.clone() };
+            let (judged, forward) = run(&syn.octets(), &mut tables, Role::Customer);
+            prop_assert_eq!(judged.verdict, Verdict::Redirect { ifindex: EGRESS });
+            let (_, back) = run(&turned_round(&forward), &mut tables, Role::Relay);
+            let expected = Packet {
+                from: mx,
+                to: world.customer,
+                ports: [25, packet.ports[0]],
+                hops: packet.hops - 2,
+                stations: [syn.stations[1], syn.stations[0]],
+                ..syn
+            };
+            prop_assert_eq!(back, expected.octets());
+            shown.push(forward);
+        }
+        let l4 = if world.customer.is_ipv4() { 34 } else { 54 };
+        prop_assert_ne!(&shown[0][l4..l4 + 2], &shown[1][l4..l4 + 2]);
+    }
+}
+
+#[test]
+fn a_frame_cut_anywhere_is_rewritten_whole_or_not_at_all() {
+    for case in cases::all(100_000) {
+        if case.counters.contains(&Counter::InternalError) {
+            continue;
+        }
+        let whole = case.run();
+        for octets in 0..case.frame.len() {
+            let cut = &case.frame[..octets];
+            let after = case.run_on(Buffer::new(cut).expect("it fits"));
+            match after.judged.verdict {
+                Verdict::Pass | Verdict::Drop => {
+                    assert_eq!(after.frame, cut, "{} cut at {octets}", case.name);
+                }
+                // Only what stands behind the headers is missing.
+                Verdict::Tx => assert_eq!(whole.judged.verdict, Verdict::Tx),
+                Verdict::Redirect { .. } => {
+                    assert!(
+                        whole.frame.starts_with(&after.frame),
+                        "{} cut at {octets}",
+                        case.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_headroom_for_a_tag_the_frame_is_dropped() {
+    let world = World::v4(100_000);
+    let mut tables = world.flagged(Action::Redirect);
+    let path = L2Path {
+        ifindex: EGRESS,
+        tags: [[0x81, 0, 0, 100], [0; 4]],
+        ..L2Path::default()
+    };
+    tables
+        .relays
+        .insert(World::RELAY.into(), world.relay_record(path));
+    let octets = world.to_mx("S").octets();
+    let mut frame = Buffer::without_headroom(&octets).expect("it fits");
+    let ingress = Ingress {
+        ifindex: INGRESS,
+        role: Some(Role::Customer),
+    };
+    let judged = judge(&mut frame, &mut tables, ingress);
+    assert_eq!(
+        (judged.verdict, judged.counter),
+        (Verdict::Drop, Some(Counter::InternalError))
+    );
+    assert_eq!(frame.as_slice(), octets);
+}
