@@ -5,11 +5,22 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A child that ends with the test.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Its number is its own only until it has been waited for.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            // Politely first: a killed rspamd leaves its workers behind.
+            let asked = kill_process(Pid::from_child(&self.0), Signal::TERM).is_ok();
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while asked && Instant::now() < deadline && matches!(self.0.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
         // An error means that it has already ended.
         let _ended = self.0.kill().is_ok();
         let _reaped = self.0.wait().is_ok();
