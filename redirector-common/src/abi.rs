@@ -10,6 +10,10 @@
 //! Whoever changes a record changes [`ABI_VERSION`]: the pin directory carries it, so that a new
 //! program never reads an old map.
 
+#[macro_use]
+mod declare;
+
+use self::declare::{Octets, put_octets, take_octets};
 use crate::addr::Addr;
 
 /// Version of all that this module describes; names the pin directory (`v1`).
@@ -86,43 +90,6 @@ pub const NO_RELAY: u32 = u32::MAX;
 pub const NO_RELAY_SHORT: u16 = u16::MAX;
 /// The port that all of this is about.
 pub const SMTP_PORT: u16 = 25;
-
-/// Declares records: `repr(C)` structs of integers and octet arrays without implicit padding, with
-/// their octets in field order.
-macro_rules! records {
-    ($( $(#[$meta:meta])* pub struct $name:ident [$size:literal] { $( $(#[$fmeta:meta])* $field:ident : $ty:ty ),* $(,)? } )*) => {$(
-        $(#[$meta])*
-        #[repr(C)]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-        pub struct $name { $( $(#[$fmeta])* pub $field: $ty ),* }
-
-        // No implicit padding: the fields fill the record.
-        const _: () = assert!(size_of::<$name>() == $size);
-        const _: () = assert!(0 $( + size_of::<$ty>() )* == $size);
-
-        impl $name {
-            /// Octets of one record.
-            pub const SIZE: usize = $size;
-
-            /// The record as it stands in the map.
-            #[must_use]
-            pub fn to_octets(&self) -> [u8; $size] {
-                let mut octets = [0; $size];
-                let mut rest = &mut octets[..];
-                $( rest = Octets::put(&self.$field, rest); )*
-                let _end = rest;
-                octets
-            }
-
-            /// Reads what stands in the map.
-            #[must_use]
-            pub fn from_octets(octets: &[u8; $size]) -> Self {
-                let mut rest = &octets[..];
-                Self { $( $field: <$ty as Octets>::take(&mut rest) ),* }
-            }
-        }
-    )*};
-}
 
 records! {
     /// What is done with a source's mail connections.
@@ -335,34 +302,6 @@ impl FlowKey {
     }
 }
 
-/// Numbered enums: the number stands in the maps, the name in messages.
-macro_rules! numbered {
-    ($( $(#[$meta:meta])* pub enum $name:ident { $( $(#[$vmeta:meta])* $variant:ident = $number:literal $text:literal ),* $(,)? } )*) => {$(
-        $(#[$meta])*
-        #[repr(u8)]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $( $(#[$vmeta])* $variant = $number ),* }
-
-        impl $name {
-            /// Every variant.
-            pub const ALL: &[Self] = &[$( Self::$variant ),*];
-
-            /// The variant of a number out of a map.
-            #[inline(always)]
-            #[must_use]
-            pub const fn from_number(number: u8) -> Option<Self> {
-                match number { $( $number => Some(Self::$variant), )* _ => None }
-            }
-
-            /// The name that people read and write.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $( Self::$variant => $text ),* }
-            }
-        }
-    )*};
-}
-
 numbered! {
     /// What the edge does with a source's mail connections.
     pub enum Action {
@@ -407,52 +346,6 @@ numbered! {
         FlowTableFull = 2 "flow-table-full",
         /// No relay could take the connection; the pool's failure policy was applied.
         NoRelay = 3 "no-relay",
-    }
-}
-
-/// A value with a fixed number of octets.
-trait Octets: Sized {
-    fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8];
-    fn take(from: &mut &[u8]) -> Self;
-}
-
-fn put_octets<const N: usize>(octets: [u8; N], into: &mut [u8]) -> &mut [u8] {
-    match into.split_first_chunk_mut::<N>() {
-        Some((head, rest)) => {
-            *head = octets;
-            rest
-        }
-        None => &mut [],
-    }
-}
-
-fn take_octets<const N: usize>(from: &mut &[u8]) -> [u8; N] {
-    match from.split_first_chunk::<N>() {
-        Some((head, rest)) => {
-            *from = rest;
-            *head
-        }
-        None => [0; N],
-    }
-}
-
-macro_rules! octets_of_integers {
-    ($($ty:ty),*) => {$(
-        impl Octets for $ty {
-            fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8] { put_octets(self.to_ne_bytes(), into) }
-            fn take(from: &mut &[u8]) -> Self { Self::from_ne_bytes(take_octets(from)) }
-        }
-    )*};
-}
-octets_of_integers!(u8, u16, u32, u64);
-
-impl<T: Octets + Copy + Default, const N: usize> Octets for [T; N] {
-    fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8] {
-        self.iter().fold(into, |rest, item| item.put(rest))
-    }
-
-    fn take(from: &mut &[u8]) -> Self {
-        core::array::from_fn(|_| T::take(from))
     }
 }
 

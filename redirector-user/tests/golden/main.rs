@@ -159,7 +159,7 @@ fn damage(frame: &mut Vec<u8>, seed: u64) {
             _ => random.to_be_bytes()[0],
         };
     }
-    if random % 5 == 0 {
+    if random.is_multiple_of(5) {
         // The kernel runs nothing shorter than an Ethernet header.
         let octets = 14 + pick(mix(random), frame.len() - 14);
         frame.truncate(octets);
