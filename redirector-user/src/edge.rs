@@ -127,6 +127,7 @@ impl Edge {
     pub fn open(config: EdgeConfig) -> Result<Self, EdgeError> {
         let pins = Pins::prepare(&config)?;
         let object = program::open(&config, &pins, None)?;
+        pins.share_with_group()?;
         let maps = Maps::open(&pins)?;
         let debug = config.debug_lines.then_some(object);
         let mut edge = Self {

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -68,6 +69,19 @@ impl Pins {
             pins.compare(name, expected)?;
         }
         Ok(pins)
+    }
+
+    /// Lets the group that the controller runs under reach the flow table, and nothing else: a relay
+    /// on this machine then needs no privilege to learn original destinations (Linux 5.19). aya opens
+    /// pins for reading and writing, so the group may write, too.
+    pub(crate) fn share_with_group(&self) -> Result<(), EdgeError> {
+        let (dir, links, flows) = (self.dir.clone(), self.links(), self.map(map::FLOWS));
+        for (path, mode) in [(links, 0o700), (dir, 0o750), (flows, 0o660)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(|error| {
+                EdgeError::kernel(format!("chmod {mode:o} {}", path.display()), error)
+            })?;
+        }
+        Ok(())
     }
 
     /// Path of a map.

@@ -1,5 +1,7 @@
 //! Maps: written, read back, compared before use.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use aya::maps::{Array, HashMap, MapData};
 use redirector_common::{
     abi::{
@@ -310,4 +312,20 @@ fn a_heartbeat_keeps_the_generation() {
     edge.apply(&[MapOp::SetGeneration(9)]).unwrap();
     edge.heartbeat().unwrap();
     assert_eq!(edge.actual().unwrap().generation, 9);
+}
+
+#[test]
+fn the_group_reaches_the_flow_table_and_nothing_else() {
+    let pins = PinDir::new();
+    drop(pins.open());
+    let mode = |name: &str| {
+        let metadata = std::fs::metadata(pins.maps().join(name)).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(mode("."), 0o750);
+    assert_eq!(mode("links"), 0o700);
+    for name in map::ALL {
+        let expected = if name == map::FLOWS { 0o660 } else { 0o600 };
+        assert_eq!(mode(name), expected, "{name}");
+    }
 }
