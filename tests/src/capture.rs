@@ -1,4 +1,4 @@
-//! What goes over a veth, read by a tap inside its namespace.
+//! What goes in and out of a host, read by a tap inside its namespace.
 //!
 //! # Diagnostics
 //! A frame that does not parse is kept as it is: comparisons then show it.
@@ -7,24 +7,23 @@ use std::{
     fs::File,
     io::BufWriter,
     net::IpAddr,
-    os::fd::AsRawFd as _,
+    num::NonZeroU32,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread::{self, JoinHandle},
-    time::Duration as StdDuration,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, recv, socket_with, sockopt,
+};
 use smoltcp::{
-    phy::{
-        Device as _, Medium, PcapLinkType, PcapSink as _, RawSocket, RxToken as _, TxToken as _,
-        wait,
-    },
-    time::{Duration, Instant},
+    phy::{Device as _, Medium, PcapLinkType, PcapSink as _, RawSocket, TxToken as _},
+    time::Instant,
 };
 
 use crate::{frames::Datagram, netns::Namespace};
@@ -46,32 +45,33 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Begins to read every frame in and out of an interface.
+    /// Begins to read every frame in and out of a host.
     ///
     /// # Errors
-    /// That there is no such interface, or no right to read it (CAP_NET_RAW).
-    pub fn start(namespace: &Namespace, interface: &str) -> Result<Self> {
+    /// No right to do so (CAP_NET_RAW).
+    pub fn start(namespace: &Namespace) -> Result<Self> {
+        // Not bound to an interface: then there is no error when the interface goes.
+        let socket = namespace.inside(|| {
+            let flags = SocketFlags::CLOEXEC;
+            let every = Some(Protocol::from_raw(EVERY_PROTOCOL));
+            let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, every)?;
+            sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
+            sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER_OCTETS)?;
+            Ok(socket)
+        })?;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let (sink, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
-        let (namespace, interface) = (namespace.clone(), interface.to_owned());
-        let (opened, opening) = mpsc::channel();
-        // The socket cannot change threads, so this one enters the namespace for good.
         let thread = thread::spawn(move || {
-            let socket = namespace.enter().and_then(|()| {
-                RawSocket::new(&interface, Medium::Ethernet)
-                    .with_context(|| format!("tap on {interface}"))
-            });
-            let mut socket = match socket {
-                Ok(socket) => socket,
-                Err(error) => return drop(opened.send(Err(error))),
-            };
-            drop(opened.send(Ok(())));
+            let mut buffer = vec![0; FRAME_OCTETS];
             while !stopped.load(Ordering::Relaxed) {
-                // A time-out is no error here, and another error shows as a missing frame.
-                drop(wait(socket.as_raw_fd(), Some(Duration::from_millis(50))));
-                while let Some((frame, _)) = socket.receive(Instant::now()) {
-                    let octets = frame.consume(<[u8]>::to_vec);
+                // An error is the time-out, or shows as a missing frame.
+                let Ok((octets, _)) = recv(&socket, &mut *buffer, RecvFlags::empty()) else {
+                    continue;
+                };
+                let octets = buffer.get(..octets).unwrap_or_default().to_vec();
+                // The loopback interface has no addresses.
+                if !octets.starts_with(&[0; 12]) {
                     lock(&sink).push(Seen {
                         at: Instant::now(),
                         octets,
@@ -79,7 +79,6 @@ impl Capture {
                 }
             }
         });
-        opening.recv().context("the tap's thread")??;
         Ok(Self {
             seen,
             stop,
@@ -168,7 +167,16 @@ pub fn differences(sent: &[Datagram], received: &[Datagram]) -> Vec<String> {
 }
 
 /// How long a wire may take to deliver what was sent on it.
-pub const SETTLE: StdDuration = StdDuration::from_secs(3);
+pub const SETTLE: Duration = Duration::from_secs(3);
+
+/// ETH_P_ALL, in network order as packet(7) wants it.
+const EVERY_PROTOCOL: NonZeroU32 = NonZeroU32::new(0x0003_u16.to_be() as u32).expect("not zero");
+/// How long a tap may go on after it was dropped.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// More than any frame, also one that receive offload put together.
+const FRAME_OCTETS: usize = 65_536 + 64;
+/// What the kernel keeps while the reader does not run.
+const BUFFER_OCTETS: usize = 8 << 20;
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -10,6 +10,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{self, Command},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -87,6 +88,12 @@ impl Ledger {
 
     /// Unmakes everything on the list, then the list. Goes on after an error and returns the first.
     pub(crate) fn take_down(&self) -> Result<()> {
+        // A signal's thread and the guard may want this at the same moment; the later one finds
+        // the work done.
+        let _one_at_a_time = TAKING_DOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if !path(&self.prefix).exists() {
+            return Ok(());
+        }
         let mut first_error = None;
         let mut attempt = |outcome: Result<()>| {
             if let Err(error) = outcome {
@@ -103,9 +110,14 @@ impl Ledger {
             }
         }
         for dir in self.dir.iter().chain([&self.pin_dir]) {
-            if dir.exists() {
-                attempt(fs::remove_dir_all(dir).with_context(|| dir.display().to_string()));
-            }
+            // Somebody may still be writing there: the story, when a signal ends it.
+            attempt(
+                until("an empty directory", Duration::from_secs(3), || {
+                    let removed = fs::remove_dir_all(dir);
+                    Ok((removed.is_ok() || !dir.exists()).then_some(()))
+                })
+                .with_context(|| dir.display().to_string()),
+            );
         }
         match first_error {
             None => fs::remove_file(path(&self.prefix)).context("removing the lab's ledger"),
@@ -230,5 +242,7 @@ fn is_mounted(target: &Path) -> bool {
         .lines()
         .any(|line| line.split(' ').nth(1).map(Path::new) == Some(target))
 }
+
+static TAKING_DOWN: Mutex<()> = Mutex::new(());
 
 const LEDGERS: &str = "/run/outgate-lab";

@@ -1,6 +1,12 @@
 //! `outgate-demo`: the demo at the command line. Exit 0 only if every check held.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, thread};
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -31,7 +37,13 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let outcome = run(Arguments::parse());
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        // What the story ran into is only that its lab is being taken down under it. The thread
+        // that does so ends the process.
+        thread::park();
+    }
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             drop(writeln!(std::io::stderr(), "outgate-demo: {error:#}"));
@@ -83,9 +95,14 @@ fn clean_up_on_signals(prefix: String) -> Result<()> {
         runtime.block_on(async {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         });
+        INTERRUPTED.store(true, Ordering::SeqCst);
         let outcome = demo::down(&prefix);
+        drop(writeln!(std::io::stderr(), "outgate-demo: interrupted"));
         #[expect(clippy::exit, reason = "the story's thread may be in any wait")]
         std::process::exit(if outcome.is_ok() { 130 } else { 1 });
     });
     Ok(())
 }
+
+/// A signal asked for the end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);

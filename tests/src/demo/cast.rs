@@ -6,7 +6,7 @@ use super::report::Act;
 use crate::{
     capture::Capture,
     gate::Gate,
-    host::{Family, HOST_INTERFACE, Host},
+    host::{Family, Host},
     lab::Lab,
     message::{Message, Stored},
     peers::{
@@ -38,8 +38,8 @@ impl<'lab> Cast<'lab> {
         let mx1 = Postfix::start(lab, Host::Mx1)?;
         let mx2 = Postfix::start(lab, Host::Mx2)?;
         let rspamd = Rspamd::start(lab)?;
-        let near_bystander = Capture::start(&lab.namespace(Host::CustomerB), HOST_INTERFACE)?;
-        let near_mx1 = Capture::start(&lab.namespace(Host::Mx1), HOST_INTERFACE)?;
+        let near_bystander = Capture::start(&lab.namespace(Host::CustomerB))?;
+        let near_mx1 = Capture::start(&lab.namespace(Host::Mx1))?;
         let mut gate = Gate::start(lab)?;
         let options = Options {
             rspamd: Some(rspamd.url()),

@@ -4,7 +4,6 @@ use anyhow::Result;
 use lab::{
     Family, Host,
     capture::{Capture, SETTLE, differences},
-    host::HOST_INTERFACE,
     message::Message,
     peers::{
         postfix::Postfix,
@@ -19,8 +18,8 @@ use crate::lab_up;
 fn mail_crosses_the_bare_lab_unchanged() -> Result<()> {
     let lab = lab_up("ogtbare")?;
     let mx = Postfix::start(&lab, Host::Mx1)?;
-    let near = Capture::start(&lab.namespace(Host::CustomerB), HOST_INTERFACE)?;
-    let far = Capture::start(&lab.namespace(Host::Mx1), HOST_INTERFACE)?;
+    let near = Capture::start(&lab.namespace(Host::CustomerB))?;
+    let far = Capture::start(&lab.namespace(Host::Mx1))?;
     for family in Family::ALL {
         let message = Message::awkward();
         let submission = Submission {

@@ -23,7 +23,7 @@ fn a_flagged_source_does_not_slip_through_by_tags() -> Result<()> {
     for family in Family::ALL {
         flag(&gate, family, &[])?;
         for (tags, port) in [(vec![100], 40_001), (vec![100, 200], 40_002)] {
-            let tap = Capture::start(&namespace, HOST_INTERFACE)?;
+            let tap = Capture::start(&namespace)?;
             let opened = gate.counter("flow_opened")?;
             let source = (Host::CustomerA.address(family), port).into();
             let destination = smtp(Host::Mx1.address(family));
