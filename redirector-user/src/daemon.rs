@@ -178,14 +178,14 @@ fn notify(states: &[NotifyState<'_>]) {
 /// Says why on standard error, which is the journal under systemd, and chooses the exit code.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let code = error.chain().find_map(|cause| {
-        let refused = cause
-            .downcast_ref::<EdgeError>()
-            .is_some_and(|edge| matches!(edge, EdgeError::NotPermitted { .. }));
-        let misfit = cause.is::<ConfigError>()
-            || matches!(cause.downcast_ref(), Some(StartError::PoolGone { .. }));
-        refused
-            .then_some(EX_NOPERM)
-            .or_else(|| misfit.then_some(EX_CONFIG))
+        let start: Option<&StartError> = cause.downcast_ref();
+        let misfit =
+            matches!(start, Some(StartError::PoolGone { .. })) || cause.is::<ConfigError>();
+        let refused = matches!(start, Some(StartError::Problem(problem)) if problem.is_privilege())
+            || matches!(cause.downcast_ref(), Some(EdgeError::NotPermitted { .. }));
+        misfit
+            .then_some(EX_CONFIG)
+            .or_else(|| refused.then_some(EX_NOPERM))
     });
     drop(writeln!(std::io::stderr().lock(), "outgated: {error:#}"));
     ExitCode::from(code.unwrap_or(1))

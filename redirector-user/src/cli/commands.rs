@@ -144,8 +144,12 @@ async fn rm(client: &Client, teller: &Teller, arguments: RmArgs) -> Result<Outco
     );
     let flag: FlagView = client.delete(&path).await?;
     teller.tell(&flag, |flag, _| {
+        let open = match flag.pool {
+            Some(_) => "; open connections keep their relay until they end",
+            None => "",
+        };
         format!(
-            "flag {} on {} lifted; new connections go free, open ones keep their relay",
+            "flag {} on {} lifted; new connections go free{open}",
             flag.id, flag.prefix
         )
     })

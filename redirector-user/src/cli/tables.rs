@@ -256,6 +256,10 @@ fn flag_state(state: FlagState) -> Cell {
 
 fn state_in_words(flag: &FlagView) -> String {
     match flag.state {
+        FlagState::Active if flag.pool.is_some() && flag.serving.is_empty() => {
+            let policy = "its connections fall under the pool's on_failure; see `outgate status`";
+            format!("active (no relay of the pool takes connections: {policy})")
+        }
         FlagState::Active => String::from("active"),
         FlagState::Ended => String::from("ended"),
         FlagState::Pending if flag.awaiting.is_empty() => {
