@@ -31,11 +31,7 @@ use crate::{
 #[command(name = "outgated", version)]
 struct Arguments {
     /// Configuration
-    #[arg(
-        long,
-        default_value = "/etc/outgate/outgated.toml",
-        value_name = "FILE"
-    )]
+    #[arg(long, default_value = crate::DEFAULT_CONFIG, value_name = "FILE")]
     config: PathBuf,
     /// Only judge the configuration
     #[arg(long)]

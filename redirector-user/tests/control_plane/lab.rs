@@ -120,9 +120,9 @@ impl Lab {
         child.wait().unwrap().code()
     }
 
-    /// Runs `outgate`, as the person `tester`.
+    /// Runs `outgate` on the edge, as the person `tester`.
     pub(crate) fn outgate(&self, arguments: &[&str]) -> Said {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_outgate"));
+        let mut command = self.inside(env!("CARGO_BIN_EXE_outgate"));
         command
             .env("OUTGATE_SOCKET", self.socket())
             .env("USER", "tester")
