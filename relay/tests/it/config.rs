@@ -11,7 +11,8 @@ const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
 fn the_example_is_a_configuration() {
     let config = Config::parse(EXAMPLE).unwrap();
     assert_eq!(config.name, "relay-1");
-    assert_eq!(config.listen.len(), 2);
+    assert_eq!(config.rewritten.unwrap().listen.len(), 2);
+    assert!(config.transparent.is_empty());
     assert!(matches!(
         config.scanners[..],
         [ScannerConfig::Builtin, ScannerConfig::Rspamd { .. }]
