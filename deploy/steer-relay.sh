@@ -9,6 +9,8 @@
 # exactly these to the local stack, whose transparent sockets take them. They must not be wider: with
 # a bare "iif INTERFACE lookup 100" the host would answer ARP for the whole network.
 #
+# At the edge reverse path filtering must be off on the relay's interface: customers' addresses come from there.
+#
 # Needs root and iproute2 4.17 or later. Running it twice changes nothing. TABLE and PREFERENCE choose other numbers.
 set -eu
 

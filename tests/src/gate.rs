@@ -56,6 +56,34 @@ impl Default for Health {
     }
 }
 
+/// How the pool's packets get to its relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// Their destination becomes the relay's listener.
+    #[default]
+    Rewrite,
+    /// They are sent to the relay's MAC address as they are.
+    Steer,
+}
+
+impl Via {
+    /// The relay's port, IPv4 and IPv6.
+    #[must_use]
+    pub const fn relay_port(self) -> u16 {
+        match self {
+            Self::Rewrite => RELAY_PORT,
+            Self::Steer => 25,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Rewrite => "rewrite",
+            Self::Steer => "steer",
+        }
+    }
+}
+
 /// Paths of one controller.
 #[derive(Clone, Debug)]
 pub struct Files {
@@ -98,7 +126,15 @@ impl<'lab> Gate<'lab> {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(lab: &'lab Lab, health: &Health) -> Result<Self> {
-        Self::start_on(lab, health, &INTERFACES)
+        Self::start_on(lab, health, &INTERFACES, Via::Rewrite)
+    }
+
+    /// As [`Self::start`], with another kind of pool.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_via(lab: &'lab Lab, via: Via) -> Result<Self> {
+        Self::start_on(lab, &Health::default(), &INTERFACES, via)
     }
 
     /// As [`Self::start`], with no interface attached.
@@ -106,14 +142,19 @@ impl<'lab> Gate<'lab> {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_detached(lab: &'lab Lab) -> Result<Self> {
-        Self::start_on(lab, &Health::default(), &[])
+        Self::start_on(lab, &Health::default(), &[], Via::Rewrite)
     }
 
-    fn start_on(lab: &'lab Lab, health: &Health, interfaces: &[(Host, &str)]) -> Result<Self> {
+    fn start_on(
+        lab: &'lab Lab,
+        health: &Health,
+        interfaces: &[(Host, &str)],
+        via: Via,
+    ) -> Result<Self> {
         let files = Files::new(lab);
         fs::write(
             &files.config,
-            config_text(&files, &lab.pin_dir(), health, interfaces),
+            config_text(&files, &lab.pin_dir(), health, interfaces, via),
         )?;
         fs::create_dir_all(&files.state)?;
         let mut gate = Self {
@@ -278,6 +319,7 @@ fn config_text(
     pin_dir: &Path,
     health: &Health,
     interfaces: &[(Host, &str)],
+    via: Via,
 ) -> String {
     let (socket, state, pin_dir) = (
         files.socket.display(),
@@ -297,19 +339,24 @@ pin_dir = "{pin_dir}"
 
 [[pool]]
 name = "default"
-via = "rewrite"
+via = "{}"
 on_failure = "closed"
 
 [[pool.relay]]
 name = "{RELAY_NAME}"
 address = ["{}", "{}"]
-port = {RELAY_PORT}
+port = {}
 
 [health]
 interval = "{}"
 timeout = "{}"
 "#,
-        relay[0], relay[1], health.interval, health.timeout
+        via.name(),
+        relay[0],
+        relay[1],
+        via.relay_port(),
+        health.interval,
+        health.timeout
     );
     for (host, role) in interfaces {
         let name = host.edge_interface();
@@ -333,7 +380,7 @@ fn ask(lab: &Lab, socket: &Path, arguments: &[&str]) -> Result<Answer> {
 pub const HELP_URL: &str = "https://abuse.example.net/smtp";
 /// The relay's name in the pool.
 pub const RELAY_NAME: &str = "relay-1";
-/// The relay's port, IPv4 and IPv6.
+/// The relay's port where destinations are rewritten, IPv4 and IPv6.
 pub const RELAY_PORT: u16 = 2525;
 
 /// What stands behind each interface of the edge.

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -10,10 +11,10 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     dialogue::{Dialogue, any_port},
-    gate::{Files, HELP_URL, RELAY_NAME, RELAY_PORT},
-    host::{Family, Host},
+    gate::{Files, HELP_URL, RELAY_NAME, Via},
+    host::{Family, HOST_INTERFACE, Host},
     lab::Lab,
-    process::Process,
+    process::{Process, checked},
 };
 
 /// A relay that runs.
@@ -21,6 +22,7 @@ use crate::{
 pub struct RelayNode<'lab> {
     lab: &'lab Lab,
     config: PathBuf,
+    via: Via,
     log: PathBuf,
     process: Option<Process>,
 }
@@ -32,6 +34,8 @@ pub struct Options {
     pub rspamd: Option<String>,
     /// Where messages go that are larger than the memory for one; the lab's directory otherwise.
     pub spill_dir: Option<PathBuf>,
+    /// How connections get here; the pool must say the same.
+    pub via: Via,
     /// Memory for one message, in octets.
     pub memory_octets: Option<u64>,
 }
@@ -47,9 +51,13 @@ impl<'lab> RelayNode<'lab> {
         fs::write(&config, config_text(lab, options))?;
         fs::create_dir_all(dir.join("relay.state"))?;
         fs::create_dir_all(spill_dir(lab, options))?;
+        if options.via == Via::Steer {
+            prepare_for_steering(lab)?;
+        }
         let mut node = Self {
             lab,
             config,
+            via: options.via,
             log: dir.join("relay.log"),
             process: None,
         };
@@ -68,9 +76,9 @@ impl<'lab> RelayNode<'lab> {
         let process =
             self.process
                 .insert(Process::spawn("outgate-relay", &mut command, &self.log)?);
-        let own = Host::Relay.address(Family::V4);
+        let (own, port) = (Host::Relay.address(Family::V4), self.via.relay_port());
         process.wait_until("the relay to greet", Duration::from_secs(10), || {
-            let listener = (own, RELAY_PORT).into();
+            let listener = (own, port).into();
             let greeting =
                 Dialogue::open(&namespace, any_port(own), listener, Duration::from_secs(2))
                     .and_then(|mut dialogue| dialogue.reply());
@@ -133,6 +141,15 @@ impl<'lab> RelayNode<'lab> {
     }
 }
 
+/// What an operator does to the relay's host, with the script that an operator is given.
+fn prepare_for_steering(lab: &Lab) -> Result<()> {
+    let script = lab.dir().join("steer-relay.sh");
+    fs::write(&script, include_str!("../../deploy/steer-relay.sh"))?;
+    let mut command: Command = lab.namespace(Host::Relay).command("sh");
+    checked(command.arg(&script).args(["up", HOST_INTERFACE]))?;
+    Ok(())
+}
+
 fn spill_dir(lab: &Lab, options: &Options) -> PathBuf {
     options
         .spill_dir
@@ -145,12 +162,17 @@ fn config_text(lab: &Lab, options: &Options) -> String {
     let socket = Files::new(lab).socket;
     let cache = lab.dir().join("relay.state/snapshot.json");
     let memory_octets = options.memory_octets.unwrap_or(262_144);
+    let port = options.via.relay_port();
+    let listeners = match options.via {
+        Via::Rewrite => format!(r#"listen = ["{v4}:{port}", "[{v6}]:{port}"]"#),
+        Via::Steer => format!(r#"transparent = ["0.0.0.0:{port}", "[::]:{port}"]"#),
+    };
     let mut text = format!(
         r#"name = "{RELAY_NAME}"
 operator = "Example Hosting"
 hostname = "relay-1.example.net"
 help_url = "{HELP_URL}"
-listen = ["{v4}:{RELAY_PORT}", "[{v6}]:{RELAY_PORT}"]
+{listeners}
 
 [controller]
 socket = {}
