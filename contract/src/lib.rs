@@ -68,6 +68,8 @@ pub enum Egress {
     /// An address of the relay.
     #[default]
     Pool,
+    /// The customer's own address; the pool must be via = "steer".
+    Customer,
 }
 
 #[cfg(test)]

@@ -13,5 +13,6 @@ mod pool;
 pub(crate) async fn connect(egress: Egress, destination: OriginalDst) -> io::Result<TcpStream> {
     match egress {
         Egress::Pool => pool::connect(destination).await,
+        Egress::Customer => Err(io::Error::from(io::ErrorKind::Unsupported)),
     }
 }
