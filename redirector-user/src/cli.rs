@@ -109,7 +109,8 @@ struct AddArgs {
     /// What the relay does: filter [default: filter]
     #[arg(long)]
     treatment: Option<String>,
-    /// Where the relay's own leg leaves from: pool [default: pool]
+    /// Where the relay's own leg leaves from: pool (an address of the relay) or customer (the customer's own;
+    /// only with a pool that is via = "steer") [default: pool]
     #[arg(long)]
     egress: Option<String>,
     /// Life of the flag, at most 90d

@@ -182,7 +182,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
             .downcast_ref::<EdgeError>()
             .is_some_and(|edge| matches!(edge, EdgeError::NotPermitted { .. }));
         let misfit = cause.is::<ConfigError>()
-            || matches!(cause.downcast_ref(), Some(StartError::PoolGone { .. }));
+            || matches!(
+                cause.downcast_ref(),
+                Some(StartError::PoolGone { .. } | StartError::PoolNotSteered { .. })
+            );
         refused
             .then_some(EX_NOPERM)
             .or_else(|| misfit.then_some(EX_CONFIG))

@@ -53,6 +53,7 @@ impl Controller {
         };
         let pools = self.config.pools.iter().map(|pool| PoolView {
             name: pool.name.clone(),
+            via: pool.via.name().to_owned(),
             on_failure: pool.on_failure.name().to_owned(),
             relays: pool.relays.iter().filter_map(relay).collect(),
         });

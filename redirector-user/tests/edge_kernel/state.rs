@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use aya::maps::{Array, HashMap, MapData};
 use redirector_common::{
     abi::{
-        Action, L2Path, ListenerKey, NO_RELAY, OnFailure, Policy, Pool, Relay, SLOTS_PER_POOL, map,
+        Action, L2Path, ListenerKey, NO_RELAY, OnFailure, Policy, Pool, Relay, SLOTS_PER_POOL, Via,
+        map,
     },
     addr::Addr,
 };
@@ -53,7 +54,8 @@ pub(crate) fn sample(ifindex: u32) -> EdgeState {
     let pool = Pool {
         on_failure: OnFailure::Closed as u8,
         present: 1,
-        reserved: [0; 6],
+        via: Via::Rewrite as u8,
+        reserved: [0; 5],
     };
     let pool = PoolState {
         pool,

@@ -28,7 +28,7 @@ fn redirect(pool: &str) -> Action {
     Action::Redirect(Redirect {
         pool: pool.to_owned(),
         treatment: contract::Treatment::Filter,
-        egress: contract::Egress::Pool,
+        egress: Egress::Pool,
     })
 }
 
@@ -39,6 +39,7 @@ fn plan(name: &str, relays: &[u32]) -> PoolPlan {
         .collect();
     PoolPlan {
         name: name.to_owned(),
+        via: Via::Rewrite,
         on_failure: OnFailure::Closed,
         in_rotation,
     }

@@ -9,11 +9,18 @@ fn request() -> FlagRequest {
     }
 }
 
+fn pool(name: &str, via: Via) -> PoolTerms {
+    PoolTerms {
+        name: name.to_owned(),
+        via,
+    }
+}
+
 #[track_caller]
 fn read(request: &FlagRequest) -> Result<Proposal, Refusal> {
     Proposal::read(
         request,
-        &[String::from("default"), String::from("other")],
+        &[pool("default", Via::Rewrite), pool("other", Via::Steer)],
         Timestamp::UNIX_EPOCH,
     )
 }
