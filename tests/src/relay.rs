@@ -11,9 +11,10 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     dialogue::{Dialogue, any_port},
-    gate::{Files, HELP_URL, RELAY_NAME, Via},
+    gate::{Files, HELP_URL},
     host::{Family, HOST_INTERFACE, Host},
     lab::Lab,
+    pool::{Pool, Via},
     process::{Process, checked},
 };
 
@@ -22,7 +23,7 @@ use crate::{
 pub struct RelayNode<'lab> {
     lab: &'lab Lab,
     config: PathBuf,
-    via: Via,
+    pool: Pool,
     log: PathBuf,
     process: Option<Process>,
 }
@@ -34,8 +35,8 @@ pub struct Options {
     pub rspamd: Option<String>,
     /// Where messages go that are larger than the memory for one; the lab's directory otherwise.
     pub spill_dir: Option<PathBuf>,
-    /// How connections get here; the pool must say the same.
-    pub via: Via,
+    /// The pool that it serves.
+    pub pool: Pool,
     /// Memory for one message, in octets.
     pub memory_octets: Option<u64>,
 }
@@ -47,18 +48,25 @@ impl<'lab> RelayNode<'lab> {
     /// That it does not listen in time, with its log.
     pub fn start(lab: &'lab Lab, options: &Options) -> Result<Self> {
         let dir = lab.dir();
-        let config = dir.join("relay.toml");
+        let name = options.pool.relay;
+        let config = dir.join(format!("{name}.toml"));
         fs::write(&config, config_text(lab, options))?;
-        fs::create_dir_all(dir.join("relay.state"))?;
+        fs::create_dir_all(state_dir(lab, options))?;
         fs::create_dir_all(spill_dir(lab, options))?;
-        if options.via == Via::Steer {
+        for family in Family::ALL {
+            let address = options.pool.address(family);
+            if address != Host::Relay.address(family) {
+                lab.add_address(Host::Relay, address)?;
+            }
+        }
+        if options.pool.via == Via::Steer {
             prepare_for_steering(lab)?;
         }
         let mut node = Self {
             lab,
             config,
-            via: options.via,
-            log: dir.join("relay.log"),
+            pool: options.pool,
+            log: dir.join(format!("{name}.log")),
             process: None,
         };
         node.launch()?;
@@ -76,7 +84,7 @@ impl<'lab> RelayNode<'lab> {
         let process =
             self.process
                 .insert(Process::spawn("outgate-relay", &mut command, &self.log)?);
-        let (own, port) = (Host::Relay.address(Family::V4), self.via.relay_port());
+        let (own, port) = (self.pool.address(Family::V4), self.pool.port());
         process.wait_until("the relay to greet", Duration::from_secs(10), || {
             let listener = (own, port).into();
             let greeting =
@@ -150,6 +158,10 @@ fn prepare_for_steering(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+fn state_dir(lab: &Lab, options: &Options) -> PathBuf {
+    lab.dir().join(format!("{}.state", options.pool.relay))
+}
+
 fn spill_dir(lab: &Lab, options: &Options) -> PathBuf {
     options
         .spill_dir
@@ -158,19 +170,20 @@ fn spill_dir(lab: &Lab, options: &Options) -> PathBuf {
 }
 
 fn config_text(lab: &Lab, options: &Options) -> String {
-    let [v4, v6] = Family::ALL.map(|family| Host::Relay.address(family));
+    let pool = &options.pool;
+    let [v4, v6] = Family::ALL.map(|family| pool.address(family));
     let socket = Files::new(lab).socket;
-    let cache = lab.dir().join("relay.state/snapshot.json");
+    let cache = state_dir(lab, options).join("snapshot.json");
     let memory_octets = options.memory_octets.unwrap_or(262_144);
-    let port = options.via.relay_port();
-    let listeners = match options.via {
+    let (name, port) = (pool.relay, pool.port());
+    let listeners = match pool.via {
         Via::Rewrite => format!(r#"listen = ["{v4}:{port}", "[{v6}]:{port}"]"#),
         Via::Steer => format!(r#"transparent = ["0.0.0.0:{port}", "[::]:{port}"]"#),
     };
     let mut text = format!(
-        r#"name = "{RELAY_NAME}"
+        r#"name = "{name}"
 operator = "Example Hosting"
-hostname = "relay-1.example.net"
+hostname = "{name}.example.net"
 help_url = "{HELP_URL}"
 {listeners}
 

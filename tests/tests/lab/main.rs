@@ -33,7 +33,7 @@ fn lab_up(prefix: &str) -> Result<Lab> {
 
 /// Controller and relay, ready for mail.
 fn start<'lab>(lab: &'lab Lab, options: &Options) -> Result<(Gate<'lab>, RelayNode<'lab>)> {
-    let mut gate = Gate::start_via(lab, options.via)?;
+    let mut gate = Gate::start_with_pools(lab, &[options.pool])?;
     let relay = RelayNode::start(lab, options)?;
     gate.wait_for_relay()?;
     Ok((gate, relay))
