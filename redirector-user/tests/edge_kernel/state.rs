@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use aya::maps::{Array, HashMap, MapData};
 use redirector_common::{
     abi::{
-        Action, L2Path, ListenerKey, NO_RELAY, OnFailure, Policy, Pool, Relay, SLOTS_PER_POOL, Via,
-        map,
+        ANY_PORT, Action, L2Path, ListenerKey, NO_RELAY, OnFailure, Policy, Pool, Relay,
+        SLOTS_PER_POOL, Via, map,
     },
     addr::Addr,
 };
@@ -89,7 +89,7 @@ pub(crate) fn enforce(edge: &mut Edge, desired: &EdgeState) {
     assert_eq!(edge.actual().unwrap(), *desired);
 }
 
-/// Every listener with its relay, as the kernel program sees them.
+/// Every listener with its relay, as the kernel program sees them; without the addresses beside them.
 fn listeners(pins: &PinDir) -> Vec<(ListenerKey, u32)> {
     let map = MapData::from_pin(pins.maps().join(map::LISTENERS)).unwrap();
     let map: HashMap<_, [u8; ListenerKey::SIZE], u32> =
@@ -99,7 +99,19 @@ fn listeners(pins: &PinDir) -> Vec<(ListenerKey, u32)> {
         .map(|entry| entry.unwrap())
         .map(|(key, number)| (ListenerKey::from_octets(&key), number))
         .collect();
+    // Each listener's address stands beside it, with the same relay.
+    let addresses: Vec<_> = all
+        .extract_if(.., |(key, _)| key.port_be == ANY_PORT)
+        .collect();
     all.sort_by_key(|(key, _)| key.to_octets());
+    assert_eq!(addresses.len(), all.len());
+    for (key, number) in &all {
+        let address = ListenerKey {
+            port_be: ANY_PORT,
+            ..*key
+        };
+        assert!(addresses.contains(&(address, *number)), "{key:?}");
+    }
     all
 }
 
