@@ -222,7 +222,7 @@ proptest! {
         to_customer: bool,
     ) {
         prop_assume!(world.customer != world.mx[1]);
-        let tables = if lent { world.lent() } else { world.steered() };
+        let mut tables = if lent { world.lent() } else { world.steered() };
         let packet = Packet {
             from: world.mx[0],
             to: if to_customer { world.customer } else { world.mx[1] },
@@ -230,7 +230,7 @@ proptest! {
             ..packet
         };
         let octets = packet.octets();
-        let (judged, after) = run(&octets, &mut tables.clone(), Role::Uplink);
+        let (judged, after) = run(&octets, &mut tables, Role::Uplink);
         if lent && to_customer && source_port == 25 && port >= 61_000 {
             prop_assert_eq!(judged.verdict, Verdict::Redirect { ifindex: EGRESS });
             prop_assert_eq!(judged.counter, Some(Counter::ReturnSteered));
