@@ -1,9 +1,11 @@
 //! Connections to a pool that is steered to: addresses and ports stay, the stations change.
 
+mod answers;
+
 use std::{vec, vec::Vec};
 
 use super::{
-    Case, EGRESS, INGRESS,
+    Case, EGRESS,
     packet::Packet,
     world::{
         CUSTOMER_MAC, EDGE_MAC, EDGE_RELAY_MAC, RELAY_MAC, World, policy, pool, relay_path,
@@ -11,7 +13,7 @@ use super::{
     },
 };
 use crate::{
-    abi::{Action, Bucket, Flow, L2Path, NO_RELAY, OnFailure, Relay, Role},
+    abi::{Action, Bucket, Flow, L2Path, NO_RELAY, OnFailure, Relay},
     addr::Addr,
     counters::Counter,
     flow::{SEEN_ACK, SEEN_FIN, SEEN_SYN},
@@ -22,7 +24,7 @@ pub(super) fn cases(world: &World, cases: &mut Vec<Case>) {
     opening(world, cases);
     going_on(world, cases);
     links(world, cases);
-    answers(world, cases);
+    answers::cases(world, cases);
 }
 
 /// A customer's frame as the relay must get it.
@@ -311,19 +313,12 @@ fn links(w: &World, cases: &mut Vec<Case>) {
         ..w.to_mx("S")
     };
     let at_tagged = Packet {
-        tags: tags.clone(),
+        tags,
         ..at_relay(&syn)
     };
     let opened = &[Counter::FlowOpened, Counter::ToRelay];
     let mut flow = w.new_flow();
     flow.customer_path.tags = both;
-    let answer = answer(w, "A");
-    let mut behind = w.flow();
-    behind.customer_path.tags = both;
-    let back = Packet {
-        tags,
-        ..at_customer(&answer)
-    };
     cases.extend([
         w.case(
             "a steered frame takes the relay's tags",
@@ -338,130 +333,6 @@ fn links(w: &World, cases: &mut Vec<Case>) {
         )
         .leaves(EGRESS, at_relay(&tagged).octets(), opened)
         .entry(w.steered_key(w.mx[0]), flow),
-        w.case(
-            "a steered answer takes the customer's tags",
-            with_entry(w, behind),
-            answer.octets(),
-        )
-        .role(Some(Role::Relay))
-        .leaves(INGRESS, back.octets(), &[Counter::ToCustomer]),
-    ]);
-}
-
-/// What the relay says in the MX's name.
-fn answer(w: &World, flags: &'static str) -> Packet {
-    Packet {
-        from: w.mx[0],
-        ports: [25, World::PORT],
-        ..w.from_relay(flags)
-    }
-}
-
-fn at_customer(before: &Packet) -> Packet {
-    Packet {
-        stations: [CUSTOMER_MAC, EDGE_MAC],
-        hops: before.hops - 1,
-        ..before.clone()
-    }
-}
-
-fn answers(w: &World, cases: &mut Vec<Case>) {
-    let data = answer(w, "A");
-    let out = at_customer(&data).octets();
-    let to_customer = &[Counter::ToCustomer];
-    let syn_ack = Packet {
-        payload: Vec::new(),
-        ..answer(w, "SA")
-    };
-    let marked = Flow {
-        last_seen_s: w.now_s,
-        ..w.flow()
-    };
-    let key = w.steered_key(w.mx[0]);
-    // An MX that is another customer.
-    let mut neighbour = established(w);
-    neighbour.customers.insert((w.mx[0].into(), 24));
-    let mut nowhere = established(w);
-    nowhere.put_flow(
-        key,
-        Flow {
-            customer_path: L2Path::default(),
-            ..w.flow()
-        },
-    );
-    let stranger = Packet {
-        to: w.mx[1],
-        ..data.clone()
-    };
-    let service = Packet {
-        from: w.relay,
-        ..data.clone()
-    };
-    let mut serving = w.tables();
-    serving.listeners.insert(w.relay_address());
-    let spent = Packet {
-        hops: 1,
-        ..data.clone()
-    };
-    let relay = |name: &str, tables: MemoryTables, packet: &Packet| {
-        w.case(name, tables, packet.octets())
-            .role(Some(Role::Relay))
-    };
-    cases.extend([
-        relay(
-            "a steered answer goes to the customer",
-            established(w),
-            &data,
-        )
-        .leaves(INGRESS, out.clone(), to_customer)
-        .entry(key, marked),
-        relay(
-            "a steered SYN-ACK is remembered",
-            with_entry(w, w.new_flow()),
-            &syn_ack,
-        )
-        .leaves(INGRESS, at_customer(&syn_ack).octets(), to_customer)
-        .entry(
-            key,
-            Flow {
-                from_relay: SEEN_SYN,
-                ..w.new_flow()
-            },
-        ),
-        relay(
-            "a steered answer in a customer's name is no spoof",
-            neighbour,
-            &data,
-        )
-        .leaves(INGRESS, out, to_customer),
-        relay(
-            "a steered answer without an entry is dropped",
-            w.steered(),
-            &data,
-        )
-        .dropped(&[Counter::ReplyWithoutEntry]),
-        relay(
-            "a steered answer to nobody's customer passes",
-            established(w),
-            &stranger,
-        ),
-        relay(
-            "a relay's own mail service answers customers",
-            serving,
-            &service,
-        ),
-        relay(
-            "a steered answer whose way is lost is dropped",
-            nowhere,
-            &data,
-        )
-        .dropped(&[Counter::PathUnknown]),
-        relay(
-            "a steered answer whose hops run out is the kernel's",
-            established(w),
-            &spent,
-        )
-        .counts(&[Counter::HopLimit]),
     ]);
 }
 

@@ -11,3 +11,4 @@ mod flags;
 mod lab;
 mod life;
 mod relays;
+mod steer;
