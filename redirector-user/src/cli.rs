@@ -53,6 +53,15 @@ enum Command {
     },
     /// Show every counter of the kernel program
     Counters,
+    /// Name each thing about this host that will hurt, and what to do about it
+    #[command(
+        after_help = "Run it on the edge, in its network namespace, as root; it changes nothing.\n\nExamples:\n  outgate doctor\n  outgate doctor --config /etc/outgate/outgated.toml -j\n\nExit code 1 if something does not work; warnings alone are 0."
+    )]
+    Doctor {
+        /// Configuration of outgated
+        #[arg(long, default_value = crate::DEFAULT_CONFIG, value_name = "FILE")]
+        config: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -161,6 +170,8 @@ enum CliError {
     #[error("{0}")]
     NotFound(String),
     #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    #[error(transparent)]
     Client(#[from] ClientError),
     #[error("writing the output: {0}")]
     Output(#[from] std::io::Error),
@@ -206,7 +217,8 @@ impl CliError {
                 ErrorKind::NotFound => Outcome::NotFound,
                 ErrorKind::Usage | ErrorKind::Internal | ErrorKind::Busy => Outcome::Failed,
             },
-            Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
+            Self::Config(_)
+            | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
             | Self::Output(_)
             | Self::Json(_) => Outcome::Failed,
         }

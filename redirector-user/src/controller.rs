@@ -255,6 +255,22 @@ impl Controller {
     }
 }
 
+impl Problem {
+    /// Whether the process lacks a capability.
+    #[must_use]
+    pub const fn is_privilege(&self) -> bool {
+        match self {
+            Self::Edge(error) => matches!(error, EdgeError::NotPermitted { .. }),
+            Self::Usage(_)
+            | Self::Guard(_)
+            | Self::NotFound(_)
+            | Self::Busy(_)
+            | Self::Store(_)
+            | Self::KernelGone => false,
+        }
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {

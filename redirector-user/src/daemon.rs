@@ -31,11 +31,7 @@ use crate::{
 #[command(name = "outgated", version)]
 struct Arguments {
     /// Configuration
-    #[arg(
-        long,
-        default_value = "/etc/outgate/outgated.toml",
-        value_name = "FILE"
-    )]
+    #[arg(long, default_value = crate::DEFAULT_CONFIG, value_name = "FILE")]
     config: PathBuf,
     /// Only judge the configuration
     #[arg(long)]
@@ -178,17 +174,17 @@ fn notify(states: &[NotifyState<'_>]) {
 /// Says why on standard error, which is the journal under systemd, and chooses the exit code.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let code = error.chain().find_map(|cause| {
-        let refused = cause
-            .downcast_ref::<EdgeError>()
-            .is_some_and(|edge| matches!(edge, EdgeError::NotPermitted { .. }));
+        let start: Option<&StartError> = cause.downcast_ref();
         let misfit = cause.is::<ConfigError>()
             || matches!(
-                cause.downcast_ref(),
+                start,
                 Some(StartError::PoolGone { .. } | StartError::PoolNotSteered { .. })
             );
-        refused
-            .then_some(EX_NOPERM)
-            .or_else(|| misfit.then_some(EX_CONFIG))
+        let refused = matches!(start, Some(StartError::Problem(problem)) if problem.is_privilege())
+            || matches!(cause.downcast_ref(), Some(EdgeError::NotPermitted { .. }));
+        misfit
+            .then_some(EX_CONFIG)
+            .or_else(|| refused.then_some(EX_NOPERM))
     });
     drop(writeln!(std::io::stderr().lock(), "outgated: {error:#}"));
     ExitCode::from(code.unwrap_or(1))

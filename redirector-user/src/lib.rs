@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod controller;
 pub mod daemon;
+pub mod doctor;
 pub mod edge;
 pub mod policy;
 pub mod reconcile;
@@ -17,3 +18,6 @@ pub mod store;
 
 /// Where the API listens when nothing else is said.
 pub const DEFAULT_SOCKET: &str = "/run/outgate/outgated.sock";
+
+/// Where the configuration of `outgated` is when nothing else is said.
+pub const DEFAULT_CONFIG: &str = "/etc/outgate/outgated.toml";

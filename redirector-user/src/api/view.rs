@@ -51,6 +51,8 @@ pub struct FlagView {
     pub state: FlagState,
     /// Relays that it waits for while it is pending.
     pub awaiting: Vec<String>,
+    /// Of a redirect: the relays of its pool that take new connections now.
+    pub serving: Vec<String>,
     /// The flag of the same prefix that it ended.
     pub replaces: Option<FlagId>,
     /// State of the policy that brought it.
@@ -222,9 +224,15 @@ pub enum ErrorKind {
 }
 
 impl FlagView {
-    /// A flag as it is told; `awaiting` are the relays that it waits for.
+    /// A flag as it is told; `awaiting` are the relays that it waits for, `serving` those that would take its
+    /// connections.
     #[must_use]
-    pub fn new(flag: Flag, awaiting: Vec<String>, history: Vec<HistoryView>) -> Self {
+    pub fn new(
+        flag: Flag,
+        awaiting: Vec<String>,
+        serving: Vec<String>,
+        history: Vec<HistoryView>,
+    ) -> Self {
         let state = match (&flag.ended, flag.activated_at) {
             (Some(_), _) => FlagState::Ended,
             (None, Some(_)) => FlagState::Active,
@@ -257,6 +265,7 @@ impl FlagView {
             ended_by: ended.map(|ended| ended.by),
             state,
             awaiting,
+            serving,
             replaces,
             generation,
             history,

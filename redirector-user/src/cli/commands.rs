@@ -1,6 +1,6 @@
 //! One function per command: asks the controller, shows the answer, says how it ended.
 
-use std::{collections::BTreeMap, env, io::Write as _};
+use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 
 use serde::Serialize;
 
@@ -11,6 +11,8 @@ use super::{
 use crate::{
     api::view::{AttachRequest, FlagState, FlagView, StatusView, WhyView},
     client::{Client, escaped, with_query},
+    config::Config,
+    doctor::{self, Level},
     edge::{AttachMode, Attachment},
     policy::dial::{FlagRequest, read_target},
 };
@@ -54,7 +56,25 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
                 tables::counters(counters, style)
             })
         }
+        Command::Doctor { config } => doctor(&client, &teller, &config).await,
     }
+}
+
+/// Looks for itself: the host's troubles are those that keep the controller from starting, too.
+async fn doctor(client: &Client, teller: &Teller, config: &Path) -> Result<Outcome, CliError> {
+    let config = Config::load(config)?;
+    let status: Option<StatusView> = client.get("/v1/status").await.ok();
+    let attached = status.as_ref().map(|status| status.interfaces.as_slice());
+    let findings = doctor::examine(&config, attached).await;
+    teller.tell(&findings, |findings, style| {
+        tables::findings(findings, style)
+    })?;
+    let faulty = findings.iter().any(|finding| finding.level == Level::Fault);
+    Ok(if faulty {
+        Outcome::Failed
+    } else {
+        Outcome::Done
+    })
 }
 
 async fn attach(
@@ -144,8 +164,12 @@ async fn rm(client: &Client, teller: &Teller, arguments: RmArgs) -> Result<Outco
     );
     let flag: FlagView = client.delete(&path).await?;
     teller.tell(&flag, |flag, _| {
+        let open = match flag.pool {
+            Some(_) => "; open connections keep their relay until they end",
+            None => "",
+        };
         format!(
-            "flag {} on {} lifted; new connections go free, open ones keep their relay",
+            "flag {} on {} lifted; new connections go free{open}",
             flag.id, flag.prefix
         )
     })

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::{
     api::view::{FlagState, FlagView, RelayHealth, RelayView, StatusView, WhyView},
+    doctor::{Finding, Level},
     edge::AttachMode,
 };
 
@@ -57,6 +58,32 @@ impl Style {
             false => format!("{} ago", rough(left.abs())),
         }
     }
+}
+
+/// Each finding on a line, what to do under it; how many of each at the end.
+pub(super) fn findings(findings: &[Finding], style: Style) -> String {
+    let mut table = style.table(&["", "ABOUT", "FOUND"]);
+    let mut count = BTreeMap::new();
+    for finding in findings {
+        let (word, colour) = match finding.level {
+            Level::Good => ("ok", Color::Green),
+            Level::Warning => ("warning", Color::Yellow),
+            Level::Fault => ("FAULT", Color::Red),
+        };
+        *count.entry(finding.level).or_insert(0_usize) += 1;
+        let found = match &finding.remedy {
+            Some(remedy) => format!("{}\n-> {remedy}", finding.found),
+            None => finding.found.clone(),
+        };
+        table.add_row([
+            Cell::new(word).fg(colour),
+            Cell::new(&finding.about),
+            Cell::new(found),
+        ]);
+    }
+    let of = |level| count.get(&level).copied().unwrap_or_default();
+    let (faults, warnings) = (of(Level::Fault), of(Level::Warning));
+    format!("{table}\n\n{faults} faults, {warnings} warnings")
 }
 
 pub(super) fn status(status: &StatusView, style: Style) -> String {
@@ -258,6 +285,10 @@ fn flag_state(state: FlagState) -> Cell {
 
 fn state_in_words(flag: &FlagView) -> String {
     match flag.state {
+        FlagState::Active if flag.pool.is_some() && flag.serving.is_empty() => {
+            let policy = "its connections fall under the pool's on_failure; see `outgate status`";
+            format!("active (no relay of the pool takes connections: {policy})")
+        }
         FlagState::Active => String::from("active"),
         FlagState::Ended => String::from("ended"),
         FlagState::Pending if flag.awaiting.is_empty() => {

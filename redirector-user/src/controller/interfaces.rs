@@ -86,8 +86,13 @@ impl Controller {
         let configured = self.config.interfaces.iter();
         wanted.extend(configured.map(|interface| (interface.name.clone(), interface.clone())));
         for interface in wanted.into_values() {
-            if let Err(error) = self.attach_now(&interface).await {
-                tracing::error!(interface = interface.name, %error, "interface not attached");
+            match self.attach_now(&interface).await {
+                Ok(_attachment) => {}
+                // No later attempt would fare better: a person must act.
+                Err(error) if error.is_privilege() => return Err(error),
+                Err(error) => {
+                    tracing::error!(interface = interface.name, %error, "interface not attached");
+                }
             }
         }
         Ok(())

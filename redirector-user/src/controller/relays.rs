@@ -7,6 +7,7 @@ use std::{
 };
 
 use contract::{CustomerPolicy, Generation, Snapshot};
+use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Controller, Problem, clock, local_sources, state::State};
@@ -117,6 +118,10 @@ impl Controller {
                 break;
             }
         }
+        // A relay that greets is about to be sent customers, so the way to it must be known first.
+        if outcome.is_ok() && self.lacks_path(relay).await {
+            self.refresh_paths().await?;
+        }
         let mut state = self.lock().await;
         let Some(record) = state.relays.get_mut(&relay.name) else {
             return Ok(());
@@ -134,19 +139,28 @@ impl Controller {
         self.reconcile(&mut state).await
     }
 
+    async fn lacks_path(&self, relay: &config::Relay) -> bool {
+        let state = self.lock().await;
+        let known = state.relays.get(&relay.name);
+        known.is_some_and(|known| relay.addresses().any(|to| !known.paths.contains_key(&to)))
+    }
+
     /// Asks the kernel for the ways to the relays, and for our own addresses towards them.
     ///
     /// A way that cannot be found now stays what it was: a neighbour entry that has just aged out is no
     /// reason to stop sending.
     pub(super) async fn refresh_paths(&self) -> Result<Vec<String>, Problem> {
+        let relays = self.config.relays();
+        let ways = relays.flat_map(|(_, relay)| relay.addresses().map(move |to| (relay, to)));
+        let asked =
+            ways.map(async |(relay, to)| (relay, to, nexthop::resolve(to, &relay.vlan).await));
         let mut troubles = Vec::new();
         let mut paths = BTreeMap::new();
-        for (_, relay) in self.config.relays() {
-            for address in relay.addresses() {
-                match nexthop::resolve(address, &relay.vlan).await {
-                    Ok(path) => drop(paths.insert((relay.name.as_str(), address), path)),
-                    Err(error) => troubles.push(format!("{}: {error}", relay.name)),
-                }
+        // All at once: each silent one takes a second.
+        for (relay, to, answer) in join_all(asked).await {
+            match answer {
+                Ok(path) => drop(paths.insert((relay.name.as_str(), to), path)),
+                Err(error) => troubles.push(format!("{}: {error}", relay.name)),
             }
         }
         {

@@ -195,6 +195,19 @@ impl State {
         self.standing.pending.get(&id).cloned().unwrap_or_default()
     }
 
+    /// Relays that take a flag's new connections now.
+    pub(super) fn serving(&self, flag: &Flag) -> Vec<String> {
+        let Some(redirect) = flag.terms.action.redirect() else {
+            return Vec::new();
+        };
+        let of_pool = |name: &&String| {
+            let relay = self.relays.get(*name);
+            relay.is_some_and(|relay| relay.pool == redirect.pool)
+        };
+        let in_rotation = self.standing.in_rotation.iter();
+        in_rotation.filter(of_pool).cloned().collect()
+    }
+
     /// Flags whose time has come.
     pub(super) fn expired(&self, now: Timestamp) -> Vec<FlagId> {
         let due = |flag: &&Flag| flag.ended.is_none() && flag.terms.expires_at <= now;

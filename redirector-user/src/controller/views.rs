@@ -201,8 +201,8 @@ impl Controller {
 }
 
 fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
-    let awaiting = state.awaited(flag.id);
-    FlagView::new(flag, awaiting, history)
+    let (awaiting, serving) = (state.awaited(flag.id), state.serving(&flag));
+    FlagView::new(flag, awaiting, serving, history)
 }
 
 fn history(row: &audit::Row) -> HistoryView {

@@ -4,7 +4,8 @@ use std::{future::Future, io, panic};
 
 use futures_util::TryStreamExt as _;
 use netlink_packet_route::link::{
-    InfoData, InfoVlan, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, VlanProtocol,
+    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
+    VlanProtocol,
 };
 use rtnetlink::Handle;
 use rustix::io::Errno;
@@ -20,6 +21,12 @@ pub(crate) struct Interface {
     pub(crate) vlan: Option<Vlan>,
     /// The XDP program that runs on it.
     pub(crate) xdp: Option<Xdp>,
+    /// Whether frames can pass: it is up, and so is its other end.
+    pub(crate) running: bool,
+    /// Largest packet in octets.
+    pub(crate) mtu: u32,
+    /// Whether it is one end of a veth pair.
+    pub(crate) veth: bool,
 }
 
 /// What a VLAN device adds to frames, and where they leave.
@@ -111,6 +118,9 @@ fn read(message: &LinkMessage) -> Interface {
         mac: None,
         vlan: None,
         xdp: None,
+        running: message.header.flags.contains(LinkFlags::Running),
+        mtu: 0,
+        veth: false,
     };
     let mut parent = None;
     let mut tag = None;
@@ -123,7 +133,11 @@ fn read(message: &LinkMessage) -> Interface {
                     .filter(|mac| *mac != [0; 6]);
             }
             LinkAttribute::Link(index) => parent = Some(*index),
-            LinkAttribute::LinkInfo(infos) => tag = infos.iter().find_map(vlan_tag),
+            LinkAttribute::LinkInfo(infos) => {
+                tag = infos.iter().find_map(vlan_tag);
+                interface.veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
+            }
+            LinkAttribute::Mtu(octets) => interface.mtu = *octets,
             LinkAttribute::Xdp(attributes) => interface.xdp = read_xdp(attributes),
             _ => {}
         }

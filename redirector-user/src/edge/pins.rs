@@ -123,17 +123,9 @@ impl Pins {
 
     /// The pin directory may not exist yet, but what holds it must be a BPF file system.
     fn require_bpffs(&self, pin_dir: &Path) -> Result<(), EdgeError> {
-        let existing = pin_dir
-            .ancestors()
-            .find(|ancestor| ancestor.exists())
-            .unwrap_or_else(|| Path::new("/"));
-        let found = statfs(existing).map_err(|errno| {
-            EdgeError::kernel(
-                format!("statfs {}", existing.display()),
-                io::Error::from(errno),
-            )
-        })?;
-        if found.f_type == BPF_FS_MAGIC {
+        let is_bpffs = is_bpffs(pin_dir)
+            .map_err(|error| EdgeError::kernel(format!("statfs {}", pin_dir.display()), error))?;
+        if is_bpffs {
             Ok(())
         } else {
             Err(EdgeError::NotBpffs {
@@ -173,6 +165,15 @@ impl Pins {
             expected: *expected,
         })
     }
+}
+
+/// Whether a directory is, or would be made, on a BPF file system.
+pub(crate) fn is_bpffs(dir: &Path) -> io::Result<bool> {
+    let existing = dir
+        .ancestors()
+        .find(|ancestor| ancestor.exists())
+        .unwrap_or_else(|| Path::new("/"));
+    Ok(statfs(existing)?.f_type == BPF_FS_MAGIC)
 }
 
 /// Shapes of the maps that are pinned, as the loader will create them. Whatever else the object

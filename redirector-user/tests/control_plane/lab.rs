@@ -8,7 +8,7 @@ use std::{
     net::TcpListener,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -120,14 +120,14 @@ impl Lab {
         child.wait().unwrap().code()
     }
 
-    /// Runs `outgate`, as the person `tester`.
+    /// Runs `outgate` on the edge, as the person `tester`.
     pub(crate) fn outgate(&self, arguments: &[&str]) -> Said {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_outgate"));
+        let mut command = self.inside(env!("CARGO_BIN_EXE_outgate"));
         command
             .env("OUTGATE_SOCKET", self.socket())
             .env("USER", "tester")
             .env_remove("SUDO_USER");
-        said(command.args(arguments).output().unwrap())
+        said(command.args(arguments))
     }
 
     /// Runs `outgate -j`, expects this exit code, and reads what it said.
@@ -357,8 +357,26 @@ impl Drop for Greeter {
     }
 }
 
-/// What a finished program said.
-pub(crate) fn said(output: Output) -> Said {
+/// Runs a program to its end. One that does not end by itself in time is killed, which fails the test.
+#[track_caller]
+pub(crate) fn said(command: &mut Command) -> Said {
+    let piped = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!(
+                "{command:?} goes on: {:?}",
+                child.wait_with_output().unwrap()
+            );
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().unwrap();
     Said {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),

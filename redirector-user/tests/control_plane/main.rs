@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod doctor;
 mod exit_codes;
 mod flags;
 mod lab;

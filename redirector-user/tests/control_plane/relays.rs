@@ -121,6 +121,12 @@ fn a_relay_that_is_down_holds_nothing_back_and_must_catch_up_before_it_serves() 
         flag["state"], "active",
         "the pool's failure policy protects until a relay is back"
     );
+    assert_eq!(flag["serving"], serde_json::json!([]));
+    let said = lab.outgate(&["flag", "show", "192.0.2.10"]);
+    assert!(
+        said.out.contains("no relay of the pool takes connections"),
+        "{said:?}"
+    );
     let why = lab.json(0, &["why", "192.0.2.10"]);
     assert_eq!(
         (&why["verdict"], &why["relay"]),

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, said};
 
 const ADD: [&str; 7] = [
     "flag",
@@ -62,7 +62,7 @@ fn a_pool_that_lends_addresses_must_stay_steered_to() {
     lab.end(Signal::TERM);
     fs::write(lab.config(), lab.text()).unwrap();
     let mut command = lab.inside(env!("CARGO_BIN_EXE_outgated"));
-    let said = crate::lab::said(command.arg("--config").arg(lab.config()).output().unwrap());
+    let said = said(command.arg("--config").arg(lab.config()));
     assert_eq!(said.code, 78, "{said:?}");
     let words = "pool default: via = \"rewrite\", but active flags with egress customer use it: 1; make it \
                  via = \"steer\", or lift them";

@@ -1,0 +1,515 @@
+//! What follows from what is so. Pure.
+
+use redirector_common::abi::Role;
+
+use super::{
+    Finding, Level,
+    facts::{Host, Seen, Way},
+};
+use crate::{
+    config::{Config, Interface},
+    edge::{AttachMode, Attachment, interface::Interface as Link},
+};
+
+pub(super) fn host(host: &Host) -> Vec<Finding> {
+    let mut findings = vec![
+        kernel(&host.release),
+        match host.pin_dir_is_bpffs {
+            true => good(
+                "pin directory",
+                format!("{} is on a BPF file system", host.pin_dir),
+            ),
+            false => fault(
+                "pin directory",
+                format!("{} is not on a BPF file system", host.pin_dir),
+                "mount -t bpf bpf /sys/fs/bpf, or set edge.pin_dir",
+            ),
+        },
+        match host.missing_capabilities.as_slice() {
+            [] => good("privileges", "all that outgated needs"),
+            missing => warning(
+                "privileges",
+                format!("this process lacks {}", missing.join(", ")),
+                "outgated needs them; deploy/systemd/outgated.service grants them",
+            ),
+        },
+    ];
+    if host.jit == Some(false) {
+        findings.push(fault(
+            "kernel",
+            "the BPF compiler is off: every packet would be interpreted",
+            "sysctl -w net.core.bpf_jit_enable=1",
+        ));
+    }
+    // What is not diverted takes the kernel's forwarding, the relay's own leg too.
+    let families = [
+        ("IPv4", host.forwards4, true, "net.ipv4.ip_forward"),
+        (
+            "IPv6",
+            host.forwards6,
+            host.uses_ipv6,
+            "net.ipv6.conf.all.forwarding",
+        ),
+    ];
+    for (family, forwards, used, key) in families {
+        match forwards {
+            Some(true) if used => {
+                findings.push(good("forwarding", format!("{family} is forwarded")));
+            }
+            Some(false) if used => findings.push(warning(
+                "forwarding",
+                format!(
+                    "{family} is not forwarded: customers, and the relay's own leg, go nowhere"
+                ),
+                &format!("sysctl -w {key}=1, unless this host only bridges"),
+            )),
+            Some(_) | None => {}
+        }
+    }
+    findings
+}
+
+pub(super) fn controller(attached: Option<&[Attachment]>) -> Finding {
+    match attached {
+        Some(all) => good(
+            "controller",
+            format!("answers; {} interfaces attached", all.len()),
+        ),
+        None => warning(
+            "controller",
+            "does not answer on its socket",
+            "start outgated; until then what is pinned stays in force, new connections for edge.heartbeat_limit",
+        ),
+    }
+}
+
+pub(super) fn interface(
+    configured: &Interface,
+    seen: &Seen,
+    ours: Option<&Attachment>,
+) -> Vec<Finding> {
+    let about = configured.name.as_str();
+    let link = match &seen.link {
+        Ok(Some(link)) => link,
+        Ok(None) => {
+            return vec![fault(
+                about,
+                "no such interface",
+                "`ip link` lists them; outgated attaches it when it appears",
+            )];
+        }
+        Err(error) => {
+            return vec![fault(
+                about,
+                format!("the kernel does not tell about it: {error}"),
+                "look at `ip link show` by hand",
+            )];
+        }
+    };
+    let mut findings = vec![program(configured, link, ours)];
+    if !link.running {
+        findings.push(fault(
+            about,
+            "it is down, or its other end is",
+            &format!("ip link set {about} up; look at the cable and the other end"),
+        ));
+    }
+    if configured.mode == AttachMode::Native && link.mtu > NATIVE_MTU {
+        findings.push(warning(
+            about,
+            format!(
+                "its MTU of {} is more than most drivers take with XDP",
+                link.mtu
+            ),
+            &format!("ip link set {about} mtu {NATIVE_MTU}, or mode = \"generic\""),
+        ));
+    }
+    if link.veth {
+        findings.push(warning(
+            about,
+            "it is a veth: frames sent on into it arrive only if its other end has an XDP program or GRO, RST answers only with an XDP program",
+            "attach an XDP program that passes everything to the other end",
+        ));
+    }
+    let offloads = seen.offloads.iter().flatten();
+    for (name, why) in offloads.filter_map(|name| {
+        let (_, why) = HARMFUL.iter().find(|(harmful, _)| harmful == name)?;
+        Some((name, why))
+    }) {
+        findings.push(warning(
+            about,
+            format!("{name} is on: {why}"),
+            &format!("ethtool -K {about} {name} off"),
+        ));
+    }
+    findings
+}
+
+/// Whose program is on the interface.
+fn program(configured: &Interface, link: &Link, ours: Option<&Attachment>) -> Finding {
+    let about = configured.name.as_str();
+    let wanted = configured.role.name();
+    match (link.xdp, ours) {
+        (Some(xdp), Some(ours)) if xdp.program_id == ours.program_id => {
+            let how = match ours.mode {
+                AttachMode::Native => "native",
+                AttachMode::Generic => "generic",
+            };
+            if ours.role == wanted {
+                good(about, format!("attached as {wanted}, {how}"))
+            } else {
+                warning(
+                    about,
+                    format!("attached as {}, configured as {wanted}", ours.role),
+                    &format!("outgate attach {about} --role {wanted}"),
+                )
+            }
+        }
+        (Some(xdp), _) => warning(
+            about,
+            format!(
+                "XDP program {} is on it, which this controller does not name as its own",
+                xdp.program_id
+            ),
+            &format!(
+                "`bpftool prog show id {}` says whose it is; two cannot share an interface",
+                xdp.program_id
+            ),
+        ),
+        (None, _) => warning(
+            about,
+            "no program is on it: its traffic is not looked at",
+            &format!("outgate attach {about} --role {wanted}"),
+        ),
+    }
+}
+
+pub(super) fn relay(config: &Config, name: &str, way: &Way) -> Vec<Finding> {
+    let about = format!("relay {name}");
+    let address = way.address;
+    let mut findings = vec![match &way.interface {
+        Err(reason) => fault(
+            &about,
+            reason,
+            "diverted connections to it are dropped until there is a way",
+        ),
+        Ok(interface) => {
+            let configured = config.interfaces.iter().find(|one| &one.name == interface);
+            match configured.map(|one| one.role) {
+                Some(Role::Relay) => good(&about, format!("{address} is reached by {interface}")),
+                // Without the role the program takes what the relay sends for somebody else's.
+                Some(Role::Customer | Role::Uplink) => fault(
+                    &about,
+                    format!("{address} is reached by {interface}, which has another role"),
+                    &format!(
+                        "outgate attach {interface} --role relay, or put the relay behind an interface of its own"
+                    ),
+                ),
+                None => warning(
+                    &about,
+                    format!(
+                        "{address} is reached by {interface}, which is not in the configuration"
+                    ),
+                    &format!("add an [[interface]] {interface} with role = \"relay\""),
+                ),
+            }
+        }
+    }];
+    findings.push(match &way.probe {
+        Ok(()) => good(&about, format!("{address} greets with 220")),
+        Err(reason) => fault(
+            &about,
+            format!("{address}: {reason}"),
+            "start outgate-relay there, and look at its log",
+        ),
+    });
+    findings
+}
+
+fn kernel(release: &str) -> Finding {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
+    let version = (numbers.next(), numbers.next());
+    match version {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= KERNEL => {
+            good("kernel", format!("Linux {release}"))
+        }
+        _ => fault(
+            "kernel",
+            format!("Linux {release}"),
+            &format!("run Linux {}.{} or later", KERNEL.0, KERNEL.1),
+        ),
+    }
+}
+
+fn good(about: &str, found: impl Into<String>) -> Finding {
+    finding(Level::Good, about, found, None)
+}
+
+fn warning(about: &str, found: impl Into<String>, remedy: &str) -> Finding {
+    finding(Level::Warning, about, found, Some(remedy))
+}
+
+fn fault(about: &str, found: impl Into<String>, remedy: &str) -> Finding {
+    finding(Level::Fault, about, found, Some(remedy))
+}
+
+fn finding(level: Level, about: &str, found: impl Into<String>, remedy: Option<&str>) -> Finding {
+    Finding {
+        level,
+        about: about.to_owned(),
+        found: found.into(),
+        remedy: remedy.map(str::to_owned),
+    }
+}
+
+/// Oldest kernel that the program is meant for.
+const KERNEL: (u32, u32) = (6, 1);
+
+/// A page less XDP's headroom, the tail room and an Ethernet header with two tags (net/core/xdp.c; drivers
+/// differ by some octets).
+const NATIVE_MTU: u32 = 3498;
+
+/// Offloads that hide from the program what it must see.
+const HARMFUL: [(&str, &str); 3] = [
+    (
+        "rx-lro",
+        "merged segments are longer than the frames that they came in, and cannot be sent on",
+    ),
+    (
+        "rx-gro-hw",
+        "merged segments are longer than the frames that they came in, and cannot be sent on",
+    ),
+    (
+        "rx-vlan-hw-parse",
+        "the card takes VLAN tags off before the program sees them, so roles by tag and tagged answers fail",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::edge::interface::Xdp;
+
+    fn sound_host() -> Host {
+        Host {
+            release: String::from("6.12.3-amd64"),
+            pin_dir: String::from("/sys/fs/bpf/outgate"),
+            pin_dir_is_bpffs: true,
+            jit: Some(true),
+            forwards4: Some(true),
+            forwards6: Some(true),
+            missing_capabilities: Vec::new(),
+            uses_ipv6: true,
+        }
+    }
+
+    #[track_caller]
+    fn check(findings: &[Finding], level: Level, about: &str, words: &str) {
+        let found = findings
+            .iter()
+            .any(|one| one.level == level && one.about == about && one.found.contains(words));
+        assert!(
+            found,
+            "no {level:?} about {about} with {words:?}: {findings:#?}"
+        );
+    }
+
+    #[test]
+    fn a_sound_host_has_only_good_findings() {
+        let findings = host(&sound_host());
+        assert!(
+            findings.iter().all(|one| one.level == Level::Good),
+            "{findings:#?}"
+        );
+    }
+
+    #[test]
+    fn each_thing_about_the_host_that_hurts_is_named() {
+        type Damage = fn(&mut Host);
+        let cases: [(Damage, Level, &str, &str); 7] = [
+            (
+                |host| host.release = "5.15.0".into(),
+                Level::Fault,
+                "kernel",
+                "5.15.0",
+            ),
+            (
+                |host| host.release = "strange".into(),
+                Level::Fault,
+                "kernel",
+                "strange",
+            ),
+            (
+                |host| host.jit = Some(false),
+                Level::Fault,
+                "kernel",
+                "interpreted",
+            ),
+            (
+                |host| host.pin_dir_is_bpffs = false,
+                Level::Fault,
+                "pin directory",
+                "not on a BPF file system",
+            ),
+            (
+                |host| host.missing_capabilities = vec!["CAP_BPF"],
+                Level::Warning,
+                "privileges",
+                "CAP_BPF",
+            ),
+            (
+                |host| host.forwards4 = Some(false),
+                Level::Warning,
+                "forwarding",
+                "IPv4",
+            ),
+            (
+                |host| host.forwards6 = Some(false),
+                Level::Warning,
+                "forwarding",
+                "IPv6",
+            ),
+        ];
+        for (damage, level, about, words) in cases {
+            let mut damaged = sound_host();
+            damage(&mut damaged);
+            let findings = host(&damaged);
+            check(&findings, level, about, words);
+            assert!(
+                findings
+                    .iter()
+                    .all(|one| one.level == Level::Good || one.remedy.is_some()),
+                "a finding without a remedy: {findings:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn ipv6_forwarding_matters_only_where_there_is_ipv6() {
+        let host_without = Host {
+            forwards6: Some(false),
+            uses_ipv6: false,
+            ..sound_host()
+        };
+        assert!(
+            host(&host_without)
+                .iter()
+                .all(|one| one.level == Level::Good)
+        );
+    }
+
+    #[test]
+    fn each_thing_about_an_interface_that_hurts_is_named() {
+        let configured = Interface {
+            name: String::from("eth0"),
+            role: Role::Customer,
+            mode: AttachMode::Native,
+        };
+        let ours = Attachment {
+            interface: String::from("eth0"),
+            ifindex: 7,
+            role: String::from("customer"),
+            mode: AttachMode::Native,
+            program_id: 42,
+        };
+        let link = Link {
+            index: 7,
+            name: String::from("eth0"),
+            mac: Some([2; 6]),
+            vlan: None,
+            xdp: Some(Xdp {
+                program_id: 42,
+                native: true,
+            }),
+            running: true,
+            mtu: 1500,
+            veth: false,
+        };
+        let judged = |link: &Link, offloads: &[&str]| {
+            let offloads: BTreeSet<String> =
+                offloads.iter().map(|name| (*name).to_owned()).collect();
+            let seen = Seen {
+                link: Ok(Some(link.clone())),
+                offloads: Some(offloads),
+            };
+            interface(&configured, &seen, Some(&ours))
+        };
+        let sound = judged(&link, &["tx-checksum-ip-generic"]);
+        check(&sound, Level::Good, "eth0", "attached as customer, native");
+        assert_eq!(sound.len(), 1, "{sound:#?}");
+
+        check(
+            &judged(
+                &Link {
+                    running: false,
+                    ..link.clone()
+                },
+                &[],
+            ),
+            Level::Fault,
+            "eth0",
+            "down",
+        );
+        check(
+            &judged(
+                &Link {
+                    mtu: 9000,
+                    ..link.clone()
+                },
+                &[],
+            ),
+            Level::Warning,
+            "eth0",
+            "9000",
+        );
+        check(
+            &judged(
+                &Link {
+                    veth: true,
+                    ..link.clone()
+                },
+                &[],
+            ),
+            Level::Warning,
+            "eth0",
+            "veth",
+        );
+        check(
+            &judged(
+                &Link {
+                    xdp: None,
+                    ..link.clone()
+                },
+                &[],
+            ),
+            Level::Warning,
+            "eth0",
+            "no program",
+        );
+        let foreign = Link {
+            xdp: Some(Xdp {
+                program_id: 43,
+                native: true,
+            }),
+            ..link.clone()
+        };
+        check(&judged(&foreign, &[]), Level::Warning, "eth0", "program 43");
+        for (harmful, _) in HARMFUL {
+            check(&judged(&link, &[harmful]), Level::Warning, "eth0", harmful);
+        }
+        let gone = Seen {
+            link: Ok(None),
+            offloads: None,
+        };
+        check(
+            &interface(&configured, &gone, None),
+            Level::Fault,
+            "eth0",
+            "no such interface",
+        );
+    }
+}
