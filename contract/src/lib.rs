@@ -68,7 +68,13 @@ pub enum Egress {
     /// An address of the relay.
     #[default]
     Pool,
+    /// The customer's own address; the pool must be via = "steer".
+    Customer,
 }
+
+/// Source ports of a leg with [`Egress::Customer`]. By them the edge tells what comes back to the relay
+/// from what comes back to the customer, whose kernel uses them last if at all.
+pub const CUSTOMER_EGRESS_PORTS: std::ops::RangeInclusive<u16> = 61_000..=65_535;
 
 #[cfg(test)]
 mod tests {

@@ -16,8 +16,8 @@ mod declare;
 use self::declare::{Octets, put_octets, take_octets};
 use crate::addr::Addr;
 
-/// Version of all that this module describes; names the pin directory (`v1`).
-pub const ABI_VERSION: u32 = 1;
+/// Version of all that this module describes; names the pin directory (`v2`).
+pub const ABI_VERSION: u32 = 2;
 
 /// Map names, as they are pinned.
 pub mod map {
@@ -39,7 +39,8 @@ pub mod map {
     pub const SLOTS: &str = "SLOTS";
     /// `ARRAY -> Relay`, by relay number.
     pub const RELAYS: &str = "RELAYS";
-    /// `HASH ListenerKey -> u32`: relay number of a relay's listener.
+    /// `HASH ListenerKey -> u32`: relay number of a relay's listener, and, under port 0, of each of its
+    /// addresses.
     pub const LISTENERS: &str = "LISTENERS";
     /// `HASH FlowKey -> Flow`: one entry per diverted connection.
     pub const FLOWS: &str = "FLOWS";
@@ -90,6 +91,11 @@ pub const NO_RELAY: u32 = u32::MAX;
 pub const NO_RELAY_SHORT: u16 = u16::MAX;
 /// The port that all of this is about.
 pub const SMTP_PORT: u16 = 25;
+/// Port of a [`ListenerKey`] that stands for the address, whatever the port.
+pub const ANY_PORT: [u8; 2] = [0; 2];
+/// Ports of the relays' own legs from a customer's address. What comes back is told from the customer's
+/// own traffic by nothing else, so they lie above the ports that a Linux client chooses by itself.
+pub const EGRESS_PORTS: core::ops::RangeInclusive<u16> = 61_000..=65_535;
 
 records! {
     /// What is done with a source's mail connections.
@@ -99,7 +105,9 @@ records! {
         /// Segments of connections older than the policy pass until then; 0 cuts them at once.
         grace_until_s: u32,
         /// Pool of a redirect.
-        pool: u16,
+        pool: u8,
+        /// [`Policy::LENDS_ADDRESS`] or nothing.
+        flags: u8,
         /// [`Action`] as a number.
         action: u8,
         /// Length of the prefix that the policy stands for, as flagged.
@@ -142,8 +150,10 @@ records! {
         on_failure: u8,
         /// 1 if the pool exists.
         present: u8,
+        /// [`Via`] as a number.
+        via: u8,
         /// Unused, zero.
-        reserved: [u8; 6],
+        reserved: [u8; 5],
     }
 
     /// A relay's listener, as seen in what it sends.
@@ -267,8 +277,30 @@ records! {
     }
 }
 
+impl Policy {
+    /// Bit of `flags`: the relays may use the customer's address on their own legs to the MXs. The
+    /// controller lets it outlive the flag while connections linger.
+    pub const LENDS_ADDRESS: u8 = 1;
+
+    /// Whether [`Policy::LENDS_ADDRESS`] is set.
+    #[inline(always)]
+    #[must_use]
+    pub const fn lends_address(&self) -> bool {
+        self.flags & Self::LENDS_ADDRESS != 0
+    }
+}
+
+impl Pool {
+    /// Whether it exists and [`Via::Steer`] leads to its relays.
+    #[inline(always)]
+    #[must_use]
+    pub const fn steers(&self) -> bool {
+        self.present != 0 && self.via == Via::Steer as u8
+    }
+}
+
 impl ListenerKey {
-    /// The key of a listener.
+    /// The key of a listener; with [`ANY_PORT`] that of a relay's address.
     #[inline(always)]
     #[must_use]
     pub const fn new(addr: Addr, port_be: [u8; 2]) -> Self {
@@ -336,6 +368,14 @@ numbered! {
         Open = 1 "open",
         /// They are dropped, and the sender tries again.
         Closed = 2 "closed",
+    }
+
+    /// How frames get to the relays of a pool.
+    pub enum Via {
+        /// The relay's listener becomes their destination; the original one is in the flow table.
+        Rewrite = 1 "rewrite",
+        /// Only the Ethernet header changes; the relay accepts connections to any address.
+        Steer = 2 "steer",
     }
 
     /// Kinds of [`Event`].

@@ -12,10 +12,12 @@
 
 mod customer;
 mod hidden;
+mod lent;
 mod older;
 mod opening;
 pub mod packet;
 mod relay;
+mod steer;
 mod world;
 
 use std::{collections::BTreeMap, string::String, vec::Vec};
@@ -63,6 +65,8 @@ pub fn all(now_s: u32) -> Vec<Case> {
         older::cases(world, &mut cases);
         relay::cases(world, &mut cases);
         hidden::cases(world, &mut cases);
+        steer::cases(world, &mut cases);
+        lent::cases(world, &mut cases);
     }
     cases
 }

@@ -50,9 +50,9 @@ counters! {
     FlowReopened "flow_reopened",
     /// A connection shown to the relay under another port, because its own was taken.
     PortChanged "port_changed",
-    /// A frame rewritten towards a relay.
+    /// A frame sent towards a relay, rewritten or steered.
     ToRelay "to_relay",
-    /// A frame rewritten back towards a customer.
+    /// A relay's frame sent back towards its customer.
     ToCustomer "to_customer",
     /// A relay's frame to a customer without an entry, dropped.
     ReplyWithoutEntry "reply_without_entry",
@@ -86,4 +86,10 @@ counters! {
     PathUnknown "path_unknown",
     /// A map or helper failed where it should not; the frame was dropped.
     InternalError "internal_error",
+    /// A frame of a relay's own leg from a customer's address, let out.
+    CustomerEgress "customer_egress",
+    /// A relay's frame with a customer's address that it has no right to, dropped.
+    SpoofBlocked "spoof_blocked",
+    /// An answer to a relay's own leg from a customer's address, sent to the relay.
+    ReturnSteered "return_steered",
 }

@@ -3,12 +3,14 @@
 //! [`judge`] is the whole data plane: it reads the frame, asks the [`Tables`], changes the frame in
 //! place where the verdict needs it, and counts. Direction comes from the role of the interface, never
 //! from ports alone; nothing that a relay sends is ever diverted, so no frame can loop. What is not
-//! mail passes with the octets that it came with, and before any map is asked.
+//! mail passes with the octets that it came with, and, unless a relay sent it, before any map is asked.
 
 mod customer;
 mod find;
 mod open;
 mod relay;
+mod steer;
+mod uplink;
 mod work;
 
 pub use self::work::Work;
@@ -16,7 +18,7 @@ use crate::{
     abi::{Policy, Role},
     counters::Counter,
     frame::Frame,
-    parse::ether,
+    parse::{self, ether},
     tables::{Tables, Verdict},
 };
 
@@ -45,9 +47,6 @@ pub struct Judged {
 /// Judges one frame.
 #[inline(always)]
 pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingress) -> Judged {
-    if let Some(Role::Uplink) = ingress.role {
-        return Judged::UNTOUCHED;
-    }
     let Some(link) = ether::link(frame) else {
         return Judged::UNTOUCHED;
     };
@@ -55,10 +54,14 @@ pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingres
         Some(role) => Some(role),
         None => ether::role_key(frame, link, ingress.ifindex).and_then(|key| tables.role(&key)),
     };
+    let Some(role) = role else {
+        return Judged::UNTOUCHED;
+    };
+    let packet = parse::packet(frame, link);
     match role {
-        Some(Role::Customer) => customer::judge(frame, tables, ingress.ifindex, link),
-        Some(Role::Relay) => relay::judge(frame, tables, link),
-        Some(Role::Uplink) | None => Judged::UNTOUCHED,
+        Role::Customer => customer::judge(frame, tables, ingress.ifindex, link, packet),
+        Role::Uplink => uplink::judge(frame, tables, link, packet),
+        Role::Relay => relay::judge(frame, tables, link, packet),
     }
 }
 

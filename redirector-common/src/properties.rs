@@ -8,7 +8,7 @@ use smoltcp::wire::{
 };
 
 use crate::{
-    abi::{Action, L2Path, Role},
+    abi::{Action, Flow, FlowKey, L2Path, Role},
     cases::{self, EGRESS, INGRESS, World, packet::Packet},
     counters::Counter,
     decide::{Ingress, Judged, judge},
@@ -58,6 +58,26 @@ fn is_sound(octets: &[u8]) -> bool {
     TcpPacket::new_checked(segment)
         .expect("TCP")
         .verify_checksum(&source, &destination)
+}
+
+/// The packet of an untagged frame without its hop limit, and without IPv4's checksum over that.
+fn without_hops(octets: &[u8]) -> Vec<u8> {
+    let mut packet = octets[14..].to_vec();
+    if octets[12] == 0x08 {
+        packet[8] = 0;
+        packet[10..12].fill(0);
+    } else {
+        packet[7] = 0;
+    }
+    packet
+}
+
+/// Whether the IP header's checksum holds, if it has one.
+fn is_sound_ip(octets: &[u8]) -> bool {
+    octets[12] != 0x08
+        || Ipv4Packet::new_checked(&octets[14..])
+            .expect("IPv4")
+            .verify_checksum()
 }
 
 /// Exchanges the ends of an untagged packet without options. No checksum minds.
@@ -169,6 +189,57 @@ proptest! {
             ..packet
         };
         prop_assert_eq!(turned_round(&back), expected.octets());
+    }
+
+    #[test]
+    fn steering_touches_the_stations_and_one_hop((world, packet) in packets(), damage: [u8; 2]) {
+        let mut octets = packet.octets();
+        // Nor does it mend a TCP checksum.
+        let last = octets.len() - 1;
+        octets[last] ^= damage[0];
+        octets[last - 1] ^= damage[1];
+        let mut tables = world.steered();
+        let key = FlowKey { shown_port_be: packet.ports[0].to_be_bytes(), ..world.steered_key(world.mx[0]) };
+        tables.put_flow(key, Flow { customer_port_be: key.shown_port_be, ..world.flow() });
+
+        let (judged, forward) = run(&octets, &mut tables, Role::Customer);
+        prop_assert_eq!(judged.verdict, Verdict::Redirect { ifindex: EGRESS });
+        prop_assert_eq!(without_hops(&forward), without_hops(&octets));
+        let (judged, back) = run(&turned_round(&octets), &mut tables, Role::Relay);
+        prop_assert_eq!(judged.verdict, Verdict::Redirect { ifindex: INGRESS });
+        prop_assert_eq!(without_hops(&back), without_hops(&turned_round(&octets)));
+        for frame in [&forward, &back] {
+            prop_assert!(is_sound_ip(frame));
+        }
+    }
+
+    #[test]
+    fn the_uplink_steers_answers_to_lent_addresses_and_nothing_else(
+        (world, packet) in packets(),
+        port in prop_oneof![any::<u16>(), 60_990_u16..],
+        source_port in prop_oneof![Just(25_u16), any::<u16>()],
+        lent: bool,
+        to_customer: bool,
+    ) {
+        prop_assume!(world.customer != world.mx[1]);
+        let mut tables = if lent { world.lent() } else { world.steered() };
+        let packet = Packet {
+            from: world.mx[0],
+            to: if to_customer { world.customer } else { world.mx[1] },
+            ports: [source_port, port],
+            ..packet
+        };
+        let octets = packet.octets();
+        let (judged, after) = run(&octets, &mut tables, Role::Uplink);
+        if lent && to_customer && source_port == 25 && port >= 61_000 {
+            prop_assert_eq!(judged.verdict, Verdict::Redirect { ifindex: EGRESS });
+            prop_assert_eq!(judged.counter, Some(Counter::ReturnSteered));
+            prop_assert_eq!(without_hops(&after), without_hops(&octets));
+        } else {
+            prop_assert_eq!(judged.verdict, Verdict::Pass);
+            prop_assert_eq!(judged.counter, None);
+            prop_assert_eq!(after, octets);
+        }
     }
 
     #[test]

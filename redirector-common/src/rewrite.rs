@@ -1,5 +1,5 @@
 //! Rewriting one frame: another address at one end, other ports, one hop fewer, another Ethernet
-//! header. All checksums follow by what changed, so a wrong one stays wrong and a right one right.
+//! header; or, steered, the last two alone. All checksums follow by what changed, so a wrong one stays wrong and a right one right.
 
 use crate::{
     abi::L2Path,
@@ -99,6 +99,29 @@ pub(crate) fn apply<F: Frame>(frame: &mut F, before: &Before, rewrite: &Rewrite,
     ip && frame.write(l4, &rewrite.source_port_be)
         && frame.write(l4 + tcp::DESTINATION_PORT_AT, &rewrite.destination_port_be)
         && frame.change_checksum(l4 + tcp::CHECKSUM_AT, ports)
+}
+
+/// Changes the Ethernet header and takes one hop off, and nothing else: what an octet behind the IP header
+/// says stays, a wrong checksum with it. The hop limit must be above one. `false` as in [`apply`].
+#[inline(never)]
+pub(crate) fn steer<F: Frame>(frame: &mut F, before: &Before, path: &L2Path) -> bool {
+    let Before {
+        link,
+        segment,
+        ends,
+        ..
+    } = before;
+    let l3 = usize::from(path_octets(path));
+    let hops = segment.hop_limit.wrapping_sub(1);
+    if ends.family == FAMILY_V4 {
+        let hop =
+            Difference::none().word([segment.hop_limit, tcp::PROTOCOL], [hops, tcp::PROTOCOL]);
+        replace_link(frame, link, path, IPV4_BE)
+            && frame.write(l3 + ipv4::TTL_AT, &[hops])
+            && frame.change_checksum(l3 + ipv4::CHECKSUM_AT, hop)
+    } else {
+        replace_link(frame, link, path, IPV6_BE) && frame.write(l3 + ipv6::HOP_LIMIT_AT, &[hops])
+    }
 }
 
 /// Octets of the Ethernet header of a path.

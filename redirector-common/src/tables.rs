@@ -100,8 +100,8 @@ pub trait FlowEntry {
     /// The customer is reached another way than before.
     fn move_customer(&self, path: &L2Path);
 
-    /// The entry stands for a new connection of the same ends, opened by this SYN.
-    fn reopen(&self, from_customer: u8, flag_id: u32, now_s: u32);
+    /// The entry stands for a new connection of the same ends to this relay, opened by this SYN.
+    fn reopen(&self, from_customer: u8, flag_id: u32, relay: u16, now_s: u32);
 }
 
 /// Why there is no new entry.

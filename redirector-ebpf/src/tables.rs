@@ -21,7 +21,7 @@ use redirector_common::{
 const UNPREALLOCATED: usize = BPF_F_NO_PREALLOC as usize;
 const HOSTS_MAX: usize = 262_144;
 const PREFIXES_MAX: usize = 65_536;
-const LISTENERS_MAX: usize = 2 * RELAYS_MAX as usize;
+const LISTENERS_MAX: usize = 4 * RELAYS_MAX as usize;
 const FLOWS_MAX: usize = 262_144;
 const CUSTOMERS_SEEN_MAX: usize = 65_536;
 const ROLES_MAX: usize = 8192;
@@ -234,9 +234,10 @@ impl FlowEntry for Entry {
     }
 
     #[inline(always)]
-    fn reopen(&self, from_customer: u8, flag_id: u32, now_s: u32) {
+    fn reopen(&self, from_customer: u8, flag_id: u32, relay: u16, now_s: u32) {
         set!(self, from_relay, 0);
         set!(self, flag_id, flag_id);
+        set!(self, relay, relay);
         set!(self, created_s, now_s);
         self.mark_customer(from_customer, now_s);
     }

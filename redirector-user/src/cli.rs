@@ -118,7 +118,8 @@ struct AddArgs {
     /// What the relay does: filter [default: filter]
     #[arg(long)]
     treatment: Option<String>,
-    /// Where the relay's own leg leaves from: pool [default: pool]
+    /// Where the relay's own leg leaves from: pool (an address of the relay) or customer (the customer's own;
+    /// only with a pool that is via = "steer") [default: pool]
     #[arg(long)]
     egress: Option<String>,
     /// Life of the flag, at most 90d
@@ -244,6 +245,10 @@ const ADD_EXAMPLES: &str = "Examples:
   outgate flag add 192.0.2.10 --reason \"spam run, complaint 4711\"
   outgate flag add 2001:db8:a:a::10 --reason \"spam run\" --for 24h        (flags 2001:db8:a:a::/64)
   outgate flag add 192.0.2.64/28 --reason \"no contract\" --action drop --cut
+  outgate flag add 192.0.2.10 --reason \"spam run\" --pool steered --egress customer
+
+With --egress customer the MX sees the customer's own address. The edge then gives the relay what comes from
+port 25 to the customer's ports 61000 to 65535, and lets the relay use the address towards port 25 alone.
 
 Returns once the flag is in force (exit 0), or after 5 s if a relay has not acknowledged it (exit 4):
 it is stored then, and comes into force by itself.";

@@ -22,7 +22,7 @@ use std::{
 };
 
 use ipnetwork::IpNetwork;
-use redirector_common::abi::{OnFailure, Role};
+use redirector_common::abi::{OnFailure, Role, Via};
 
 pub(crate) use self::check::{is_interface_name, parse_role};
 use crate::edge::{AttachMode, EdgeConfig};
@@ -80,6 +80,8 @@ pub struct Interface {
 pub struct Pool {
     /// Name, as flags say it.
     pub name: String,
+    /// How frames get to its relays.
+    pub via: Via,
     /// What happens to new connections when no relay can take them.
     pub on_failure: OnFailure,
     /// Its relays, at least one.

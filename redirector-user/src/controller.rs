@@ -22,8 +22,9 @@ mod views;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-use contract::Generation;
+use contract::{Egress, Generation};
 use jiff::Timestamp;
+use redirector_common::abi::Via;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use self::state::State;
@@ -91,6 +92,20 @@ pub enum StartError {
         /// The flags.
         ids: Vec<FlagId>,
     },
+    /// Active flags lend relays an address that no answer would find them by.
+    #[error(
+        "pool {pool}: via = \"{via}\", but active flags with egress customer use it: {}; make it via = \"steer\", \
+         or lift them with the old configuration first",
+        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    PoolNotSteered {
+        /// The pool.
+        pool: String,
+        /// How frames get to its relays.
+        via: &'static str,
+        /// The flags.
+        ids: Vec<FlagId>,
+    },
     /// Anything else.
     #[error(transparent)]
     Problem(#[from] Problem),
@@ -101,7 +116,7 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// [`StartError::PoolGone`] before anything is changed; else what store or kernel answered.
+    /// [`StartError::PoolGone`], [`StartError::PoolNotSteered`] before anything is changed; else what store or kernel answered.
     pub async fn start(
         config: Config,
         store: Store,
@@ -109,6 +124,7 @@ impl Controller {
     ) -> Result<Arc<Self>, StartError> {
         let loaded = store.load().await.map_err(Problem::from)?;
         refuse_lost_pools(&config, &loaded.flags)?;
+        refuse_unsteered(&config, &loaded.flags)?;
         let held = kernel
             .call(|edge| edge.actual())
             .await?
@@ -298,6 +314,30 @@ fn refuse_lost_pools(
         }),
         None => Ok(()),
     }
+}
+
+fn refuse_unsteered(
+    config: &Config,
+    flags: &BTreeMap<FlagId, crate::policy::dial::Flag>,
+) -> Result<(), StartError> {
+    for pool in config.pools.iter().filter(|pool| pool.via != Via::Steer) {
+        let lends = |flag: &&crate::policy::dial::Flag| {
+            let redirect = flag.terms.action.redirect();
+            flag.ended.is_none()
+                && redirect.is_some_and(|redirect| {
+                    redirect.pool == pool.name && redirect.egress == Egress::Customer
+                })
+        };
+        let ids: Vec<FlagId> = flags.values().filter(lends).map(|flag| flag.id).collect();
+        if !ids.is_empty() {
+            return Err(StartError::PoolNotSteered {
+                pool: pool.name.clone(),
+                via: pool.via.name(),
+                ids,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// How long a caller waits for its flag to be in the kernel.

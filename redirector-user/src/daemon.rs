@@ -175,8 +175,11 @@ fn notify(states: &[NotifyState<'_>]) {
 fn fail(error: &anyhow::Error) -> ExitCode {
     let code = error.chain().find_map(|cause| {
         let start: Option<&StartError> = cause.downcast_ref();
-        let misfit =
-            matches!(start, Some(StartError::PoolGone { .. })) || cause.is::<ConfigError>();
+        let misfit = cause.is::<ConfigError>()
+            || matches!(
+                start,
+                Some(StartError::PoolGone { .. } | StartError::PoolNotSteered { .. })
+            );
         let refused = matches!(start, Some(StartError::Problem(problem)) if problem.is_privilege())
             || matches!(cause.downcast_ref(), Some(EdgeError::NotPermitted { .. }));
         misfit

@@ -7,13 +7,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use contract::CustomerPolicy;
+use contract::{CustomerPolicy, Egress};
 use relay_proto::reply::Reply;
 
 use crate::Relay;
 use crate::listen::limits::{Full, Permit};
 use crate::metrics::Counter;
-use crate::origin::{CustomerAddr, Found, OriginalDst};
+use crate::origin::{CustomerAddr, Found, Origin, OriginalDst};
 
 /// What becomes of a connection.
 #[derive(Debug)]
@@ -36,14 +36,34 @@ pub(crate) struct Admitted {
     pub(crate) policy: Option<Arc<CustomerPolicy>>,
 }
 
-/// Decides about the connection from `peer` to our listener at `local`, and counts it.
-pub(crate) fn admit(relay: &Relay, peer: SocketAddr, local: SocketAddr) -> Admission {
-    let (admission, counter) = decide(relay, peer, local);
+impl Admitted {
+    /// Where the leg to the destination leaves from.
+    pub(crate) fn egress(&self) -> Egress {
+        self.policy
+            .as_ref()
+            .map_or(Egress::Pool, |policy| policy.egress)
+    }
+}
+
+/// Decides about the connection from `peer` that was accepted at `local`, by its listener's origin,
+/// and counts it.
+pub(crate) fn admit(
+    relay: &Relay,
+    origin: &dyn Origin,
+    peer: SocketAddr,
+    local: SocketAddr,
+) -> Admission {
+    let (admission, counter) = decide(relay, origin, peer, local);
     relay.metrics().count(counter);
     admission
 }
 
-fn decide(relay: &Relay, peer: SocketAddr, local: SocketAddr) -> (Admission, Counter) {
+fn decide(
+    relay: &Relay,
+    origin: &dyn Origin,
+    peer: SocketAddr,
+    local: SocketAddr,
+) -> (Admission, Counter) {
     let hostname = &relay.config.identity.hostname;
     let refuse = |code, enhanced, text: &str, counter| {
         (
@@ -58,7 +78,7 @@ fn decide(relay: &Relay, peer: SocketAddr, local: SocketAddr) -> (Admission, Cou
     if snapshot.is_probe(peer.ip()) {
         return (Admission::Probe, Counter::Probes);
     }
-    let (customer, original_dst) = match relay.origin.look_up(peer, local) {
+    let (customer, original_dst) = match origin.look_up(peer, local, &snapshot) {
         Found::Known {
             customer,
             original_dst,

@@ -18,9 +18,12 @@ mod check;
 mod error;
 mod raw;
 
-use check::{absolute, duration, help_url, hostname, listeners, log, operator, relay_name};
+use check::{
+    absolute, duration, help_url, hostname, listeners, log, operator, relay_name,
+    transparent_listeners,
+};
 pub use error::{ConfigError, Invalid};
-use raw::{RawConfig, RawLimits, RawMessage, RawScanner};
+use raw::{RawConfig, RawLimits, RawMessage, RawOrigin, RawScanner};
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -29,14 +32,14 @@ pub struct Config {
     pub name: String,
     /// Who we say that we are.
     pub identity: Identity,
-    /// Listeners; at least one.
-    pub listen: Vec<SocketAddr>,
+    /// Listeners for connections whose destination the edge rewrites.
+    pub rewritten: Option<Rewritten>,
+    /// Listeners for connections that the edge steers here as they are; never empty without the others.
+    pub transparent: Vec<SocketAddr>,
     /// Filter and format of the log.
     pub log: Log,
     /// Where the snapshot of the customers comes from.
     pub controller: Controller,
-    /// Directory of the edge's pinned maps, without the version.
-    pub pin_dir: PathBuf,
     /// Own certificate; `None` = a self-signed one in memory.
     pub tls: Option<TlsFiles>,
     /// What a message may cost.
@@ -84,6 +87,15 @@ pub struct Controller {
     pub socket: PathBuf,
     /// Our copy of the last snapshot: the relay starts from it without the controller.
     pub cache: PathBuf,
+}
+
+/// Listeners of this host's own addresses, and what tells where their connections were going.
+#[derive(Debug, Clone)]
+pub struct Rewritten {
+    /// At least one.
+    pub listen: Vec<SocketAddr>,
+    /// Directory of the edge's pinned maps, without the version.
+    pub pin_dir: PathBuf,
 }
 
 /// Certificate chain and private key, PEM.
@@ -161,6 +173,10 @@ impl TryFrom<RawConfig> for Config {
             let problem = "must appear at least once; without a scanner every message would pass";
             return Err(Invalid::new("scanner", "[]", problem));
         }
+        if raw.listen.is_empty() && raw.transparent.is_empty() {
+            let problem = "must name at least one ADDRESS:PORT, unless transparent does";
+            return Err(Invalid::new("listen", "[]", problem));
+        }
         Ok(Self {
             name: relay_name(raw.name)?,
             identity: Identity {
@@ -168,13 +184,13 @@ impl TryFrom<RawConfig> for Config {
                 hostname: hostname(raw.hostname)?,
                 help_url: help_url(raw.help_url)?,
             },
-            listen: listeners(&raw.listen)?,
+            rewritten: rewritten(&raw.listen, raw.origin)?,
+            transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
             controller: Controller {
                 socket: absolute("controller.socket", raw.controller.socket)?,
                 cache: absolute("controller.cache", raw.controller.cache)?,
             },
-            pin_dir: absolute("origin.pin_dir", raw.origin.pin_dir)?,
             tls: raw.tls.map(|tls| TlsFiles {
                 certificate: tls.certificate,
                 key: tls.key,
@@ -187,6 +203,22 @@ impl TryFrom<RawConfig> for Config {
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
         })
+    }
+}
+
+fn rewritten(listen: &[String], origin: Option<RawOrigin>) -> Result<Option<Rewritten>, Invalid> {
+    let listen = listeners(listen)?;
+    let pin_dir = origin
+        .map(|origin| absolute("origin.pin_dir", origin.pin_dir))
+        .transpose()?;
+    match pin_dir {
+        _ if listen.is_empty() => Ok(None),
+        Some(pin_dir) => Ok(Some(Rewritten { listen, pin_dir })),
+        None => {
+            let problem = "must stand beside listen: the edge's flow table tells where its \
+                           connections were going";
+            Err(Invalid::new("origin.pin_dir", "absent", problem))
+        }
     }
 }
 

@@ -10,15 +10,23 @@ use tracing::{Instrument, debug, info, info_span};
 use crate::Relay;
 use crate::admission::{self, Admission};
 use crate::clock::Clock;
+use crate::egress;
 use crate::id::SessionId;
 use crate::listen::Drain;
+use crate::origin::Origin;
 use crate::stream::Stream;
 use crate::treatment::{self, Nobody};
 
 pub(crate) mod session;
 
-/// Serves the connection from `peer` to its end.
-pub(crate) async fn serve(relay: Arc<Relay>, tcp: TcpStream, peer: SocketAddr, drain: Drain) {
+/// Serves the connection from `peer` to its end; `origin` is its listener's.
+pub(crate) async fn serve(
+    relay: Arc<Relay>,
+    origin: Arc<dyn Origin>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    drain: Drain,
+) {
     let local = match tcp.set_nodelay(true).and_then(|()| tcp.local_addr()) {
         Ok(local) => local,
         Err(error) => {
@@ -34,7 +42,7 @@ pub(crate) async fn serve(relay: Arc<Relay>, tcp: TcpStream, peer: SocketAddr, d
         clock,
         relay: &relay,
     };
-    match admission::admit(&relay, peer, local) {
+    match admission::admit(&relay, &*origin, peer, local) {
         Admission::Refuse(reply) => {
             info!(session.id = %id, customer.addr = %peer.ip(), reply.code = reply.code().value(), %reply, "connection refused");
             let session = Session::refuse(reply, clock.now());
@@ -50,6 +58,7 @@ pub(crate) async fn serve(relay: Arc<Relay>, tcp: TcpStream, peer: SocketAddr, d
                 session.id = %id,
                 customer.addr = %admitted.customer,
                 original.dst = %admitted.original_dst,
+                egress = egress::name(admitted.egress()),
             );
             let session = Session::new(Arc::clone(&relay.session), clock.now());
             let mut treatment = treatment::choose(Arc::clone(&relay), admitted, id, drain);

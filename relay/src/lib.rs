@@ -26,6 +26,7 @@ pub mod scan;
 pub mod snapshot;
 mod stream;
 pub mod tls;
+mod transparent;
 mod treatment;
 
 pub use relay::Relay;

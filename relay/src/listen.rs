@@ -1,8 +1,8 @@
 //! Listeners: from bound sockets to sessions, and to an orderly end.
 //!
-//! [`bind`] opens every address or none; [`serve`] accepts until it is told to drain, then stops
-//! listening at once and gives the sessions until the deadline. A session that is cut off has not
-//! said 250, so its sender tries again.
+//! [`bind`] and [`bind_transparent`] open every address or none; [`serve`] accepts until it is told to
+//! drain, then stops listening at once and gives the sessions until the deadline. A session that is
+//! cut off has not said 250, so its sender tries again.
 //!
 //! # Diagnostics
 //! Returned: an address that cannot be bound. Only logged: exhausted file descriptors or memory
@@ -10,6 +10,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +22,16 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::{Relay, inbound};
+use crate::origin::{Origin, Transparent};
+use crate::{Relay, inbound, transparent};
 
 pub(crate) mod limits;
+
+/// A socket that accepts connections, and what knows where they were going.
+pub struct Listener {
+    socket: TcpListener,
+    origin: Arc<dyn Origin>,
+}
 
 /// A listener that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -58,14 +66,49 @@ impl Drain {
     }
 }
 
-/// Opens all of `addresses`. Must run inside of a tokio runtime.
-pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
-    let open = |&address| bind_one(address).map_err(|source| BindError { address, source });
+/// Opens all of `addresses`, which are this host's; `origin` knows where their connections were
+/// going. Must run inside of a tokio runtime.
+pub fn bind(
+    addresses: &[SocketAddr],
+    origin: &Arc<dyn Origin>,
+) -> Result<Vec<Listener>, BindError> {
+    let open = |address| listen(socket_for(address)?, address);
+    open_all(addresses, open, origin)
+}
+
+/// Opens all of `addresses` for connections to addresses that are not this host's. Needs
+/// CAP_NET_RAW or CAP_NET_ADMIN. Must run inside of a tokio runtime.
+pub fn bind_transparent(addresses: &[SocketAddr]) -> Result<Vec<Listener>, BindError> {
+    let open = |address| {
+        let socket = socket_for(address)?;
+        transparent::allow(&socket, address)?;
+        listen(socket, address)
+    };
+    open_all(addresses, open, &(Arc::new(Transparent) as _))
+}
+
+fn open_all(
+    addresses: &[SocketAddr],
+    open: impl Fn(SocketAddr) -> io::Result<TcpListener>,
+    origin: &Arc<dyn Origin>,
+) -> Result<Vec<Listener>, BindError> {
+    let open = |&address| {
+        let socket = open(address).map_err(|source| BindError { address, source })?;
+        let origin = Arc::clone(origin);
+        Ok(Listener { socket, origin })
+    };
     addresses.iter().map(open).collect()
 }
 
+impl Listener {
+    /// Where it listens, with the port that port 0 became.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
 /// Serves on `listeners` until `drain` begins and the sessions have ended or were cut off.
-pub async fn serve(relay: Arc<Relay>, listeners: Vec<TcpListener>, drain: Drain) {
+pub async fn serve(relay: Arc<Relay>, listeners: Vec<Listener>, drain: Drain) {
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(Arc::clone(&relay), listener, drain.clone()));
@@ -73,7 +116,8 @@ pub async fn serve(relay: Arc<Relay>, listeners: Vec<TcpListener>, drain: Drain)
     while accepting.join_next().await.is_some() {}
 }
 
-async fn accept(relay: Arc<Relay>, listener: TcpListener, drain: Drain) {
+async fn accept(relay: Arc<Relay>, listener: Listener, drain: Drain) {
+    let Listener { socket, origin } = listener;
     let mut stop = drain.clone();
     let mut sessions = JoinSet::new();
     let sessions_max = relay.config.limits.connections + REFUSALS_MAX;
@@ -81,13 +125,14 @@ async fn accept(relay: Arc<Relay>, listener: TcpListener, drain: Drain) {
         tokio::select! {
             () = stop.begins() => break,
             Some(_) = sessions.join_next() => {}
-            accepted = listener.accept() => match accepted {
+            accepted = socket.accept() => match accepted {
                 // Telling a flood why it is refused must not itself exhaust the relay.
                 Ok((_stream, peer)) if sessions.len() >= sessions_max => {
                     debug!(customer.addr = %peer.ip(), "dropped without a reply");
                 }
                 Ok((stream, peer)) => {
-                    sessions.spawn(serve_one(Arc::clone(&relay), stream, peer, drain.clone()));
+                    let (relay, origin) = (Arc::clone(&relay), Arc::clone(&origin));
+                    sessions.spawn(serve_one(relay, origin, stream, peer, drain.clone()));
                 }
                 Err(error) if is_exhaustion(&error) => {
                     error!(%error, "cannot accept; raise the limit of open files or lower limits.connections");
@@ -98,7 +143,7 @@ async fn accept(relay: Arc<Relay>, listener: TcpListener, drain: Drain) {
             }
         }
     }
-    drop(listener);
+    drop(socket);
     let limit = relay.config.limits.drain;
     info!(
         sessions = sessions.len(),
@@ -114,12 +159,18 @@ async fn accept(relay: Arc<Relay>, listener: TcpListener, drain: Drain) {
     }
 }
 
-async fn serve_one(relay: Arc<Relay>, stream: TcpStream, peer: SocketAddr, drain: Drain) {
+async fn serve_one(
+    relay: Arc<Relay>,
+    origin: Arc<dyn Origin>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    drain: Drain,
+) {
     // Boxed: an idle task should cost what it holds, not the size of its largest state.
-    Box::pin(inbound::serve(relay, stream, peer, drain)).await;
+    Box::pin(inbound::serve(relay, origin, stream, peer, drain)).await;
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn socket_for(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -133,6 +184,10 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
         // IPv4 arrives at IPv4 listeners only: ::ffff:a.b.c.d as a peer would match no flow.
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
+    Ok(socket)
+}
+
+fn listen(socket: OwnedFd, address: SocketAddr) -> io::Result<TcpListener> {
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -140,10 +195,12 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// What an operator can do about it.
 fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
-        io::ErrorKind::AddrNotAvailable => "; the address is not on this host (yet)",
-        io::ErrorKind::AddrInUse => "; something else listens there",
+    match Errno::from_io_error(error) {
+        // setsockopt(IP_TRANSPARENT) says this, bind(2) the next.
+        Some(Errno::PERM) => "; a transparent listener needs CAP_NET_RAW (or CAP_NET_ADMIN)",
+        Some(Errno::ACCESS) => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        Some(Errno::ADDRNOTAVAIL) => "; the address is not on this host (yet)",
+        Some(Errno::ADDRINUSE) => "; something else listens there",
         _ => "",
     }
 }

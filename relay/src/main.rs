@@ -13,10 +13,10 @@ use anyhow::Context;
 use clap::Parser;
 use contract::Generation;
 use relay::Relay;
-use relay::config::{Config, ConfigError, Log, LogFormat};
-use relay::listen::{self, BindError, Drain};
+use relay::config::{Config, ConfigError, Log, LogFormat, Rewritten};
+use relay::listen::{self, BindError, Drain, Listener};
 use relay::metrics::Counter;
-use relay::origin::{FlowMap, OriginError};
+use relay::origin::{FlowMap, Origin, OriginError};
 use relay::snapshot::{self, Newest};
 use relay::tls::{ServerTls, TlsError};
 use sd_notify::NotifyState;
@@ -82,19 +82,18 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
-    let origin = FlowMap::open(&config.pin_dir)?;
     let mut signals = Signals::register().context("cannot listen for signals")?;
-    let listeners = listen::bind(&config.listen)?;
+    let mut listeners = listen::bind_transparent(&config.transparent)?;
+    if let Some(Rewritten { listen, pin_dir }) = &config.rewritten {
+        let flows: Arc<dyn Origin> = Arc::new(FlowMap::open(pin_dir)?);
+        listeners.extend(listen::bind(listen, &flows)?);
+    }
 
     let (newest, have) = start_from_cache(&config);
     let relay_name = config.name.clone();
-    let (controller, listen) = (config.controller.clone(), config.listen.clone());
-    let relay = Relay::new(
-        config,
-        Arc::new(origin),
-        newest.subscribe(),
-        Arc::clone(&tls),
-    );
+    let controller = config.controller.clone();
+    let listen: Vec<_> = listeners.iter().flat_map(Listener::local_addr).collect();
+    let relay = Relay::new(config, newest.subscribe(), Arc::clone(&tls));
     let following = tokio::spawn(snapshot::client::follow(
         relay_name, controller, newest, have,
     ));

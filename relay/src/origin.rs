@@ -1,8 +1,10 @@
-//! Where a connection that reached the listener was going before the edge diverted it.
+//! Where a connection that reached a listener was going before the edge diverted it.
 //!
-//! [`FlowMap`] reads the edge's pinned flow table; this is the only file that knows its shape. The
-//! pin is looked at for each connection: an edge that was upgraded pins a new table under the
-//! same name, and answers from the old one would be answers about nobody.
+//! [`FlowMap`] is for connections whose destination the edge has rewritten: it reads the edge's pinned
+//! flow table, and this is the only file that knows its shape. The pin is looked at for each
+//! connection: an edge that was upgraded pins a new table under the same name, and answers from
+//! the old one would be answers about nobody. [`Transparent`] is for connections that the edge has
+//! steered here with their destination as it was.
 //!
 //! # Diagnostics
 //! Returned by [`FlowMap::open`]: [`OriginError`], by who is to blame. Only logged, once per change: a
@@ -20,6 +22,12 @@ use aya::maps::{HashMap, MapData, MapError, MapType};
 use redirector_common::abi::{self, Flow, FlowKey, SMTP_PORT};
 use redirector_common::addr::Addr;
 use tracing::{info, warn};
+
+use crate::snapshot::InForce;
+
+mod transparent;
+
+pub use transparent::Transparent;
 
 /// A flagged host's address, as its packets carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +58,8 @@ impl fmt::Display for CustomerAddr {
 pub struct OriginalDst(SocketAddr);
 
 impl OriginalDst {
-    /// The destination of a connection that the operator vouches for (a flow table does so).
+    /// The destination of a connection that the operator vouches for (a flow table does so, or that
+    /// the connection came by a transparent listener).
     #[must_use]
     pub fn new(destination: SocketAddr) -> Self {
         Self(destination)
@@ -85,8 +94,9 @@ pub enum Found {
 
 /// A source of origins.
 pub trait Origin: Send + Sync {
-    /// Looks up the connection from `peer` to our listener at `local`. Must not block for long.
-    fn look_up(&self, peer: SocketAddr, local: SocketAddr) -> Found;
+    /// Looks up the connection from `peer` that we accepted at `local`, by what is known of customers
+    /// now. Must not block for long.
+    fn look_up(&self, peer: SocketAddr, local: SocketAddr, customers: &InForce) -> Found;
 }
 
 /// Why the flow table cannot be used.
@@ -182,7 +192,8 @@ impl FlowMap {
 }
 
 impl Origin for FlowMap {
-    fn look_up(&self, peer: SocketAddr, local: SocketAddr) -> Found {
+    /// The table alone says who was diverted: a flag may have ended since.
+    fn look_up(&self, peer: SocketAddr, local: SocketAddr, _customers: &InForce) -> Found {
         let mut open = self
             .open
             .lock()
@@ -213,7 +224,7 @@ impl Origin for FlowMap {
     }
 }
 
-/// A flow towards an address that no packet of a customer can be routed to would make the relay
+/// A connection towards an address that no packet of a customer can be routed to would make the relay
 /// speak to itself or to its own link on a customer's behalf.
 fn found(peer: IpAddr, destination: IpAddr) -> Found {
     let of_this_host = match destination {
@@ -225,7 +236,7 @@ fn found(peer: IpAddr, destination: IpAddr) -> Found {
         || destination.is_unspecified()
         || destination.is_multicast()
     {
-        warn!(original.dst = %destination, "a flow towards an address that cannot be routed");
+        warn!(original.dst = %destination, "a connection towards an address that cannot be routed");
         return Found::Unknown;
     }
     Found::Known {

@@ -6,18 +6,15 @@
 //! # Diagnostics
 //! Returned: [`Unreachable`] before the session takes commands, [`Lost`] after. Neither is logged here.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::Egress;
 use relay_proto::client::{self, LostCause, Stage};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use crate::config::Identity;
-use crate::egress;
-use crate::origin::OriginalDst;
+use crate::egress::{self, ConnectError, Leg};
 use crate::tls;
 
 mod session;
@@ -36,7 +33,7 @@ pub(crate) struct Outbound {
 pub(crate) enum Unreachable {
     /// No connection.
     #[error("{0}")]
-    Connect(#[from] io::Error),
+    Connect(#[from] ConnectError),
     /// No connection in time.
     #[error("no connection within {} s", CONNECT_DEADLINE.as_secs())]
     ConnectTimedOut,
@@ -59,7 +56,7 @@ pub(crate) struct Lost {
 }
 
 impl Outbound {
-    /// Speaks as `identity`.
+    /// Speaks as `identity`, unless a leg says otherwise.
     pub(crate) fn new(identity: &Identity) -> Self {
         let tls = tls::opportunistic().expect("the provider supports the default TLS versions");
         let session = client::Config {
@@ -72,18 +69,17 @@ impl Outbound {
         }
     }
 
-    /// A session with `destination` that takes commands.
-    pub(crate) async fn reach(
-        &self,
-        egress: Egress,
-        destination: OriginalDst,
-    ) -> Result<Upstream, Unreachable> {
+    /// A session with the leg's destination that takes commands.
+    pub(crate) async fn reach(&self, leg: &Leg) -> Result<Upstream, Unreachable> {
+        let config = client::Config {
+            ehlo_name: egress::ehlo_name(leg, &self.session.ehlo_name),
+            ..self.session.clone()
+        };
         let session = async {
-            let connecting = egress::connect(egress, destination);
-            let tcp = timeout(CONNECT_DEADLINE, connecting)
+            let tcp = timeout(CONNECT_DEADLINE, egress::connect(leg))
                 .await
                 .map_err(|_elapsed| Unreachable::ConnectTimedOut)??;
-            let upstream = Upstream::open(tcp, self.session.clone(), destination, &self.tls);
+            let upstream = Upstream::open(tcp, config, leg.destination, &self.tls);
             upstream.await.map_err(Unreachable::Session)
         };
         timeout(REACH_DEADLINE, session)

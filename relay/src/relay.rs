@@ -8,7 +8,6 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
-use crate::origin::Origin;
 use crate::outbound::Outbound;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
@@ -17,7 +16,6 @@ use crate::tls::ServerTls;
 /// One relay: configuration, knowledge about customers, and the means to serve them.
 pub struct Relay {
     pub(crate) config: Config,
-    pub(crate) origin: Arc<dyn Origin>,
     pub(crate) newest: watch::Receiver<Newest>,
     pub(crate) tls: Arc<ServerTls>,
     pub(crate) outbound: Outbound,
@@ -30,12 +28,7 @@ pub struct Relay {
 impl Relay {
     /// A relay that serves nobody until `newest` holds a snapshot.
     #[must_use]
-    pub fn new(
-        config: Config,
-        origin: Arc<dyn Origin>,
-        newest: watch::Receiver<Newest>,
-        tls: Arc<ServerTls>,
-    ) -> Arc<Self> {
+    pub fn new(config: Config, newest: watch::Receiver<Newest>, tls: Arc<ServerTls>) -> Arc<Self> {
         let session = server::Config {
             hostname: config.identity.hostname.clone(),
             operator: config.identity.operator.clone(),
@@ -53,7 +46,6 @@ impl Relay {
             session: Arc::new(session),
             metrics: Metrics::new(),
             config,
-            origin,
             newest,
             tls,
         })

@@ -54,6 +54,10 @@ pub fn run(options: &Options) -> Result<bool> {
                 "The relay's log ends in\n{}",
                 cast.relay.log_tail()
             ));
+            report.say(&format!(
+                "The second relay's log ends in\n{}",
+                cast.second_relay.log_tail()
+            ));
         }
         if options.keep {
             cast.keep();

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{
     host::{Family, Host},
     lab::Lab,
+    pool::Pool,
     process::Process,
 };
 
@@ -98,7 +99,15 @@ impl<'lab> Gate<'lab> {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(lab: &'lab Lab, health: &Health) -> Result<Self> {
-        Self::start_on(lab, health, &INTERFACES)
+        Self::start_on(lab, health, &INTERFACES, &[Pool::REWRITE])
+    }
+
+    /// As [`Self::start`], with these pools.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_pools(lab: &'lab Lab, pools: &[Pool]) -> Result<Self> {
+        Self::start_on(lab, &Health::default(), &INTERFACES, pools)
     }
 
     /// As [`Self::start`], with no interface attached.
@@ -106,14 +115,19 @@ impl<'lab> Gate<'lab> {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_detached(lab: &'lab Lab) -> Result<Self> {
-        Self::start_on(lab, &Health::default(), &[])
+        Self::start_on(lab, &Health::default(), &[], &[Pool::REWRITE])
     }
 
-    fn start_on(lab: &'lab Lab, health: &Health, interfaces: &[(Host, &str)]) -> Result<Self> {
+    fn start_on(
+        lab: &'lab Lab,
+        health: &Health,
+        interfaces: &[(Host, &str)],
+        pools: &[Pool],
+    ) -> Result<Self> {
         let files = Files::new(lab);
         fs::write(
             &files.config,
-            config_text(&files, &lab.pin_dir(), health, interfaces),
+            config_text(&files, &lab.pin_dir(), health, interfaces, pools),
         )?;
         fs::create_dir_all(&files.state)?;
         let mut gate = Self {
@@ -145,7 +159,7 @@ impl<'lab> Gate<'lab> {
         })
     }
 
-    /// Waits until the relay is in rotation and has acknowledged a generation.
+    /// Waits until every pool's relay is in rotation and has acknowledged a generation.
     ///
     /// # Errors
     /// The deadline, with the controller's log.
@@ -154,8 +168,12 @@ impl<'lab> Gate<'lab> {
         let process = self.process.as_mut().context("outgated is not running")?;
         process.wait_until("the relay to be up", START_LIMIT, || {
             let status = ask(lab, socket, &["status", "-j"])?.json()?;
-            let relay = &status["pools"][0]["relays"][0];
-            Ok((relay["state"] == "up" && relay["acknowledged"].is_u64()).then_some(()))
+            let pools = status["pools"].as_array().context("no pools")?;
+            let ready = pools.iter().all(|pool| {
+                let relay = &pool["relays"][0];
+                relay["state"] == "up" && relay["acknowledged"].is_u64()
+            });
+            Ok(ready.then_some(()))
         })
     }
 
@@ -278,13 +296,13 @@ fn config_text(
     pin_dir: &Path,
     health: &Health,
     interfaces: &[(Host, &str)],
+    pools: &[Pool],
 ) -> String {
     let (socket, state, pin_dir) = (
         files.socket.display(),
         files.state.display(),
         pin_dir.display(),
     );
-    let relay = Family::ALL.map(|family| Host::Relay.address(family));
     let mut text = format!(
         r#"operator = "Example Hosting"
 help_url = "{HELP_URL}"
@@ -295,22 +313,23 @@ customer_prefixes = ["192.0.2.0/24", "2001:db8:a::/48"]
 [edge]
 pin_dir = "{pin_dir}"
 
-[[pool]]
-name = "default"
-via = "rewrite"
-on_failure = "closed"
-
-[[pool.relay]]
-name = "{RELAY_NAME}"
-address = ["{}", "{}"]
-port = {RELAY_PORT}
-
 [health]
 interval = "{}"
 timeout = "{}"
 "#,
-        relay[0], relay[1], health.interval, health.timeout
+        health.interval, health.timeout
     );
+    for pool in pools {
+        let [v4, v6] = Family::ALL.map(|family| pool.address(family));
+        text.push_str(&format!(
+            "\n[[pool]]\nname = \"{}\"\nvia = \"{}\"\non_failure = \"closed\"\n\
+             \n[[pool.relay]]\nname = \"{}\"\naddress = [\"{v4}\", \"{v6}\"]\nport = {}\n",
+            pool.name,
+            pool.via.name(),
+            pool.relay,
+            pool.port()
+        ));
+    }
     for (host, role) in interfaces {
         let name = host.edge_interface();
         text.push_str(&format!(
@@ -331,10 +350,10 @@ fn ask(lab: &Lab, socket: &Path, arguments: &[&str]) -> Result<Answer> {
 
 /// Where a refused customer reads on.
 pub const HELP_URL: &str = "https://abuse.example.net/smtp";
-/// The relay's name in the pool.
-pub const RELAY_NAME: &str = "relay-1";
-/// The relay's port, IPv4 and IPv6.
-pub const RELAY_PORT: u16 = 2525;
+/// The usual relay's name in the pool.
+pub const RELAY_NAME: &str = Pool::REWRITE.relay;
+/// The usual relay's port, IPv4 and IPv6.
+pub const RELAY_PORT: u16 = Pool::REWRITE.port();
 
 /// What stands behind each interface of the edge.
 pub const INTERFACES: [(Host, &str); 5] = [

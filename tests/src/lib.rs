@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod message;
 pub mod netns;
 pub mod peers;
+pub mod pool;
 pub mod process;
 pub mod relay;
 pub mod wait;

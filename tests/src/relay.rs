@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -10,10 +11,11 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     dialogue::{Dialogue, any_port},
-    gate::{Files, HELP_URL, RELAY_NAME, RELAY_PORT},
-    host::{Family, Host},
+    gate::{Files, HELP_URL},
+    host::{Family, HOST_INTERFACE, Host},
     lab::Lab,
-    process::Process,
+    pool::{Pool, Via},
+    process::{Process, checked},
 };
 
 /// A relay that runs.
@@ -21,6 +23,7 @@ use crate::{
 pub struct RelayNode<'lab> {
     lab: &'lab Lab,
     config: PathBuf,
+    pool: Pool,
     log: PathBuf,
     process: Option<Process>,
 }
@@ -32,6 +35,8 @@ pub struct Options {
     pub rspamd: Option<String>,
     /// Where messages go that are larger than the memory for one; the lab's directory otherwise.
     pub spill_dir: Option<PathBuf>,
+    /// The pool that it serves.
+    pub pool: Pool,
     /// Memory for one message, in octets.
     pub memory_octets: Option<u64>,
 }
@@ -43,14 +48,25 @@ impl<'lab> RelayNode<'lab> {
     /// That it does not listen in time, with its log.
     pub fn start(lab: &'lab Lab, options: &Options) -> Result<Self> {
         let dir = lab.dir();
-        let config = dir.join("relay.toml");
+        let name = options.pool.relay;
+        let config = dir.join(format!("{name}.toml"));
         fs::write(&config, config_text(lab, options))?;
-        fs::create_dir_all(dir.join("relay.state"))?;
+        fs::create_dir_all(state_dir(lab, options))?;
         fs::create_dir_all(spill_dir(lab, options))?;
+        for family in Family::ALL {
+            let address = options.pool.address(family);
+            if address != Host::Relay.address(family) {
+                lab.add_address(Host::Relay, address)?;
+            }
+        }
+        if options.pool.via == Via::Steer {
+            prepare_for_steering(lab)?;
+        }
         let mut node = Self {
             lab,
             config,
-            log: dir.join("relay.log"),
+            pool: options.pool,
+            log: dir.join(format!("{name}.log")),
             process: None,
         };
         node.launch()?;
@@ -68,9 +84,9 @@ impl<'lab> RelayNode<'lab> {
         let process =
             self.process
                 .insert(Process::spawn("outgate-relay", &mut command, &self.log)?);
-        let own = Host::Relay.address(Family::V4);
+        let (own, port) = (self.pool.address(Family::V4), self.pool.port());
         process.wait_until("the relay to greet", Duration::from_secs(10), || {
-            let listener = (own, RELAY_PORT).into();
+            let listener = (own, port).into();
             let greeting =
                 Dialogue::open(&namespace, any_port(own), listener, Duration::from_secs(2))
                     .and_then(|mut dialogue| dialogue.reply());
@@ -133,6 +149,19 @@ impl<'lab> RelayNode<'lab> {
     }
 }
 
+/// What an operator does to the relay's host, with the script that an operator is given.
+fn prepare_for_steering(lab: &Lab) -> Result<()> {
+    let script = lab.dir().join("steer-relay.sh");
+    fs::write(&script, include_str!("../../deploy/steer-relay.sh"))?;
+    let mut command: Command = lab.namespace(Host::Relay).command("sh");
+    checked(command.arg(&script).args(["up", HOST_INTERFACE]))?;
+    Ok(())
+}
+
+fn state_dir(lab: &Lab, options: &Options) -> PathBuf {
+    lab.dir().join(format!("{}.state", options.pool.relay))
+}
+
 fn spill_dir(lab: &Lab, options: &Options) -> PathBuf {
     options
         .spill_dir
@@ -141,16 +170,22 @@ fn spill_dir(lab: &Lab, options: &Options) -> PathBuf {
 }
 
 fn config_text(lab: &Lab, options: &Options) -> String {
-    let [v4, v6] = Family::ALL.map(|family| Host::Relay.address(family));
+    let pool = &options.pool;
+    let [v4, v6] = Family::ALL.map(|family| pool.address(family));
     let socket = Files::new(lab).socket;
-    let cache = lab.dir().join("relay.state/snapshot.json");
+    let cache = state_dir(lab, options).join("snapshot.json");
     let memory_octets = options.memory_octets.unwrap_or(262_144);
+    let (name, port) = (pool.relay, pool.port());
+    let listeners = match pool.via {
+        Via::Rewrite => format!(r#"listen = ["{v4}:{port}", "[{v6}]:{port}"]"#),
+        Via::Steer => format!(r#"transparent = ["0.0.0.0:{port}", "[::]:{port}"]"#),
+    };
     let mut text = format!(
-        r#"name = "{RELAY_NAME}"
+        r#"name = "{name}"
 operator = "Example Hosting"
-hostname = "relay-1.example.net"
+hostname = "{name}.example.net"
 help_url = "{HELP_URL}"
-listen = ["{v4}:{RELAY_PORT}", "[{v6}]:{RELAY_PORT}"]
+{listeners}
 
 [controller]
 socket = {}

@@ -63,7 +63,10 @@ pub(crate) fn join(namespace: impl Fn(Host) -> Namespace, xdp_pass: &Path) -> Re
 pub(crate) fn add_address(namespace: &Namespace, address: IpAddr, family: Family) -> Result<()> {
     let line = match family {
         Family::V4 => format!("address add {address}/{V4_PREFIX_LEN} dev {HOST_INTERFACE}"),
-        Family::V6 => format!("address add {address}/{V6_PREFIX_LEN} dev {HOST_INTERFACE} nodad"),
+        // Deprecated: nobody who does not ask for it sends from it, as with a second IPv4 address.
+        Family::V6 => format!(
+            "address add {address}/{V6_PREFIX_LEN} dev {HOST_INTERFACE} nodad preferred_lft 0"
+        ),
     };
     batch(namespace, &[line])
 }

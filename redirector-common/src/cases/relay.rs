@@ -171,7 +171,8 @@ pub(super) fn cases(w: &World, cases: &mut Vec<Case>) {
             "what a relay sends is never diverted",
             w.diverted(),
             &spoofed,
-        ),
+        )
+        .dropped(&[Counter::SpoofBlocked]),
         relay(
             "an answer whose hops run out is the kernel's",
             w.diverted(),

@@ -10,7 +10,8 @@ use std::{
 use super::{Case, EGRESS, INGRESS, packet::Packet};
 use crate::{
     abi::{
-        Action, Flow, FlowKey, L2Path, ListenerKey, OnFailure, Policy, Pool, Relay, Role, Settings,
+        ANY_PORT, Action, Flow, FlowKey, L2Path, ListenerKey, OnFailure, Policy, Pool, Relay, Role,
+        Settings, Via,
     },
     addr::Addr,
     counters::Counter,
@@ -120,6 +121,12 @@ impl World {
         relay
     }
 
+    /// The key that says that the relay's address is its own, whatever the port.
+    #[must_use]
+    pub fn relay_address(&self) -> ListenerKey {
+        ListenerKey::new(self.relay.into(), ANY_PORT)
+    }
+
     /// The same maps with a policy of the customer's address.
     #[must_use]
     pub fn flagged(&self, action: Action) -> MemoryTables {
@@ -134,6 +141,37 @@ impl World {
         let mut tables = self.flagged(Action::Redirect);
         tables.put_flow(self.key(Self::PORT), self.flow());
         tables
+    }
+
+    /// The same maps with the customer redirected to a pool that is steered to.
+    #[must_use]
+    pub fn steered(&self) -> MemoryTables {
+        let mut tables = self.flagged(Action::Redirect);
+        tables.pools.insert(0, steering(OnFailure::Closed));
+        tables
+    }
+
+    /// The same maps with the customer's address lent to its relays.
+    #[must_use]
+    pub fn lent(&self) -> MemoryTables {
+        let mut tables = self.steered();
+        let lent = Policy {
+            flags: Policy::LENDS_ADDRESS,
+            ..policy(Action::Redirect)
+        };
+        tables.hosts.insert(self.customer.into(), lent);
+        tables
+    }
+
+    /// Key of the customer's entry for a steered connection to an MX.
+    #[must_use]
+    pub fn steered_key(&self, mx: IpAddr) -> FlowKey {
+        FlowKey::new(
+            self.customer.into(),
+            Self::PORT.to_be_bytes(),
+            mx.into(),
+            [0, 25],
+        )
     }
 
     /// Key of the customer's entry under a port shown to the relay.
@@ -337,6 +375,7 @@ pub(super) fn policy(action: Action) -> Policy {
         flag_id: FLAG_ID,
         grace_until_s: 0,
         pool: 0,
+        flags: 0,
         action: action as u8,
         prefix_len: 0,
         reserved: [0; 4],
@@ -348,7 +387,16 @@ pub(super) fn pool(on_failure: OnFailure) -> Pool {
     Pool {
         on_failure: on_failure as u8,
         present: 1,
-        reserved: [0; 6],
+        via: Via::Rewrite as u8,
+        reserved: [0; 5],
+    }
+}
+
+/// The same, steered to.
+pub(super) fn steering(on_failure: OnFailure) -> Pool {
+    Pool {
+        via: Via::Steer as u8,
+        ..pool(on_failure)
     }
 }
 

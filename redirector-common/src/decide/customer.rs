@@ -1,6 +1,6 @@
 //! A frame from a customer: mail of a flagged one, or anything else.
 
-use super::{Judged, Work, find, open};
+use super::{Judged, Work, find, open, steer};
 use crate::{
     abi::{Action, Policy},
     addr::AddrRef,
@@ -8,7 +8,7 @@ use crate::{
     flow::seen,
     frame::Frame,
     parse::{
-        self, Packet,
+        Packet,
         ether::{self, Link},
         tcp::{Flags, SMTP_PORT_BE},
     },
@@ -24,8 +24,9 @@ pub(super) fn judge<F: Frame, T: Tables>(
     tables: &mut T,
     ifindex: u32,
     link: Link,
+    packet: Packet,
 ) -> Judged {
-    let segment = match parse::packet(frame, link) {
+    let segment = match packet {
         Packet::Tcp(segment) => segment,
         Packet::NotOurs => return Judged::UNTOUCHED,
         Packet::Malformed => return Judged::counted(tables, Verdict::Pass, Counter::Malformed),
@@ -141,7 +142,7 @@ fn was_let_through<T: Tables>(tables: &T, work: &Work) -> bool {
         .is_some_and(|bucket| work.now_s() < bucket.open_until_s)
 }
 
-/// Sends the segment to the relay that `work` points at.
+/// Sends the segment to the relay that `work` points at, by the way that its entry went.
 #[inline(always)]
 fn forward<F: Frame, T: Tables>(
     frame: &mut F,
@@ -171,9 +172,12 @@ fn forward<F: Frame, T: Tables>(
         source_port_be: work.key.shown_port_be,
         destination_port_be: work.target.port_be,
     };
-    if !rewrite::apply(frame, &work.before, &work.rewrite, End::Destination)
-        || !tables.redirect(ifindex)
-    {
+    let sent = if steer::is_of(&work.key, &flow) {
+        rewrite::steer(frame, &work.before, &work.rewrite.path)
+    } else {
+        rewrite::apply(frame, &work.before, &work.rewrite, End::Destination)
+    };
+    if !sent || !tables.redirect(ifindex) {
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError).by_relay(number);
     }
     Judged::counted(tables, Verdict::Redirect { ifindex }, Counter::ToRelay).by_relay(number)
@@ -195,6 +199,22 @@ fn reset<F: Frame, T: Tables>(
     } else {
         Judged::counted(tables, Verdict::Drop, Counter::InternalError)
     }
+}
+
+/// Whether the customer at one end of the packet lends its address; its policy is in `work` then. Out of
+/// line, as is all that only frames of relays and of the uplink need: the stack is the customers'.
+#[inline(never)]
+pub(super) fn lends<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
+    let customer = match end {
+        End::Source => work.before.ends.source(),
+        End::Destination => work.before.ends.destination(),
+    };
+    let Some(policy) = policy(tables, customer) else {
+        return false;
+    };
+    work.customer = customer.customer_key();
+    work.policy = policy;
+    policy.lends_address()
 }
 
 /// The policy of a source: its own, or that of the longest prefix around it.

@@ -1,10 +1,11 @@
 //! Finding the entry of a diverted connection from the customer's side.
 //!
-//! The entry's key is what the relay sees, so the customer's segment must guess it: the relay is the
-//! one of the customer's slot, or one that its latest connections went to; the port is one of the
-//! connection's candidates. The first guess is nearly always right.
+//! The entry's key is what the relay sees. Of a steered connection that is what the customer's segment
+//! says itself. Of a rewritten one the segment must guess it: the relay is the one of the customer's slot,
+//! or one that its latest connections went to; the port is one of the connection's candidates. The first
+//! guess is nearly always right.
 
-use super::Work;
+use super::{Work, steer};
 use crate::{
     abi::{NO_RELAY, NO_RELAY_SHORT},
     flow::CANDIDATES,
@@ -15,24 +16,36 @@ use crate::{
 /// Finds the entry that the segment belongs to. `work` then points at it: relay and key.
 #[inline(always)]
 pub(super) fn entry<T: Tables>(tables: &T, work: &mut Work) -> Option<T::Entry> {
+    // A connection keeps the way that its pool went when it was opened, so the other one is tried last.
+    let steers = steer::is_way(tables, work);
+    let found = (steers && steer::find(tables, work))
+        || rewritten(tables, work)
+        || (!steers && steer::find(tables, work));
+    if found { tables.flow(&work.key) } else { None }
+}
+
+/// Points `work` at the entry of a rewritten connection; `false` = there is none.
+#[inline(always)]
+fn rewritten<T: Tables>(tables: &T, work: &mut Work) -> bool {
     let in_slot = relay_in_slot(tables, work);
-    if !matches!(
+    if matches!(
         standing(tables, work, u32::from(in_slot), 0),
         Standing::Ours
     ) {
-        let place = search(tables, work, u32::from(in_slot));
-        if place == NOWHERE {
-            return None;
-        }
-        standing(tables, work, place / CANDIDATES, place % CANDIDATES);
+        return true;
     }
-    tables.flow(&work.key)
+    let place = search(tables, work, u32::from(in_slot));
+    if place == NOWHERE {
+        return false;
+    }
+    standing(tables, work, place / CANDIDATES, place % CANDIDATES);
+    true
 }
 
 /// Number of the relay in the customer's slot, or [`NO_RELAY_SHORT`].
 #[inline(always)]
 pub(super) fn relay_in_slot<T: Tables>(tables: &T, work: &Work) -> u16 {
-    let slot = tables.slot(work.policy.pool, slot_of_key(&work.customer));
+    let slot = tables.slot(u16::from(work.policy.pool), slot_of_key(&work.customer));
     u16::try_from(slot.unwrap_or(NO_RELAY)).unwrap_or(NO_RELAY_SHORT)
 }
 

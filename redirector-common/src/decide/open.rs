@@ -3,6 +3,7 @@
 use super::{
     Judged, Work,
     find::{Standing, relay_in_slot, standing},
+    steer,
 };
 use crate::{
     abi::{Bucket, Event, EventKind, Flow, NO_RELAY, NO_RELAY_SHORT, OnFailure, Settings},
@@ -34,26 +35,44 @@ pub(super) fn entry<T: Tables>(tables: &mut T, work: &mut Work) -> Result<T::Ent
 
     let place = look_through(tables, work);
     let (free, ours) = (place % PLACES, place / PLACES);
-    if ours < CANDIDATES {
-        work.point(ours);
+    if ours < NO_PLACE {
+        point(work, ours);
         if let Some(entry) = tables.flow(&work.key) {
             return reuse(tables, work, entry);
         }
     }
-    if free >= CANDIDATES {
+    if free >= NO_PLACE {
         tables.count(Counter::CandidatesExhausted);
         return Err(failed(tables, work, EventKind::FlowTableFull));
     }
-    work.point(free);
+    point(work, free);
     create(tables, work)
 }
 
+/// Points `work` at one of the places that [`look_through`] answers with.
+#[inline(always)]
+fn point(work: &mut Work, place: u32) {
+    if place == OWN_ENDS {
+        steer::point(work);
+    } else {
+        work.point(place);
+    }
+}
+
 /// Looks at every candidate before one is taken: an entry of this very connection may stand behind
-/// one that has been freed since. Answers the first free one plus [`PLACES`] times the connection's
-/// own; [`CANDIDATES`] = there is none.
+/// one that has been freed since. A steered connection has its own ends for its only place. Answers
+/// the first free one plus [`PLACES`] times the connection's own; [`NO_PLACE`] = there is none.
 #[inline(never)]
 fn look_through<T: Tables>(tables: &T, work: &mut Work) -> u32 {
-    let (mut free, mut ours) = (CANDIDATES, CANDIDATES);
+    let (mut free, mut ours) = (NO_PLACE, NO_PLACE);
+    if steer::is_way(tables, work) {
+        match steer::standing(tables, work) {
+            Standing::Free => free = OWN_ENDS,
+            Standing::Ours => ours = OWN_ENDS,
+            Standing::Taken => {}
+        }
+        return free + PLACES * ours;
+    }
     let number = u32::from(work.target.number);
     for nth in 0..CANDIDATES {
         match standing(tables, work, number, nth) {
@@ -68,14 +87,25 @@ fn look_through<T: Tables>(tables: &T, work: &mut Work) -> u32 {
 /// Goes by the connection's own entry; over one that has ended, the SYN opens a new connection.
 #[inline(always)]
 fn reuse<T: Tables>(tables: &mut T, work: &mut Work, entry: T::Entry) -> Result<T::Entry, Judged> {
-    if reopens(&entry.flow(), work.now_s()) {
+    let flow = entry.flow();
+    // The key of a steered connection does not name its relay. One that has not answered is left for
+    // the one in the slot now; one that has answered keeps the connection.
+    let moved = flow.relay != work.target.number && steer::is_of(&work.key, &flow);
+    if reopens(&flow, work.now_s()) || (moved && flow.from_relay == 0) {
         if !take(&mut work.bucket, work.target.number) {
             tables.put_bucket(&work.customer, &work.bucket);
             return Err(Judged::counted(tables, Verdict::Drop, Counter::SynLimited));
         }
         tables.put_bucket(&work.customer, &work.bucket);
-        entry.reopen(SEEN_SYN, work.policy.flag_id, work.now_s());
+        entry.reopen(
+            SEEN_SYN,
+            work.policy.flag_id,
+            work.target.number,
+            work.now_s(),
+        );
         tables.count(Counter::FlowReopened);
+    } else if moved {
+        steer::aim(tables, work, u32::from(flow.relay));
     }
     Ok(entry)
 }
@@ -115,10 +145,8 @@ fn create<T: Tables>(tables: &mut T, work: &mut Work) -> Result<T::Entry, Judged
     if work.key.shown_port_be != work.before.segment.source_port_be {
         tables.count(Counter::PortChanged);
     }
-    tables.event(&Event {
-        shown_port_be: work.key.shown_port_be,
-        ..event(work, EventKind::FlowOpened, u32::from(work.target.number))
-    });
+    let (relay, shown_port_be) = (u32::from(work.target.number), work.key.shown_port_be);
+    tell(tables, work, EventKind::FlowOpened, relay, shown_port_be);
     match tables.flow(&work.key) {
         Some(entry) => Ok(entry),
         None => Err(Judged::counted(
@@ -135,10 +163,10 @@ fn create<T: Tables>(tables: &mut T, work: &mut Work) -> Result<T::Entry, Judged
 fn failed<T: Tables>(tables: &mut T, work: &mut Work, kind: EventKind) -> Judged {
     // One customer's flood must not drown the controller: its events share its tokens.
     if spend(&mut work.bucket) {
-        tables.event(&event(work, kind, NO_RELAY));
+        tell(tables, work, kind, NO_RELAY, [0; 2]);
     }
     let open = tables
-        .pool(work.policy.pool)
+        .pool(u16::from(work.policy.pool))
         .is_some_and(|pool| pool.present != 0 && pool.on_failure == OnFailure::Open as u8);
     if open {
         // Its later segments will have no entry either.
@@ -152,9 +180,16 @@ fn failed<T: Tables>(tables: &mut T, work: &mut Work, kind: EventKind) -> Judged
     }
 }
 
-#[inline(always)]
-const fn event(work: &Work, kind: EventKind, relay: u32) -> Event {
-    Event {
+/// Tells the controller. Out of line: an event is an eighth of a BPF stack.
+#[inline(never)]
+fn tell<T: Tables>(
+    tables: &mut T,
+    work: &Work,
+    kind: EventKind,
+    relay: u32,
+    shown_port_be: [u8; 2],
+) {
+    tables.event(&Event {
         at_ns: work.now_ns,
         customer: work.before.ends.source,
         original_dst: work.before.ends.destination,
@@ -162,11 +197,11 @@ const fn event(work: &Work, kind: EventKind, relay: u32) -> Event {
         relay,
         ifindex: work.before.way_back.ifindex,
         customer_port_be: work.before.segment.source_port_be,
-        shown_port_be: [0; 2],
+        shown_port_be,
         kind: kind as u8,
         family: work.before.ends.family,
         reserved: [0; 6],
-    }
+    });
 }
 
 /// The customer's bucket, refilled for the time since it was last looked at; a new customer's is full.
@@ -226,7 +261,11 @@ fn take(bucket: &mut Bucket, relay: u16) -> bool {
 const MILLITOKENS: u32 = 1000;
 /// Longest time that a bucket is refilled for.
 const REFILL_LIMIT_US: u64 = 60_000_000;
-/// Above any candidate, and above [`CANDIDATES`].
+/// The place of a steered connection; below it are the candidates of a rewritten one.
+const OWN_ENDS: u32 = CANDIDATES;
+/// No place.
+const NO_PLACE: u32 = OWN_ENDS + 1;
+/// Above any place.
 const PLACES: u32 = 16;
 
 #[cfg(test)]

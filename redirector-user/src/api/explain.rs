@@ -2,7 +2,11 @@
 
 use std::net::IpAddr;
 
-use redirector_common::{abi::Action, counters::Counter};
+use contract::Egress;
+use redirector_common::{
+    abi::{Action, Via},
+    counters::Counter,
+};
 
 use crate::controller::Reasons;
 
@@ -51,7 +55,13 @@ fn effect(reasons: &Reasons) -> String {
         .unwrap_or_default();
     let lingers = judgement.action.as_deref() == Some(Action::Linger.name());
     match (judgement.verdict.as_str(), relay) {
-        ("redirect", Some(relay)) => format!("is sent to {relay}"),
+        ("redirect", Some(relay)) => match reasons.via {
+            Some(Via::Steer) => format!(
+                "is steered to {relay} with its addresses as they are{}",
+                egress(reasons)
+            ),
+            Some(Via::Rewrite) | None => format!("is sent to {relay}"),
+        },
         ("drop", Some(relay)) => format!("should go to {relay} and is dropped{because}"),
         ("drop", None) => format!("is dropped{because}"),
         ("tx", _) => String::from("is answered with RST"),
@@ -59,6 +69,16 @@ fn effect(reasons: &Reasons) -> String {
             "passes (only connections from before the flag was lifted keep their relay)",
         ),
         _ => format!("passes to the internet{because}"),
+    }
+}
+
+/// From where the MX will see mail come, where that is not the relay.
+fn egress(reasons: &Reasons) -> &'static str {
+    match reasons.flag.as_ref().and_then(|flag| flag.egress) {
+        Some(Egress::Customer) => {
+            " and delivered from the customer's own address (answers to ports 61000 to 65535 go to the relay)"
+        }
+        Some(Egress::Pool) | None => "",
     }
 }
 
@@ -105,6 +125,16 @@ mod tests {
 
     /// What is said of a redirected customer for a verdict and a counter.
     fn said(verdict: &str, counter: Counter, relay: bool, guarded: bool) -> String {
+        said_via(Some(Via::Rewrite), verdict, counter, relay, guarded)
+    }
+
+    fn said_via(
+        via: Option<Via>,
+        verdict: &str,
+        counter: Counter,
+        relay: bool,
+        guarded: bool,
+    ) -> String {
         let reasons = Reasons {
             judgement: Judgement {
                 verdict: verdict.to_owned(),
@@ -116,6 +146,7 @@ mod tests {
             },
             flag: None,
             relay_name: relay.then(|| String::from("relay-1")),
+            via,
             customer_prefix: Some("192.0.2.0/24".parse().unwrap()),
             guarded,
         };
@@ -168,6 +199,14 @@ mod tests {
                 "{said}"
             );
         }
+    }
+
+    #[test]
+    fn a_steered_connection_is_said_to_keep_its_addresses() {
+        let said = said_via(Some(Via::Steer), "redirect", Counter::ToRelay, true, true);
+        let expected =
+            "is steered to relay relay-1 (198.51.100.2) with its addresses as they are, because";
+        assert!(said.contains(expected), "{said}");
     }
 
     #[test]

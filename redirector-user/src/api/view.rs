@@ -119,6 +119,8 @@ pub struct FlagCounts {
 pub struct PoolView {
     /// Name.
     pub name: String,
+    /// `rewrite` or `steer`.
+    pub via: String,
     /// `open` or `closed`.
     pub on_failure: String,
     /// Its relays.

@@ -106,6 +106,7 @@ pub(super) fn status(status: &StatusView, style: Style) -> String {
     });
     let mut relays = style.table(&[
         "POOL",
+        "VIA",
         "ON FAILURE",
         "RELAY",
         "ADDRESS",
@@ -120,6 +121,7 @@ pub(super) fn status(status: &StatusView, style: Style) -> String {
                 .map_or_else(|| String::from("nothing"), |seen| seen.0.to_string());
             relays.add_row([
                 Cell::new(&pool.name),
+                Cell::new(&pool.via),
                 Cell::new(&pool.on_failure),
                 Cell::new(&relay.name),
                 Cell::new(listeners(relay)),

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Controller, IN_FORCE_WITHIN, Problem, clock, state::State};
 use crate::{
     policy::{
-        dial::{Ended, Flag, FlagId, FlagRequest, Proposal},
+        dial::{Ended, Flag, FlagId, FlagRequest, PoolTerms, Proposal},
         guards::Guards,
     },
     store::{
@@ -34,12 +34,11 @@ impl Controller {
     /// after the flag is stored, and is tried again with the next pass.
     pub async fn add_flag(&self, request: &FlagRequest) -> Result<NewFlag, Problem> {
         let deadline = Instant::now() + IN_FORCE_WITHIN;
-        let pools: Vec<String> = self
-            .config
-            .pools
-            .iter()
-            .map(|pool| pool.name.clone())
-            .collect();
+        let pools = self.config.pools.iter().map(|pool| PoolTerms {
+            name: pool.name.clone(),
+            via: pool.via,
+        });
+        let pools: Vec<PoolTerms> = pools.collect();
         let mut passes = self.passes.subscribe();
         let id = {
             let mut state = self.lock().await;

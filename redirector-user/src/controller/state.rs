@@ -250,6 +250,7 @@ impl State {
             .filter_map(|relay| Some((self.relays.get(&relay.name)?.number, relay.name.clone())));
         PoolPlan {
             name: pool.name.clone(),
+            via: pool.via,
             on_failure: pool.on_failure,
             in_rotation: numbered.collect(),
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
-use redirector_common::abi::Role;
+use redirector_common::abi::{Role, Via};
 
 use super::{
     Controller, Problem,
@@ -27,6 +27,8 @@ pub struct Reasons {
     pub flag: Option<FlagView>,
     /// The relay that it would meet.
     pub relay_name: Option<String>,
+    /// How frames get to that relay.
+    pub via: Option<Via>,
     /// The customer prefix that the source is in.
     pub customer_prefix: Option<IpNetwork>,
     /// Whether any interface with role `customer` has the program.
@@ -53,6 +55,7 @@ impl Controller {
         };
         let pools = self.config.pools.iter().map(|pool| PoolView {
             name: pool.name.clone(),
+            via: pool.via.name().to_owned(),
             on_failure: pool.on_failure.name().to_owned(),
             relays: pool.relays.iter().filter_map(relay).collect(),
         });
@@ -93,6 +96,11 @@ impl Controller {
             Some(id) => self.show_flag(FlagId(id)).await.ok(),
             None => None,
         };
+        let pool = flag.as_ref().and_then(|flag| flag.pool.as_ref());
+        let via = pool.and_then(|name| {
+            let mut pools = self.config.pools.iter();
+            pools.find(|pool| pool.name == *name).map(|pool| pool.via)
+        });
         let attachments = self.attachments().await?;
         let state = self.lock().await;
         let relay = judgement.relay.and_then(|(number, _)| {
@@ -106,6 +114,7 @@ impl Controller {
             judgement,
             flag,
             relay_name: relay,
+            via,
             customer_prefix: self
                 .config
                 .customer_prefixes

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use redirector_common::{
-    abi::{ListenerKey, POOLS_MAX, Pool, RELAYS_MAX, Relay, SLOTS_PER_POOL, Settings, map},
+    abi::{
+        ANY_PORT, ListenerKey, POOLS_MAX, Pool, RELAYS_MAX, Relay, SLOTS_PER_POOL, Settings, map,
+    },
     addr::Addr,
 };
 
@@ -175,14 +177,15 @@ impl Edge {
     }
 }
 
-/// Listeners that a relay has, one per family at most.
+/// Listeners that a relay has, one per family at most, each followed by the address alone: that is how the
+/// program tells a relay among the customers' addresses from one that spoofs them.
 pub(crate) fn listeners(relay: &Relay) -> impl Iterator<Item = ListenerKey> + use<> {
     let port_be = relay.port_be;
     let v4 = (relay.addr4 != [0; 4]).then_some(Addr::V4(relay.addr4));
     let v6 = (relay.addr6 != [0; 16]).then_some(Addr::V6(relay.addr6));
     v4.into_iter()
         .chain(v6)
-        .map(move |addr| ListenerKey::new(addr, port_be))
+        .flat_map(move |addr| [port_be, ANY_PORT].map(|port_be| ListenerKey::new(addr, port_be)))
 }
 
 /// A number that does not fit its map: whoever made the operation counted wrong.

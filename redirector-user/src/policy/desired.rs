@@ -8,11 +8,11 @@ use std::{
     net::IpAddr,
 };
 
-use contract::Generation;
+use contract::{Egress, Generation};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use redirector_common::{
-    abi::{self, NO_RELAY, OnFailure, SLOTS_PER_POOL},
+    abi::{self, NO_RELAY, OnFailure, SLOTS_PER_POOL, Via},
     maglev::{self, Member},
 };
 
@@ -41,6 +41,8 @@ pub struct Decisions<'a> {
 pub struct PoolPlan {
     /// Name, as flags say it.
     pub name: String,
+    /// How frames get to its relays.
+    pub via: Via,
     /// What happens when nobody can.
     pub on_failure: OnFailure,
     /// Numbers and names of the relays in rotation.
@@ -54,10 +56,9 @@ pub fn desired(decisions: &Decisions<'_>, previous: &EdgeState) -> EdgeState {
         .flags
         .iter()
         .map(|(flag, grace_until_s)| {
-            (
-                flag.terms.prefix,
-                policy(flag, *grace_until_s, decisions.pools),
-            )
+            let mut policy = policy(flag, *grace_until_s, decisions.pools);
+            policy.flags |= lease(flag.terms.prefix, decisions, previous);
+            (flag.terms.prefix, policy)
         })
         .collect();
     let lingering = lingering(decisions, &policies, previous);
@@ -109,12 +110,31 @@ fn policy(flag: &Flag, grace_until_s: u32, pools: &[PoolPlan]) -> abi::Policy {
         flag_id: flag.id.0,
         grace_until_s,
         pool: pool
-            .and_then(|pool| u16::try_from(pool).ok())
+            .and_then(|pool| u8::try_from(pool).ok())
             .unwrap_or_default(),
+        flags: match flag.terms.action.redirect().map(|redirect| redirect.egress) {
+            Some(Egress::Customer) => abi::Policy::LENDS_ADDRESS,
+            Some(Egress::Pool) | None => 0,
+        },
         action: flag.terms.action.kernel() as u8,
         prefix_len: flag.terms.prefix.prefix(),
         reserved: [0; 4],
     }
+}
+
+/// What a flag inherits from the one that it took the place of. A relay's leg from the customer's address
+/// ends with the connection that it serves, so the right to that address lasts as long.
+fn lease(prefix: IpNetwork, decisions: &Decisions<'_>, previous: &EdgeState) -> u8 {
+    let standing = previous.policies.get(&prefix);
+    match standing.filter(|_| has_connections(prefix, decisions)) {
+        Some(standing) => standing.flags & abi::Policy::LENDS_ADDRESS,
+        None => 0,
+    }
+}
+
+fn has_connections(prefix: IpNetwork, decisions: &Decisions<'_>) -> bool {
+    let mut customers = decisions.live_customers.iter();
+    customers.any(|customer| prefix.contains(*customer))
 }
 
 /// Redirects that were lifted while connections ran through them. Those keep their relay until they end; new
@@ -132,12 +152,7 @@ fn lingering(
         })
     };
     let lingers = |prefix: IpNetwork, policy: &abi::Policy| {
-        diverting.contains(&policy.action)
-            && !covered(prefix)
-            && decisions
-                .live_customers
-                .iter()
-                .any(|customer| prefix.contains(*customer))
+        diverting.contains(&policy.action) && !covered(prefix) && has_connections(prefix, decisions)
     };
     let left = previous
         .policies
@@ -160,7 +175,8 @@ fn pool(plan: &PoolPlan) -> PoolState {
         pool: abi::Pool {
             on_failure: plan.on_failure as u8,
             present: 1,
-            reserved: [0; 6],
+            via: plan.via as u8,
+            reserved: [0; 5],
         },
         slots: slots(&plan.in_rotation),
     }

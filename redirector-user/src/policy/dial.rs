@@ -13,7 +13,7 @@ use std::{fmt, net::IpAddr};
 use contract::{Egress, Generation, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
-use redirector_common::abi;
+use redirector_common::abi::{self, Via};
 use serde::{Deserialize, Serialize};
 
 /// What `POST /v1/flags` takes.
@@ -34,7 +34,7 @@ pub struct FlagRequest {
     pub pool: Option<String>,
     /// Treatment of a redirect; default `filter`.
     pub treatment: Option<String>,
-    /// Egress of a redirect; default `pool`.
+    /// Egress of a redirect, `pool` or `customer`; default `pool`.
     pub egress: Option<String>,
     /// Life of the flag, as `24h` or `7d`; default [`DEFAULT_LIFE`].
     #[serde(rename = "for")]
@@ -47,6 +47,15 @@ pub struct FlagRequest {
     /// Connections older than the flag are cut at once instead of after [`GRACE_S`].
     #[serde(default)]
     pub cut: bool,
+}
+
+/// A configured pool, as far as a flag depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolTerms {
+    /// Name.
+    pub name: String,
+    /// How frames get to its relays.
+    pub via: Via,
 }
 
 /// Number of a flag; never 0, never used twice.
@@ -141,13 +150,17 @@ pub enum Refusal {
 }
 
 impl Proposal {
-    /// Reads a request; `pools` are the configured names in order.
+    /// Reads a request; `pools` are the configured ones in order.
     ///
     /// # Errors
     ///
     /// [`Refusal::Usage`] for what cannot be read, [`Refusal::Guard`] for a missing reason and a life
     /// beyond [`LONGEST_LIFE`].
-    pub fn read(request: &FlagRequest, pools: &[String], now: Timestamp) -> Result<Self, Refusal> {
+    pub fn read(
+        request: &FlagRequest,
+        pools: &[PoolTerms],
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
         let life = read_life(request.life.as_deref().unwrap_or(DEFAULT_LIFE))?;
         let expires_at = now
             .checked_add(life)
@@ -265,7 +278,7 @@ fn read_life(text: &str) -> Result<SignedDuration, Refusal> {
     Ok(life)
 }
 
-fn read_action(request: &FlagRequest, pools: &[String]) -> Result<Action, Refusal> {
+fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Action, Refusal> {
     let action = match request.action.as_deref().unwrap_or("redirect") {
         "pass" => Action::Pass,
         "observe" => Action::Observe,
@@ -293,15 +306,15 @@ fn read_action(request: &FlagRequest, pools: &[String]) -> Result<Action, Refusa
     }
 }
 
-fn read_redirect(request: &FlagRequest, pools: &[String]) -> Result<Redirect, Refusal> {
+fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect, Refusal> {
     let pool = match &request.pool {
-        Some(pool) if pools.contains(pool) => pool,
-        Some(pool) => {
-            return Err(Refusal::Usage(format!(
-                "pool {pool}: unknown; configured are: {}",
-                pools.join(", ")
-            )));
-        }
+        Some(asked) => pools
+            .iter()
+            .find(|pool| pool.name == *asked)
+            .ok_or_else(|| {
+                let known = names(pools, |_| true);
+                Refusal::Usage(format!("pool {asked}: unknown; configured are: {known}"))
+            })?,
         None => pools.first().ok_or_else(|| {
             Refusal::Usage(String::from(
                 "no pool is configured, so nothing can be redirected; add a [[pool]]",
@@ -318,17 +331,39 @@ fn read_redirect(request: &FlagRequest, pools: &[String]) -> Result<Redirect, Re
     };
     let egress = match request.egress.as_deref() {
         None | Some("pool") => Egress::Pool,
+        Some("customer") if pool.via == Via::Steer => Egress::Customer,
+        Some("customer") => return Err(no_such_egress(pool, pools)),
         Some(other) => {
             return Err(Refusal::Usage(format!(
-                "egress {other}: unknown; allowed is pool"
+                "egress {other}: unknown; allowed are pool and customer"
             )));
         }
     };
     Ok(Redirect {
-        pool: pool.clone(),
+        pool: pool.name.clone(),
         treatment,
         egress,
     })
+}
+
+/// Answers to a customer's address find a relay only where the edge steers.
+fn no_such_egress(pool: &PoolTerms, pools: &[PoolTerms]) -> Refusal {
+    let steered = names(pools, |pool| pool.via == Via::Steer);
+    let instead = match steered.as_str() {
+        "" => String::from("configure a pool that is, and name it with --pool"),
+        steered => format!("name one that is with --pool: {steered}"),
+    };
+    Refusal::Usage(format!(
+        "egress customer: needs a pool that is via = \"steer\", and {} is via = \"{}\"; {instead}",
+        pool.name,
+        pool.via.name()
+    ))
+}
+
+fn names(pools: &[PoolTerms], which: impl Fn(&PoolTerms) -> bool) -> String {
+    let chosen = pools.iter().filter(|pool| which(pool));
+    let names: Vec<&str> = chosen.map(|pool| pool.name.as_str()).collect();
+    names.join(", ")
 }
 
 fn read_reason(reason: &str) -> Result<String, Refusal> {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::prelude::*;
-use redirector_common::abi::{Action, L2Path, NO_RELAY, OnFailure};
+use redirector_common::abi::{Action, L2Path, NO_RELAY, OnFailure, Via};
 
 use super::*;
 
@@ -87,7 +87,8 @@ impl Model {
     fn assert_nothing_hangs(&self) {
         for (prefix, policy) in &self.policies {
             assert!(
-                policy.action == Action::Drop as u8 || self.pools.contains_key(&policy.pool),
+                policy.action == Action::Drop as u8
+                    || self.pools.contains_key(&u16::from(policy.pool)),
                 "{prefix} leads to pool {}, which is missing",
                 policy.pool
             );
@@ -182,7 +183,8 @@ fn states() -> impl Strategy<Value = EdgeState> {
                     let pool = Pool {
                         on_failure: failure as u8,
                         present: 1,
-                        reserved: [0; 6],
+                        via: Via::Rewrite as u8,
+                        reserved: [0; 5],
                     };
                     let slots = slots.into_iter().map(pick).collect();
                     (number, PoolState { pool, slots })
@@ -200,7 +202,11 @@ fn states() -> impl Strategy<Value = EdgeState> {
                     let leans = action != Action::Drop;
                     let policy = Policy {
                         flag_id,
-                        pool: if leans { *index.get(&pool_numbers) } else { 0 },
+                        pool: if leans {
+                            u8::try_from(*index.get(&pool_numbers)).unwrap()
+                        } else {
+                            0
+                        },
                         action: action as u8,
                         prefix_len: prefix.prefix(),
                         ..Policy::default()

@@ -299,15 +299,17 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
         "redirect" => {
             let (treatment, egress): (String, String) =
                 (row.try_get("treatment")?, row.try_get("egress")?);
-            if treatment != treatment_name(Treatment::Filter) || egress != egress_name(Egress::Pool)
-            {
-                return Err(wrong(format!("treatment {treatment}, egress {egress}")));
-            }
+            let read = EGRESSES
+                .into_iter()
+                .find(|known| egress_name(*known) == egress)
+                .filter(|_| treatment == treatment_name(Treatment::Filter));
+            let egress =
+                read.ok_or_else(|| wrong(format!("treatment {treatment}, egress {egress}")))?;
             let pool = row.try_get("pool")?;
             Action::Redirect(Redirect {
                 pool,
                 treatment: Treatment::Filter,
-                egress: Egress::Pool,
+                egress,
             })
         }
         _ => return Err(wrong(format!("action {action}"))),
@@ -351,5 +353,8 @@ const fn treatment_name(treatment: Treatment) -> &'static str {
 const fn egress_name(egress: Egress) -> &'static str {
     match egress {
         Egress::Pool => "pool",
+        Egress::Customer => "customer",
     }
 }
+
+const EGRESSES: [Egress; 2] = [Egress::Pool, Egress::Customer];

@@ -1,7 +1,8 @@
 use jiff::SignedDuration;
+use redirector_common::abi::Via;
 
 use super::*;
-use crate::policy::dial::{Ended, FlagRequest, Proposal};
+use crate::policy::dial::{Ended, FlagRequest, PoolTerms, Proposal};
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_750_000_000).unwrap()
@@ -16,7 +17,11 @@ fn proposal(target: &str, action: &str) -> Proposal {
         ticket: Some(String::from("T-1")),
         ..FlagRequest::default()
     };
-    Proposal::read(&request, &[String::from("default")], now()).unwrap()
+    let pool = PoolTerms {
+        name: String::from("default"),
+        via: Via::Rewrite,
+    };
+    Proposal::read(&request, &[pool], now()).unwrap()
 }
 
 struct Fixture {

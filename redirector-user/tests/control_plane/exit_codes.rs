@@ -53,6 +53,17 @@ fn refusals_have_their_exit_code_and_say_what_is_allowed() {
         ),
         (
             1,
+            add("192.0.2.10", &["--egress", "customer"]),
+            "egress customer: needs a pool that is via = \"steer\", and default is via = \"rewrite\"; configure \
+             a pool that is",
+        ),
+        (
+            1,
+            add("192.0.2.10", &["--egress", "socks5"]),
+            "allowed are pool and customer",
+        ),
+        (
+            1,
             add("192.0.2.10", &["--action", "limit"]),
             "allowed are pass, observe, redirect, reset and drop",
         ),

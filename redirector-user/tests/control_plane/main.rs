@@ -12,3 +12,4 @@ mod flags;
 mod lab;
 mod life;
 mod relays;
+mod steer;

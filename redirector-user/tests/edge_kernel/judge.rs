@@ -8,7 +8,7 @@ use std::{
 };
 
 use redirector_common::{
-    abi::{Action, Event, EventKind, Flow, FlowKey, NO_RELAY, OnFailure, Role},
+    abi::{Action, Event, EventKind, Flow, FlowKey, NO_RELAY, OnFailure, Role, Via},
     addr::Addr,
     counters::Counter,
 };
@@ -198,6 +198,44 @@ fn the_kernel_does_what_was_judged() {
                 key.relay == Addr::from(listener).mapped()
                     && flow.original_dst == Addr::from(address(mx)).mapped()
             }));
+        }
+    });
+}
+
+#[test]
+fn a_steered_connection_is_judged_and_stands_under_its_own_ends() {
+    isolated(|| {
+        let pins = PinDir::new();
+        let (customer, mut edge) = edge(&pins);
+        let mut state = edge.actual().unwrap();
+        state.pools.get_mut(&0).unwrap().pool.via = Via::Steer as u8;
+        enforce(&mut edge, &state);
+        for (source, mx) in [
+            ("192.0.2.10", "203.0.113.10"),
+            ("2001:db8:a:a::10", "2001:db8:b:1::10"),
+        ] {
+            check(
+                &edge,
+                source,
+                mx,
+                ("redirect", "to_relay"),
+                if mx.contains(':') {
+                    "2001:db8:a:a::/64"
+                } else {
+                    "192.0.2.10/32"
+                },
+            );
+            let before = edge.counters().unwrap()["to_relay"];
+            syn(&customer, address(mx));
+            assert!(edge.counters().unwrap()["to_relay"] > before);
+            let (source, mx) = (Addr::from(address(source)), Addr::from(address(mx)));
+            let flows = edge.flows().unwrap();
+            let standing = flows.iter().any(|(key, flow)| {
+                *key == FlowKey::new(source, flow.customer_port_be, mx, 25_u16.to_be_bytes())
+                    && flow.original_dst == mx.mapped()
+                    && flow.relay == 1
+            });
+            assert!(standing, "{flows:?}");
         }
     });
 }

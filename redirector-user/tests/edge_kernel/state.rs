@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use aya::maps::{Array, HashMap, MapData};
 use redirector_common::{
     abi::{
-        Action, L2Path, ListenerKey, NO_RELAY, OnFailure, Policy, Pool, Relay, SLOTS_PER_POOL, map,
+        ANY_PORT, Action, L2Path, ListenerKey, NO_RELAY, OnFailure, Policy, Pool, Relay,
+        SLOTS_PER_POOL, Via, map,
     },
     addr::Addr,
 };
@@ -53,7 +54,8 @@ pub(crate) fn sample(ifindex: u32) -> EdgeState {
     let pool = Pool {
         on_failure: OnFailure::Closed as u8,
         present: 1,
-        reserved: [0; 6],
+        via: Via::Rewrite as u8,
+        reserved: [0; 5],
     };
     let pool = PoolState {
         pool,
@@ -87,8 +89,8 @@ pub(crate) fn enforce(edge: &mut Edge, desired: &EdgeState) {
     assert_eq!(edge.actual().unwrap(), *desired);
 }
 
-/// Every listener with its relay, as the kernel program sees them.
-fn listeners(pins: &PinDir) -> Vec<(ListenerKey, u32)> {
+/// Every key of the map with its relay.
+fn keys(pins: &PinDir) -> Vec<(ListenerKey, u32)> {
     let map = MapData::from_pin(pins.maps().join(map::LISTENERS)).unwrap();
     let map: HashMap<_, [u8; ListenerKey::SIZE], u32> =
         aya::maps::Map::HashMap(map).try_into().unwrap();
@@ -99,6 +101,22 @@ fn listeners(pins: &PinDir) -> Vec<(ListenerKey, u32)> {
         .collect();
     all.sort_by_key(|(key, _)| key.to_octets());
     all
+}
+
+/// Every listener with its relay. Beside each one stands its address, and nothing else does.
+#[track_caller]
+fn listeners(pins: &PinDir) -> Vec<(ListenerKey, u32)> {
+    let (addresses, listeners): (Vec<_>, Vec<_>) = keys(pins)
+        .into_iter()
+        .partition(|(key, _)| key.port_be == ANY_PORT);
+    let alone = |(key, number): &(ListenerKey, u32)| {
+        let port_be = ANY_PORT;
+        (ListenerKey { port_be, ..*key }, *number)
+    };
+    let mut expected: Vec<_> = listeners.iter().map(alone).collect();
+    expected.sort_by_key(|(key, _)| key.to_octets());
+    assert_eq!(addresses, expected);
+    listeners
 }
 
 fn listener(text: &str, port: u16) -> ListenerKey {
@@ -186,7 +204,7 @@ fn listeners_are_mended_after_a_crash() {
     let pins = PinDir::new();
     let mut edge = pins.open();
     edge.apply(&[MapOp::PutRelay(1, relay(2, 2))]).unwrap();
-    let whole = listeners(&pins);
+    let whole = keys(&pins);
     drop(edge);
     let map = MapData::from_pin(pins.maps().join(map::LISTENERS)).unwrap();
     let mut map: HashMap<_, [u8; ListenerKey::SIZE], u32> =
@@ -195,10 +213,10 @@ fn listeners_are_mended_after_a_crash() {
         .unwrap();
     map.insert(listener("198.51.100.99", 2525).to_octets(), 1, 0)
         .unwrap();
-    assert_ne!(listeners(&pins), whole);
+    assert_ne!(keys(&pins), whole);
 
     pins.open();
-    assert_eq!(listeners(&pins), whole);
+    assert_eq!(keys(&pins), whole);
 }
 
 #[test]

@@ -54,17 +54,22 @@ pub(super) fn help_url(url: String) -> Result<String, Invalid> {
 }
 
 pub(super) fn listeners(listen: &[String]) -> Result<Vec<SocketAddr>, Invalid> {
-    if listen.is_empty() {
-        return Err(Invalid::new(
-            "listen",
-            "[]",
-            "must name at least one ADDRESS:PORT",
-        ));
-    }
     let parse = |text: &String| {
         let problem = "must be ADDRESS:PORT, as 198.51.100.2:2525 or [2001:db8:2::2]:2525";
         text.parse::<SocketAddr>()
             .map_err(|_parse| Invalid::new("listen", text, problem))
+    };
+    listen.iter().map(parse).collect()
+}
+
+pub(super) fn transparent_listeners(listen: &[String]) -> Result<Vec<SocketAddr>, Invalid> {
+    let parse = |text: &String| match text.parse::<SocketAddr>() {
+        // What is steered here was going to anybody's port 25: a listener for less would miss the rest.
+        Ok(address) if address.ip().is_unspecified() && address.port() == 25 => Ok(address),
+        Ok(_) | Err(_) => {
+            let problem = "must be 0.0.0.0:25 or [::]:25";
+            Err(Invalid::new("transparent", text, problem))
+        }
     };
     listen.iter().map(parse).collect()
 }

@@ -16,13 +16,16 @@ pub(super) struct RawConfig {
     pub(super) operator: String,
     pub(super) hostname: String,
     pub(super) help_url: String,
+    #[serde(default)]
     pub(super) listen: Vec<String>,
+    #[serde(default)]
+    pub(super) transparent: Vec<String>,
     #[serde(default = "default_log")]
     pub(super) log: String,
     #[serde(default = "default_log_format")]
     pub(super) log_format: String,
     pub(super) controller: RawController,
-    pub(super) origin: RawOrigin,
+    pub(super) origin: Option<RawOrigin>,
     pub(super) tls: Option<RawTls>,
     pub(super) message: RawMessage,
     #[serde(default)]

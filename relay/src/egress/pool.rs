@@ -8,8 +8,5 @@ use crate::origin::OriginalDst;
 
 /// Connects from the relay's default address of the destination's family.
 pub(super) async fn connect(destination: OriginalDst) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(destination.socket_addr()).await?;
-    // Commands are small and each waits for its reply: Nagle's algorithm would only add a delay.
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    TcpStream::connect(destination.socket_addr()).await
 }

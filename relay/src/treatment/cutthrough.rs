@@ -17,15 +17,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use contract::Egress;
 use relay_proto::client::LostCause;
-use relay_proto::envelope::{BodyType, Mail, Recipient};
+use relay_proto::envelope::{BodyType, EhloName, Mail, Recipient};
 use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Question};
 use tracing::{debug, info};
 
 use crate::Relay;
 use crate::admission::Admitted;
+use crate::egress::Leg;
 use crate::id::SessionId;
 use crate::inbound::session::Facts;
 use crate::listen::Drain;
@@ -88,7 +88,7 @@ impl Cutthrough {
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
             Question::Mail(mail) => self.mail(mail),
-            Question::Recipient(recipient) => self.recipient(recipient).await,
+            Question::Recipient(recipient) => self.recipient(recipient, facts.ehlo).await,
             Question::Data => self.data(),
             Question::Message => self.message(facts).await,
         }
@@ -156,7 +156,7 @@ impl Cutthrough {
         ))
     }
 
-    async fn recipient(&mut self, recipient: Recipient) -> Answer {
+    async fn recipient(&mut self, recipient: Recipient, ehlo: Option<EhloName>) -> Answer {
         if let Some(Transaction {
             mail,
             upstream: Begun::No,
@@ -164,7 +164,7 @@ impl Cutthrough {
         }) = &self.transaction
         {
             let mail = mail.clone();
-            let begun = match self.begin(&mail).await {
+            let begun = match self.begin(&mail, ehlo).await {
                 Ok(begun) => begun,
                 Err(unreachable) => return self.unreachable(&unreachable),
             };
@@ -197,7 +197,7 @@ impl Cutthrough {
     }
 
     /// Says MAIL to the destination, connecting first if need be.
-    async fn begin(&mut self, mail: &Mail) -> Result<Begun, Unreachable> {
+    async fn begin(&mut self, mail: &Mail, ehlo: Option<EhloName>) -> Result<Begun, Unreachable> {
         if let Some(mut upstream) = self.upstream.take() {
             // A destination may close a connection that was idle between two messages. Nothing of
             // this message is there yet, so a new connection loses nothing.
@@ -209,16 +209,13 @@ impl Cutthrough {
                 Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
             }
         }
-        let egress = self
-            .admitted
-            .policy
-            .as_ref()
-            .map_or(Egress::Pool, |policy| policy.egress);
-        let mut upstream = self
-            .relay
-            .outbound
-            .reach(egress, self.admitted.original_dst)
-            .await?;
+        let leg = Leg {
+            egress: self.admitted.egress(),
+            customer: self.admitted.customer,
+            ehlo,
+            destination: self.admitted.original_dst,
+        };
+        let mut upstream = self.relay.outbound.reach(&leg).await?;
         let begun = begin_on(&mut upstream, mail)
             .await
             .map_err(Unreachable::Session)?;

@@ -11,7 +11,8 @@ const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
 fn the_example_is_a_configuration() {
     let config = Config::parse(EXAMPLE).unwrap();
     assert_eq!(config.name, "relay-1");
-    assert_eq!(config.listen.len(), 2);
+    assert_eq!(config.rewritten.unwrap().listen.len(), 2);
+    assert!(config.transparent.is_empty());
     assert!(matches!(
         config.scanners[..],
         [ScannerConfig::Builtin, ScannerConfig::Rspamd { .. }]
@@ -86,6 +87,16 @@ fn a_mistake_names_key_and_value() {
         "listen: []:",
     );
     check(
+        "# transparent = []",
+        "transparent = [\"198.51.100.2:25\"]",
+        "transparent: 198.51.100.2:25: must be 0.0.0.0:25 or [::]:25",
+    );
+    check(
+        "# transparent = []",
+        "transparent = [\"0.0.0.0:2525\"]",
+        "transparent: 0.0.0.0:2525: must be",
+    );
+    check(
         "# log = \"info\"",
         "log = \"relay=loud\"",
         "log: relay=loud: ",
@@ -156,6 +167,31 @@ fn a_mistake_names_key_and_value() {
         "scanner[0].kind: ",
     );
     check("name = \"relay-1\"", "name = relay-1", "line 8: relay-1: ");
+}
+
+#[test]
+fn one_kind_of_listener_is_enough() {
+    let listen = "listen = [\"198.51.100.2:2525\", \"[2001:db8:2::2]:2525\"]\n";
+    let transparent = "transparent = [\"0.0.0.0:25\", \"[::]:25\"]\n";
+    let origin = "[origin]\n";
+    let pin_dir = "pin_dir = \"/sys/fs/bpf/outgate\"\n";
+    for line in [listen, origin, pin_dir] {
+        assert!(EXAMPLE.contains(line), "{line}");
+    }
+    let steered = EXAMPLE
+        .replace(listen, transparent)
+        .replace(origin, "")
+        .replace(pin_dir, "");
+    let config = Config::parse(&steered).unwrap();
+    assert!(config.rewritten.is_none());
+    assert_eq!(config.transparent.len(), 2);
+
+    let without_origin = steered.replace(transparent, listen);
+    let error = Config::parse(&without_origin).unwrap_err().to_string();
+    assert!(
+        error.starts_with("origin.pin_dir: absent: must stand beside listen"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use relay::config::Config;
 use relay::listen::{self, Drain};
 use relay::metrics::Counter;
 use relay::origin::{CustomerAddr, Found, Origin, OriginalDst};
-use relay::snapshot::{Newest, put_into_force};
+use relay::snapshot::{InForce, Newest, put_into_force};
 use relay::tls::ServerTls;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -75,10 +75,11 @@ impl Gate {
         if let Some(snapshot) = options.snapshot {
             put_into_force(&newest, snapshot);
         }
-        let listeners = listen::bind(&config.listen).unwrap();
+        let origin: Arc<dyn Origin> = Arc::new(To(options.destination));
+        let listen = &config.rewritten.as_ref().unwrap().listen;
+        let listeners = listen::bind(listen, &origin).unwrap();
         let address = listeners[0].local_addr().unwrap();
-        let origin = Arc::new(To(options.destination));
-        let relay = Relay::new(config, origin, receiver, Arc::clone(&tls));
+        let relay = Relay::new(config, receiver, Arc::clone(&tls));
         let (drain, draining) = Drain::new();
         let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
         Self {
@@ -118,7 +119,7 @@ impl Gate {
 struct To(Option<SocketAddr>);
 
 impl Origin for To {
-    fn look_up(&self, peer: SocketAddr, _local: SocketAddr) -> Found {
+    fn look_up(&self, peer: SocketAddr, _local: SocketAddr, _customers: &InForce) -> Found {
         match self.0 {
             Some(destination) => Found::Known {
                 customer: CustomerAddr::new(peer.ip()),

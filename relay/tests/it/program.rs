@@ -15,7 +15,8 @@ use crate::namespace::{RELAY, RELAY6};
 /// One directory: configuration, controller's socket, cache, spill directory, log.
 pub(crate) struct Home {
     directory: TempDir,
-    pub(crate) pin_dir: PathBuf,
+    /// Lines of TOML: listeners, and how they learn of origins.
+    listeners: String,
 }
 
 /// The running program.
@@ -25,12 +26,25 @@ pub(crate) struct Program {
 }
 
 impl Home {
+    /// For connections whose destination the edge rewrites to the relay's addresses.
     pub(crate) fn new(pin_dir: &Path) -> Self {
+        let pin_dir = pin_dir.display();
+        Self::with(format!(
+            "listen = [\"{RELAY}:2525\", \"[{RELAY6}]:2525\"]\norigin.pin_dir = \"{pin_dir}\""
+        ))
+    }
+
+    /// For connections that the edge steers to the relay.
+    pub(crate) fn steered() -> Self {
+        Self::with("transparent = [\"0.0.0.0:25\", \"[::]:25\"]".into())
+    }
+
+    fn with(listeners: String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("spill")).unwrap();
         Self {
             directory,
-            pin_dir: pin_dir.into(),
+            listeners,
         }
     }
 
@@ -38,13 +52,14 @@ impl Home {
         self.directory.path().join(name)
     }
 
-    /// Lets a program of another user read its configuration.
+    /// Lets a program of another user read its configuration, and write its files.
     pub(crate) fn open_to_everybody(&self) {
-        fs::set_permissions(self.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for directory in [self.directory.path(), &self.path("spill")] {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).unwrap();
+        }
     }
 
-    /// The program under these words (`unshare ...`), with a configuration that listens at both
-    /// addresses of the relay.
+    /// The program under these words (`unshare ...`).
     pub(crate) fn command(&self, under: &[&str]) -> Command {
         let path = self.directory.path().display();
         let config = format!(
@@ -53,13 +68,11 @@ name = "relay-1"
 operator = "Example Hosting"
 hostname = "relay-1.example.net"
 help_url = "https://abuse.example.net/smtp"
-listen = ["{RELAY}:2525", "[{RELAY6}]:2525"]
 log = "debug"
+{listeners}
 [controller]
 socket = "{path}/outgated.sock"
 cache = "{path}/snapshot.json"
-[origin]
-pin_dir = "{pin_dir}"
 [message]
 memory_octets = 1000
 spill_dir = "{path}/spill"
@@ -68,7 +81,7 @@ drain = "5s"
 [[scanner]]
 kind = "builtin"
 "#,
-            pin_dir = self.pin_dir.display()
+            listeners = self.listeners,
         );
         fs::write(self.path("relay.toml"), config).unwrap();
         let program = env!("CARGO_BIN_EXE_outgate-relay");
@@ -90,6 +103,8 @@ kind = "builtin"
             fs::remove_file(&socket).unwrap();
         }
         let notifications = UnixDatagram::bind(&socket).unwrap();
+        // The program may be somebody else than the test.
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
         notifications
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();

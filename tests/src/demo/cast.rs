@@ -14,6 +14,7 @@ use crate::{
         rspamd::Rspamd,
         swaks::{Outcome, Submission, exchanger},
     },
+    pool::Pool,
     relay::{Options, RelayNode},
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Cast<'lab> {
     pub(crate) lab: &'lab Lab,
     pub(crate) gate: Gate<'lab>,
     pub(crate) relay: RelayNode<'lab>,
+    /// Takes what is steered, and delivers from the customer's own address.
+    pub(crate) second_relay: RelayNode<'lab>,
     pub(crate) rspamd: Rspamd,
     pub(crate) mx1: Postfix,
     pub(crate) mx2: Postfix,
@@ -40,17 +43,23 @@ impl<'lab> Cast<'lab> {
         let rspamd = Rspamd::start(lab)?;
         let near_bystander = Capture::start(&lab.namespace(Host::CustomerB))?;
         let near_mx1 = Capture::start(&lab.namespace(Host::Mx1))?;
-        let mut gate = Gate::start(lab)?;
+        let mut gate = Gate::start_with_pools(lab, &[Pool::REWRITE, Pool::SECOND])?;
         let options = Options {
             rspamd: Some(rspamd.url()),
             ..Options::default()
         };
         let relay = RelayNode::start(lab, &options)?;
+        let options = Options {
+            pool: Pool::SECOND,
+            ..options
+        };
+        let second_relay = RelayNode::start(lab, &options)?;
         gate.wait_for_relay()?;
         Ok(Self {
             lab,
             gate,
             relay,
+            second_relay,
             rspamd,
             mx1,
             mx2,
@@ -90,6 +99,7 @@ impl<'lab> Cast<'lab> {
     pub(crate) fn keep(&mut self) {
         self.gate.keep();
         self.relay.keep();
+        self.second_relay.keep();
         self.rspamd.keep();
         self.mx1.keep();
         self.mx2.keep();

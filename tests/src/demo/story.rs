@@ -13,9 +13,11 @@ use crate::{
 
 mod diverted;
 mod evidence;
+mod own_address;
 
 use diverted::{clean_mail, one_port, spam};
 use evidence::{figures, untouched};
+use own_address::steered;
 
 /// Plays all of it.
 pub(crate) fn play(cast: &Cast<'_>, report: &mut Report) {
@@ -34,6 +36,7 @@ pub(crate) fn play(cast: &Cast<'_>, report: &mut Report) {
     bystander(cast, report);
     unflag(cast, report);
     figures(cast, report);
+    steered(cast, report);
 }
 
 fn stage(cast: &Cast<'_>, report: &mut Report) {

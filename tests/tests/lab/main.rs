@@ -22,6 +22,7 @@ mod diversion;
 mod failure;
 mod live;
 mod origin;
+mod steer;
 mod tags;
 
 /// A lab with nothing in it. Its prefix is the test's own, so that tests run side by side and a
@@ -32,7 +33,7 @@ fn lab_up(prefix: &str) -> Result<Lab> {
 
 /// Controller and relay, ready for mail.
 fn start<'lab>(lab: &'lab Lab, options: &Options) -> Result<(Gate<'lab>, RelayNode<'lab>)> {
-    let mut gate = Gate::start(lab)?;
+    let mut gate = Gate::start_with_pools(lab, &[options.pool])?;
     let relay = RelayNode::start(lab, options)?;
     gate.wait_for_relay()?;
     Ok((gate, relay))

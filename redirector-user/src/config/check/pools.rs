@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU16};
 
-use redirector_common::abi::{OnFailure, POOLS_MAX, RELAYS_MAX};
+use redirector_common::abi::{OnFailure, POOLS_MAX, RELAYS_MAX, SMTP_PORT, Via};
 
 use super::within;
 use crate::config::{
@@ -44,13 +44,14 @@ struct Seen {
 
 fn pool(key: &str, raw: &RawPool, seen: &mut Seen) -> Result<Pool, Wrong> {
     let name = name(format!("{key}.name"), &raw.name, &mut seen.pools)?;
-    if raw.via != "rewrite" {
-        return Err(Wrong::new(
+    let via = Via::ALL.iter().copied().find(|via| via.name() == raw.via);
+    let via = via.ok_or_else(|| {
+        Wrong::new(
             format!("{key}.via"),
             &raw.via,
-            "unknown; allowed is rewrite",
-        ));
-    }
+            "unknown; allowed are rewrite and steer",
+        )
+    })?;
     let on_failure = OnFailure::ALL
         .iter()
         .copied()
@@ -68,19 +69,26 @@ fn pool(key: &str, raw: &RawPool, seen: &mut Seen) -> Result<Pool, Wrong> {
         return Err(Wrong::new(format!("{key}.relay"), "[]", problem));
     }
     let relays = raw.relay.iter().enumerate();
-    let relays = relays.map(|(index, raw)| relay(&format!("{key}.relay[{index}]"), raw, seen));
+    let relays = relays.map(|(index, raw)| relay(&format!("{key}.relay[{index}]"), raw, via, seen));
     Ok(Pool {
         name,
+        via,
         on_failure,
         relays: relays.collect::<Result<_, _>>()?,
     })
 }
 
-fn relay(key: &str, raw: &RawRelay, seen: &mut Seen) -> Result<Relay, Wrong> {
+fn relay(key: &str, raw: &RawRelay, via: Via, seen: &mut Seen) -> Result<Relay, Wrong> {
     let name = name(format!("{key}.name"), &raw.name, &mut seen.relays)?;
     let port = within::<u16>(&format!("{key}.port"), raw.port, 1..=65535)?;
     let port = NonZeroU16::new(port)
         .ok_or_else(|| Wrong::new(format!("{key}.port"), port, "not a port"))?;
+    // A steered connection keeps its port, and a probe must ask the listener that would get it.
+    if via == Via::Steer && port.get() != SMTP_PORT {
+        let problem =
+            "a pool that is via = \"steer\" has relays that listen on port 25; allowed is 25";
+        return Err(Wrong::new(format!("{key}.port"), port, problem));
+    }
     let (mut address4, mut address6) = (None, None);
     for (index, address) in raw.address.iter().enumerate() {
         let key = format!("{key}.address[{index}]");

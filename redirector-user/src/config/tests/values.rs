@@ -142,8 +142,13 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
         ),
         (
             "\"rewrite\"",
+            "\"tunnel\"",
+            "pool[0].via: tunnel: unknown; allowed are rewrite and steer",
+        ),
+        (
+            "\"rewrite\"",
             "\"steer\"",
-            "pool[0].via: steer: unknown; allowed is rewrite",
+            "pool[0].relay[0].port: 2525: a pool that is via = \"steer\" has relays that listen on port 25; allowed is 25",
         ),
         (
             "\"closed\"",

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use jiff::SignedDuration;
-use redirector_common::abi::{NO_RELAY, SLOTS_PER_POOL};
+use redirector_common::abi::{NO_RELAY, SLOTS_PER_POOL, Via};
 
 use super::*;
 use crate::{
@@ -49,7 +49,8 @@ fn held(state: &State) -> EdgeState {
     let pool = abi::Pool {
         on_failure: 2,
         present: 1,
-        reserved: [0; 6],
+        via: Via::Rewrite as u8,
+        reserved: [0; 5],
     };
     let slots = vec![first; SLOTS_PER_POOL as usize];
     EdgeState {

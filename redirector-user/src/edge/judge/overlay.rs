@@ -217,12 +217,13 @@ impl FlowEntry for OverlayEntry {
         });
     }
 
-    fn reopen(&self, from_customer: u8, flag_id: u32, now_s: u32) {
+    fn reopen(&self, from_customer: u8, flag_id: u32, relay: u16, now_s: u32) {
         let before = self.0.get();
         self.0.set(Flow {
             from_customer,
             from_relay: 0,
             flag_id,
+            relay,
             created_s: now_s,
             last_seen_s: now_s,
             ..before

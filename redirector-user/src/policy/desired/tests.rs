@@ -28,7 +28,7 @@ fn redirect(pool: &str) -> Action {
     Action::Redirect(Redirect {
         pool: pool.to_owned(),
         treatment: contract::Treatment::Filter,
-        egress: contract::Egress::Pool,
+        egress: Egress::Pool,
     })
 }
 
@@ -39,6 +39,7 @@ fn plan(name: &str, relays: &[u32]) -> PoolPlan {
         .collect();
     PoolPlan {
         name: name.to_owned(),
+        via: Via::Rewrite,
         on_failure: OnFailure::Closed,
         in_rotation,
     }
@@ -122,6 +123,50 @@ fn what_never_diverted_does_not_linger() {
         action(&state(&[], &["192.0.2.10"], &before), "192.0.2.10/32"),
         None
     );
+}
+
+#[test]
+fn a_lent_address_is_lent_as_long_as_connections_linger() {
+    let prefix = "192.0.2.10/32";
+    let lends = |state: &EdgeState| {
+        let policy = state.policies.get(&prefix.parse().unwrap());
+        policy.is_some_and(abi::Policy::lends_address)
+    };
+    let lent = flag(3, prefix, {
+        Action::Redirect(Redirect {
+            pool: String::from("default"),
+            treatment: contract::Treatment::Filter,
+            egress: Egress::Customer,
+        })
+    });
+    let own = flag(4, prefix, redirect("default"));
+    let live: &[&str] = &["192.0.2.10"];
+    let before = state(&[lent], live, &EdgeState::default());
+    assert!(lends(&before));
+    assert!(!lends(&state(
+        std::slice::from_ref(&own),
+        live,
+        &EdgeState::default()
+    )));
+    for next in [vec![], vec![own], vec![flag(5, prefix, Action::Drop)]] {
+        let after = state(&next, live, &before);
+        assert!(lends(&after), "{after:?}");
+        assert!(lends(&state(&next, live, &after)), "a lease is passed on");
+        assert!(!lends(&state(&next, &[], &after)), "until nobody needs it");
+    }
+}
+
+#[test]
+fn a_pool_says_how_frames_get_to_its_relays() {
+    let via = |via| {
+        pool(&PoolPlan {
+            via,
+            ..plan("default", &[0])
+        })
+        .pool
+    };
+    assert!(via(Via::Steer).steers());
+    assert!(!via(Via::Rewrite).steers());
 }
 
 #[test]

@@ -9,11 +9,18 @@ fn request() -> FlagRequest {
     }
 }
 
+fn pool(name: &str, via: Via) -> PoolTerms {
+    PoolTerms {
+        name: name.to_owned(),
+        via,
+    }
+}
+
 #[track_caller]
 fn read(request: &FlagRequest) -> Result<Proposal, Refusal> {
     Proposal::read(
         request,
-        &[String::from("default"), String::from("other")],
+        &[pool("default", Via::Rewrite), pool("other", Via::Steer)],
         Timestamp::UNIX_EPOCH,
     )
 }
@@ -105,10 +112,10 @@ fn what_cannot_be_read_says_what_is_allowed() {
         ),
         (
             FlagRequest {
-                egress: some("customer"),
+                egress: some("socks5"),
                 ..request()
             },
-            "allowed is pool",
+            "allowed are pool and customer",
         ),
         (
             FlagRequest {
@@ -153,6 +160,32 @@ fn what_cannot_be_read_says_what_is_allowed() {
             other => panic!("{request:?}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_customers_address_is_lent_only_to_relays_that_answers_find() {
+    let customer = |pool: &str| FlagRequest {
+        egress: Some(String::from("customer")),
+        pool: Some(pool.to_owned()),
+        ..request()
+    };
+    let proposal = read(&customer("other")).unwrap();
+    assert_eq!(proposal.action.redirect().unwrap().egress, Egress::Customer);
+    let refused =
+        "egress customer: needs a pool that is via = \"steer\", and default is via = \"rewrite\"";
+    let usage = |instead: &str| Err(Refusal::Usage(format!("{refused}; {instead}")));
+    assert_eq!(
+        read(&customer("default")),
+        usage("name one that is with --pool: other")
+    );
+    assert_eq!(
+        Proposal::read(
+            &customer("default"),
+            &[pool("default", Via::Rewrite)],
+            Timestamp::UNIX_EPOCH
+        ),
+        usage("configure a pool that is, and name it with --pool")
+    );
 }
 
 #[test]
