@@ -8,6 +8,7 @@
 mod customer;
 mod find;
 mod open;
+mod radar;
 mod relay;
 mod work;
 
@@ -45,9 +46,6 @@ pub struct Judged {
 /// Judges one frame.
 #[inline(always)]
 pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingress) -> Judged {
-    if let Some(Role::Uplink) = ingress.role {
-        return Judged::UNTOUCHED;
-    }
     let Some(link) = ether::link(frame) else {
         return Judged::UNTOUCHED;
     };
@@ -58,7 +56,8 @@ pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingres
     match role {
         Some(Role::Customer) => customer::judge(frame, tables, ingress.ifindex, link),
         Some(Role::Relay) => relay::judge(frame, tables, link),
-        Some(Role::Uplink) | None => Judged::UNTOUCHED,
+        Some(Role::Uplink) => radar::uplink(frame, tables, link),
+        None => Judged::UNTOUCHED,
     }
 }
 

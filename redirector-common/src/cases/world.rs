@@ -10,7 +10,8 @@ use std::{
 use super::{Case, EGRESS, INGRESS, packet::Packet};
 use crate::{
     abi::{
-        Action, Flow, FlowKey, L2Path, ListenerKey, OnFailure, Policy, Pool, Relay, Role, Settings,
+        self, Action, Flow, FlowKey, L2Path, ListenerKey, OnFailure, Policy, Pool, Relay, Role,
+        Settings,
     },
     addr::Addr,
     counters::Counter,
@@ -85,6 +86,8 @@ impl World {
                 syn_rate: 20,
                 syn_burst: 100,
                 generation: 1,
+                radar_window: abi::RADAR_OFF,
+                reserved: 0,
             },
             flows_max: FLOWS_MAX,
             ..MemoryTables::default()
@@ -279,6 +282,7 @@ impl World {
             verdict: Verdict::Pass,
             counters: vec![],
             entry: None,
+            sightings: None,
             host_only: false,
         }
     }

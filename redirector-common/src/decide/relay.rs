@@ -1,6 +1,6 @@
 //! A frame from a relay: an answer to a diverted connection, or anything else.
 
-use super::{Judged, Work};
+use super::{Judged, Work, radar};
 use crate::{
     abi::{FlowKey, ListenerKey},
     counters::Counter,
@@ -68,6 +68,7 @@ fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -
         return Judged::counted(tables, Verdict::Drop, Counter::PathUnknown);
     }
     work.now_ns = tables.now_ns();
+    radar::returning(frame, tables, work);
     entry.mark_relay(
         seen(work.flow.from_relay, work.before.segment.flags),
         work.now_s(),
