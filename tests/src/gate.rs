@@ -305,6 +305,10 @@ name = "{RELAY_NAME}"
 address = ["{}", "{}"]
 port = {RELAY_PORT}
 
+[radar]
+window = "1s"
+sources_max = 1024
+
 [health]
 interval = "{}"
 timeout = "{}"

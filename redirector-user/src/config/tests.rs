@@ -55,6 +55,10 @@ port = 2525
 [health]
 interval = "500ms"
 timeout = "250ms"
+
+[radar]
+window = "30s"
+sources_max = 2048
 "#;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -94,6 +98,8 @@ fn every_key_is_read() {
         (config.edge.heartbeat_limit_s, config.edge.debug_lines),
         (90, true)
     );
+    assert_eq!(config.radar_window, Some(Duration::from_secs(30)));
+    assert_eq!(config.edge.radar_sources_max, 2048);
     let cust0 = Interface {
         name: String::from("cust0"),
         role: Role::Customer,
@@ -199,7 +205,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`",
     );
     refused(
         "syn_rate =",
@@ -288,4 +294,14 @@ fn more_than_the_maps_can_hold_is_refused() {
         error,
         "o.toml: pool.relay: 257 relays: too many; at most 256 over all pools"
     );
+}
+
+#[test]
+fn the_radar_is_on_unless_it_is_switched_off() {
+    let plain = WHOLE.split("[radar]").next().unwrap();
+    let config = parse(plain).unwrap();
+    assert_eq!(config.radar_window, Some(Duration::from_secs(60)));
+    assert_eq!(config.edge.radar_sources_max, 65_536);
+    let off = parse(&WHOLE.replace("[radar]", "[radar]\nenabled = false")).unwrap();
+    assert_eq!(off.radar_window, None);
 }
