@@ -1,6 +1,6 @@
 //! What the radar counts, on the way out and on the way back.
 
-use std::{collections::BTreeMap, net::IpAddr, vec::Vec};
+use std::{collections::BTreeMap, vec::Vec};
 
 use super::{
     Case, INGRESS,
@@ -96,7 +96,7 @@ fn out(w: &World, cases: &mut Vec<Case>) {
             .counts(&unflagged)
             .sees_nothing(),
     ]);
-    if let IpAddr::V6(_) = w.customer {
+    if w.customer.is_ipv6() {
         let neighbour = Packet {
             from: "2001:db8:a:a:ffff::1".parse().expect("an address"),
             ..w.to_mx("A")

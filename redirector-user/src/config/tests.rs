@@ -57,6 +57,7 @@ interval = "500ms"
 timeout = "250ms"
 
 [radar]
+enabled = true
 window = "30s"
 sources_max = 2048
 "#;
@@ -167,6 +168,7 @@ fn the_example_is_what_it_says() {
         (config.log, config.log_format, config.health)
     );
     assert_eq!(format!("{:?}", least.edge), format!("{:?}", config.edge));
+    assert_eq!(least.radar_window, config.radar_window);
 }
 
 #[test]
@@ -302,6 +304,6 @@ fn the_radar_is_on_unless_it_is_switched_off() {
     let config = parse(plain).unwrap();
     assert_eq!(config.radar_window, Some(Duration::from_secs(60)));
     assert_eq!(config.edge.radar_sources_max, 65_536);
-    let off = parse(&WHOLE.replace("[radar]", "[radar]\nenabled = false")).unwrap();
+    let off = parse(&WHOLE.replace("enabled = true", "enabled = false")).unwrap();
     assert_eq!(off.radar_window, None);
 }
