@@ -56,9 +56,16 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
     /// `DEVMAP_HASH`: interfaces that a frame may be redirected to, by their index.
     pub const DEVICES: &str = "DEVICES";
+    /// `LRU_HASH [u8; 16] -> Sighting`: what the radar has seen of a customer (IPv6: of its /64) in the
+    /// running window, if that has an even number; else in the one before.
+    pub const RADAR_EVEN: &str = "RADAR_EVEN";
+    /// The same for windows with odd numbers.
+    pub const RADAR_ODD: &str = "RADAR_ODD";
+    /// `LRU_HASH u64 -> u32`: sequence number of the far side's first octet, by connection.
+    pub const RADAR_OPENINGS: &str = "RADAR_OPENINGS";
 
     /// Every map that is pinned.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 20] = [
         HOSTS4,
         HOSTS6,
         PREFIXES4,
@@ -76,6 +83,9 @@ pub mod map {
         COUNTERS,
         EVENTS,
         DEVICES,
+        RADAR_EVEN,
+        RADAR_ODD,
+        RADAR_OPENINGS,
     ];
 }
 
@@ -89,6 +99,8 @@ pub const SLOTS_PER_POOL: u32 = 4093;
 pub const NO_RELAY: u32 = u32::MAX;
 /// The same where relay numbers have 16 bits.
 pub const NO_RELAY_SHORT: u16 = u16::MAX;
+/// [`Settings::radar_window`] of a radar that is switched off.
+pub const RADAR_OFF: u32 = 0;
 /// The port that all of this is about.
 pub const SMTP_PORT: u16 = 25;
 /// Port of a [`ListenerKey`] that stands for the address, whatever the port.
@@ -237,7 +249,7 @@ records! {
     }
 
     /// What the controller tells every program instance.
-    pub struct Settings [24] {
+    pub struct Settings [32] {
         /// When the controller last showed that it lives.
         heartbeat_s: u32,
         /// Heartbeats older than this put new connections under the pools' failure policy.
@@ -248,6 +260,10 @@ records! {
         syn_burst: u32,
         /// Generation of the policy that is in the maps.
         generation: u64,
+        /// Number of the radar's running window, or [`RADAR_OFF`]. Its parity chooses the map.
+        radar_window: u32,
+        /// Unused, zero.
+        reserved: u32,
     }
 
     /// What the kernel program tells the controller, over the ring buffer.
@@ -275,6 +291,44 @@ records! {
         /// Unused, zero.
         reserved: [u8; 6],
     }
+
+    /// What the radar has seen of one source in one window. Port 25 alone, and headers alone.
+    pub struct Sighting [192] {
+        /// SYNs that it sent.
+        syns: u64,
+        /// Frames that it sent.
+        packets_out: u64,
+        /// Octets of these.
+        octets_out: u64,
+        /// Frames that came back.
+        packets_in: u64,
+        /// Octets of these.
+        octets_in: u64,
+        /// Connections that the far side ended.
+        ended: u64,
+        /// Those of them that it reset; a refused SYN is one.
+        reset: u64,
+        /// Those of them on which it had said no more than [`crate::radar::SHORT_OCTETS`].
+        short: u64,
+        /// Registers of a HyperLogLog over the destinations' networks, [`crate::radar::Place`]; rows
+        /// only because Rust's larger arrays have no default.
+        destinations: [[u8; 32]; 4],
+    }
+}
+
+impl Sighting {
+    /// Nothing seen yet.
+    pub const NOTHING: Self = Self {
+        syns: 0,
+        packets_out: 0,
+        octets_out: 0,
+        packets_in: 0,
+        octets_in: 0,
+        ended: 0,
+        reset: 0,
+        short: 0,
+        destinations: [[0; 32]; 4],
+    };
 }
 
 impl Policy {

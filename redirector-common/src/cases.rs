@@ -16,6 +16,7 @@ mod lent;
 mod older;
 mod opening;
 pub mod packet;
+mod radar;
 mod relay;
 mod steer;
 mod world;
@@ -24,7 +25,7 @@ use std::{collections::BTreeMap, string::String, vec::Vec};
 
 pub use self::world::{FLOWS_MAX, World};
 use crate::{
-    abi::{Flow, FlowKey, Role},
+    abi::{Flow, FlowKey, Role, Sighting},
     counters::Counter,
     decide::{Ingress, Judged, judge},
     frame::Buffer,
@@ -50,6 +51,8 @@ pub struct Case {
     pub counters: Vec<Counter>,
     /// An entry as it must stand in the flow table afterwards.
     pub entry: Option<(FlowKey, Flow)>,
+    /// The radar's records of a window as they must be afterwards, none other.
+    pub sightings: Option<(u32, BTreeMap<[u8; 16], Sighting>)>,
     /// The kernel cannot be brought into this situation by a test.
     pub host_only: bool,
 }
@@ -67,6 +70,7 @@ pub fn all(now_s: u32) -> Vec<Case> {
         hidden::cases(world, &mut cases);
         steer::cases(world, &mut cases);
         lent::cases(world, &mut cases);
+        radar::cases(world, &mut cases);
     }
     cases
 }
@@ -123,6 +127,20 @@ impl Case {
             let found = outcome.tables.flow_records().get(key).copied();
             assert_eq!(found, Some(*flow), "{name}: entry");
         }
+        if let Some((window, expected)) = &self.sightings {
+            let [even, odd] = outcome.tables.sighting_records();
+            let (found, other) = if window & 1 == 0 {
+                (even, odd)
+            } else {
+                (odd, even)
+            };
+            assert_eq!(&found, expected, "{name}: sightings");
+            assert_eq!(
+                other,
+                BTreeMap::new(),
+                "{name}: sightings of the other window"
+            );
+        }
         let counted = outcome.judged.counter;
         assert!(
             counted.is_none_or(|counter| self.counters.contains(&counter)),
@@ -166,6 +184,17 @@ mod tests {
         for counter in Counter::ALL {
             let raised = cases.iter().any(|case| case.counters.contains(counter));
             assert!(raised, "no case raises {}", counter.name());
+        }
+    }
+
+    #[test]
+    fn the_radar_only_looks() {
+        for mut case in all(NOW_S) {
+            case.sightings = None;
+            for window in 0..3 {
+                case.tables.settings.radar_window = window;
+                case.check(&case.run());
+            }
         }
     }
 

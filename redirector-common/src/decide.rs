@@ -8,6 +8,7 @@
 mod customer;
 mod find;
 mod open;
+mod radar;
 mod relay;
 mod steer;
 mod uplink;

@@ -27,6 +27,7 @@ pub mod maglev;
 pub mod parse;
 #[cfg(test)]
 mod properties;
+pub mod radar;
 mod reset;
 mod rewrite;
 pub mod tables;

@@ -16,6 +16,7 @@ use crate::{
     addr::AddrRef,
     counters::Counter,
     decide::Work,
+    radar::{Ending, Place},
 };
 
 /// The maps, the clock and the exits of one executor.
@@ -24,6 +25,8 @@ pub trait Tables {
     type Entry: FlowEntry;
     /// Working memory on loan.
     type Loan: DerefMut<Target = Work>;
+    /// A source's record of the radar that was found.
+    type Sighted: Sighted;
 
     /// Working memory for one judgement, whatever it held before; `None` if there is none. The core
     /// does not keep it on the stack, because BPF has 512 octets of that.
@@ -83,6 +86,32 @@ pub trait Tables {
 
     /// Tells the controller; an event that finds no room is lost.
     fn event(&mut self, event: &Event);
+
+    /// What the radar has seen of a source ([`AddrRef::customer_key`]) in a window.
+    fn sighting(&self, window: u32, source: &[u8; 16]) -> Option<Self::Sighted>;
+
+    /// Makes an empty record where there is none; where there is no room, the source that was silent
+    /// longest makes way.
+    fn first_sighting(&mut self, window: u32, source: &[u8; 16]);
+
+    /// Sequence number of the far side's first octet on a connection whose opening was seen.
+    fn opening(&self, connection: u64) -> Option<u32>;
+
+    /// Remembers it.
+    fn put_opening(&mut self, connection: u64, first: u32);
+
+    /// Forgets it.
+    fn forget_opening(&mut self, connection: u64);
+}
+
+/// A record of the radar in its table. Other CPUs count into it at the same time, so each method adds,
+/// and none replaces what another has added.
+pub trait Sighted {
+    /// The source has sent a frame; `place` is its destination's if it was a SYN.
+    fn sent(&self, octets: u64, place: Option<Place>);
+
+    /// A frame has come back, and ended its connection or not.
+    fn received(&self, octets: u64, ending: Option<Ending>);
 }
 
 /// A flow entry in its table. Another CPU may be changing it: each method touches only the fields

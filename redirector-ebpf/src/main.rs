@@ -4,8 +4,15 @@
 //! ([`frame`]), the maps ([`tables`]), and the translation of a verdict.
 #![no_std]
 #![no_main]
+// `core::sync::atomic` has no read-modify-write on BPF, although the machine has (xadd).
+#![feature(core_intrinsics)]
+#![expect(
+    internal_features,
+    reason = "the compiler is pinned, and this crate is built with its unstable features anyway"
+)]
 
 mod frame;
+mod radar;
 mod tables;
 
 use aya_ebpf::{Global, bindings::xdp_action, macros::xdp, programs::XdpContext};

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use redirector_common::{
     abi::{
         Bucket, Event, Flow, FlowKey, L2Path, ListenerKey, POOLS_MAX, Policy, Pool, RELAYS_MAX,
-        Relay, Role, RoleKey, SLOTS_PER_POOL, Settings,
+        Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, Sighting,
     },
     addr::AddrRef,
     counters::Counter,
@@ -18,12 +18,15 @@ use redirector_common::{
     tables::{FlowEntry, InsertError, Tables},
 };
 
+use crate::radar::Record;
+
 const UNPREALLOCATED: usize = BPF_F_NO_PREALLOC as usize;
 const HOSTS_MAX: usize = 262_144;
 const PREFIXES_MAX: usize = 65_536;
 const LISTENERS_MAX: usize = 4 * RELAYS_MAX as usize;
 const FLOWS_MAX: usize = 262_144;
 const CUSTOMERS_SEEN_MAX: usize = 65_536;
+const SOURCES_MAX: usize = 65_536;
 const ROLES_MAX: usize = 8192;
 const DEVICES_MAX: usize = 1024;
 const SLOTS_MAX: usize = (POOLS_MAX * SLOTS_PER_POOL) as usize;
@@ -64,6 +67,12 @@ static COUNTERS: PerCpuArray<u64, { Counter::COUNT as usize }> = PerCpuArray::ne
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_OCTETS, 0);
 #[btf_map]
 static DEVICES: DevMapHash<DEVICES_MAX> = DevMapHash::new();
+#[btf_map]
+static RADAR_EVEN: LruHashMap<[u8; 16], Sighting, SOURCES_MAX> = LruHashMap::new();
+#[btf_map]
+static RADAR_ODD: LruHashMap<[u8; 16], Sighting, SOURCES_MAX> = LruHashMap::new();
+#[btf_map]
+static RADAR_OPENINGS: LruHashMap<u64, u32, SOURCES_MAX> = LruHashMap::new();
 /// Working memory; this program's own, not pinned.
 #[btf_map]
 static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
@@ -74,6 +83,7 @@ pub(crate) struct Maps;
 impl Tables for Maps {
     type Entry = Entry;
     type Loan = &'static mut Work;
+    type Sighted = Record;
 
     #[inline(always)]
     fn work(&mut self) -> Option<&'static mut Work> {
@@ -192,7 +202,48 @@ impl Tables for Maps {
             entry.submit(0);
         }
     }
+
+    #[inline(always)]
+    fn sighting(&self, window: u32, source: &[u8; 16]) -> Option<Record> {
+        let found = if window & 1 == 0 {
+            RADAR_EVEN.get_ptr_mut(source)
+        } else {
+            RADAR_ODD.get_ptr_mut(source)
+        };
+        found.map(Record)
+    }
+
+    #[inline(always)]
+    fn first_sighting(&mut self, window: u32, source: &[u8; 16]) {
+        let flags = u64::from(BPF_NOEXIST);
+        // Another CPU may have been first, which is as good.
+        let _made = if window & 1 == 0 {
+            RADAR_EVEN.insert(source, &NOTHING, flags)
+        } else {
+            RADAR_ODD.insert(source, &NOTHING, flags)
+        };
+    }
+
+    #[inline(always)]
+    fn opening(&self, connection: u64) -> Option<u32> {
+        copy(RADAR_OPENINGS.get_ptr(connection))
+    }
+
+    #[inline(always)]
+    fn put_opening(&mut self, connection: u64, first: u32) {
+        // An LRU table makes room; if it cannot, one connection's end is not counted.
+        let _lost = RADAR_OPENINGS.insert(connection, first, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn forget_opening(&mut self, connection: u64) {
+        // Two CPUs may see the end of one connection; it is gone all the same.
+        let _gone = RADAR_OPENINGS.remove(connection);
+    }
 }
+
+/// What a new record is copied from: it is more than a BPF stack holds.
+static NOTHING: Sighting = Sighting::NOTHING;
 
 /// An entry of [`FLOWS`]. The map is preallocated and its elements are never freed while a program
 /// runs; one that the controller deletes meanwhile is written to in vain.

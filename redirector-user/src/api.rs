@@ -10,6 +10,7 @@
 mod error;
 mod explain;
 mod flags;
+mod radar;
 mod relays;
 pub mod socket;
 mod status;
@@ -44,6 +45,8 @@ pub fn router(controller: Arc<Controller>) -> Router {
         .route("/v1/flags", get(flags::list).post(flags::add))
         .route("/v1/flags/{id}", get(flags::show).delete(flags::lift))
         .route("/v1/relays/{relay}/snapshot", get(relays::snapshot))
+        .route("/v1/radar", get(radar::list))
+        .route("/v1/radar/{source}", get(radar::source))
         .fallback(async || ApiError::not_found("no such path; the API is described in the README"))
         .method_not_allowed_fallback(async || ApiError::usage("this path knows other methods only"))
         .layer(middleware::from_fn(bounded))

@@ -4,6 +4,7 @@
 //! refused by a guard, 4 partial (stored, not yet in force).
 
 mod commands;
+mod radar;
 mod tables;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
@@ -62,6 +63,8 @@ enum Command {
         #[arg(long, default_value = crate::DEFAULT_CONFIG, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Show who sends how, the most suspicious first
+    Radar(radar::RadarArgs),
 }
 
 #[derive(Debug, Args)]

@@ -52,6 +52,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// How relays are probed.
     pub health: Health,
+    /// Length of the radar's windows; `None` = it is off. How many sources it remembers is in `edge`.
+    pub radar_window: Option<Duration>,
 }
 
 /// How log lines look.

@@ -15,6 +15,7 @@ mod flags;
 mod interfaces;
 pub mod keeping;
 mod kernel;
+mod radar;
 mod relays;
 mod rings;
 mod state;
@@ -33,6 +34,7 @@ use crate::{
     config::Config,
     edge::{self, EdgeError},
     policy::dial::{FlagId, Refusal},
+    radar::window::History,
     reconcile::reconcile,
     store::{Store, StoreError},
 };
@@ -46,6 +48,8 @@ pub struct Controller {
     state: Mutex<State>,
     /// Says each new generation to relays that wait for one.
     generation: watch::Sender<Generation>,
+    /// What the radar has seen.
+    history: std::sync::Mutex<History>,
     /// Changes after each pass over the kernel.
     passes: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
@@ -132,6 +136,7 @@ impl Controller {
         let state = State::adopt(&config, loaded, held, &local_sources(&config));
         let controller = Arc::new(Self {
             generation: watch::Sender::new(state.generation),
+            history: std::sync::Mutex::default(),
             passes: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             state: Mutex::new(state),

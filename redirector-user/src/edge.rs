@@ -23,6 +23,7 @@ pub mod nexthop;
 pub(crate) mod pins;
 mod policies;
 mod program;
+mod radar;
 mod state;
 
 use std::{
@@ -43,6 +44,7 @@ pub use self::{
     events::{DebugLines, EventReader},
     flows::SweepReport,
     pins::Shape,
+    radar::Sighted,
 };
 use self::{maps::Maps, pins::Pins};
 
@@ -64,6 +66,8 @@ pub struct EdgeConfig {
     pub heartbeat_limit_s: u32,
     /// Whether the kernel program writes debug lines.
     pub debug_lines: bool,
+    /// Sources that the radar remembers in one window.
+    pub radar_sources_max: u32,
 }
 
 /// How a program is attached. Never changed silently: what was asked is tried, and what was got is reported.

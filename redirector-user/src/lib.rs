@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod edge;
 pub mod policy;
+pub mod radar;
 pub mod reconcile;
 pub mod rotation;
 pub mod store;

@@ -313,6 +313,10 @@ customer_prefixes = ["192.0.2.0/24", "2001:db8:a::/48"]
 [edge]
 pin_dir = "{pin_dir}"
 
+[radar]
+window = "1s"
+sources_max = 1024
+
 [health]
 interval = "{}"
 timeout = "{}"

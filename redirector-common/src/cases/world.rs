@@ -10,8 +10,8 @@ use std::{
 use super::{Case, EGRESS, INGRESS, packet::Packet};
 use crate::{
     abi::{
-        ANY_PORT, Action, Flow, FlowKey, L2Path, ListenerKey, OnFailure, Policy, Pool, Relay, Role,
-        Settings, Via,
+        self, ANY_PORT, Action, Flow, FlowKey, L2Path, ListenerKey, OnFailure, Policy, Pool, Relay,
+        Role, Settings, Via,
     },
     addr::Addr,
     counters::Counter,
@@ -86,6 +86,8 @@ impl World {
                 syn_rate: 20,
                 syn_burst: 100,
                 generation: 1,
+                radar_window: abi::RADAR_OFF,
+                reserved: 0,
             },
             flows_max: FLOWS_MAX,
             ..MemoryTables::default()
@@ -317,6 +319,7 @@ impl World {
             verdict: Verdict::Pass,
             counters: vec![],
             entry: None,
+            sightings: None,
             host_only: false,
         }
     }

@@ -1,6 +1,6 @@
 //! A frame from a customer: mail of a flagged one, or anything else.
 
-use super::{Judged, Work, find, open, steer};
+use super::{Judged, Work, find, open, radar, steer};
 use crate::{
     abi::{Action, Policy},
     addr::AddrRef,
@@ -57,11 +57,12 @@ pub(super) fn judge<F: Frame, T: Tables>(
     if ether::is_group(work.before.way_back.own_mac) {
         return Judged::UNTOUCHED;
     }
+    work.customer = work.before.ends.source().customer_key();
+    radar::leaving(tables, &work, frame.octets());
     let Some(policy) = policy(tables, work.before.ends.source()) else {
         return Judged::counted(tables, Verdict::Pass, Counter::Unflagged);
     };
     work.policy = policy;
-    work.customer = work.before.ends.source().customer_key();
     act(frame, tables, &mut work).under(policy)
 }
 

@@ -279,6 +279,8 @@ mod tests {
         syn_rate: 20,
         syn_burst: 100,
         generation: 0,
+        radar_window: 0,
+        reserved: 0,
     };
     const START_NS: u64 = 1_000 * NANOSECONDS;
 

@@ -4,7 +4,7 @@
 //! Here is the spoof gate: a relay is trusted with a customer's address towards port 25 alone, from the
 //! ports of return steering, and only while the customer's policy lends it.
 
-use super::{Judged, Work, customer, steer};
+use super::{Judged, Work, customer, radar, steer};
 use crate::{
     abi::{ANY_PORT, EGRESS_PORTS, FlowKey, ListenerKey},
     counters::Counter,
@@ -90,6 +90,7 @@ fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -
         return Judged::counted(tables, Verdict::Drop, Counter::PathUnknown);
     }
     work.now_ns = tables.now_ns();
+    radar::returning(frame, tables, work);
     entry.mark_relay(
         seen(work.flow.from_relay, work.before.segment.flags),
         work.now_s(),

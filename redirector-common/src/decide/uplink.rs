@@ -4,7 +4,7 @@
 //! the policy says whether there can be any, and the slot says whose they are. So any of several uplink
 //! edges can do it.
 
-use super::{Judged, customer, find::relay_in_slot, steer};
+use super::{Judged, customer, find::relay_in_slot, radar, steer};
 use crate::{
     abi::EGRESS_PORTS,
     counters::Counter,
@@ -30,10 +30,10 @@ pub(super) fn judge<F: Frame, T: Tables>(
     let Packet::Tcp(segment) = packet else {
         return Judged::UNTOUCHED;
     };
-    let port = u16::from_be_bytes(segment.destination_port_be);
-    if segment.source_port_be != SMTP_PORT_BE || !EGRESS_PORTS.contains(&port) {
+    if segment.source_port_be != SMTP_PORT_BE {
         return Judged::UNTOUCHED;
     }
+    let port = u16::from_be_bytes(segment.destination_port_be);
     let Some(mut work) = tables.work() else {
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
     };
@@ -45,7 +45,9 @@ pub(super) fn judge<F: Frame, T: Tables>(
     if ether::is_group(work.before.way_back.own_mac) {
         return Judged::UNTOUCHED;
     }
-    if !customer::lends(tables, &mut work, End::Destination) {
+    if !EGRESS_PORTS.contains(&port) || !customer::lends(tables, &mut work, End::Destination) {
+        // The customer's own connection; a relay's leg is none that the radar counts.
+        radar::returning(frame, tables, &mut work);
         return Judged::UNTOUCHED;
     }
     let policy = work.policy;

@@ -9,6 +9,8 @@ pub const PROTOCOL: u8 = 6;
 pub const HEADER_OCTETS: usize = 20;
 /// Offset of the destination port in the header.
 pub const DESTINATION_PORT_AT: usize = 2;
+/// Offset of the sequence number in the header.
+pub const SEQUENCE_AT: usize = 4;
 /// Offset of the checksum in the header.
 pub const CHECKSUM_AT: usize = 16;
 /// [`SMTP_PORT`] as it stands in packets.

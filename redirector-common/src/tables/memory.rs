@@ -8,15 +8,16 @@ use std::{
     vec::Vec,
 };
 
-use super::{FlowEntry, InsertError, Tables};
+use super::{FlowEntry, InsertError, Sighted, Tables};
 use crate::{
     abi::{
         Bucket, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Relay, Role, RoleKey,
-        Settings,
+        Settings, Sighting,
     },
     addr::{Addr, AddrRef},
     counters::Counter,
     decide::Work,
+    radar::{Ending, Place},
 };
 
 /// Every map, as plain collections. What the program counts and tells is in `counters` and `events`.
@@ -56,6 +57,10 @@ pub struct MemoryTables {
     pub counters: BTreeMap<Counter, u64>,
     /// `EVENTS`.
     pub events: Vec<Event>,
+    /// `RADAR_EVEN` and `RADAR_ODD`.
+    pub sightings: [BTreeMap<[u8; 16], Rc<Cell<Sighting>>>; 2],
+    /// `RADAR_OPENINGS`.
+    pub openings: BTreeMap<u64, u32>,
 }
 
 impl Clone for MemoryTables {
@@ -80,6 +85,8 @@ impl Clone for MemoryTables {
             devices: self.devices.clone(),
             counters: self.counters.clone(),
             events: self.events.clone(),
+            sightings: self.sighting_records().map(counting),
+            openings: self.openings.clone(),
             ..*self
         }
     }
@@ -99,11 +106,29 @@ impl MemoryTables {
             .map(|(key, flow)| (*key, flow.get()))
             .collect()
     }
+
+    /// The radar's tables as plain records.
+    #[must_use]
+    pub fn sighting_records(&self) -> [BTreeMap<[u8; 16], Sighting>; 2] {
+        let plain = |table: &BTreeMap<[u8; 16], Rc<Cell<Sighting>>>| {
+            let records = table.iter().map(|(key, record)| (*key, record.get()));
+            records.collect()
+        };
+        self.sightings.each_ref().map(plain)
+    }
+
+    /// Puts a record into the radar's table of a window.
+    pub fn put_sighting(&mut self, window: u32, source: [u8; 16], sighting: Sighting) {
+        let [even, odd] = &mut self.sightings;
+        let table = if window & 1 == 0 { even } else { odd };
+        table.insert(source, Rc::new(Cell::new(sighting)));
+    }
 }
 
 impl Tables for MemoryTables {
     type Entry = Rc<Cell<Flow>>;
     type Loan = Box<Work>;
+    type Sighted = Rc<Cell<Sighting>>;
 
     fn work(&mut self) -> Option<Box<Work>> {
         Some(Box::default())
@@ -191,6 +216,28 @@ impl Tables for MemoryTables {
     fn event(&mut self, event: &Event) {
         self.events.push(*event);
     }
+
+    fn sighting(&self, window: u32, source: &[u8; 16]) -> Option<Rc<Cell<Sighting>>> {
+        let [even, odd] = &self.sightings;
+        let table = if window & 1 == 0 { even } else { odd };
+        table.get(source).map(Rc::clone)
+    }
+
+    fn first_sighting(&mut self, window: u32, source: &[u8; 16]) {
+        self.put_sighting(window, *source, Sighting::NOTHING);
+    }
+
+    fn opening(&self, connection: u64) -> Option<u32> {
+        self.openings.get(&connection).copied()
+    }
+
+    fn put_opening(&mut self, connection: u64, first: u32) {
+        self.openings.insert(connection, first);
+    }
+
+    fn forget_opening(&mut self, connection: u64) {
+        self.openings.remove(&connection);
+    }
 }
 
 impl FlowEntry for Rc<Cell<Flow>> {
@@ -232,6 +279,40 @@ impl FlowEntry for Rc<Cell<Flow>> {
             ..self.get()
         });
     }
+}
+
+impl Sighted for Rc<Cell<Sighting>> {
+    fn sent(&self, octets: u64, place: Option<Place>) {
+        let mut record = self.get();
+        record.packets_out += 1;
+        record.octets_out += octets;
+        if let Some(Place { register, rank }) = place {
+            record.syns += 1;
+            let registers = record.destinations.as_flattened_mut();
+            if let Some(value) = registers.get_mut(usize::from(register)) {
+                *value = rank.max(*value);
+            }
+        }
+        self.set(record);
+    }
+
+    fn received(&self, octets: u64, ending: Option<Ending>) {
+        let mut record = self.get();
+        record.packets_in += 1;
+        record.octets_in += octets;
+        if let Some(Ending { reset, short }) = ending {
+            record.ended += 1;
+            record.reset += u64::from(reset);
+            record.short += u64::from(short);
+        }
+        self.set(record);
+    }
+}
+
+/// Records that can be counted into.
+fn counting(records: BTreeMap<[u8; 16], Sighting>) -> BTreeMap<[u8; 16], Rc<Cell<Sighting>>> {
+    let counting = |(key, record)| (key, Rc::new(Cell::new(record)));
+    records.into_iter().map(counting).collect()
 }
 
 /// Whether the first `length` bits agree.

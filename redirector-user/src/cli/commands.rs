@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, radar,
     tables::{self, Style},
 };
 use crate::{
@@ -57,6 +57,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
             })
         }
         Command::Doctor { config } => doctor(&client, &teller, &config).await,
+        Command::Radar(arguments) => radar::run(&client, &teller, arguments).await,
     }
 }
 
@@ -252,13 +253,13 @@ fn whoever(given: Option<String>) -> String {
 }
 
 /// How answers are shown.
-struct Teller {
+pub(super) struct Teller {
     json: bool,
     style: Style,
 }
 
 impl Teller {
-    fn tell<T: Serialize>(
+    pub(super) fn tell<T: Serialize>(
         &self,
         answer: &T,
         people: impl FnOnce(&T, Style) -> String,

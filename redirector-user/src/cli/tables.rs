@@ -28,7 +28,7 @@ impl Style {
         }
     }
 
-    fn table(self, header: &[&str]) -> Table {
+    pub(super) fn table(self, header: &[&str]) -> Table {
         let mut table = Table::new();
         table
             .load_preset(presets::NOTHING)
@@ -43,7 +43,7 @@ impl Style {
     }
 
     /// As `2026-03-01 12:00:00 +01:00 (in 3 days)`.
-    fn time(self, at: Timestamp) -> String {
+    pub(super) fn time(self, at: Timestamp) -> String {
         let local = at
             .to_zoned(TimeZone::system())
             .strftime("%Y-%m-%d %H:%M:%S %:z")

@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     Config, Health, Interface, LogFormat, Wrong,
-    raw::{RawConfig, RawEdge, RawHealth, RawInterface},
+    raw::{RawConfig, RawEdge, RawHealth, RawInterface, RawRadar},
 };
 use crate::edge::{AttachMode, EdgeConfig};
 
@@ -34,10 +34,11 @@ impl TryFrom<RawConfig> for Config {
             customer_prefixes: customer_prefixes(&raw.customer_prefixes)?,
             log: log_filter(raw.log)?,
             log_format: log_format(&raw.log_format)?,
-            edge: edge(raw.edge)?,
+            edge: edge(raw.edge, radar_sources_max(&raw.radar)?)?,
             interfaces: interfaces(&raw.interface)?,
             pools: pools::pools(&raw.pool)?,
             health: health(&raw.health)?,
+            radar_window: radar_window(&raw.radar)?,
         })
     }
 }
@@ -139,7 +140,7 @@ fn log_format(text: &str) -> Result<LogFormat, Wrong> {
     }
 }
 
-fn edge(raw: RawEdge) -> Result<EdgeConfig, Wrong> {
+fn edge(raw: RawEdge, radar_sources_max: u32) -> Result<EdgeConfig, Wrong> {
     let heartbeat_limit = duration(
         "edge.heartbeat_limit",
         &raw.heartbeat_limit,
@@ -153,6 +154,7 @@ fn edge(raw: RawEdge) -> Result<EdgeConfig, Wrong> {
         syn_burst: within("edge.syn_burst", raw.syn_burst, SYN_RATES)?,
         heartbeat_limit_s,
         debug_lines: raw.debug_lines,
+        radar_sources_max,
     })
 }
 
@@ -202,6 +204,15 @@ fn health(raw: &RawHealth) -> Result<Health, Wrong> {
         return Err(Wrong::new("health.timeout", &raw.timeout, problem));
     }
     Ok(Health { interval, timeout })
+}
+
+fn radar_window(raw: &RawRadar) -> Result<Option<Duration>, Wrong> {
+    let window = duration("radar.window", &raw.window, RADAR_WINDOWS)?;
+    Ok(raw.enabled.then_some(window))
+}
+
+fn radar_sources_max(raw: &RawRadar) -> Result<u32, Wrong> {
+    within("radar.sources_max", raw.sources_max, RADAR_SOURCES_MAX)
 }
 
 fn duration(key: &str, text: &str, (least, most): (&str, &str)) -> Result<Duration, Wrong> {
@@ -275,5 +286,9 @@ const FLOWS_MAX: RangeInclusive<i64> = 1024..=16_777_216;
 const SYN_RATES: RangeInclusive<i64> = 1..=1_000_000;
 /// Shorter than a controller's restart would cut customers off; longer than a day is no limit.
 const HEARTBEAT_LIMITS: (&str, &str) = ("10s", "24h");
+/// Shorter than a second is all rotation; longer than ten minutes is no news.
+const RADAR_WINDOWS: (&str, &str) = ("1s", "10m");
+/// About 600 octets of kernel memory each: the upper end is about 600 MiB.
+const RADAR_SOURCES_MAX: RangeInclusive<i64> = 1024..=1_048_576;
 const HEALTH_INTERVALS: (&str, &str) = ("100ms", "5m");
 const HEALTH_TIMEOUTS: (&str, &str) = ("50ms", "1m");

@@ -27,6 +27,8 @@ pub(super) struct RawConfig {
     pub(super) pool: Vec<RawPool>,
     #[serde(default)]
     pub(super) health: RawHealth,
+    #[serde(default)]
+    pub(super) radar: RawRadar,
 }
 
 /// `[edge]`.
@@ -80,6 +82,25 @@ pub(super) struct RawRelay {
 pub(super) struct RawHealth {
     pub(super) interval: String,
     pub(super) timeout: String,
+}
+
+/// `[radar]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRadar {
+    pub(super) enabled: bool,
+    pub(super) window: String,
+    pub(super) sources_max: i64,
+}
+
+impl Default for RawRadar {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            window: String::from("60s"),
+            sources_max: 65_536,
+        }
+    }
 }
 
 impl Default for RawEdge {

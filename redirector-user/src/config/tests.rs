@@ -55,6 +55,11 @@ port = 2525
 [health]
 interval = "500ms"
 timeout = "250ms"
+
+[radar]
+enabled = true
+window = "30s"
+sources_max = 2048
 "#;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -94,6 +99,8 @@ fn every_key_is_read() {
         (config.edge.heartbeat_limit_s, config.edge.debug_lines),
         (90, true)
     );
+    assert_eq!(config.radar_window, Some(Duration::from_secs(30)));
+    assert_eq!(config.edge.radar_sources_max, 2048);
     let cust0 = Interface {
         name: String::from("cust0"),
         role: Role::Customer,
@@ -161,6 +168,7 @@ fn the_example_is_what_it_says() {
         (config.log, config.log_format, config.health)
     );
     assert_eq!(format!("{:?}", least.edge), format!("{:?}", config.edge));
+    assert_eq!(least.radar_window, config.radar_window);
 }
 
 #[test]
@@ -199,7 +207,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`",
     );
     refused(
         "syn_rate =",
@@ -288,4 +296,14 @@ fn more_than_the_maps_can_hold_is_refused() {
         error,
         "o.toml: pool.relay: 257 relays: too many; at most 256 over all pools"
     );
+}
+
+#[test]
+fn the_radar_is_on_unless_it_is_switched_off() {
+    let plain = WHOLE.split("[radar]").next().unwrap();
+    let config = parse(plain).unwrap();
+    assert_eq!(config.radar_window, Some(Duration::from_secs(60)));
+    assert_eq!(config.edge.radar_sources_max, 65_536);
+    let off = parse(&WHOLE.replace("enabled = true", "enabled = false")).unwrap();
+    assert_eq!(off.radar_window, None);
 }

@@ -28,6 +28,8 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     keep(Box::pin(expire(Arc::clone(controller))));
     keep(Box::pin(sweep(Arc::clone(controller))));
     keep(Box::pin(refresh(Arc::clone(controller))));
+    let first_window = controller.start_radar().await?;
+    keep(Box::pin(radar(Arc::clone(controller), first_window)));
     for (_, relay) in controller.config.relays() {
         keep(Box::pin(probe(Arc::clone(controller), relay.clone())));
     }
@@ -120,6 +122,25 @@ async fn refresh(controller: Arc<Controller>) {
             Ok(troubles) => way.report(Err(troubles.join("; "))),
             Err(error) => trouble.report(Err(error)),
         }
+    }
+}
+
+/// Turns the radar's windows.
+async fn radar(controller: Arc<Controller>, mut from: Timestamp) {
+    let Some(window) = controller.config.radar_window else {
+        return;
+    };
+    let mut trouble = Trouble::new("the radar's window could not be turned");
+    let mut ticks = ticks(window);
+    // The first tick is at once.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let turned = controller.turn_radar(from).await;
+        if let Ok(next) = turned {
+            from = next;
+        }
+        trouble.report(turned.map(drop));
     }
 }
 

@@ -4,7 +4,7 @@ use std::{error::Error, io, path::PathBuf};
 
 use rustix::io::Errno;
 
-use super::{AttachMode, pins::Shape};
+use super::{AttachMode, pins::Shape, radar::RADAR};
 
 /// Why the edge could not do what was asked. Every message says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -204,18 +204,18 @@ fn mend_shape(map: &str, path: &std::path::Path, found: &Shape, expected: &Shape
     let again = format!(
         "stop outgated, `rm -r {dir}` (this detaches the program from every interface and forgets the diverted connections) and start it again"
     );
-    if map == redirector_common::abi::map::FLOWS
-        && *found
-            == (Shape {
-                max_entries: found.max_entries,
-                ..*expected
-            })
-    {
-        format!(
-            "set edge.flows_max = {} back, or {again}",
-            found.max_entries
-        )
-    } else {
-        again
+    let key = match map {
+        redirector_common::abi::map::FLOWS => Some("edge.flows_max"),
+        _ if RADAR.contains(&map) => Some("radar.sources_max"),
+        _ => None,
+    };
+    let resized = *found
+        == Shape {
+            max_entries: found.max_entries,
+            ..*expected
+        };
+    match key.filter(|_| resized) {
+        Some(key) => format!("set {key} = {} back, or {again}", found.max_entries),
+        None => again,
     }
 }

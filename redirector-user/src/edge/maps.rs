@@ -8,7 +8,7 @@ use aya::maps::{
 };
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{
-    Bucket, Flow, FlowKey, ListenerKey, Policy, Pool, Relay, RoleKey, Settings, map,
+    Bucket, Flow, FlowKey, ListenerKey, Policy, Pool, Relay, RoleKey, Settings, Sighting, map,
 };
 
 use rustix::io::Errno;
@@ -36,6 +36,8 @@ pub(crate) struct Maps {
     pub(crate) settings: Array<MapData, [u8; Settings::SIZE]>,
     pub(crate) counters: PerCpuArray<MapData, u64>,
     pub(crate) devices: DevMapHash<MapData>,
+    /// By the parity of a window.
+    pub(crate) radar: [HashMap<MapData, [u8; 16], [u8; Sighting::SIZE]>; 2],
 }
 
 impl Maps {
@@ -58,6 +60,10 @@ impl Maps {
             settings: open(pins, map::SETTINGS, Map::Array)?,
             counters: open(pins, map::COUNTERS, Map::PerCpuArray)?,
             devices: open(pins, map::DEVICES, Map::DevMapHash)?,
+            radar: [
+                open(pins, map::RADAR_EVEN, Map::LruHashMap)?,
+                open(pins, map::RADAR_ODD, Map::LruHashMap)?,
+            ],
         })
     }
 

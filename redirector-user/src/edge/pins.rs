@@ -15,7 +15,7 @@ use aya_obj::{Object, generated::bpf_map_type};
 use redirector_common::abi::{ABI_VERSION, map};
 use rustix::{fs::statfs, io::Errno};
 
-use super::{EdgeConfig, EdgeError, PROGRAM, error::errno};
+use super::{EdgeConfig, EdgeError, PROGRAM, error::errno, radar::RADAR};
 
 /// Type, key, value and size of a map.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -203,6 +203,8 @@ fn expected_shapes(config: &EdgeConfig) -> Result<BTreeMap<String, Shape>, EdgeE
         };
         let max_entries = if name == map::FLOWS {
             config.flows_max
+        } else if RADAR.contains(&name) {
+            config.radar_sources_max
         } else {
             declared.max_entries()
         };

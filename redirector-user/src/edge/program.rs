@@ -3,7 +3,7 @@
 use aya::{Ebpf, EbpfLoader, programs::Xdp};
 use redirector_common::abi::{Role, map};
 
-use super::{EdgeConfig, EdgeError, PROGRAM, pins::Pins};
+use super::{EdgeConfig, EdgeError, PROGRAM, pins::Pins, radar::RADAR};
 
 /// Opens the object: creates and pins whatever map is not there yet, and sets the globals.
 ///
@@ -20,6 +20,9 @@ pub(crate) fn open(
         .override_global("ROLE", &role, true)
         .override_global("DEBUG_LINES", &debug_lines, true)
         .map_max_entries(map::FLOWS, config.flows_max);
+    for name in RADAR {
+        loader.map_max_entries(name, config.radar_sources_max);
+    }
     for name in pins.names() {
         loader.map_pin_path(name, pins.map(name));
     }

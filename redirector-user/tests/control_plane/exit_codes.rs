@@ -136,6 +136,10 @@ fn http_errors_are_json_with_a_status_and_a_kind() {
         ("DELETE /v1/flags/1?reason=r&actor=a", "", 404, "not_found"),
         ("GET /v1/relays/relay-9/snapshot", "", 404, "not_found"),
         ("GET /v1/why?source=somebody", "", 422, "usage"),
+        ("GET /v1/radar?limit=0", "", 422, "usage"),
+        ("GET /v1/radar?window=soon", "", 422, "usage"),
+        ("GET /v1/radar/somebody", "", 422, "usage"),
+        ("GET /v1/radar/192.0.2.77", "", 404, "not_found"),
     ];
     for (request, body, status, kind) in cases {
         let (got, answer) = lab.http(request, body);

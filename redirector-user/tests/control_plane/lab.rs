@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{Read, Write as _},
     net::TcpListener,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -272,6 +272,9 @@ name = "relay-1"
 address = ["198.51.100.2"]
 port = 2525
 
+[radar]
+sources_max = 1024
+
 [health]
 interval = "200ms"
 timeout = "200ms"
@@ -365,23 +368,34 @@ pub(crate) fn said(command: &mut Command) -> Said {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = piped.spawn().unwrap();
+    // Read as they come: a program that has more to say than a pipe holds would wait for ever.
+    let out = heard(child.stdout.take().unwrap());
+    let err = heard(child.stderr.take().unwrap());
     let deadline = Instant::now() + DEADLINE;
-    while child.try_wait().unwrap().is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
         if Instant::now() > deadline {
             child.kill().unwrap();
-            panic!(
-                "{command:?} goes on: {:?}",
-                child.wait_with_output().unwrap()
-            );
+            let (out, err) = (out.join().unwrap(), err.join().unwrap());
+            panic!("{command:?} goes on: {out}\n{err}");
         }
         thread::sleep(Duration::from_millis(5));
-    }
-    let output = child.wait_with_output().unwrap();
+    };
     Said {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        code: status.code().unwrap_or(-1),
+        out: out.join().unwrap(),
+        err: err.join().unwrap(),
     }
+}
+
+fn heard(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut octets = Vec::new();
+        pipe.read_to_end(&mut octets).unwrap();
+        String::from_utf8_lossy(&octets).into_owned()
+    })
 }
 
 #[track_caller]

@@ -133,6 +133,7 @@ impl PinDir {
             syn_burst: 100,
             heartbeat_limit_s: 300,
             debug_lines: false,
+            radar_sources_max: 1024,
         }
     }
 

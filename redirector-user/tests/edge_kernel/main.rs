@@ -10,4 +10,5 @@ mod bench;
 mod flows;
 mod judge;
 mod nexthop;
+mod radar;
 mod state;

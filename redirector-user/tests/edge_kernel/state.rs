@@ -282,8 +282,20 @@ fn a_map_of_another_shape_is_refused_before_it_is_read() {
         panic!("{error}");
     };
     assert_eq!(name, map::SETTINGS);
-    assert_eq!((found.value_octets, expected.value_octets), (96, 24));
+    assert_eq!((found.value_octets, expected.value_octets), (96, 32));
     assert!(!error.to_string().contains("flows_max"), "{error}");
+}
+
+#[test]
+fn another_radar_size_is_refused_with_the_way_back() {
+    let pins = PinDir::new();
+    drop(pins.open());
+    let mut config = pins.config();
+    config.radar_sources_max = 2048;
+    let message = Edge::open(config).unwrap_err().to_string();
+    for part in ["RADAR_", "radar.sources_max = 1024", "rm -r"] {
+        assert!(message.contains(part), "{part} in: {message}");
+    }
 }
 
 #[test]

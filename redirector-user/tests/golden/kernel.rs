@@ -3,6 +3,7 @@
 use std::{
     borrow::Borrow,
     collections::{BTreeMap, HashMap as StdHashMap},
+    time::Duration,
 };
 
 use aya::{
@@ -15,7 +16,7 @@ use aya::{
 use redirector_common::{
     abi::{
         Bucket, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool, Relay, Role,
-        RoleKey, SLOTS_PER_POOL, Settings, map,
+        RoleKey, SLOTS_PER_POOL, Settings, Sighting, map,
     },
     addr::Addr,
     cases::FLOWS_MAX,
@@ -44,6 +45,8 @@ pub(crate) struct Kernel {
     counters: PerCpuArray<MapData, u64>,
     events: RingBuf<MapData>,
     devices: DevMapHash<MapData>,
+    radar: [HashMap<MapData, [u8; 16], [u8; Sighting::SIZE]>; 2],
+    openings: HashMap<MapData, u64, u32>,
     /// What stands in every slot of pool 0; writing them all takes longer than a case.
     in_slots: Option<u32>,
 }
@@ -63,6 +66,10 @@ pub(crate) struct Ran {
     pub(crate) buckets: BTreeMap<[u8; 16], Bucket>,
     /// What was told, without the time.
     pub(crate) events: Vec<Event>,
+    /// The radar's tables afterwards.
+    pub(crate) sightings: [BTreeMap<[u8; 16], Sighting>; 2],
+    /// The openings that it remembers.
+    pub(crate) openings: BTreeMap<u64, u32>,
 }
 
 impl Kernel {
@@ -74,6 +81,9 @@ impl Kernel {
             .override_global("ROLE", &role, true)
             .override_global("DEBUG_LINES", &debug_lines, true)
             .map_max_entries(map::FLOWS, u32::try_from(FLOWS_MAX).unwrap())
+            .map_max_entries(map::RADAR_EVEN, SOURCES_MAX)
+            .map_max_entries(map::RADAR_ODD, SOURCES_MAX)
+            .map_max_entries(map::RADAR_OPENINGS, SOURCES_MAX)
             .load(PROGRAM)
             .expect("the object is well-formed, and we are privileged");
         let program: &mut Xdp = ebpf.program_mut("outgate_xdp").unwrap().try_into().unwrap();
@@ -96,6 +106,8 @@ impl Kernel {
             counters: take(&mut ebpf, map::COUNTERS),
             events: take(&mut ebpf, map::EVENTS),
             devices: take(&mut ebpf, map::DEVICES),
+            radar: [map::RADAR_EVEN, map::RADAR_ODD].map(|name| take(&mut ebpf, name)),
+            openings: take(&mut ebpf, map::RADAR_OPENINGS),
             in_slots: None,
             ebpf,
         }
@@ -173,6 +185,14 @@ impl Kernel {
         self.settings
             .set(0, tables.settings.to_octets(), 0)
             .unwrap();
+        for (map, records) in self.radar.iter_mut().zip(tables.sighting_records()) {
+            for (source, record) in records {
+                map.insert(source, record.to_octets(), 0).unwrap();
+            }
+        }
+        for (connection, first) in &tables.openings {
+            self.openings.insert(connection, first, 0).unwrap();
+        }
         for key in &tables.devices {
             // Whatever the interface is called in a case, the loopback is there on every machine; a
             // test run does not send.
@@ -220,7 +240,31 @@ impl Kernel {
                 .map(|(key, bucket)| (key, tokenless(Bucket::from_octets(&bucket))))
                 .collect(),
             events,
+            sightings: self.radar.each_ref().map(|map| {
+                let records = map.iter().map(|entry| entry.unwrap());
+                records
+                    .map(|(source, record)| (source, Sighting::from_octets(&record)))
+                    .collect()
+            }),
+            openings: self.openings.iter().map(|entry| entry.unwrap()).collect(),
         }
+    }
+
+    /// What one run costs on the average, by the kernel's own clock. The frame must leave as it came:
+    /// every run gets what the one before has left.
+    pub(crate) fn cost(&self, frame: &[u8], runs: u32) -> Duration {
+        let program: &Xdp = self
+            .ebpf
+            .program("outgate_xdp")
+            .unwrap()
+            .try_into()
+            .unwrap();
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat: runs,
+            ..TestRunOptions::default()
+        };
+        program.test_run(options).unwrap().duration
     }
 
     fn counts(&self) -> BTreeMap<Counter, u64> {
@@ -238,6 +282,8 @@ impl Kernel {
         clear(&mut self.flows);
         clear(&mut self.buckets);
         clear(&mut self.roles);
+        self.radar.iter_mut().for_each(clear);
+        clear(&mut self.openings);
         clear_trie(&mut self.prefixes4);
         clear_trie(&mut self.prefixes6);
         clear_trie(&mut self.customers4);
@@ -322,6 +368,8 @@ fn clear_trie<K: Pod, V: Pod>(map: &mut LpmTrie<MapData, K, V>) {
     }
 }
 
+/// Few, so that reading them all is quick.
+const SOURCES_MAX: u32 = 1024;
 /// Relay numbers in cases are below.
 const RELAYS_IN_CASES: u32 = 8;
 /// Index of the loopback interface in every namespace.

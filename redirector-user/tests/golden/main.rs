@@ -8,6 +8,7 @@
     reason = "what stands between a test and its assertion fails it too"
 )]
 
+mod cost;
 mod kernel;
 
 use redirector_common::{
@@ -53,7 +54,7 @@ impl Golden {
         &mut self,
         kernel: &mut Kernel,
         index: usize,
-        alter: impl Fn(&mut Vec<u8>),
+        alter: impl Fn(&mut Case),
     ) -> (Case, Outcome, Ran) {
         // The kernel has its own clock; whenever a second began meanwhile, the times in the records
         // say nothing, and the cases are made anew.
@@ -62,7 +63,7 @@ impl Golden {
                 *self = Self::new();
             }
             let mut case = self.cases[index].clone();
-            alter(&mut case.frame);
+            alter(&mut case);
             kernel.fill(&case.tables);
             let ran = kernel.run(&case.frame);
             if self.now_s == monotonic_s() {
@@ -98,6 +99,9 @@ fn compare(name: &str, host: &Outcome, ran: &Ran) {
         .iter()
         .map(|(key, bucket)| (*key, kernel::tokenless(*bucket)));
     assert_eq!(ran.buckets, buckets.collect(), "{name}: buckets");
+    let sightings = host.tables.sighting_records();
+    assert_eq!(ran.sightings, sightings, "{name}: sightings");
+    assert_eq!(ran.openings, host.tables.openings, "{name}: openings");
 }
 
 #[test]
@@ -125,7 +129,10 @@ fn the_kernel_answers_damaged_frames_as_the_host_does() {
         let of_role = golden.of_role(role);
         for seed in 0..DAMAGED_FRAMES {
             let index = of_role[pick(mix(seed), of_role.len())];
-            let (case, host, ran) = golden.both(&mut kernel, index, |frame| damage(frame, seed));
+            let (case, host, ran) = golden.both(&mut kernel, index, |case| {
+                damage(&mut case.frame, seed);
+                case.tables.settings.radar_window = u32::try_from(seed % 3).unwrap();
+            });
             let name = format!("{}, damaged by {seed}: {}", case.name, hex(&case.frame));
             compare(&name, &host, &ran);
         }

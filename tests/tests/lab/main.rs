@@ -22,6 +22,7 @@ mod diversion;
 mod failure;
 mod live;
 mod origin;
+mod radar;
 mod steer;
 mod tags;
 

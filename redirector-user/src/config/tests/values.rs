@@ -66,6 +66,16 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
             "customer_prefixes[1]: 192.0.2.0/24: overlaps 192.0.2.0/24; keep the wider of the two",
         ),
         (
+            "window = \"30s\"",
+            "window = \"1h\"",
+            "radar.window: 1h: out of range; allowed are 1s to 10m, as \"90s\" or \"5m\"",
+        ),
+        (
+            "sources_max = 2048",
+            "sources_max = 10",
+            "radar.sources_max: 10: out of range; allowed are 1024 to 1048576",
+        ),
+        (
             "log = \"debug\"",
             "log = \"a=b=c\"",
             "log: a=b=c: not a filter; allowed are error, warn, info, debug, trace and directives as crate=level",

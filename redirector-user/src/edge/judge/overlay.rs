@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    convert::Infallible,
     rc::Rc,
 };
 
@@ -14,7 +15,8 @@ use redirector_common::{
     addr::{Addr, AddrRef},
     counters::Counter,
     decide::Work,
-    tables::{FlowEntry, InsertError, Tables},
+    radar::{Ending, Place},
+    tables::{FlowEntry, InsertError, Sighted, Tables},
 };
 
 use crate::edge::{
@@ -59,6 +61,7 @@ impl<'a> Overlay<'a> {
 impl Tables for Overlay<'_> {
     type Entry = OverlayEntry;
     type Loan = Box<Work>;
+    type Sighted = NotSighted;
 
     fn work(&mut self) -> Option<Box<Work>> {
         Some(Box::default())
@@ -184,6 +187,34 @@ impl Tables for Overlay<'_> {
     fn count(&mut self, _counter: Counter) {}
 
     fn event(&mut self, _event: &Event) {}
+
+    // The radar counts frames, and this judgement is none.
+    fn sighting(&self, _window: u32, _source: &[u8; 16]) -> Option<NotSighted> {
+        None
+    }
+
+    fn first_sighting(&mut self, _window: u32, _source: &[u8; 16]) {}
+
+    fn opening(&self, _connection: u64) -> Option<u32> {
+        None
+    }
+
+    fn put_opening(&mut self, _connection: u64, _first: u32) {}
+
+    fn forget_opening(&mut self, _connection: u64) {}
+}
+
+/// There is no record of the radar here.
+pub(super) struct NotSighted(Infallible);
+
+impl Sighted for NotSighted {
+    fn sent(&self, _octets: u64, _place: Option<Place>) {
+        match self.0 {}
+    }
+
+    fn received(&self, _octets: u64, _ending: Option<Ending>) {
+        match self.0 {}
+    }
 }
 
 /// An entry that is changed here only.
