@@ -12,9 +12,11 @@
 
 mod customer;
 mod hidden;
+mod limit;
 mod older;
 mod opening;
 pub mod packet;
+mod refuse;
 mod relay;
 mod world;
 
@@ -63,6 +65,8 @@ pub fn all(now_s: u32) -> Vec<Case> {
         older::cases(world, &mut cases);
         relay::cases(world, &mut cases);
         hidden::cases(world, &mut cases);
+        limit::cases(world, &mut cases);
+        refuse::cases(world, &mut cases);
     }
     cases
 }

@@ -5,9 +5,12 @@
 //! from ports alone; nothing that a relay sends is ever diverted, so no frame can loop. What is not
 //! mail passes with the octets that it came with, and before any map is asked.
 
+mod bucket;
 mod customer;
 mod find;
+mod limit;
 mod open;
+mod refuse;
 mod relay;
 mod work;
 

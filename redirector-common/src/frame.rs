@@ -22,8 +22,9 @@ pub trait Frame {
     /// are undefined. `false` = nothing changed: there was no headroom.
     fn grow_head(&mut self, by: i32) -> bool;
 
-    /// Cuts the tail so that `octets` remain; `false` = nothing changed.
-    fn cut_tail(&mut self, octets: usize) -> bool;
+    /// Cuts the tail, or makes it longer, so that the frame has `octets`; new ones are undefined.
+    /// `false` = nothing changed: there was no room.
+    fn resize(&mut self, octets: usize) -> bool;
 
     /// Changes the TCP checksum at `at` because of what changed under it. Separate from
     /// [`Frame::write`], because an executor on an `skb` must leave partial checksums partial.
@@ -117,9 +118,9 @@ impl Frame for Buffer {
         }
     }
 
-    fn cut_tail(&mut self, octets: usize) -> bool {
+    fn resize(&mut self, octets: usize) -> bool {
         match self.start.checked_add(octets) {
-            Some(end) if end <= self.end => {
+            Some(end) if end <= self.memory.len() => {
                 self.end = end;
                 true
             }

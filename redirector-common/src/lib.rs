@@ -16,9 +16,11 @@
 
 pub mod abi;
 pub mod addr;
+mod answer;
 #[cfg(any(test, feature = "cases"))]
 pub mod cases;
 pub mod checksum;
+mod cookie;
 pub mod counters;
 pub mod decide;
 pub mod flow;
@@ -27,6 +29,8 @@ pub mod maglev;
 pub mod parse;
 #[cfg(test)]
 mod properties;
+mod reply;
 mod reset;
 mod rewrite;
+mod siphash;
 pub mod tables;

@@ -109,7 +109,7 @@ struct AddArgs {
     /// Why; the customer reads it in refusals
     #[arg(long)]
     reason: String,
-    /// pass, observe, redirect, reset or drop
+    /// pass, observe, limit, redirect, refuse, reset or drop
     #[arg(long, default_value = "redirect")]
     action: String,
     /// Pool of a redirect [default: the first one configured]
@@ -121,6 +121,12 @@ struct AddArgs {
     /// Where the relay's own leg leaves from: pool [default: pool]
     #[arg(long)]
     egress: Option<String>,
+    /// Of a limit: new connections of each address (IPv6: each /64), as 2/s, 30/min or 100/h
+    #[arg(long)]
+    rate: Option<String>,
+    /// Of a limit: new connections at once after a pause [default: 10]
+    #[arg(long)]
+    burst: Option<u16>,
     /// Life of the flag, at most 90d
     #[arg(long = "for", default_value = crate::policy::dial::DEFAULT_LIFE, value_name = "DURATION")]
     life: String,
@@ -244,6 +250,7 @@ const ADD_EXAMPLES: &str = "Examples:
   outgate flag add 192.0.2.10 --reason \"spam run, complaint 4711\"
   outgate flag add 2001:db8:a:a::10 --reason \"spam run\" --for 24h        (flags 2001:db8:a:a::/64)
   outgate flag add 192.0.2.64/28 --reason \"no contract\" --action drop --cut
+  outgate flag add 192.0.2.20 --reason \"sends too fast\" --action limit --rate 30/min --burst 10
 
 Returns once the flag is in force (exit 0), or after 5 s if a relay has not acknowledged it (exit 4):
 it is stored then, and comes into force by itself.";

@@ -23,6 +23,7 @@ pub mod nexthop;
 pub(crate) mod pins;
 mod policies;
 mod program;
+mod refusals;
 mod state;
 
 use std::{
@@ -137,6 +138,7 @@ impl Edge {
             debug,
         };
         edge.mend_listeners()?;
+        edge.ensure_cookie_key()?;
         Ok(edge)
     }
 

@@ -27,6 +27,8 @@ pub(super) struct RawConfig {
     pub(super) pool: Vec<RawPool>,
     #[serde(default)]
     pub(super) health: RawHealth,
+    #[serde(default)]
+    pub(super) refuse: RawRefuse,
 }
 
 /// `[edge]`.
@@ -80,6 +82,14 @@ pub(super) struct RawRelay {
 pub(super) struct RawHealth {
     pub(super) interval: String,
     pub(super) timeout: String,
+}
+
+/// `[refuse]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRefuse {
+    pub(super) text: Option<String>,
+    pub(super) unavailable: Option<String>,
 }
 
 impl Default for RawEdge {

@@ -8,7 +8,8 @@ use aya::maps::{
 };
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{
-    Bucket, Flow, FlowKey, ListenerKey, Policy, Pool, Relay, RoleKey, Settings, map,
+    Bucket, CookieKey, Flow, FlowKey, ListenerKey, Policy, Pool, Refusal, Relay, RoleKey, Settings,
+    map,
 };
 
 use rustix::io::Errno;
@@ -36,6 +37,8 @@ pub(crate) struct Maps {
     pub(crate) settings: Array<MapData, [u8; Settings::SIZE]>,
     pub(crate) counters: PerCpuArray<MapData, u64>,
     pub(crate) devices: DevMapHash<MapData>,
+    pub(crate) cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
+    pub(crate) refusals: Array<MapData, [u8; Refusal::SIZE]>,
 }
 
 impl Maps {
@@ -58,6 +61,8 @@ impl Maps {
             settings: open(pins, map::SETTINGS, Map::Array)?,
             counters: open(pins, map::COUNTERS, Map::PerCpuArray)?,
             devices: open(pins, map::DEVICES, Map::DevMapHash)?,
+            cookie_key: open(pins, map::COOKIE_KEY, Map::Array)?,
+            refusals: open(pins, map::REFUSALS, Map::Array)?,
         })
     }
 

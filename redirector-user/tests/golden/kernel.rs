@@ -14,8 +14,8 @@ use aya::{
 };
 use redirector_common::{
     abi::{
-        Bucket, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool, Relay, Role,
-        RoleKey, SLOTS_PER_POOL, Settings, map,
+        Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool,
+        REFUSALS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, map,
     },
     addr::Addr,
     cases::FLOWS_MAX,
@@ -44,6 +44,8 @@ pub(crate) struct Kernel {
     counters: PerCpuArray<MapData, u64>,
     events: RingBuf<MapData>,
     devices: DevMapHash<MapData>,
+    cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
+    refusals: Array<MapData, [u8; Refusal::SIZE]>,
     /// What stands in every slot of pool 0; writing them all takes longer than a case.
     in_slots: Option<u32>,
 }
@@ -96,6 +98,8 @@ impl Kernel {
             counters: take(&mut ebpf, map::COUNTERS),
             events: take(&mut ebpf, map::EVENTS),
             devices: take(&mut ebpf, map::DEVICES),
+            cookie_key: take(&mut ebpf, map::COOKIE_KEY),
+            refusals: take(&mut ebpf, map::REFUSALS),
             in_slots: None,
             ebpf,
         }
@@ -173,6 +177,13 @@ impl Kernel {
         self.settings
             .set(0, tables.settings.to_octets(), 0)
             .unwrap();
+        self.cookie_key
+            .set(0, tables.cookie_key.to_octets(), 0)
+            .unwrap();
+        for index in 0..REFUSALS_MAX {
+            let refusal = tables.refusals.get(&index).copied().unwrap_or_default();
+            self.refusals.set(index, refusal.to_octets(), 0).unwrap();
+        }
         for key in &tables.devices {
             // Whatever the interface is called in a case, the loopback is there on every machine; a
             // test run does not send.
