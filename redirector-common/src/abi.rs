@@ -94,8 +94,9 @@ pub const SLOTS_PER_POOL: u32 = 4093;
 pub const NO_RELAY: u32 = u32::MAX;
 /// The same where relay numbers have 16 bits.
 pub const NO_RELAY_SHORT: u16 = u16::MAX;
-/// Octets of every text that the edge itself says.
-pub const REFUSAL_OCTETS: u16 = 256;
+/// Octets of every text that the edge itself says. A frame grows by them, and where a driver leaves no room
+/// behind it, its headroom must do: 256 octets (`XDP_PACKET_HEADROOM`), of which the kernel wants 40.
+pub const REFUSAL_OCTETS: u16 = 216;
 /// Texts of the edge: one for each [`RefusalText`] and family.
 pub const REFUSALS_MAX: u32 = 4;
 /// A text without an address.
@@ -265,12 +266,12 @@ records! {
     }
 
     /// What the edge itself says to one family, of fixed width so that the program's work is too.
-    pub struct Refusal [264] {
+    pub struct Refusal [224] {
         /// The line with its end; zeros where the address goes.
-        text: [[u8; 32]; 8],
+        text: [[u8; 24]; 9],
         /// Sum over the text, folded as in RFC 1071 and not complemented.
         sum: u16,
-        /// Where the customer's address goes, an even offset, [`ADDRESS_OCTETS`] long; or [`NO_ADDRESS`].
+        /// Where the customer's address goes, [`ADDRESS_OCTETS`] long; or [`NO_ADDRESS`].
         address_at: u16,
         /// Unused, zero.
         reserved: [u8; 4],

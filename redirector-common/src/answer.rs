@@ -11,7 +11,7 @@ use crate::{
         tcp::{self, Flags, SMTP_PORT_BE},
     },
     reply,
-    rewrite::Before,
+    rewrite::{Before, write_link},
     tables::Tables,
 };
 
@@ -78,7 +78,14 @@ fn render<T: Tables>(tables: &T, before: &Before, answer: &mut Answer, text: Ref
     } else {
         answer.address.colons(&before.ends.source);
     }
-    sum + answer.address.sum()
+    let address = answer.address.sum();
+    // Behind an odd number of octets the same words count with their octets exchanged (RFC 1071
+    // section 2, B).
+    sum + u32::from(if refusal.address_at % 2 == 0 {
+        address
+    } else {
+        address.swap_bytes()
+    })
 }
 
 /// Makes the frame as long as the answer with `more` octets behind the TCP header, and writes all that
@@ -95,7 +102,7 @@ fn network_header<F: Frame>(frame: &mut F, before: &Before, more: u16) -> bool {
     let l4_octets = TCP_OCTETS + more;
     // Ethernet wants 60 octets, and not every driver adds them.
     let octets = (payload_at(before) + usize::from(more)).max(l3 + PADDED_OCTETS);
-    if !frame.resize(octets) || !reply::turn_round(frame, way_back) {
+    if !lengthen(frame, octets) || !write_link(frame, way_back, link.ethertype_be) {
         return false;
     }
     if ends.family == FAMILY_V4 {
@@ -106,6 +113,18 @@ fn network_header<F: Frame>(frame: &mut F, before: &Before, more: u16) -> bool {
             && frame.write(l3 + ipv6::SOURCE_AT, &ends.destination)
             && frame.write(l3 + ipv6::DESTINATION_AT, &ends.source)
     }
+}
+
+/// Makes the frame so long; its content is of no interest any more. Where the driver has put no room
+/// behind a short frame, as veth does, there is some in front of it.
+#[inline(always)]
+fn lengthen<F: Frame>(frame: &mut F, octets: usize) -> bool {
+    if frame.resize(octets) {
+        return true;
+    }
+    let missing = octets.checked_sub(frame.octets());
+    let missing = missing.and_then(|missing| i32::try_from(missing).ok());
+    missing.is_some_and(|missing| frame.grow_head(missing))
 }
 
 /// Writes the TCP header in front of `more` octets, over which the sum is `sum`.
@@ -252,9 +271,10 @@ impl Address {
 
     /// Sum over all of it.
     #[inline(always)]
-    fn sum(&self) -> u32 {
-        let words = self.parts.as_flattened().as_chunks::<2>().0.iter();
-        words.map(|word| u32::from(u16::from_be_bytes(*word))).sum()
+    fn sum(&self) -> u16 {
+        let parts = self.parts.iter();
+        let sum = parts.fold(Sum::new(), |sum, part| sum.octets(part));
+        !u16::from_be_bytes(sum.checksum())
     }
 
     #[inline(always)]

@@ -71,6 +71,19 @@ impl Buffer {
         })
     }
 
+    /// The same without room behind it, as virtual interfaces leave it.
+    #[must_use]
+    pub fn without_tailroom(frame: &[u8]) -> Option<Self> {
+        let mut memory = [0; HEADROOM + CAPACITY];
+        let start = memory.len().checked_sub(frame.len())?;
+        memory.get_mut(start..)?.copy_from_slice(frame);
+        Some(Self {
+            memory,
+            start,
+            end: HEADROOM + CAPACITY,
+        })
+    }
+
     /// The frame as it is now.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {

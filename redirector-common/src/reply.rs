@@ -1,7 +1,6 @@
-//! The headers of a frame that goes back the way that another one came.
+//! What an answer takes from the segment that it answers, and the IP headers that it gets.
 
 use crate::{
-    abi::L2Path,
     addr::FAMILY_V4,
     checksum::Sum,
     frame::Frame,
@@ -37,14 +36,6 @@ pub(crate) fn text_octets(l4_octets: usize, data_offset: u8) -> u32 {
     )]
     let text = text as u32;
     text
-}
-
-/// Back to the station that the frame came from.
-#[inline(always)]
-pub(crate) fn turn_round<F: Frame>(frame: &mut F, way_back: &L2Path) -> bool {
-    let [d0, d1, d2, d3, d4, d5] = way_back.peer_mac;
-    let [s0, s1, s2, s3, s4, s5] = way_back.own_mac;
-    frame.write(0, &[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5])
 }
 
 /// An IPv4 header without options, don't fragment, in front of `l4_octets` of TCP.

@@ -29,7 +29,7 @@ pub(super) fn cases(world: &World, cases: &mut Vec<Case>) {
 }
 
 fn handshake(w: &World, cases: &mut Vec<Case>) {
-    let refusing = || with_texts(w, w.flagged(Action::Refuse));
+    let refusing = || w.refusing();
     let syn = w.to_mx("S");
     let early = Packet {
         flags: "SF",
@@ -135,7 +135,7 @@ fn handshake(w: &World, cases: &mut Vec<Case>) {
 }
 
 fn closing(w: &World, cases: &mut Vec<Case>) {
-    let refusing = || with_texts(w, w.flagged(Action::Refuse));
+    let refusing = || w.refusing();
     let quit = |flags, past| Packet {
         flags,
         payload: b"QUIT\r\n".to_vec(),
@@ -174,7 +174,7 @@ fn closing(w: &World, cases: &mut Vec<Case>) {
         );
     }
     let small_window = Packet {
-        window: 255,
+        window: 215,
         ..ack(w, 0, 1)
     };
     let reset = Packet {
@@ -201,7 +201,7 @@ fn closing(w: &World, cases: &mut Vec<Case>) {
 
 /// Segments of connections that the edge has not answered.
 fn strangers(w: &World, cases: &mut Vec<Case>) {
-    let refusing = || with_texts(w, w.flagged(Action::Refuse));
+    let refusing = || w.refusing();
     let young = |tables: MemoryTables| {
         let mut tables = tables;
         tables.hosts.insert(
@@ -349,6 +349,14 @@ fn failure(w: &World, cases: &mut Vec<Case>) {
     ]);
 }
 
+impl World {
+    /// Maps with the customer refused.
+    #[must_use]
+    pub fn refusing(&self) -> MemoryTables {
+        with_texts(self, self.flagged(Action::Refuse))
+    }
+}
+
 /// The maps with a key and both texts.
 fn with_texts(w: &World, mut tables: MemoryTables) -> MemoryTables {
     tables.cookie_key = KEY;
@@ -367,7 +375,7 @@ fn refusal(w: &World, code: &str) -> Refusal {
     let sum: u32 = words.sum();
     let mut refusal = Refusal {
         sum: u16::try_from(sum % 0xffff).expect("a remainder"),
-        address_at: 16,
+        address_at: u16::try_from(ADDRESS_AT[usize::from(code == "421 4.3.2")]).expect("small"),
         ..Refusal::default()
     };
     refusal.text.as_flattened_mut().copy_from_slice(&octets);
@@ -381,15 +389,21 @@ fn line(w: &World, code: &str) -> Vec<u8> {
         false => String::from("2001:0db8:000a:000a:0000:0000:0000:0010 "),
     };
     let mut octets = blank_line(w, code);
-    octets[16..16 + address.len()].copy_from_slice(address.as_bytes());
+    let at = ADDRESS_AT[usize::from(code == "421 4.3.2")];
+    octets[at..at + address.len()].copy_from_slice(address.as_bytes());
     octets
 }
 
 /// The same with zeros for the address.
 fn blank_line(w: &World, code: &str) -> Vec<u8> {
     let blank = "\0".repeat(if w.customer.is_ipv4() { 16 } else { 40 });
-    let mut text = format!("{code} mail  {blank} is refused, see https://help.example/");
-    while text.len() < 254 {
+    let from = if code == "421 4.3.2" {
+        "host "
+    } else {
+        "mail  "
+    };
+    let mut text = format!("{code} {from}{blank} is refused, see https://help.example/");
+    while text.len() < 214 {
         text.push(' ');
     }
     text.push_str("\r\n");
@@ -451,5 +465,7 @@ fn padded(packet: &Packet) -> Vec<u8> {
 const KEY: CookieKey = CookieKey {
     halves: [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210],
 };
+/// Where the address stands in the lines of 554 and 421: at an even and at an odd offset.
+const ADDRESS_AT: [usize; 2] = [16, 15];
 /// Past the cookie: the SYN, the text, the FIN.
-const ALL_SENT: u32 = 258;
+const ALL_SENT: u32 = 218;

@@ -23,17 +23,15 @@ impl Words {
     /// What is wrong, and what is allowed.
     pub fn read(text: &str) -> Result<Self, String> {
         let text = text.trim();
+        let placeholders = text.matches(PLACEHOLDER).count();
+        let octets = text.len() + placeholders * (LONGEST_ADDRESS - PLACEHOLDER.len());
         let printable = text
             .bytes()
             .all(|octet| octet == b' ' || octet.is_ascii_graphic());
-        if text.is_empty()
-            || text.len() > LONGEST_WORDS
-            || !printable
-            || text.matches(PLACEHOLDER).count() > 1
-        {
+        if text.is_empty() || octets > LONGEST_WORDS || !printable || placeholders > 1 {
             return Err(format!(
                 "not a line of a reply; allowed are 1 to {LONGEST_WORDS} printable ASCII characters, with \
-                 {PLACEHOLDER} at most once"
+                 {PLACEHOLDER} at most once, which counts as {LONGEST_ADDRESS}"
             ));
         }
         Ok(Self(text.to_owned()))
@@ -92,10 +90,6 @@ fn refusal(text: RefusalText, words: &Words, address_octets: u16) -> Refusal {
     let mut line = format!("{code} {head}").into_bytes();
     let mut address_at = NO_ADDRESS;
     if let Some(tail) = tail {
-        // A checksum is over pairs of octets: the address must not begin inside one.
-        if line.len() % 2 == 1 {
-            line.push(b' ');
-        }
         address_at = u16::try_from(line.len()).unwrap_or(NO_ADDRESS);
         line.resize(line.len() + usize::from(address_octets), 0);
         line.extend(tail.bytes());
@@ -125,8 +119,10 @@ fn sum(octets: &[u8]) -> u16 {
 
 /// Where the customer's address goes.
 pub const PLACEHOLDER: &str = "%ip%";
-/// Octets of [`Words`], at most.
+/// Octets of [`Words`], at most, as a customer reads them.
 pub const LONGEST_WORDS: usize = 200;
+/// Octets that an address takes: the longer of [`ADDRESS_OCTETS`].
+const LONGEST_ADDRESS: usize = 40;
 const LINE_END: &[u8] = b"\r\n";
 
 #[cfg(test)]
@@ -145,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_line_has_its_width_its_code_and_one_end() {
-        let longest = format!("{}%ip%", "x".repeat(LONGEST_WORDS - 4));
+        let longest = format!("{}%ip%", "x".repeat(LONGEST_WORDS - 40));
         for text in ["no", "a%ip%", "even%ip% and on", "%ip%", &longest] {
             let records = refusals(&words(text), &words("later"));
             let indices: Vec<u32> = records.iter().map(|(index, _)| *index).collect();
@@ -158,8 +154,8 @@ mod tests {
                     "421 4.3.2 "
                 };
                 assert!(line.starts_with(code), "{line:?}");
-                assert_eq!(line.find("\r\n"), Some(254), "{line:?}");
-                let octets: &[u8; 256] = line.as_bytes().try_into().unwrap();
+                assert_eq!(line.find("\r\n"), Some(214), "{line:?}");
+                let octets: &[u8; 216] = line.as_bytes().try_into().unwrap();
                 assert_eq!(
                     Sum::new().number(refusal.sum).checksum(),
                     Sum::new().octets(octets).checksum()
@@ -169,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn the_address_has_its_place_at_an_even_offset() {
-        for text in ["of %ip% is", "of  %ip% is", "%ip%"] {
+    fn the_address_has_its_place() {
+        for (text, expected) in [("of %ip% is", 13), ("of  %ip% is", 14), ("%ip%", 10)] {
             for (index, refusal) in refusals(&words(text), &words(text)) {
                 let at = usize::from(refusal.address_at);
                 let width = [16, 40][index as usize % 2];
                 let line = line(&refusal);
-                assert_eq!(at % 2, 0);
+                assert_eq!(at, expected);
                 assert_eq!(line.find('\0'), Some(at), "{line:?}");
                 assert_eq!(line.matches('\0').count(), width, "{line:?}");
             }
@@ -189,7 +185,17 @@ mod tests {
     #[test]
     fn what_cannot_stand_in_a_reply_is_refused() {
         let long = "x".repeat(LONGEST_WORDS + 1);
-        for text in ["", "  ", "a\r\nb", "a\tb", "gr\u{fc}n", "%ip% %ip%", &long] {
+        let long_with_address = format!("{}%ip%", "x".repeat(LONGEST_WORDS - 39));
+        for text in [
+            "",
+            "  ",
+            "a\r\nb",
+            "a\tb",
+            "gr\u{fc}n",
+            "%ip% %ip%",
+            &long,
+            &long_with_address,
+        ] {
             assert!(Words::read(text).is_err(), "{text:?}");
         }
     }

@@ -22,6 +22,7 @@ mod diversion;
 mod failure;
 mod live;
 mod origin;
+mod refusal;
 mod tags;
 
 /// A lab with nothing in it. Its prefix is the test's own, so that tests run side by side and a
