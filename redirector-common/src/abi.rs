@@ -14,7 +14,7 @@
 mod declare;
 
 use self::declare::{Octets, put_octets, take_octets};
-use crate::addr::Addr;
+use crate::addr::{Addr, FAMILY_V6};
 
 /// Version of all that this module describes; names the pin directory (`v2`).
 pub const ABI_VERSION: u32 = 2;
@@ -44,7 +44,7 @@ pub mod map {
     pub const LISTENERS: &str = "LISTENERS";
     /// `HASH FlowKey -> Flow`: one entry per diverted connection.
     pub const FLOWS: &str = "FLOWS";
-    /// `LRU_HASH [u8; 16] -> Bucket`: new diverted connections of a customer (IPv6: of its /64).
+    /// `LRU_HASH [u8; 16] -> Bucket`: new diverted or limited connections of a customer (IPv6: of its /64).
     pub const SYN_BUCKETS: &str = "SYN_BUCKETS";
     /// `HASH RoleKey -> u32`: role of a (interface, outer VLAN, inner VLAN) where an interface has several.
     pub const ROLES: &str = "ROLES";
@@ -63,9 +63,13 @@ pub mod map {
     pub const RADAR_ODD: &str = "RADAR_ODD";
     /// `LRU_HASH u64 -> u32`: sequence number of the far side's first octet, by connection.
     pub const RADAR_OPENINGS: &str = "RADAR_OPENINGS";
+    /// `ARRAY -> CookieKey`, one entry.
+    pub const COOKIE_KEY: &str = "COOKIE_KEY";
+    /// `ARRAY -> Refusal`, by [`super::RefusalText::index`].
+    pub const REFUSALS: &str = "REFUSALS";
 
     /// Every map that is pinned.
-    pub const ALL: [&str; 20] = [
+    pub const ALL: [&str; 22] = [
         HOSTS4,
         HOSTS6,
         PREFIXES4,
@@ -86,6 +90,8 @@ pub mod map {
         RADAR_EVEN,
         RADAR_ODD,
         RADAR_OPENINGS,
+        COOKIE_KEY,
+        REFUSALS,
     ];
 }
 
@@ -101,6 +107,17 @@ pub const NO_RELAY: u32 = u32::MAX;
 pub const NO_RELAY_SHORT: u16 = u16::MAX;
 /// [`Settings::radar_window`] of a radar that is switched off.
 pub const RADAR_OFF: u32 = 0;
+/// Octets of every text that the edge itself says. A frame grows by them, and where a driver leaves no room
+/// behind it, its headroom must do: 256 octets (`XDP_PACKET_HEADROOM`), of which the kernel wants 40.
+pub const REFUSAL_OCTETS: u16 = 216;
+/// Texts of the edge: one for each [`RefusalText`] and family.
+pub const REFUSALS_MAX: u32 = 4;
+/// A text without an address.
+pub const NO_ADDRESS: u16 = u16::MAX;
+/// Octets of an address in a text, padded with spaces: IPv4, IPv6.
+pub const ADDRESS_OCTETS: [u16; 2] = [16, 40];
+/// Seconds that a cookie is given out for; it is taken for as long again.
+pub const COOKIE_EPOCH_S: u32 = 64;
 /// The port that all of this is about.
 pub const SMTP_PORT: u16 = 25;
 /// Port of a [`ListenerKey`] that stands for the address, whatever the port.
@@ -124,8 +141,10 @@ records! {
         action: u8,
         /// Length of the prefix that the policy stands for, as flagged.
         prefix_len: u8,
-        /// Unused, zero.
-        reserved: [u8; 4],
+        /// New connections an hour that a limit lets through.
+        limit_per_hour: u16,
+        /// How many it lets through at once after a pause.
+        limit_burst: u16,
     }
 
     /// Where a frame leaves and what its Ethernet header becomes.
@@ -221,8 +240,8 @@ records! {
         reserved: [u8; 6],
     }
 
-    /// What is remembered of one customer beside its policy: the token bucket over its new diverted
-    /// connections, and where its latest ones went.
+    /// What is remembered of one customer beside its policy: the token bucket over its new diverted or
+    /// limited connections, and where its latest ones went.
     pub struct Bucket [24] {
         /// When `millitokens` was computed, nanoseconds.
         updated_ns: u64,
@@ -264,6 +283,24 @@ records! {
         radar_window: u32,
         /// Unused, zero.
         reserved: u32,
+    }
+
+    /// Secret of the cookies by which the edge recognises connections that it answers itself.
+    pub struct CookieKey [16] {
+        /// Key of SipHash.
+        halves: [u64; 2],
+    }
+
+    /// What the edge itself says to one family, of fixed width so that the program's work is too.
+    pub struct Refusal [224] {
+        /// The line with its end; zeros where the address goes.
+        text: [[u8; 24]; 9],
+        /// Sum over the text, folded as in RFC 1071 and not complemented.
+        sum: u16,
+        /// Where the customer's address goes, [`ADDRESS_OCTETS`] long; or [`NO_ADDRESS`].
+        address_at: u16,
+        /// Unused, zero.
+        reserved: [u8; 4],
     }
 
     /// What the kernel program tells the controller, over the ring buffer.
@@ -395,8 +432,12 @@ numbered! {
         Pass = 1 "pass",
         /// Counted, and left alone.
         Observe = 2 "observe",
+        /// New connections above a token bucket are dropped.
+        Limit = 3 "limit",
         /// Sent to a relay of a pool.
         Redirect = 4 "redirect",
+        /// The edge itself accepts the connection, says 554 and why, and closes it.
+        Refuse = 5 "refuse",
         /// Answered with RST.
         Reset = 6 "reset",
         /// Dropped.
@@ -422,6 +463,16 @@ numbered! {
         Open = 1 "open",
         /// They are dropped, and the sender tries again.
         Closed = 2 "closed",
+        /// The edge itself says 421, and the sender tries again.
+        Refuse = 3 "refuse",
+    }
+
+    /// What the edge itself says.
+    pub enum RefusalText {
+        /// 554: the customer is refused.
+        Refused = 0 "refused",
+        /// 421: no relay can take the customer's mail now.
+        Deferred = 1 "deferred",
     }
 
     /// How frames get to the relays of a pool.
@@ -440,6 +491,15 @@ numbered! {
         FlowTableFull = 2 "flow-table-full",
         /// No relay could take the connection; the pool's failure policy was applied.
         NoRelay = 3 "no-relay",
+    }
+}
+
+impl RefusalText {
+    /// Index of the text for a family.
+    #[inline(always)]
+    #[must_use]
+    pub const fn index(self, family: u8) -> u32 {
+        (self as u32) * 2 + (family == FAMILY_V6) as u32
     }
 }
 

@@ -13,10 +13,12 @@
 mod customer;
 mod hidden;
 mod lent;
+mod limit;
 mod older;
 mod opening;
 pub mod packet;
 mod radar;
+mod refuse;
 mod relay;
 mod steer;
 mod world;
@@ -71,6 +73,8 @@ pub fn all(now_s: u32) -> Vec<Case> {
         steer::cases(world, &mut cases);
         lent::cases(world, &mut cases);
         radar::cases(world, &mut cases);
+        limit::cases(world, &mut cases);
+        refuse::cases(world, &mut cases);
     }
     cases
 }

@@ -76,6 +76,14 @@ impl Sum {
     }
 }
 
+impl From<u32> for Sum {
+    /// Takes up a sum of at most 2^16 words that was begun elsewhere.
+    #[inline(always)]
+    fn from(sum: u32) -> Self {
+        Self(sum)
+    }
+}
+
 /// Folds the carries in and complements. Two rounds suffice: after the first the sum is below 2^17.
 #[inline(always)]
 fn finish(sum: u32) -> [u8; 2] {

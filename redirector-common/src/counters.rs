@@ -92,4 +92,18 @@ counters! {
     SpoofBlocked "spoof_blocked",
     /// An answer to a relay's own leg from a customer's address, sent to the relay.
     ReturnSteered "return_steered",
+    /// A new connection above the rate of action `limit`, dropped.
+    Limited "limited",
+    /// Port 25 of a source with action `limit`, within its rate or of an older connection.
+    LimitPassed "limit_passed",
+    /// A SYN answered by the edge itself, by action `refuse`.
+    RefuseHandshake "refuse_handshake",
+    /// The edge itself said 554 and closed, by action `refuse`.
+    Refused "refused",
+    /// No relay for a new connection; its SYN was answered by the edge itself (`refuse`).
+    FailedRefused "failed_refused",
+    /// The edge itself said 421 and closed, because there was no relay.
+    Deferred "deferred",
+    /// A later segment of a connection that the edge has answered, acknowledged or dropped.
+    RefuseClosing "refuse_closing",
 }

@@ -5,10 +5,13 @@
 //! from ports alone; nothing that a relay sends is ever diverted, so no frame can loop. What is not
 //! mail passes with the octets that it came with, and, unless a relay sent it, before any map is asked.
 
+mod bucket;
 mod customer;
 mod find;
+mod limit;
 mod open;
 mod radar;
+mod refuse;
 mod relay;
 mod steer;
 mod uplink;

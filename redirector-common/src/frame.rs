@@ -22,8 +22,9 @@ pub trait Frame {
     /// are undefined. `false` = nothing changed: there was no headroom.
     fn grow_head(&mut self, by: i32) -> bool;
 
-    /// Cuts the tail so that `octets` remain; `false` = nothing changed.
-    fn cut_tail(&mut self, octets: usize) -> bool;
+    /// Cuts the tail, or makes it longer, so that the frame has `octets`; new ones are undefined.
+    /// `false` = nothing changed: there was no room.
+    fn resize(&mut self, octets: usize) -> bool;
 
     /// Changes the TCP checksum at `at` because of what changed under it. Separate from
     /// [`Frame::write`], because an executor on an `skb` must leave partial checksums partial.
@@ -67,6 +68,19 @@ impl Buffer {
             memory,
             start: 0,
             end: frame.len(),
+        })
+    }
+
+    /// The same without room behind it, as virtual interfaces leave it.
+    #[must_use]
+    pub fn without_tailroom(frame: &[u8]) -> Option<Self> {
+        let mut memory = [0; HEADROOM + CAPACITY];
+        let start = memory.len().checked_sub(frame.len())?;
+        memory.get_mut(start..)?.copy_from_slice(frame);
+        Some(Self {
+            memory,
+            start,
+            end: HEADROOM + CAPACITY,
         })
     }
 
@@ -117,9 +131,9 @@ impl Frame for Buffer {
         }
     }
 
-    fn cut_tail(&mut self, octets: usize) -> bool {
+    fn resize(&mut self, octets: usize) -> bool {
         match self.start.checked_add(octets) {
-            Some(end) if end <= self.end => {
+            Some(end) if end <= self.memory.len() => {
                 self.end = end;
                 true
             }

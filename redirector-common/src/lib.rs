@@ -16,9 +16,11 @@
 
 pub mod abi;
 pub mod addr;
+mod answer;
 #[cfg(any(test, feature = "cases"))]
 pub mod cases;
 pub mod checksum;
+mod cookie;
 pub mod counters;
 pub mod decide;
 pub mod flow;
@@ -28,6 +30,8 @@ pub mod parse;
 #[cfg(test)]
 mod properties;
 pub mod radar;
+mod reply;
 mod reset;
 mod rewrite;
+mod siphash;
 pub mod tables;

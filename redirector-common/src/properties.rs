@@ -178,6 +178,45 @@ proptest! {
     }
 
     #[test]
+    fn a_refused_client_is_told_and_let_go((world, packet) in packets(), late in 0..64_u32) {
+        let mut tables = world.refusing();
+        let syn = Packet { flags: "S", payload: Vec::new(), ..packet.clone() };
+        let (judged, answer) = run(&syn.octets(), &mut tables, Role::Customer);
+        prop_assert_eq!(judged.counter, Some(Counter::RefuseHandshake));
+        prop_assert!(is_sound(&answer));
+        let l4 = if world.customer.is_ipv4() { 34 } else { 54 };
+        let number = |octets: &[u8], at: usize| {
+            i32::from_be_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+        };
+        let cookie = number(&answer, l4 + 4);
+        prop_assert_eq!(number(&answer, l4 + 8), packet.numbers[0].wrapping_add(1));
+
+        tables.now_ns += u64::from(late) * 1_000_000_000;
+        let follow = |flags, numbers, payload: &[u8]| Packet {
+            flags,
+            numbers,
+            window: packet.window.max(216),
+            payload: payload.to_vec(),
+            ..packet.clone()
+        };
+        let ours = packet.numbers[0].wrapping_add(1);
+        let ack = follow("A", [ours, cookie.wrapping_add(1)], &[]);
+        let (judged, told) = run(&ack.octets(), &mut tables, Role::Customer);
+        prop_assert_eq!(judged.counter, Some(Counter::Refused));
+        prop_assert!(is_sound(&told));
+        prop_assert_eq!(told.len(), l4 + 20 + 216);
+        prop_assert!(told.ends_with(b"\r\n"));
+
+        let quit = follow("FA", [ours, cookie.wrapping_add(218)], b"QUIT\r\n");
+        let (judged, last) = run(&quit.octets(), &mut tables, Role::Customer);
+        prop_assert_eq!(judged.counter, Some(Counter::RefuseClosing));
+        prop_assert!(is_sound(&last));
+        prop_assert_eq!(number(&last, l4 + 4), cookie.wrapping_add(218));
+        prop_assert_eq!(number(&last, l4 + 8), ours.wrapping_add(7));
+        prop_assert!(tables.flows.is_empty() && tables.buckets.is_empty());
+    }
+
+    #[test]
     fn there_and_back_is_the_same_packet((world, packet) in packets()) {
         let mut tables = with_flow(&world, &packet);
         let (_, forward) = run(&packet.octets(), &mut tables, Role::Customer);
@@ -318,6 +357,18 @@ fn a_frame_cut_anywhere_is_rewritten_whole_or_not_at_all() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn room_in_front_of_a_frame_is_as_good_as_room_behind_it() {
+    for case in cases::all(100_000) {
+        if !case.counters.contains(&Counter::Refused) {
+            continue;
+        }
+        let behind = case.run();
+        let in_front = case.run_on(Buffer::without_tailroom(&case.frame).expect("it fits"));
+        assert_eq!(in_front.frame, behind.frame, "{}", case.name);
     }
 }
 

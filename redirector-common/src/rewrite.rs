@@ -145,6 +145,13 @@ fn replace_link<F: Frame>(frame: &mut F, link: &Link, path: &L2Path, ethertype: 
     if by != 0 && !frame.grow_head(by) {
         return false;
     }
+    write_link(frame, path, ethertype)
+}
+
+/// Writes the Ethernet header of a path.
+#[inline(always)]
+pub(crate) fn write_link<F: Frame>(frame: &mut F, path: &L2Path, ethertype: [u8; 2]) -> bool {
+    let octets = path_octets(path);
     let [d0, d1, d2, d3, d4, d5] = path.peer_mac;
     let [s0, s1, s2, s3, s4, s5] = path.own_mac;
     let [outer, inner] = path.tags;

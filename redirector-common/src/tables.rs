@@ -6,12 +6,12 @@
 #[cfg(any(test, feature = "cases"))]
 pub mod memory;
 
-use core::ops::DerefMut;
+use core::ops::{Deref, DerefMut};
 
 use crate::{
     abi::{
-        Bucket, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Relay, Role, RoleKey,
-        Settings,
+        Bucket, CookieKey, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Refusal, Relay,
+        Role, RoleKey, Settings,
     },
     addr::AddrRef,
     counters::Counter,
@@ -76,6 +76,13 @@ pub trait Tables {
 
     /// Remembers it.
     fn put_bucket(&mut self, customer: &[u8; 16], bucket: &Bucket);
+
+    /// Secret of the cookies; `None` = there are none.
+    fn cookie_key(&self) -> Option<CookieKey>;
+
+    /// What the edge itself says, by [`crate::abi::RefusalText::index`]. Lent, because it is too long
+    /// for the kernel program's stack.
+    fn refusal(&self, index: u32) -> Option<impl Deref<Target = Refusal>>;
 
     /// Makes the frame leave by an interface once the verdict is [`Verdict::Redirect`]; `false` if
     /// it may not leave there.

@@ -95,15 +95,12 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
-    fn cut_tail(&mut self, octets: usize) -> bool {
-        let Some(excess) = self.octets().checked_sub(octets) else {
-            return false;
-        };
-        let Ok(excess) = i32::try_from(excess) else {
+    fn resize(&mut self, octets: usize) -> bool {
+        let (Ok(now), Ok(wanted)) = (i32::try_from(self.octets()), i32::try_from(octets)) else {
             return false;
         };
         // SAFETY: as in `grow_head`.
-        unsafe { bpf_xdp_adjust_tail(self.context, -excess) == 0 }
+        unsafe { bpf_xdp_adjust_tail(self.context, wanted - now) == 0 }
     }
 }
 

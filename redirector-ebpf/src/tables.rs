@@ -1,5 +1,7 @@
 //! The maps in the kernel, by the names and shapes of `redirector_common::abi::map`.
 
+use core::ops::Deref;
+
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
     btf_maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key},
@@ -9,8 +11,9 @@ use aya_ebpf::{
 };
 use redirector_common::{
     abi::{
-        Bucket, Event, Flow, FlowKey, L2Path, ListenerKey, POOLS_MAX, Policy, Pool, RELAYS_MAX,
-        Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, Sighting,
+        Bucket, CookieKey, Event, Flow, FlowKey, L2Path, ListenerKey, POOLS_MAX, Policy, Pool,
+        REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings,
+        Sighting,
     },
     addr::AddrRef,
     counters::Counter,
@@ -73,6 +76,10 @@ static RADAR_EVEN: LruHashMap<[u8; 16], Sighting, SOURCES_MAX> = LruHashMap::new
 static RADAR_ODD: LruHashMap<[u8; 16], Sighting, SOURCES_MAX> = LruHashMap::new();
 #[btf_map]
 static RADAR_OPENINGS: LruHashMap<u64, u32, SOURCES_MAX> = LruHashMap::new();
+#[btf_map]
+static COOKIE_KEY: Array<CookieKey, 1> = Array::new();
+#[btf_map]
+static REFUSALS: Array<Refusal, { REFUSALS_MAX as usize }> = Array::new();
 /// Working memory; this program's own, not pinned.
 #[btf_map]
 static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
@@ -179,6 +186,16 @@ impl Tables for Maps {
     fn put_bucket(&mut self, customer: &[u8; 16], bucket: &Bucket) {
         // An LRU table makes room; if it cannot, the customer starts afresh, which harms nobody.
         let _lost = SYN_BUCKETS.insert(customer, bucket, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn cookie_key(&self) -> Option<CookieKey> {
+        COOKIE_KEY.get(0).copied()
+    }
+
+    #[inline(always)]
+    fn refusal(&self, index: u32) -> Option<impl Deref<Target = Refusal>> {
+        REFUSALS.get(index)
     }
 
     #[inline(always)]

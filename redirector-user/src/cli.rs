@@ -112,7 +112,7 @@ struct AddArgs {
     /// Why; the customer reads it in refusals
     #[arg(long)]
     reason: String,
-    /// pass, observe, redirect, reset or drop
+    /// pass, observe, limit, redirect, refuse, reset or drop
     #[arg(long, default_value = "redirect")]
     action: String,
     /// Pool of a redirect [default: the first one configured]
@@ -125,6 +125,12 @@ struct AddArgs {
     /// only with a pool that is via = "steer") [default: pool]
     #[arg(long)]
     egress: Option<String>,
+    /// Of a limit: new connections of each address (IPv6: each /64), as 2/s, 30/min or 100/h
+    #[arg(long)]
+    rate: Option<String>,
+    /// Of a limit: new connections at once after a pause [default: 10]
+    #[arg(long)]
+    burst: Option<u16>,
     /// Life of the flag, at most 90d
     #[arg(long = "for", default_value = crate::policy::dial::DEFAULT_LIFE, value_name = "DURATION")]
     life: String,
@@ -249,6 +255,7 @@ const ADD_EXAMPLES: &str = "Examples:
   outgate flag add 2001:db8:a:a::10 --reason \"spam run\" --for 24h        (flags 2001:db8:a:a::/64)
   outgate flag add 192.0.2.64/28 --reason \"no contract\" --action drop --cut
   outgate flag add 192.0.2.10 --reason \"spam run\" --pool steered --egress customer
+  outgate flag add 192.0.2.20 --reason \"sends too fast\" --action limit --rate 30/min --burst 10
 
 With --egress customer the MX sees the customer's own address. The edge then gives the relay what comes from
 port 25 to the customer's ports 61000 to 65535, and lets the relay use the address towards port 25 alone.

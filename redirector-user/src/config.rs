@@ -25,7 +25,10 @@ use ipnetwork::IpNetwork;
 use redirector_common::abi::{OnFailure, Role, Via};
 
 pub(crate) use self::check::{is_interface_name, parse_role};
-use crate::edge::{AttachMode, EdgeConfig};
+use crate::{
+    edge::{AttachMode, EdgeConfig},
+    policy::refusal::Words,
+};
 
 /// All that an operator decides in the file.
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ pub struct Config {
     pub health: Health,
     /// Length of the radar's windows; `None` = it is off. How many sources it remembers is in `edge`.
     pub radar_window: Option<Duration>,
+    /// What the edge itself says.
+    pub refuse: Refuse,
 }
 
 /// How log lines look.
@@ -112,6 +117,15 @@ pub struct Health {
     pub interval: Duration,
     /// How long one probe may take.
     pub timeout: Duration,
+}
+
+/// What the edge itself says, behind the reply code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refuse {
+    /// With 554, to a customer under action `refuse`.
+    pub text: Words,
+    /// With 421, where a pool without a relay fails to `refuse`.
+    pub unavailable: Words,
 }
 
 /// What is wrong with a configuration.

@@ -23,6 +23,7 @@ use crate::{
     config::{Config, ConfigError, LogFormat},
     controller::{Controller, Kernel, StartError, keeping},
     edge::{Edge, EdgeError},
+    policy::refusal::refusals,
     store::Store,
 };
 
@@ -76,7 +77,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _only_one = lock(&config)?;
     verify_trail(&store).await?;
     let edge_config = config.edge.clone();
-    let edge = tokio::task::spawn_blocking(move || Edge::open(edge_config)).await??;
+    let refusals = refusals(&config.refuse.text, &config.refuse.unavailable);
+    let edge = tokio::task::spawn_blocking(move || {
+        let mut edge = Edge::open(edge_config)?;
+        edge.put_refusals(&refusals)?;
+        Ok::<_, EdgeError>(edge)
+    })
+    .await??;
     let kernel = Kernel::spawn(edge).context("starting the edge's thread")?;
     let controller = Controller::start(config, store.clone(), kernel).await?;
     let mut tasks = keeping::start(&controller).await?;

@@ -24,6 +24,7 @@ pub(crate) mod pins;
 mod policies;
 mod program;
 mod radar;
+mod refusals;
 mod state;
 
 use std::{
@@ -141,6 +142,7 @@ impl Edge {
             debug,
         };
         edge.mend_listeners()?;
+        edge.ensure_cookie_key()?;
         Ok(edge)
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
 use crate::netns::Namespace;
 
@@ -194,7 +194,8 @@ fn connected(from: SocketAddr, to: SocketAddr, patience: Duration) -> io::Result
     } else {
         AddressFamily::INET6
     };
-    let socket = socket(family, SocketType::STREAM, None)?;
+    // Or a child of another test would keep the connection open.
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     // Two connections of one port to two destinations share the local address.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     // On Linux the send time-out bounds connect() as well (socket(7)).

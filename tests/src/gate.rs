@@ -139,6 +139,17 @@ impl<'lab> Gate<'lab> {
         Ok(gate)
     }
 
+    /// Writes other text into the configuration; the next [`Self::launch`] reads it.
+    ///
+    /// # Errors
+    /// That the configuration does not hold `from`.
+    pub fn configure(&self, from: &str, to: &str) -> Result<()> {
+        let text = fs::read_to_string(&self.files.config)?;
+        ensure!(text.contains(from), "no {from:?} in\n{text}");
+        fs::write(&self.files.config, text.replace(from, to))?;
+        Ok(())
+    }
+
     /// Starts the controller again, after [`Self::kill`] or [`Self::stop`].
     ///
     /// # Errors

@@ -118,13 +118,6 @@ fn actions(w: &World, cases: &mut Vec<Case>) {
         ..w.to_mx("S")
     };
     let long = w.behind_more(w.to_mx("S"));
-    let padding = |tags: usize| {
-        if w.customer.is_ipv4() {
-            60 + 4 * tags
-        } else {
-            0
-        }
-    };
     let resets = &[Counter::Reset];
     cases.extend([
         w.case("pass", w.flagged(Action::Pass), syn())
@@ -147,7 +140,7 @@ fn actions(w: &World, cases: &mut Vec<Case>) {
             syn(),
         )
         .answered(
-            reset(&w.to_mx("S"), "RA", [0, 0x0102_0305]).octets(),
+            reset(&w.to_mx("S"), "RA", [0, 0x0102_0305]).padded(60),
             resets,
         ),
         w.case(
@@ -155,17 +148,14 @@ fn actions(w: &World, cases: &mut Vec<Case>) {
             w.flagged(Action::Reset),
             data.octets(),
         )
-        .answered(
-            reset(&data, "R", [0x0506_0708, 0]).padded(padding(0)),
-            resets,
-        ),
+        .answered(reset(&data, "R", [0x0506_0708, 0]).padded(60), resets),
         w.case(
             "reset of a FIN without ACK counts text and FIN",
             w.flagged(Action::Reset),
             fin.octets(),
         )
         .answered(
-            reset(&fin, "RA", [0, 0x0102_0304 + 16 + 1]).padded(padding(0)),
+            reset(&fin, "RA", [0, 0x0102_0304 + 16 + 1]).padded(60),
             resets,
         ),
         w.case(
@@ -173,16 +163,13 @@ fn actions(w: &World, cases: &mut Vec<Case>) {
             w.flagged(Action::Reset),
             tagged.octets(),
         )
-        .answered(reset(&tagged, "RA", [0, 0x0102_0305]).octets(), resets),
+        .answered(reset(&tagged, "RA", [0, 0x0102_0305]).padded(68), resets),
         w.case(
             "reset leaves options and extension headers out",
             w.flagged(Action::Reset),
             long.octets(),
         )
-        .answered(
-            reset(&long, "RA", [0, 0x0102_0305]).padded(padding(0)),
-            resets,
-        ),
+        .answered(reset(&long, "RA", [0, 0x0102_0305]).padded(60), resets),
         w.case(
             "reset never answers an RST",
             w.flagged(Action::Reset),

@@ -30,12 +30,14 @@ pub struct Packet {
     pub fragment: (bool, u16),
     /// IPv4: identification.
     pub ident: u16,
-    /// Flags: any of `SFRA`.
+    /// Flags: any of `SFRAP`.
     pub flags: &'static str,
     /// Sequence and acknowledgement number.
     pub numbers: [i32; 2],
     /// Window.
     pub window: u16,
+    /// TCP options, a multiple of four octets.
+    pub options: Vec<u8>,
     /// What follows the TCP header.
     pub payload: Vec<u8>,
 }
@@ -99,16 +101,18 @@ impl Packet {
     }
 
     fn tcp(&self) -> Vec<u8> {
+        let header = 20 + self.options.len();
         let mut octets = vec![0; 20];
+        octets.extend(&self.options);
         octets.extend(&self.payload);
         let mut segment = TcpPacket::new_unchecked(&mut octets);
         segment.set_src_port(self.ports[0]);
         segment.set_dst_port(self.ports[1]);
         segment.set_seq_number(TcpSeqNumber(self.numbers[0]));
         segment.set_ack_number(TcpSeqNumber(self.numbers[1]));
-        segment.set_header_len(20);
         segment.clear_flags();
-        segment.set_header_len(20);
+        segment.set_header_len(u8::try_from(header).expect("at most 60 octets"));
+        segment.set_psh(self.flags.contains('P'));
         segment.set_syn(self.flags.contains('S'));
         segment.set_fin(self.flags.contains('F'));
         segment.set_rst(self.flags.contains('R'));

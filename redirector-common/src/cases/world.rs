@@ -256,6 +256,7 @@ impl World {
             flags,
             numbers: [0x0102_0304, 0x0506_0708],
             window: 64_240,
+            options: Vec::new(),
             payload: if flags.contains('S') {
                 Vec::new()
             } else {
@@ -381,7 +382,8 @@ pub(super) fn policy(action: Action) -> Policy {
         flags: 0,
         action: action as u8,
         prefix_len: 0,
-        reserved: [0; 4],
+        limit_per_hour: 0,
+        limit_burst: 0,
     }
 }
 

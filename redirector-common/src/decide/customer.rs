@@ -1,9 +1,14 @@
 //! A frame from a customer: mail of a flagged one, or anything else.
 
-use super::{Judged, Work, find, open, radar, steer};
+use super::{
+    Judged, Work, find, limit, open, radar,
+    refuse::{self, Followed},
+    steer,
+};
 use crate::{
-    abi::{Action, Policy},
+    abi::{Action, OnFailure, Policy, RefusalText},
     addr::AddrRef,
+    answer,
     counters::Counter,
     flow::seen,
     frame::Frame,
@@ -89,9 +94,8 @@ fn hidden<F: Frame, T: Tables>(
         Some(Action::Pass | Action::Observe | Action::Linger) => {
             Judged::counted(tables, Verdict::Pass, passed).under(policy)
         }
-        Some(Action::Redirect | Action::Reset | Action::Drop) | None => {
-            Judged::counted(tables, Verdict::Drop, dropped).under(policy)
-        }
+        Some(Action::Limit | Action::Redirect | Action::Refuse | Action::Reset | Action::Drop)
+        | None => Judged::counted(tables, Verdict::Drop, dropped).under(policy),
     }
 }
 
@@ -107,7 +111,7 @@ fn act<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -> J
     // Whatever the action is now, connections that a redirect has diverted stay with their relay: as
     // long as they last under a redirect or after it, and through the grace of another action.
     let entry = if opens && matches!(action, Action::Redirect) {
-        match open::entry(tables, work) {
+        match open::entry(frame, tables, work) {
             Ok(entry) => Some(entry),
             Err(judged) => return judged,
         }
@@ -119,17 +123,40 @@ fn act<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -> J
     if let Some(entry) = entry {
         return forward(frame, tables, work, &entry);
     }
+    let answers = match action {
+        Action::Refuse => Some(RefusalText::Refused),
+        Action::Redirect if open::on_failure(tables, work, OnFailure::Refuse) => {
+            Some(RefusalText::Deferred)
+        }
+        Action::Pass
+        | Action::Observe
+        | Action::Limit
+        | Action::Redirect
+        | Action::Reset
+        | Action::Drop
+        | Action::Linger => None,
+    };
+    if let (Some(text), false) = (answers, opens) {
+        let followed = refuse::follow(frame, tables, work, text);
+        if followed != Followed::Not {
+            return refuse::judged(tables, followed, text);
+        }
+    }
     match action {
         Action::Pass => Judged::counted(tables, Verdict::Pass, Counter::Passed),
         Action::Observe => Judged::counted(tables, Verdict::Pass, Counter::Observed),
         Action::Linger => Judged::counted(tables, Verdict::Pass, Counter::Unflagged),
+        Action::Limit => limit::judge(tables, work, opens),
         Action::Redirect if young || was_let_through(tables, work) => {
             Judged::counted(tables, Verdict::Pass, Counter::Grace)
         }
-        Action::Redirect => reset(frame, tables, work, Counter::Orphan),
-        Action::Reset | Action::Drop if !opens && young => {
+        Action::Refuse if opens => refuse::greeted(frame, tables, work, Counter::RefuseHandshake),
+        Action::Refuse | Action::Reset | Action::Drop if !opens && young => {
             Judged::counted(tables, Verdict::Pass, Counter::Grace)
         }
+        // Under a refusal as well: a connection from before the flag, or one whose cookie is too old, ends
+        // at once instead of waiting for an answer that will not come.
+        Action::Redirect | Action::Refuse => reset(frame, tables, work, Counter::Orphan),
         Action::Reset => reset(frame, tables, work, Counter::Reset),
         Action::Drop => Judged::counted(tables, Verdict::Drop, Counter::Dropped),
     }
@@ -189,13 +216,15 @@ fn forward<F: Frame, T: Tables>(
 fn reset<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &mut T,
-    work: &Work,
+    work: &mut Work,
     counter: Counter,
 ) -> Judged {
     if work.before.segment.flags.has(Flags::RST) {
         return Judged::counted(tables, Verdict::Drop, counter);
     }
-    if reset::answer(frame, &work.before) {
+    if reset::numbers(frame, &work.before, &mut work.answer)
+        && answer::send(frame, &work.before, &work.answer)
+    {
         Judged::counted(tables, Verdict::Tx, counter)
     } else {
         Judged::counted(tables, Verdict::Drop, Counter::InternalError)

@@ -3,6 +3,7 @@
 use crate::{
     abi::{Bucket, Flow, FlowKey, L2Path, Policy, Relay},
     addr::{Addr, FAMILY_V4},
+    answer::Answer,
     flow::Connection,
     rewrite::{Before, Rewrite},
 };
@@ -29,6 +30,8 @@ pub struct Work {
     pub(super) flow: Flow,
     /// What the frame becomes.
     pub(super) rewrite: Rewrite,
+    /// What the edge itself says.
+    pub(super) answer: Answer,
 }
 
 impl Work {

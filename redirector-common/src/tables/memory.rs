@@ -4,6 +4,7 @@ use std::{
     boxed::Box,
     cell::Cell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::Deref,
     rc::Rc,
     vec::Vec,
 };
@@ -11,8 +12,8 @@ use std::{
 use super::{FlowEntry, InsertError, Sighted, Tables};
 use crate::{
     abi::{
-        Bucket, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Relay, Role, RoleKey,
-        Settings, Sighting,
+        Bucket, CookieKey, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Refusal, Relay,
+        Role, RoleKey, Settings, Sighting,
     },
     addr::{Addr, AddrRef},
     counters::Counter,
@@ -53,6 +54,10 @@ pub struct MemoryTables {
     pub buckets: BTreeMap<[u8; 16], Bucket>,
     /// `DEVICES`.
     pub devices: BTreeSet<u32>,
+    /// `COOKIE_KEY`.
+    pub cookie_key: CookieKey,
+    /// `REFUSALS`.
+    pub refusals: BTreeMap<u32, Refusal>,
     /// `COUNTERS`; what is not there is zero.
     pub counters: BTreeMap<Counter, u64>,
     /// `EVENTS`.
@@ -83,6 +88,7 @@ impl Clone for MemoryTables {
             listeners: self.listeners.clone(),
             buckets: self.buckets.clone(),
             devices: self.devices.clone(),
+            refusals: self.refusals.clone(),
             counters: self.counters.clone(),
             events: self.events.clone(),
             sightings: self.sighting_records().map(counting),
@@ -203,6 +209,14 @@ impl Tables for MemoryTables {
 
     fn put_bucket(&mut self, customer: &[u8; 16], bucket: &Bucket) {
         self.buckets.insert(*customer, *bucket);
+    }
+
+    fn cookie_key(&self) -> Option<CookieKey> {
+        Some(self.cookie_key)
+    }
+
+    fn refusal(&self, index: u32) -> Option<impl Deref<Target = Refusal>> {
+        self.refusals.get(&index)
     }
 
     fn redirect(&mut self, ifindex: u32) -> bool {

@@ -64,6 +64,7 @@ fn effect(reasons: &Reasons) -> String {
         },
         ("drop", Some(relay)) => format!("should go to {relay} and is dropped{because}"),
         ("drop", None) => format!("is dropped{because}"),
+        ("tx", _) if why_not.is_some() => format!("is answered by the edge itself{because}"),
         ("tx", _) => String::from("is answered with RST"),
         _ if lingers => String::from(
             "passes (only connections from before the flag was lifted keep their relay)",
@@ -83,7 +84,7 @@ fn egress(reasons: &Reasons) -> &'static str {
 }
 
 /// What a person would want to know beyond the verdict.
-const REASONS: [(Counter, &str); 8] = [
+const REASONS: [(Counter, &str); 12] = [
     (
         Counter::FailedClosed,
         "no relay can take it, and the pool fails closed",
@@ -115,6 +116,22 @@ const REASONS: [(Counter, &str); 8] = [
     (
         Counter::InternalError,
         "a map or a way is not as it should be; is the program on the interface towards the relay?",
+    ),
+    (
+        Counter::Limited,
+        "the customer opens more connections than the flag's rate and burst allow",
+    ),
+    (
+        Counter::LimitPassed,
+        "the flag's rate and burst leave room for it",
+    ),
+    (
+        Counter::RefuseHandshake,
+        "it says 554 and why, and closes; what is lost of that is not sent again",
+    ),
+    (
+        Counter::FailedRefused,
+        "no relay can take it, and the pool has the edge say 421",
     ),
 ];
 
@@ -178,6 +195,13 @@ mod tests {
                 false,
                 "passes to the internet: no relay can take it",
             ),
+            (
+                "tx",
+                Counter::FailedRefused,
+                false,
+                "is answered by the edge itself: no relay can take it",
+            ),
+            ("tx", Counter::Reset, false, "is answered with RST, because"),
             (
                 "drop",
                 Counter::SynLimited,

@@ -29,6 +29,10 @@ pub struct FlagView {
     pub treatment: Option<Treatment>,
     /// Of a redirect, else `None`.
     pub egress: Option<Egress>,
+    /// Of a limit, as `30/min`, else `None`.
+    pub rate: Option<String>,
+    /// Of a limit, else `None`.
+    pub burst: Option<u16>,
     /// Why.
     pub reason: String,
     /// Who.
@@ -121,7 +125,7 @@ pub struct PoolView {
     pub name: String,
     /// `rewrite` or `steer`.
     pub via: String,
-    /// `open` or `closed`.
+    /// `open`, `closed` or `refuse`.
     pub on_failure: String,
     /// Its relays.
     pub relays: Vec<RelayView>,
@@ -247,6 +251,7 @@ impl FlagView {
             ended,
         } = flag;
         let redirect = terms.action.redirect().cloned();
+        let limit = terms.action.limit();
         Self {
             id,
             prefix: terms.prefix,
@@ -254,6 +259,8 @@ impl FlagView {
             treatment: redirect.as_ref().map(|redirect| redirect.treatment),
             egress: redirect.as_ref().map(|redirect| redirect.egress),
             pool: redirect.map(|redirect| redirect.pool),
+            rate: limit.map(|limit| limit.rate.to_string()),
+            burst: limit.map(|limit| limit.burst.get()),
             reason: terms.reason,
             actor: terms.actor,
             ticket: terms.ticket,

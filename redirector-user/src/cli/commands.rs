@@ -139,6 +139,8 @@ async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Out
         ticket: arguments.ticket,
         exact: arguments.exact,
         cut: arguments.cut,
+        rate: arguments.rate,
+        burst: arguments.burst,
     };
     let flag: FlagView = client.post("/v1/flags", &request).await?;
     teller.tell(&flag, tables::added)?;

@@ -304,9 +304,13 @@ fn state_in_words(flag: &FlagView) -> String {
 }
 
 fn action(flag: &FlagView) -> String {
-    match &flag.pool {
-        Some(pool) => format!("{} to {pool}", flag.action),
-        None => flag.action.clone(),
+    match (&flag.pool, &flag.rate) {
+        (Some(pool), _) => format!("{} to {pool}", flag.action),
+        (None, Some(rate)) => {
+            let burst = flag.burst.unwrap_or_default();
+            format!("{} to {rate}, burst {burst}", flag.action)
+        }
+        (None, None) => flag.action.clone(),
     }
 }
 

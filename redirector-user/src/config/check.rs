@@ -3,6 +3,7 @@
 //! Each check names the key, the value, what is wrong and what is allowed. The first wrong one is reported.
 
 mod pools;
+mod refuse;
 
 use std::{
     collections::BTreeSet,
@@ -26,9 +27,11 @@ impl TryFrom<RawConfig> for Config {
     type Error = Wrong;
 
     fn try_from(raw: RawConfig) -> Result<Self, Wrong> {
+        let (operator, help_url) = (operator(raw.operator)?, url(raw.help_url)?);
+        let refuse = refuse::refuse(raw.refuse, &operator, &help_url)?;
         Ok(Self {
-            operator: operator(raw.operator)?,
-            help_url: url(raw.help_url)?,
+            operator,
+            help_url,
             socket: absolute("socket", raw.socket)?,
             state_dir: absolute("state_dir", raw.state_dir)?,
             customer_prefixes: customer_prefixes(&raw.customer_prefixes)?,
@@ -39,6 +42,7 @@ impl TryFrom<RawConfig> for Config {
             pools: pools::pools(&raw.pool)?,
             health: health(&raw.health)?,
             radar_window: radar_window(&raw.radar)?,
+            refuse,
         })
     }
 }

@@ -29,6 +29,7 @@ pub(super) struct RawConfig {
     pub(super) health: RawHealth,
     #[serde(default)]
     pub(super) radar: RawRadar,
+    pub(super) refuse: RawRefuse,
 }
 
 /// `[edge]`.
@@ -101,6 +102,14 @@ impl Default for RawRadar {
             sources_max: 65_536,
         }
     }
+}
+
+/// `[refuse]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRefuse {
+    pub(super) text: Option<String>,
+    pub(super) unavailable: Option<String>,
 }
 
 impl Default for RawEdge {

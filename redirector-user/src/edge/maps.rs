@@ -8,7 +8,8 @@ use aya::maps::{
 };
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{
-    Bucket, Flow, FlowKey, ListenerKey, Policy, Pool, Relay, RoleKey, Settings, Sighting, map,
+    Bucket, CookieKey, Flow, FlowKey, ListenerKey, Policy, Pool, Refusal, Relay, RoleKey, Settings,
+    Sighting, map,
 };
 
 use rustix::io::Errno;
@@ -38,6 +39,8 @@ pub(crate) struct Maps {
     pub(crate) devices: DevMapHash<MapData>,
     /// By the parity of a window.
     pub(crate) radar: [HashMap<MapData, [u8; 16], [u8; Sighting::SIZE]>; 2],
+    pub(crate) cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
+    pub(crate) refusals: Array<MapData, [u8; Refusal::SIZE]>,
 }
 
 impl Maps {
@@ -64,6 +67,8 @@ impl Maps {
                 open(pins, map::RADAR_EVEN, Map::LruHashMap)?,
                 open(pins, map::RADAR_ODD, Map::LruHashMap)?,
             ],
+            cookie_key: open(pins, map::COOKIE_KEY, Map::Array)?,
+            refusals: open(pins, map::REFUSALS, Map::Array)?,
         })
     }
 

@@ -95,8 +95,13 @@ pub fn grace_until_s(flag: &Flag, previous: &EdgeState, now: Timestamp, monotoni
         Ok(left_s) => monotonic_s.saturating_add(left_s),
     };
     let stops = |policy: &&abi::Policy| match abi::Action::from_number(policy.action) {
-        Some(abi::Action::Redirect | abi::Action::Reset | abi::Action::Drop) => true,
-        Some(abi::Action::Pass | abi::Action::Observe | abi::Action::Linger) | None => false,
+        Some(
+            abi::Action::Redirect | abi::Action::Refuse | abi::Action::Reset | abi::Action::Drop,
+        ) => true,
+        Some(
+            abi::Action::Pass | abi::Action::Observe | abi::Action::Limit | abi::Action::Linger,
+        )
+        | None => false,
     };
     standing
         .filter(stops)
@@ -106,6 +111,7 @@ pub fn grace_until_s(flag: &Flag, previous: &EdgeState, now: Timestamp, monotoni
 fn policy(flag: &Flag, grace_until_s: u32, pools: &[PoolPlan]) -> abi::Policy {
     let named = flag.terms.action.redirect().map(|redirect| &redirect.pool);
     let pool = pools.iter().position(|plan| Some(&plan.name) == named);
+    let limit = flag.terms.action.limit();
     abi::Policy {
         flag_id: flag.id.0,
         grace_until_s,
@@ -118,7 +124,8 @@ fn policy(flag: &Flag, grace_until_s: u32, pools: &[PoolPlan]) -> abi::Policy {
         },
         action: flag.terms.action.kernel() as u8,
         prefix_len: flag.terms.prefix.prefix(),
-        reserved: [0; 4],
+        limit_per_hour: limit.map_or(0, |limit| limit.rate.per_hour()),
+        limit_burst: limit.map_or(0, |limit| limit.burst.get()),
     }
 }
 

@@ -16,6 +16,8 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use redirector_common::abi::{self, Via};
 use serde::{Deserialize, Serialize};
 
+use super::limit::Limit;
+
 /// What `POST /v1/flags` takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +49,10 @@ pub struct FlagRequest {
     /// Connections older than the flag are cut at once instead of after [`GRACE_S`].
     #[serde(default)]
     pub cut: bool,
+    /// Rate of a limit, as `30/min`.
+    pub rate: Option<String>,
+    /// Burst of a limit; default [`super::limit::DEFAULT_BURST`].
+    pub burst: Option<u16>,
 }
 
 /// A configured pool, as far as a flag depends on it.
@@ -70,8 +76,12 @@ pub enum Action {
     Pass,
     /// Counted, and left alone.
     Observe,
+    /// New connections above a rate are dropped.
+    Limit(Limit),
     /// Sent to a relay.
     Redirect(Redirect),
+    /// Refused with 554 by the edge itself.
+    Refuse,
     /// Answered with RST.
     Reset,
     /// Dropped.
@@ -189,7 +199,9 @@ impl Action {
         match self {
             Self::Pass => abi::Action::Pass,
             Self::Observe => abi::Action::Observe,
+            Self::Limit(_) => abi::Action::Limit,
             Self::Redirect(_) => abi::Action::Redirect,
+            Self::Refuse => abi::Action::Refuse,
             Self::Reset => abi::Action::Reset,
             Self::Drop => abi::Action::Drop,
         }
@@ -206,7 +218,26 @@ impl Action {
     pub const fn redirect(&self) -> Option<&Redirect> {
         match self {
             Self::Redirect(redirect) => Some(redirect),
-            Self::Pass | Self::Observe | Self::Reset | Self::Drop => None,
+            Self::Pass
+            | Self::Observe
+            | Self::Limit(_)
+            | Self::Refuse
+            | Self::Reset
+            | Self::Drop => None,
+        }
+    }
+
+    /// How much it lets through, if it is a limit.
+    #[must_use]
+    pub const fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Limit(limit) => Some(*limit),
+            Self::Pass
+            | Self::Observe
+            | Self::Redirect(_)
+            | Self::Refuse
+            | Self::Reset
+            | Self::Drop => None,
         }
     }
 }
@@ -282,24 +313,31 @@ fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Action, Ref
     let action = match request.action.as_deref().unwrap_or("redirect") {
         "pass" => Action::Pass,
         "observe" => Action::Observe,
+        "limit" => Action::Limit(Limit::read(request.rate.as_deref(), request.burst)?),
+        "refuse" => Action::Refuse,
         "reset" => Action::Reset,
         "drop" => Action::Drop,
-        "redirect" => return read_redirect(request, pools).map(Action::Redirect),
+        "redirect" => Action::Redirect(read_redirect(request, pools)?),
         other => {
-            let allowed = "allowed are pass, observe, redirect, reset and drop";
+            let allowed = "allowed are pass, observe, limit, redirect, refuse, reset and drop";
             return Err(Refusal::Usage(format!(
                 "action {other}: unknown; {allowed}"
             )));
         }
     };
-    let stray = [
-        ("pool", &request.pool),
-        ("treatment", &request.treatment),
-        ("egress", &request.egress),
+    let given = [
+        ("pool", "redirect", request.pool.is_some()),
+        ("treatment", "redirect", request.treatment.is_some()),
+        ("egress", "redirect", request.egress.is_some()),
+        ("rate", "limit", request.rate.is_some()),
+        ("burst", "limit", request.burst.is_some()),
     ];
-    match stray.iter().find(|(_, value)| value.is_some()) {
-        Some((name, _)) => Err(Refusal::Usage(format!(
-            "{name} belongs to action redirect, not {}",
+    let stray = given
+        .iter()
+        .find(|(_, owner, given)| *given && *owner != action.name());
+    match stray {
+        Some((name, owner, _)) => Err(Refusal::Usage(format!(
+            "{name} belongs to action {owner}, not {}",
             action.name()
         ))),
         None => Ok(action),

@@ -13,7 +13,10 @@ use super::{
     audit::{self, Entry, Kind},
     generation_of, next_generation,
 };
-use crate::policy::dial::{Action, Ended, Flag, FlagId, Proposal, Redirect};
+use crate::policy::{
+    dial::{Action, Ended, Flag, FlagId, Proposal, Redirect},
+    limit::Limit,
+};
 
 /// What [`Store::add`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,10 +220,11 @@ async fn insert(transaction: &mut Transaction<'_, Any>, flag: &Flag) -> Result<(
         ..
     } = flag;
     let redirect = terms.action.redirect();
+    let limit = terms.action.limit();
     sqlx::query(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         generation, replaces, created_us, expires_us, per_hour, burst) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(i64::from(id.0))
     .bind(terms.prefix.to_string())
@@ -237,6 +241,8 @@ async fn insert(transaction: &mut Transaction<'_, Any>, flag: &Flag) -> Result<(
     .bind(replaces.map(|id| i64::from(id.0)))
     .bind(terms.created_at.as_microsecond())
     .bind(terms.expires_at.as_microsecond())
+    .bind(limit.map(|limit| i64::from(limit.rate.per_hour())))
+    .bind(limit.map(|limit| i64::from(limit.burst.get())))
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -294,6 +300,14 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
     Ok(match action.as_str() {
         "pass" => Action::Pass,
         "observe" => Action::Observe,
+        "limit" => {
+            let (per_hour, burst): (i64, i64) = (row.try_get("per_hour")?, row.try_get("burst")?);
+            let limit = Limit::stored(per_hour, burst);
+            let limit =
+                limit.ok_or_else(|| wrong(format!("per_hour {per_hour}, burst {burst}")))?;
+            Action::Limit(limit)
+        }
+        "refuse" => Action::Refuse,
         "reset" => Action::Reset,
         "drop" => Action::Drop,
         "redirect" => {
@@ -329,12 +343,15 @@ fn flag_id(stored: i64) -> Result<FlagId, StoreError> {
 /// All that the trail keeps of a flag.
 fn payload(flag: &Flag) -> Value {
     let redirect = flag.terms.action.redirect();
+    let limit = flag.terms.action.limit();
     json!({
         "prefix": flag.terms.prefix,
         "action": flag.terms.action.name(),
         "pool": redirect.map(|redirect| &redirect.pool),
         "treatment": redirect.map(|redirect| redirect.treatment),
         "egress": redirect.map(|redirect| redirect.egress),
+        "rate": limit.map(|limit| limit.rate.to_string()),
+        "burst": limit.map(|limit| limit.burst),
         "reason": flag.terms.reason,
         "ticket": flag.terms.ticket,
         "grace_s": flag.terms.grace_s,

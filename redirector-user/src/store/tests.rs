@@ -15,6 +15,7 @@ fn proposal(target: &str, action: &str) -> Proposal {
         actor: String::from("alice"),
         action: Some(action.to_owned()),
         ticket: Some(String::from("T-1")),
+        rate: (action == "limit").then(|| String::from("100/h")),
         ..FlagRequest::default()
     };
     let pool = PoolTerms {
@@ -69,6 +70,12 @@ async fn a_flag_comes_back_as_it_was_stored_even_by_another_process() {
         .await
         .unwrap()
         .flag;
+    let limit = fixture
+        .store
+        .add(&proposal("192.0.2.20", "limit"))
+        .await
+        .unwrap()
+        .flag;
     assert_eq!((redirect.id, drop.id), (FlagId(1), FlagId(2)));
     assert_eq!(
         (redirect.generation, drop.generation),
@@ -79,14 +86,14 @@ async fn a_flag_comes_back_as_it_was_stored_even_by_another_process() {
     // No farewell: the other opens what a crash would have left.
     let other = Store::open(&fixture.file).await.unwrap();
     let loaded = other.load().await.unwrap();
-    assert_eq!(loaded.generation, Generation(2));
+    assert_eq!(loaded.generation, Generation(3));
     let redirect = Flag {
         activated_at: Some(now()),
         ..redirect
     };
     assert_eq!(
         loaded.flags,
-        BTreeMap::from([(redirect.id, redirect), (drop.id, drop)])
+        BTreeMap::from([(redirect.id, redirect), (drop.id, drop), (limit.id, limit)])
     );
 }
 

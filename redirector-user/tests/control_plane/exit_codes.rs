@@ -64,8 +64,18 @@ fn refusals_have_their_exit_code_and_say_what_is_allowed() {
         ),
         (
             1,
+            add("192.0.2.10", &["--action", "throttle"]),
+            "allowed are pass, observe, limit, redirect, refuse, reset and drop",
+        ),
+        (
+            1,
             add("192.0.2.10", &["--action", "limit"]),
-            "allowed are pass, observe, redirect, reset and drop",
+            "allowed is a whole number of connections per s, min or h",
+        ),
+        (
+            1,
+            add("192.0.2.10", &["--action", "drop", "--rate", "2/s"]),
+            "rate belongs to action limit, not drop",
         ),
         (1, vec!["flag", "add", "192.0.2.10"], "--reason"),
         (1, vec!["flags"], "flag"),

@@ -160,6 +160,31 @@ fn a_second_flag_replaces_the_first() {
 }
 
 #[test]
+fn a_limit_keeps_its_rate_and_burst() {
+    let lab = Lab::started();
+    let limit = ["--action", "limit", "--rate", "120/min", "--burst", "1"];
+    let add = ["flag", "add", "192.0.2.10", "--reason", "r"];
+    let added = lab.json(0, &[&add[..], &limit].concat());
+    assert_eq!(
+        (&added["rate"], &added["burst"], &added["pool"]),
+        (&"2/s".into(), &1.into(), &serde_json::Value::Null)
+    );
+    let why = lab.json(0, &["why", "192.0.2.10"]);
+    assert_eq!(
+        (&why["verdict"], &why["counter"], &why["action"]),
+        (&"pass".into(), &"limit_passed".into(), &"limit".into())
+    );
+    let listed = lab.outgate(&["flag", "ls"]);
+    assert!(listed.out.contains("limit to 2/s, burst 1"), "{listed:?}");
+    let trail = lab.json(0, &["flag", "show", "1"])["history"][0]["detail"].clone();
+    assert_eq!(
+        (&trail["rate"], &trail["burst"]),
+        (&"2/s".into(), &1.into()),
+        "{trail:#}"
+    );
+}
+
+#[test]
 fn a_flag_expires_by_itself() {
     let lab = Lab::started();
     lab.json(

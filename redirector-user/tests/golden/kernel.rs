@@ -15,8 +15,8 @@ use aya::{
 };
 use redirector_common::{
     abi::{
-        Bucket, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool, Relay, Role,
-        RoleKey, SLOTS_PER_POOL, Settings, Sighting, map,
+        Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool,
+        REFUSALS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, Sighting, map,
     },
     addr::Addr,
     cases::FLOWS_MAX,
@@ -47,6 +47,8 @@ pub(crate) struct Kernel {
     devices: DevMapHash<MapData>,
     radar: [HashMap<MapData, [u8; 16], [u8; Sighting::SIZE]>; 2],
     openings: HashMap<MapData, u64, u32>,
+    cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
+    refusals: Array<MapData, [u8; Refusal::SIZE]>,
     /// What stands in every slot of pool 0; writing them all takes longer than a case.
     in_slots: Option<u32>,
 }
@@ -108,6 +110,8 @@ impl Kernel {
             devices: take(&mut ebpf, map::DEVICES),
             radar: [map::RADAR_EVEN, map::RADAR_ODD].map(|name| take(&mut ebpf, name)),
             openings: take(&mut ebpf, map::RADAR_OPENINGS),
+            cookie_key: take(&mut ebpf, map::COOKIE_KEY),
+            refusals: take(&mut ebpf, map::REFUSALS),
             in_slots: None,
             ebpf,
         }
@@ -192,6 +196,13 @@ impl Kernel {
         }
         for (connection, first) in &tables.openings {
             self.openings.insert(connection, first, 0).unwrap();
+        }
+        self.cookie_key
+            .set(0, tables.cookie_key.to_octets(), 0)
+            .unwrap();
+        for index in 0..REFUSALS_MAX {
+            let refusal = tables.refusals.get(&index).copied().unwrap_or_default();
+            self.refusals.set(index, refusal.to_octets(), 0).unwrap();
         }
         for key in &tables.devices {
             // Whatever the interface is called in a case, the loopback is there on every machine; a

@@ -11,6 +11,8 @@
 mod cost;
 mod kernel;
 
+use std::collections::BTreeSet;
+
 use redirector_common::{
     abi::Role,
     cases::{self, Case, Outcome, hex},
@@ -151,6 +153,28 @@ fn debug_lines_load_and_change_nothing() {
     }
 }
 
+#[test]
+fn a_flood_of_syns_to_refuse_leaves_no_entry() {
+    let mut golden = Golden::new();
+    let mut kernel = Kernel::load(Some(Role::Customer), false);
+    for family in ["IPv4", "IPv6"] {
+        let name = format!("refuse answers a SYN with a cookie, {family}");
+        let index = golden.cases.iter().position(|case| case.name == name);
+        let index = index.unwrap();
+        let port_at = if family == "IPv4" { 34 } else { 54 };
+        let mut cookies = BTreeSet::new();
+        for port in 1024..1024 + FLOOD {
+            let (_, host, ran) = golden.both(&mut kernel, index, |case| {
+                case.frame[port_at..port_at + 2].copy_from_slice(&port.to_be_bytes());
+            });
+            compare(&name, &host, &ran);
+            assert!(ran.flows.is_empty() && ran.buckets.is_empty());
+            cookies.insert(ran.frame[port_at + 4..port_at + 8].to_vec());
+        }
+        assert_eq!(cookies.len(), usize::from(FLOOD), "each its own cookie");
+    }
+}
+
 /// Changes up to four octets where the headers are, and now and then the length.
 fn damage(frame: &mut Vec<u8>, seed: u64) {
     let mut random = mix(seed ^ 0x0bad_f00d);
@@ -179,3 +203,5 @@ fn pick(random: u64, below: usize) -> usize {
 
 /// For each role.
 const DAMAGED_FRAMES: u64 = 400;
+/// SYNs of a flood.
+const FLOOD: u16 = 200;

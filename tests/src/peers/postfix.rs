@@ -1,4 +1,5 @@
-//! A private Postfix: the mail exchanger of a domain, with STARTTLS and a mailbox to read.
+//! A private Postfix: the mail exchanger of a domain, with STARTTLS and a mailbox to read; or a customer's
+//! mail server, which sends.
 //!
 //! It runs Debian's binaries under Debian's users with its own configuration, queue and data
 //! directories; the machine's own Postfix, if it has one, is not touched.
@@ -37,6 +38,27 @@ impl Postfix {
     /// # Errors
     /// That Postfix is not installed, or does not greet in time, with its log.
     pub fn start(lab: &Lab, host: Host) -> Result<Self> {
+        Self::start_with(lab, host, "", "")
+    }
+
+    /// Starts a customer's mail server: besides, it sends mail for `v4.example.net` and
+    /// `v6.example.net`, that its own host hands it, to port 25 of `to` over IPv4 and IPv6.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_sender(lab: &Lab, host: Host, to: Host) -> Result<Self> {
+        let [v4, v6] = Family::ALL.map(|family| to.address(family));
+        let main_cf = format!(
+            "mynetworks = 127.0.0.0/8 {}/32\n\
+             smtpd_relay_restrictions = permit_mynetworks reject_unauth_destination\n\
+             smtp_dns_support_level = disabled\n\
+             transport_maps = inline:{{ v4.example.net=smtp:[{v4}], v6.example.net=smtp:[{v6}] }}\n",
+            host.address(Family::V4)
+        );
+        Self::start_with(lab, host, &main_cf, "smtp unix - - n - - smtp\n")
+    }
+
+    fn start_with(lab: &Lab, host: Host, main_more: &str, master_more: &str) -> Result<Self> {
         let dir = lab.dir().join(host.name());
         let postfix = user_id("postfix")?;
         for (name, owner) in [
@@ -53,8 +75,8 @@ impl Postfix {
         }
         let conf = dir.join("conf");
         certificate(&conf, host)?;
-        fs::write(conf.join("main.cf"), main_cf(&dir, host))?;
-        fs::write(conf.join("master.cf"), MASTER_CF)?;
+        fs::write(conf.join("main.cf"), main_cf(&dir, host) + main_more)?;
+        fs::write(conf.join("master.cf"), [MASTER_CF, master_more].concat())?;
         // Makes the queue's directories with the owners that Postfix wants.
         checked(Command::new("postfix").arg("-c").arg(&conf).arg("check"))?;
 

@@ -23,6 +23,7 @@ mod failure;
 mod live;
 mod origin;
 mod radar;
+mod refusal;
 mod steer;
 mod tags;
 

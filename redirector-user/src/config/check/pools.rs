@@ -60,7 +60,7 @@ fn pool(key: &str, raw: &RawPool, seen: &mut Seen) -> Result<Pool, Wrong> {
         Wrong::new(
             format!("{key}.on_failure"),
             &raw.on_failure,
-            "unknown; allowed are open and closed",
+            "unknown; allowed are open, closed and refuse",
         )
     })?;
     if raw.relay.is_empty() {

@@ -162,8 +162,8 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
         ),
         (
             "\"closed\"",
-            "\"refuse\"",
-            "pool[0].on_failure: refuse: unknown; allowed are open and closed",
+            "\"bounce\"",
+            "pool[0].on_failure: bounce: unknown; allowed are open, closed and refuse",
         ),
         (
             "name = \"relay-2\"",

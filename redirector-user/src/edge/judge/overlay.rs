@@ -4,13 +4,14 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     convert::Infallible,
+    ops::Deref,
     rc::Rc,
 };
 
 use redirector_common::{
     abi::{
-        Bucket, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Relay, Role, RoleKey,
-        SLOTS_PER_POOL, Settings, map,
+        Bucket, CookieKey, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Refusal, Relay,
+        Role, RoleKey, SLOTS_PER_POOL, Settings, map,
     },
     addr::{Addr, AddrRef},
     counters::Counter,
@@ -177,6 +178,20 @@ impl Tables for Overlay<'_> {
 
     fn put_bucket(&mut self, customer: &[u8; 16], bucket: &Bucket) {
         self.buckets.insert(*customer, *bucket);
+    }
+
+    fn cookie_key(&self) -> Option<CookieKey> {
+        let octets = found(map::COOKIE_KEY, self.edge.maps.cookie_key.get(&0, 0));
+        self.read(octets)
+            .map(|octets| CookieKey::from_octets(&octets))
+    }
+
+    fn refusal(&self, index: u32) -> Option<impl Deref<Target = Refusal>> {
+        let octets = found(map::REFUSALS, self.edge.maps.refusals.get(&index, 0));
+        let refusal = self
+            .read(octets)
+            .map(|octets| Refusal::from_octets(&octets));
+        refusal.map(Box::new)
     }
 
     fn redirect(&mut self, ifindex: u32) -> bool {

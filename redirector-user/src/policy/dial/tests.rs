@@ -91,10 +91,33 @@ fn what_cannot_be_read_says_what_is_allowed() {
         ),
         (
             FlagRequest {
+                action: some("throttle"),
+                ..request()
+            },
+            "allowed are pass, observe, limit,",
+        ),
+        (
+            FlagRequest {
                 action: some("limit"),
                 ..request()
             },
-            "allowed are pass, observe",
+            "action limit needs a rate",
+        ),
+        (
+            FlagRequest {
+                action: some("limit"),
+                rate: some("30/min"),
+                pool: some("default"),
+                ..request()
+            },
+            "belongs to action redirect, not limit",
+        ),
+        (
+            FlagRequest {
+                burst: Some(5),
+                ..request()
+            },
+            "burst belongs to action limit, not redirect",
         ),
         (
             FlagRequest {

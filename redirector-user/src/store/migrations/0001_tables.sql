@@ -21,6 +21,9 @@ CREATE TABLE flags (
     pool         TEXT,
     treatment    TEXT,
     egress       TEXT,
+    -- Of a limit: new connections an hour, and at once; NULL otherwise.
+    per_hour     BIGINT  CHECK (per_hour BETWEEN 1 AND 65535),
+    burst        BIGINT  CHECK (burst BETWEEN 1 AND 65535),
     reason       TEXT    NOT NULL,
     actor        TEXT    NOT NULL,
     ticket       TEXT,
@@ -35,6 +38,8 @@ CREATE TABLE flags (
     ended_by     TEXT,
     ended_reason TEXT,
     CHECK ((pool IS NULL) = (action <> 'redirect')),
+    CHECK ((per_hour IS NULL) = (action <> 'limit')),
+    CHECK ((burst IS NULL) = (action <> 'limit')),
     CHECK ((ended_us IS NULL) = (ended_by IS NULL)),
     CHECK ((ended_us IS NULL) = (ended_reason IS NULL))
 );
