@@ -20,11 +20,8 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     }
     let mut findings: Vec<Finding> = with_role(Role::Relay)
         .filter_map(|interface| {
-            let strictest = ["all", &interface.name]
-                .map(path_filter)
-                .into_iter()
-                .max()?;
-            strictest.map(|filter| relay_side(&interface.name, filter))
+            let filter = path_filter(&interface.name)?.max(path_filter("all")?);
+            Some(relay_side(&interface.name, filter))
         })
         .collect();
     findings.push(uplinks(with_role(Role::Uplink).count()));
@@ -54,7 +51,7 @@ fn uplinks(configured: usize) -> Finding {
     }
     good(
         "return steering",
-        format!("{configured} uplinks take answers to the relays"),
+        format!("interfaces that give relays their answers: {configured}"),
     )
 }
 
