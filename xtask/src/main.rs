@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod fuzz;
+mod kernels;
 mod lint;
 mod setup;
 mod shell;
@@ -54,6 +55,8 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Run the golden packet table under Debian's stock kernel, in an emulator
+    Kernels,
     /// All that must hold before a change lands: setup, lint, tidy, test, demo
     Ci,
 }
@@ -69,6 +72,7 @@ fn main() -> Result<()> {
         }
         Command::Tidy => tidy::run(),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Command::Kernels => kernels::run(),
         Command::Ci => {
             setup::run()?;
             lint::run()?;

@@ -18,7 +18,7 @@ use crate::shell::{cargo, command};
 pub(crate) fn run() -> Result<()> {
     rust_src()?;
     bpf_linker()?;
-    debian_packages()?;
+    install(&DEBIAN_PACKAGES)?;
     bpffs()
 }
 
@@ -70,9 +70,11 @@ fn bpf_linker() -> Result<()> {
     .run()
 }
 
-fn debian_packages() -> Result<()> {
-    let missing: Vec<&str> = DEBIAN_PACKAGES
-        .into_iter()
+/// Installs those of the Debian packages that are missing.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = packages
+        .iter()
+        .copied()
         .filter(|name| !installed(name))
         .collect();
     if missing.is_empty() {

@@ -88,9 +88,9 @@ async fn the_default_certificate_names_the_operator_and_the_relay() {
     let certificate = tokio::task::spawn_blocking(move || certificate(address))
         .await
         .unwrap();
-    assert!(certificate.contains("O = Example Hosting"), "{certificate}");
+    assert!(certificate.contains("O=Example Hosting"), "{certificate}");
     assert!(
-        certificate.contains("CN = relay-1.example.net"),
+        certificate.contains("CN=relay-1.example.net"),
         "{certificate}"
     );
     assert!(
@@ -112,19 +112,19 @@ async fn an_own_certificate_is_replaced_without_touching_sessions() {
     });
     let address = gate.address;
     let shown = move || tokio::task::spawn_blocking(move || certificate(address));
-    assert!(shown().await.unwrap().contains("CN = first.example.net"));
+    assert!(shown().await.unwrap().contains("CN=first.example.net"));
 
     let mut running = Dialogue::ehlo(gate.address).await;
     make_certificate(directory.path(), "second.example.net");
     gate.tls.reload().unwrap();
-    assert!(shown().await.unwrap().contains("CN = second.example.net"));
+    assert!(shown().await.unwrap().contains("CN=second.example.net"));
     running.expect("NOOP\r\n", "250").await;
 
     // A mistake changes nothing but the log.
     std::fs::write(directory.path().join("key.pem"), "no key").unwrap();
     let error = gate.tls.reload().unwrap_err().to_string();
     assert!(error.starts_with("tls.key: "), "{error}");
-    assert!(shown().await.unwrap().contains("CN = second.example.net"));
+    assert!(shown().await.unwrap().contains("CN=second.example.net"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,5 +163,8 @@ fn certificate(relay: SocketAddr) -> String {
         .arg(pem.path())
         .output()
         .unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    // OpenSSL before 3.2 puts spaces around the sign.
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .replace(" = ", "=")
 }
