@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{Read as _, Seek as _, Write as _},
     net::TcpListener,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -360,27 +360,34 @@ impl Drop for Greeter {
 /// Runs a program to its end. One that does not end by itself in time is killed, which fails the test.
 #[track_caller]
 pub(crate) fn said(command: &mut Command) -> Said {
-    let piped = command
+    // Files, not pipes: nobody reads while we wait, and a pipe that is full would stop the program.
+    let [mut out, mut err] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+    let mut child = command
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = piped.spawn().unwrap();
+        .stdout(out.try_clone().unwrap())
+        .stderr(err.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let mut read = |code| {
+        let [out, err] = [&mut out, &mut err].map(|file| {
+            let mut octets = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut octets).unwrap();
+            String::from_utf8_lossy(&octets).into_owned()
+        });
+        Said { code, out, err }
+    };
     let deadline = Instant::now() + DEADLINE;
-    while child.try_wait().unwrap().is_none() {
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return read(status.code().unwrap_or(-1));
+        }
         if Instant::now() > deadline {
             child.kill().unwrap();
-            panic!(
-                "{command:?} goes on: {:?}",
-                child.wait_with_output().unwrap()
-            );
+            child.wait().unwrap();
+            panic!("{command:?} goes on: {:?}", read(-1));
         }
         thread::sleep(Duration::from_millis(5));
-    }
-    let output = child.wait_with_output().unwrap();
-    Said {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 
