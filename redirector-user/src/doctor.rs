@@ -6,6 +6,7 @@
 
 mod facts;
 mod judge;
+mod steer;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,7 @@ pub async fn examine(config: &Config, attached: Option<&[Attachment]>) -> Vec<Fi
         let ours = attached.and_then(|all| all.iter().find(|one| one.interface == interface.name));
         findings.extend(judge::interface(interface, &seen, ours));
     }
+    findings.extend(steer::examine(config));
     for (_, relay) in config.relays() {
         for way in facts::ways(config, relay).await {
             findings.extend(judge::relay(config, &relay.name, &way));

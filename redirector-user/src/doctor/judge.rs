@@ -243,11 +243,11 @@ fn kernel(release: &str) -> Finding {
     }
 }
 
-fn good(about: &str, found: impl Into<String>) -> Finding {
+pub(super) fn good(about: &str, found: impl Into<String>) -> Finding {
     finding(Level::Good, about, found, None)
 }
 
-fn warning(about: &str, found: impl Into<String>, remedy: &str) -> Finding {
+pub(super) fn warning(about: &str, found: impl Into<String>, remedy: &str) -> Finding {
     finding(Level::Warning, about, found, Some(remedy))
 }
 

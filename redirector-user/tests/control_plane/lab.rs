@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::{Read, Write as _},
+    io::{Read as _, Seek as _, Write as _},
     net::TcpListener,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -363,30 +363,34 @@ impl Drop for Greeter {
 /// Runs a program to its end. One that does not end by itself in time is killed, which fails the test.
 #[track_caller]
 pub(crate) fn said(command: &mut Command) -> Said {
-    let piped = command
+    // Files, not pipes: nobody reads while we wait, and a pipe that is full would stop the program.
+    let [mut out, mut err] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+    let mut child = command
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = piped.spawn().unwrap();
-    // Read as they come: a program that has more to say than a pipe holds would wait for ever.
-    let out = heard(child.stdout.take().unwrap());
-    let err = heard(child.stderr.take().unwrap());
+        .stdout(out.try_clone().unwrap())
+        .stderr(err.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let mut read = |code| {
+        let [out, err] = [&mut out, &mut err].map(|file| {
+            let mut octets = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut octets).unwrap();
+            String::from_utf8_lossy(&octets).into_owned()
+        });
+        Said { code, out, err }
+    };
     let deadline = Instant::now() + DEADLINE;
-    let status = loop {
+    loop {
         if let Some(status) = child.try_wait().unwrap() {
-            break status;
+            return read(status.code().unwrap_or(-1));
         }
         if Instant::now() > deadline {
             child.kill().unwrap();
-            let (out, err) = (out.join().unwrap(), err.join().unwrap());
-            panic!("{command:?} goes on: {out}\n{err}");
+            child.wait().unwrap();
+            panic!("{command:?} goes on: {:?}", read(-1));
         }
         thread::sleep(Duration::from_millis(5));
-    };
-    Said {
-        code: status.code().unwrap_or(-1),
-        out: out.join().unwrap(),
-        err: err.join().unwrap(),
     }
 }
 
