@@ -232,12 +232,14 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn first_sighting(&mut self, window: u32, source: &[u8; 16]) {
+        // By reference: by value it would be copied to the stack.
+        let nothing: &Sighting = &NOTHING;
         let flags = u64::from(BPF_NOEXIST);
         // Another CPU may have been first, which is as good.
         let _made = if window & 1 == 0 {
-            RADAR_EVEN.insert(source, &NOTHING, flags)
+            RADAR_EVEN.insert(source, nothing, flags)
         } else {
-            RADAR_ODD.insert(source, &NOTHING, flags)
+            RADAR_ODD.insert(source, nothing, flags)
         };
     }
 

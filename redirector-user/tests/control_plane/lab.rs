@@ -394,7 +394,7 @@ pub(crate) fn said(command: &mut Command) -> Said {
     }
 }
 
-fn heard(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+fn heard(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut octets = Vec::new();
         pipe.read_to_end(&mut octets).unwrap();
