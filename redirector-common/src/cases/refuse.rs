@@ -82,7 +82,7 @@ fn handshake(w: &World, cases: &mut Vec<Case>) {
         (
             "refuse tells in the same tags",
             Packet {
-                tags: tagged.tags.clone(),
+                tags: tagged.tags,
                 ..ack(w, 0, 1)
             },
             0,

@@ -394,14 +394,6 @@ pub(crate) fn said(command: &mut Command) -> Said {
     }
 }
 
-fn heard(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
-    thread::spawn(move || {
-        let mut octets = Vec::new();
-        pipe.read_to_end(&mut octets).unwrap();
-        String::from_utf8_lossy(&octets).into_owned()
-    })
-}
-
 #[track_caller]
 fn ip(arguments: &[&str]) {
     let output = Command::new("ip")

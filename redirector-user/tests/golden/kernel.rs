@@ -3,7 +3,6 @@
 use std::{
     borrow::Borrow,
     collections::{BTreeMap, HashMap as StdHashMap},
-    time::Duration,
 };
 
 use aya::{
@@ -259,23 +258,6 @@ impl Kernel {
             }),
             openings: self.openings.iter().map(|entry| entry.unwrap()).collect(),
         }
-    }
-
-    /// What one run costs on the average, by the kernel's own clock. The frame must leave as it came:
-    /// every run gets what the one before has left.
-    pub(crate) fn cost(&self, frame: &[u8], runs: u32) -> Duration {
-        let program: &Xdp = self
-            .ebpf
-            .program("outgate_xdp")
-            .unwrap()
-            .try_into()
-            .unwrap();
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            repeat: runs,
-            ..TestRunOptions::default()
-        };
-        program.test_run(options).unwrap().duration
     }
 
     fn counts(&self) -> BTreeMap<Counter, u64> {

@@ -8,7 +8,6 @@
     reason = "what stands between a test and its assertion fails it too"
 )]
 
-mod cost;
 mod kernel;
 
 use std::collections::BTreeSet;
