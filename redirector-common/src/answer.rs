@@ -70,7 +70,8 @@ fn render<T: Tables>(tables: &T, before: &Before, answer: &mut Answer, text: Ref
         return 0;
     };
     let sum = u32::from(refusal.sum);
-    if refusal.address_at == NO_ADDRESS {
+    // No text sums to zero: a record of zeros has not been written yet.
+    if sum == 0 || refusal.address_at == NO_ADDRESS {
         return sum;
     }
     if before.ends.family == FAMILY_V4 {

@@ -120,17 +120,8 @@ fn handshake(w: &World, cases: &mut Vec<Case>) {
     cases.extend([
         w.case("a text may name no address", plain, before.octets())
             .answered(padded(&out), &[Counter::Refused]),
-        w.case(
-            "without a text nothing is said",
-            {
-                let mut tables = untold;
-                tables.refusals.clear();
-                tables
-            },
-            before.octets(),
-        )
-        .dropped(&[Counter::InternalError])
-        .host_only(),
+        w.case("without a text nothing is said", untold, before.octets())
+            .dropped(&[Counter::InternalError]),
     ]);
 }
 
@@ -289,7 +280,9 @@ fn failure(w: &World, cases: &mut Vec<Case>) {
     back.slots.insert(0, World::RELAY.into());
     let mut stale = failing();
     stale.slots.insert(0, World::RELAY.into());
-    stale.settings.heartbeat_s = w.now_s - 301;
+    // A machine that runs these cases may have been up for only half a minute.
+    stale.settings.heartbeat_limit_s = 10;
+    stale.settings.heartbeat_s = w.now_s - 12;
     let mut closed = failing();
     closed.pools.insert(0, pool(OnFailure::Closed));
     let syn = w.to_mx("S");
@@ -426,7 +419,7 @@ fn cookie(w: &World, epochs_ago: u32) -> u32 {
     hasher.write(&Addr::from(w.mx[0]).mapped());
     hasher.write(&World::PORT.to_be_bytes());
     hasher.write(&[0; 2]);
-    hasher.write(&(w.now_s / 64 - epochs_ago).to_be_bytes());
+    hasher.write(&(w.now_s / 64).wrapping_sub(epochs_ago).to_be_bytes());
     u32::try_from(hasher.finish() & 0xffff_ffff).expect("32 bits")
 }
 

@@ -29,6 +29,7 @@ pub(super) struct RawConfig {
     pub(super) health: RawHealth,
     #[serde(default)]
     pub(super) radar: RawRadar,
+    #[serde(default)]
     pub(super) refuse: RawRefuse,
 }
 

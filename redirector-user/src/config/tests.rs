@@ -60,6 +60,10 @@ timeout = "250ms"
 enabled = true
 window = "30s"
 sources_max = 2048
+
+[refuse]
+text = "no mail from %ip%"
+unavailable = "come back later"
 "#;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -146,6 +150,11 @@ fn every_key_is_read() {
         timeout: Duration::from_millis(250),
     };
     assert_eq!(config.health, health);
+    let Refuse { text, unavailable } = config.refuse;
+    assert_eq!(
+        (text.to_string().as_str(), unavailable.to_string().as_str()),
+        ("no mail from %ip%", "come back later")
+    );
 }
 
 #[test]
@@ -164,8 +173,8 @@ fn the_example_is_what_it_says() {
         (config.socket, config.state_dir)
     );
     assert_eq!(
-        (least.log, least.log_format, least.health),
-        (config.log, config.log_format, config.health)
+        (least.log, least.log_format, least.health, least.refuse),
+        (config.log, config.log_format, config.health, config.refuse)
     );
     assert_eq!(format!("{:?}", least.edge), format!("{:?}", config.edge));
     assert_eq!(least.radar_window, config.radar_window);
@@ -207,7 +216,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`",
     );
     refused(
         "syn_rate =",

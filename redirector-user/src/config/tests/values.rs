@@ -161,6 +161,12 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
             "pool[0].relay[0].port: 2525: a pool that is via = \"steer\" has relays that listen on port 25; allowed is 25",
         ),
         (
+            "no mail from %ip%",
+            "%ip% and %ip%",
+            "refuse.text: \"%ip% and %ip%\": not a line of a reply; allowed are 1 to 200 printable ASCII characters, \
+             with %ip% at most once, which counts as 40",
+        ),
+        (
             "\"closed\"",
             "\"bounce\"",
             "pool[0].on_failure: bounce: unknown; allowed are open, closed and refuse",
