@@ -156,16 +156,19 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn an_estimate_is_within_four_standard_errors(
-            count in 1..100_000_u32, first in 0..0x00f0_0000_u32,
-        ) {
+    /// Fixed draws: a bound on chance that is drawn anew fails by chance.
+    #[test]
+    fn one_estimate_in_a_hundred_is_further_off_than_three_standard_errors() {
+        let far = (1..=1000_u32).filter(|round| {
+            let count = round * 100;
+            let first = round.wrapping_mul(0x0001_f123) % 0x00f0_0000;
             let estimate = sketch(first..first + count).estimate();
-            let error = (estimate as f64 / f64::from(count) - 1.0).abs();
-            prop_assert!(error < 4.0 * 0.092, "{estimate} of {count}");
-        }
+            (estimate as f64 / f64::from(count) - 1.0).abs() > 3.0 * 0.092
+        });
+        assert!(far.count() <= 10);
+    }
 
+    proptest! {
         #[test]
         fn uniting_sketches_is_the_sketch_of_the_union(
             one in prop::collection::hash_set(0..0x0100_0000_u32, 0..500),
