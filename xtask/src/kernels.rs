@@ -1,7 +1,7 @@
-//! The golden packet table under another kernel: Debian's stock one, booted in an emulator.
+//! The kernel program before another kernel's verifier: Debian's stock one, booted in an emulator.
 //!
 //! Verifiers differ: what a new kernel loads, an older one may refuse (for its stack, its instruction
-//! count, a bound that it does not follow). So the same test binary that runs on this machine runs as
+//! count, a bound that it does not follow). So the test that loads the program in every role runs as
 //! the only program of a small machine with the kernel that Debian ships.
 
 use std::{
@@ -19,7 +19,7 @@ use crate::{
     shell::{cargo, command, target_dir},
 };
 
-/// Boots Debian's kernel and runs the table there.
+/// Boots Debian's kernel and loads the program there.
 pub(crate) fn run() -> Result<()> {
     setup::run()?;
     setup::install(&DEBIAN_PACKAGES)?;
@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<()> {
     pack(&root, &initrd)?;
     let log = dir.join("console.log");
     say(&format!(
-        "booting {} (some minutes)",
+        "booting {}",
         kernel.file_name().unwrap_or_default().display()
     ))?;
     boot(&kernel, &initrd, &log)?;
@@ -43,7 +43,7 @@ pub(crate) fn run() -> Result<()> {
     say(said.trim())?;
     ensure!(
         console.contains(PASSED),
-        "the table does not hold there; {} has it all",
+        "it does not load there; {} has it all",
         log.display()
     );
     Ok(())
@@ -171,7 +171,7 @@ fn say(line: &str) -> Result<()> {
     writeln!(std::io::stderr(), "kernels: {line}").context("standard error")
 }
 
-/// Half a minute of sleep, because cases reach so far into the past.
+/// The machine's only program.
 const INIT: &str = "#!/bin/sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -182,15 +182,14 @@ mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
 echo '---8<---'
 uname -r
-sleep 30
-/golden --test-threads=1 && echo 'kernels: golden table holds'
+/golden the_verifier_accepts && echo 'kernels: it loads'
 poweroff -f
 ";
 
-/// What the console says before the table, and after it.
+/// What the console says before the test, and after it.
 const BEGIN: &str = "---8<---";
-const PASSED: &str = "kernels: golden table holds";
+const PASSED: &str = "kernels: it loads";
 
-const BOOT_SECONDS: &str = "1200";
+const BOOT_SECONDS: &str = "300";
 
 const DEBIAN_PACKAGES: [&str; 3] = ["busybox-static", "cpio", "qemu-system-x86"];

@@ -55,7 +55,7 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
-    /// Run the golden packet table under Debian's stock kernel, in an emulator
+    /// Load the kernel program under Debian's stock kernel, in an emulator
     Kernels,
     /// All that must hold before a change lands: setup, lint, tidy, test, demo
     Ci,
