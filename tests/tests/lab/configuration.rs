@@ -93,7 +93,10 @@ fn a_malformed_configuration_names_file_key_and_value() -> Result<()> {
 fn a_missing_privilege_is_named() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("outgated.toml");
-    fs::write(&path, OUTGATED)?;
+    // Root may make the store before it finds what it may not do: a directory of its own, or another
+    // version's store would stand there.
+    let state_dir = dir.path().display().to_string();
+    fs::write(&path, OUTGATED.replace("/nonexistent", &state_dir))?;
     let output = Command::new("setpriv")
         .args([
             "--bounding-set=-all",
