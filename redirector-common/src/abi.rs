@@ -12,88 +12,15 @@
 
 #[macro_use]
 mod declare;
+mod kinds;
+pub mod map;
 
 use self::declare::{Octets, put_octets, take_octets};
-use crate::addr::{Addr, FAMILY_V6};
+pub use self::kinds::{Action, EventKind, OnFailure, RefusalText, Role, Via};
+use crate::addr::Addr;
 
 /// Version of all that this module describes; names the pin directory (`v2`).
 pub const ABI_VERSION: u32 = 2;
-
-/// Map names, as they are pinned.
-pub mod map {
-    /// `HASH [u8; 4] -> Policy`: policies of single IPv4 addresses.
-    pub const HOSTS4: &str = "HOSTS4";
-    /// `HASH [u8; 16] -> Policy`: policies of single IPv6 addresses.
-    pub const HOSTS6: &str = "HOSTS6";
-    /// `LPM_TRIE [u8; 4] -> Policy`: policies of IPv4 prefixes shorter than /32.
-    pub const PREFIXES4: &str = "PREFIXES4";
-    /// `LPM_TRIE [u8; 16] -> Policy`: policies of IPv6 prefixes shorter than /128.
-    pub const PREFIXES6: &str = "PREFIXES6";
-    /// `LPM_TRIE [u8; 4] -> u32`: the operator's IPv4 customer prefixes (value unused).
-    pub const CUSTOMERS4: &str = "CUSTOMERS4";
-    /// `LPM_TRIE [u8; 16] -> u32`: the operator's IPv6 customer prefixes (value unused).
-    pub const CUSTOMERS6: &str = "CUSTOMERS6";
-    /// `ARRAY -> Pool`, by pool number.
-    pub const POOLS: &str = "POOLS";
-    /// `ARRAY -> u32`: relay number by `pool * SLOTS_PER_POOL + slot`, or [`super::NO_RELAY`].
-    pub const SLOTS: &str = "SLOTS";
-    /// `ARRAY -> Relay`, by relay number.
-    pub const RELAYS: &str = "RELAYS";
-    /// `HASH ListenerKey -> u32`: relay number of a relay's listener, and, under port 0, of each of its
-    /// addresses.
-    pub const LISTENERS: &str = "LISTENERS";
-    /// `HASH FlowKey -> Flow`: one entry per diverted connection.
-    pub const FLOWS: &str = "FLOWS";
-    /// `LRU_HASH [u8; 16] -> Bucket`: new diverted or limited connections of a customer (IPv6: of its /64).
-    pub const SYN_BUCKETS: &str = "SYN_BUCKETS";
-    /// `HASH RoleKey -> u32`: role of a (interface, outer VLAN, inner VLAN) where an interface has several.
-    pub const ROLES: &str = "ROLES";
-    /// `ARRAY -> Settings`, one entry.
-    pub const SETTINGS: &str = "SETTINGS";
-    /// `PERCPU_ARRAY -> u64`, by [`crate::counters::Counter`].
-    pub const COUNTERS: &str = "COUNTERS";
-    /// `RINGBUF` of [`super::Event`].
-    pub const EVENTS: &str = "EVENTS";
-    /// `DEVMAP_HASH`: interfaces that a frame may be redirected to, by their index.
-    pub const DEVICES: &str = "DEVICES";
-    /// `LRU_HASH [u8; 16] -> Sighting`: what the radar has seen of a customer (IPv6: of its /64) in the
-    /// running window, if that has an even number; else in the one before.
-    pub const RADAR_EVEN: &str = "RADAR_EVEN";
-    /// The same for windows with odd numbers.
-    pub const RADAR_ODD: &str = "RADAR_ODD";
-    /// `LRU_HASH u64 -> u32`: sequence number of the far side's first octet, by connection.
-    pub const RADAR_OPENINGS: &str = "RADAR_OPENINGS";
-    /// `ARRAY -> CookieKey`, one entry.
-    pub const COOKIE_KEY: &str = "COOKIE_KEY";
-    /// `ARRAY -> Refusal`, by [`super::RefusalText::index`].
-    pub const REFUSALS: &str = "REFUSALS";
-
-    /// Every map that is pinned.
-    pub const ALL: [&str; 22] = [
-        HOSTS4,
-        HOSTS6,
-        PREFIXES4,
-        PREFIXES6,
-        CUSTOMERS4,
-        CUSTOMERS6,
-        POOLS,
-        SLOTS,
-        RELAYS,
-        LISTENERS,
-        FLOWS,
-        SYN_BUCKETS,
-        ROLES,
-        SETTINGS,
-        COUNTERS,
-        EVENTS,
-        DEVICES,
-        RADAR_EVEN,
-        RADAR_ODD,
-        RADAR_OPENINGS,
-        COOKIE_KEY,
-        REFUSALS,
-    ];
-}
 
 /// Pools at most.
 pub const POOLS_MAX: u32 = 16;
@@ -422,84 +349,6 @@ impl FlowKey {
             family: customer.family(),
             reserved: [0; 3],
         }
-    }
-}
-
-numbered! {
-    /// What the edge does with a source's mail connections.
-    pub enum Action {
-        /// Exempt; counted.
-        Pass = 1 "pass",
-        /// Counted, and left alone.
-        Observe = 2 "observe",
-        /// New connections above a token bucket are dropped.
-        Limit = 3 "limit",
-        /// Sent to a relay of a pool.
-        Redirect = 4 "redirect",
-        /// The edge itself accepts the connection, says 554 and why, and closes it.
-        Refuse = 5 "refuse",
-        /// Answered with RST.
-        Reset = 6 "reset",
-        /// Dropped.
-        Drop = 7 "drop",
-        /// What the controller leaves in place of a lifted redirect until its connections have ended:
-        /// those keep their relay, new ones pass. `pool` stays that of the redirect.
-        Linger = 8 "linger",
-    }
-
-    /// What stands at the other end of an interface (or of one of its VLANs).
-    pub enum Role {
-        /// Hosts whose mail is judged.
-        Customer = 1 "customer",
-        /// The internet.
-        Uplink = 2 "uplink",
-        /// Relays; nothing that comes from here is ever diverted.
-        Relay = 3 "relay",
-    }
-
-    /// What becomes of a redirected customer's new connections when no relay can take them.
-    pub enum OnFailure {
-        /// They pass to the internet.
-        Open = 1 "open",
-        /// They are dropped, and the sender tries again.
-        Closed = 2 "closed",
-        /// The edge itself says 421, and the sender tries again.
-        Refuse = 3 "refuse",
-    }
-
-    /// What the edge itself says.
-    pub enum RefusalText {
-        /// 554: the customer is refused.
-        Refused = 0 "refused",
-        /// 421: no relay can take the customer's mail now.
-        Deferred = 1 "deferred",
-    }
-
-    /// How frames get to the relays of a pool.
-    pub enum Via {
-        /// The relay's listener becomes their destination; the original one is in the flow table.
-        Rewrite = 1 "rewrite",
-        /// Only the Ethernet header changes; the relay accepts connections to any address.
-        Steer = 2 "steer",
-    }
-
-    /// Kinds of [`Event`].
-    pub enum EventKind {
-        /// A connection was diverted.
-        FlowOpened = 1 "flow-opened",
-        /// No entry could be made: the table or the candidates were exhausted.
-        FlowTableFull = 2 "flow-table-full",
-        /// No relay could take the connection; the pool's failure policy was applied.
-        NoRelay = 3 "no-relay",
-    }
-}
-
-impl RefusalText {
-    /// Index of the text for a family.
-    #[inline(always)]
-    #[must_use]
-    pub const fn index(self, family: u8) -> u32 {
-        (self as u32) * 2 + (family == FAMILY_V6) as u32
     }
 }
 
