@@ -90,6 +90,47 @@ pub struct Outcome {
     pub tables: MemoryTables,
 }
 
+/// What a case expects, where it is not to pass untouched and uncounted.
+impl Case {
+    fn counts(mut self, counters: &[Counter]) -> Self {
+        self.counters = counters.to_vec();
+        self
+    }
+
+    fn dropped(mut self, counters: &[Counter]) -> Self {
+        self.verdict = Verdict::Drop;
+        self.out = None;
+        self.counts(counters)
+    }
+
+    fn leaves(mut self, ifindex: u32, out: Vec<u8>, counters: &[Counter]) -> Self {
+        self.verdict = Verdict::Redirect { ifindex };
+        self.out = Some(out);
+        self.counts(counters)
+    }
+
+    fn answered(mut self, out: Vec<u8>, counters: &[Counter]) -> Self {
+        self.verdict = Verdict::Tx;
+        self.out = Some(out);
+        self.counts(counters)
+    }
+
+    fn entry(mut self, key: FlowKey, flow: Flow) -> Self {
+        self.entry = Some((key, flow));
+        self
+    }
+
+    fn role(mut self, role: Option<Role>) -> Self {
+        self.role = role;
+        self
+    }
+
+    fn host_only(mut self) -> Self {
+        self.host_only = true;
+        self
+    }
+}
+
 impl Case {
     /// Runs the host core on the case.
     #[must_use]

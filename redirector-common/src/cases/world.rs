@@ -1,5 +1,7 @@
 //! The network of the cases: a customer, a relay and two MXs, once per family.
 
+mod segments;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     string::String,
@@ -7,14 +9,13 @@ use std::{
     vec::Vec,
 };
 
-use super::{Case, EGRESS, INGRESS, packet::Packet};
+use super::{Case, EGRESS, INGRESS};
 use crate::{
     abi::{
         self, ANY_PORT, Action, Flow, FlowKey, L2Path, ListenerKey, OnFailure, Policy, Pool, Relay,
         Role, Settings, Via,
     },
     addr::Addr,
-    counters::Counter,
     flow::{SEEN_ACK, SEEN_SYN},
     tables::{Verdict, memory::MemoryTables},
 };
@@ -204,29 +205,6 @@ impl World {
         }
     }
 
-    /// IPv4 options, or IPv6 extension headers: hop-by-hop, routing and destination options.
-    #[must_use]
-    pub fn long_between(&self) -> Vec<u8> {
-        if self.customer.is_ipv4() {
-            // Timestamp option (RFC 791) with room for one, and an end.
-            return vec![68, 8, 5, 0, 0, 0, 0, 0, 1, 1, 1, 0];
-        }
-        let mut chain = vec![43, 0, 1, 4, 0, 0, 0, 0];
-        chain.extend([60, 1, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        chain.extend([6, 0, 1, 4, 0, 0, 0, 0]);
-        chain
-    }
-
-    /// The packet behind them.
-    #[must_use]
-    pub fn behind_more(&self, packet: Packet) -> Packet {
-        Packet {
-            first: 0,
-            between: self.long_between(),
-            ..packet
-        }
-    }
-
     /// The entry that a SYN to the first MX makes now.
     #[must_use]
     pub fn new_flow(&self) -> Flow {
@@ -236,71 +214,6 @@ impl World {
             from_customer: SEEN_SYN,
             from_relay: 0,
             ..self.flow()
-        }
-    }
-
-    /// A segment of the customer to the first MX.
-    #[must_use]
-    pub fn to_mx(&self, flags: &'static str) -> Packet {
-        Packet {
-            stations: [EDGE_MAC, CUSTOMER_MAC],
-            tags: Vec::new(),
-            from: self.customer,
-            to: self.mx[0],
-            ports: [Self::PORT, 25],
-            hops: 64,
-            between: Vec::new(),
-            first: 0,
-            fragment: (false, 0),
-            ident: 0x1234,
-            flags,
-            numbers: [0x0102_0304, 0x0506_0708],
-            window: 64_240,
-            options: Vec::new(),
-            payload: if flags.contains('S') {
-                Vec::new()
-            } else {
-                b"HELO a.example\r\n".to_vec()
-            },
-        }
-    }
-
-    /// The same segment as the relay must get it.
-    #[must_use]
-    pub fn at_relay(&self, before: &Packet) -> Packet {
-        Packet {
-            stations: [RELAY_MAC, EDGE_RELAY_MAC],
-            tags: Vec::new(),
-            to: self.relay,
-            ports: [before.ports[0], Self::RELAY_PORT],
-            hops: before.hops - 1,
-            ..before.clone()
-        }
-    }
-
-    /// A segment of the relay to the customer.
-    #[must_use]
-    pub fn from_relay(&self, flags: &'static str) -> Packet {
-        Packet {
-            stations: [EDGE_RELAY_MAC, RELAY_MAC],
-            from: self.relay,
-            to: self.customer,
-            ports: [Self::RELAY_PORT, Self::PORT],
-            payload: b"220 relay.example\r\n".to_vec(),
-            ..self.to_mx(flags)
-        }
-    }
-
-    /// The same segment as the customer must get it.
-    #[must_use]
-    pub fn at_customer(&self, before: &Packet) -> Packet {
-        Packet {
-            stations: [CUSTOMER_MAC, EDGE_MAC],
-            tags: Vec::new(),
-            from: self.mx[0],
-            ports: [25, Self::PORT],
-            hops: before.hops - 1,
-            ..before.clone()
         }
     }
 
@@ -331,46 +244,6 @@ impl World {
     pub const RELAY_PORT: u16 = 2525;
     /// Number of the relay.
     pub const RELAY: u16 = 3;
-}
-
-impl Case {
-    pub(super) fn counts(mut self, counters: &[Counter]) -> Self {
-        self.counters = counters.to_vec();
-        self
-    }
-
-    pub(super) fn dropped(mut self, counters: &[Counter]) -> Self {
-        self.verdict = Verdict::Drop;
-        self.out = None;
-        self.counts(counters)
-    }
-
-    pub(super) fn leaves(mut self, ifindex: u32, out: Vec<u8>, counters: &[Counter]) -> Self {
-        self.verdict = Verdict::Redirect { ifindex };
-        self.out = Some(out);
-        self.counts(counters)
-    }
-
-    pub(super) fn answered(mut self, out: Vec<u8>, counters: &[Counter]) -> Self {
-        self.verdict = Verdict::Tx;
-        self.out = Some(out);
-        self.counts(counters)
-    }
-
-    pub(super) fn entry(mut self, key: FlowKey, flow: Flow) -> Self {
-        self.entry = Some((key, flow));
-        self
-    }
-
-    pub(super) fn role(mut self, role: Option<Role>) -> Self {
-        self.role = role;
-        self
-    }
-
-    pub(super) fn host_only(mut self) -> Self {
-        self.host_only = true;
-        self
-    }
 }
 
 /// A policy without grace.

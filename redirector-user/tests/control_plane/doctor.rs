@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::lab::{Lab, said};
+use crate::{command::said, lab::Lab};
 
 #[test]
 fn the_doctor_names_what_hurts_and_ends_with_1_only_for_faults() {

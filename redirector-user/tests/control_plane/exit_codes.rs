@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use crate::lab::{Lab, said};
+use crate::{command::said, lab::Lab};
 
 #[test]
 fn refusals_have_their_exit_code_and_say_what_is_allowed() {

@@ -4,24 +4,22 @@
 
 use std::{
     fs,
-    io::{Read as _, Seek as _, Write as _},
-    net::TcpListener,
+    io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    thread::{self, JoinHandle},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    process::{Pid, Signal, kill_process},
-    thread::{LinkNameSpaceType, move_into_link_name_space},
-};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use crate::{
+    command::{Said, ip, said},
+    greeter::Greeter,
+};
 
 /// A controller and what it needs.
 pub(crate) struct Lab {
@@ -29,20 +27,6 @@ pub(crate) struct Lab {
     directory: tempfile::TempDir,
     outgated: Option<Child>,
     greeter: Option<Greeter>,
-}
-
-/// What a command said, and how it ended.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-/// Stands in for a relay's port alone: it says 220 and hangs up after QUIT.
-struct Greeter {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
 }
 
 impl Lab {
@@ -315,98 +299,5 @@ impl Drop for Lab {
     }
 }
 
-impl Greeter {
-    fn start(namespace: PathBuf) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            let file = fs::File::open(namespace).unwrap();
-            move_into_link_name_space(
-                rustix::fd::AsFd::as_fd(&file),
-                Some(LinkNameSpaceType::Network),
-            )
-            .unwrap();
-            let listener = TcpListener::bind(("0.0.0.0", 2525)).unwrap();
-            listener.set_nonblocking(true).unwrap();
-            while !stopped.load(Ordering::Relaxed) {
-                let Ok((mut stream, _)) = listener.accept() else {
-                    thread::sleep(Duration::from_millis(5));
-                    continue;
-                };
-                stream.set_nonblocking(false).unwrap();
-                stream
-                    .set_read_timeout(Some(Duration::from_secs(1)))
-                    .unwrap();
-                // Who probes may hang up at any point.
-                let mut octets = [0; 64];
-                drop(
-                    stream
-                        .write_all(b"220 relay-1.example.net\r\n")
-                        .and_then(|()| stream.read(&mut octets)),
-                );
-                drop(stream.write_all(b"221 bye\r\n"));
-            }
-        });
-        Self { stop, thread }
-    }
-}
-
-impl Drop for Greeter {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        while !self.thread.is_finished() {
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-/// Runs a program to its end. One that does not end by itself in time is killed, which fails the test.
-#[track_caller]
-pub(crate) fn said(command: &mut Command) -> Said {
-    // Files, not pipes: nobody reads while we wait, and a pipe that is full would stop the program.
-    let [mut out, mut err] = [(); 2].map(|()| tempfile::tempfile().unwrap());
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(out.try_clone().unwrap())
-        .stderr(err.try_clone().unwrap())
-        .spawn()
-        .unwrap();
-    let mut read = |code| {
-        let [out, err] = [&mut out, &mut err].map(|file| {
-            let mut octets = Vec::new();
-            file.rewind().unwrap();
-            file.read_to_end(&mut octets).unwrap();
-            String::from_utf8_lossy(&octets).into_owned()
-        });
-        Said { code, out, err }
-    };
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return read(status.code().unwrap_or(-1));
-        }
-        if Instant::now() > deadline {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("{command:?} goes on: {:?}", read(-1));
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-#[track_caller]
-fn ip(arguments: &[&str]) {
-    let output = Command::new("ip")
-        .args(arguments)
-        .output()
-        .expect("iproute2 is installed");
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        output.status.success(),
-        "ip {}: {error} (these tests need root)",
-        arguments.join(" ")
-    );
-}
-
 static LABS: AtomicU32 = AtomicU32::new(0);
-const DEADLINE: Duration = Duration::from_secs(15);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(15);

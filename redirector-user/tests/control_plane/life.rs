@@ -87,7 +87,7 @@ fn a_pool_that_flags_still_use_cannot_be_taken_out_of_the_configuration() {
     )
     .unwrap();
     let mut command = lab.inside(env!("CARGO_BIN_EXE_outgated"));
-    let said = crate::lab::said(command.arg("--config").arg(lab.config()));
+    let said = crate::command::said(command.arg("--config").arg(lab.config()));
     assert_eq!(said.code, 78, "{said:?}");
     assert!(
         said.err

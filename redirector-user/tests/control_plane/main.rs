@@ -6,9 +6,11 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod command;
 mod doctor;
 mod exit_codes;
 mod flags;
+mod greeter;
 mod lab;
 mod life;
 mod relays;

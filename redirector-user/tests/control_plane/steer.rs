@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::lab::{Lab, said};
+use crate::{command::said, lab::Lab};
 
 const ADD: [&str; 7] = [
     "flag",

@@ -1,3 +1,5 @@
+use redirector_common::abi::Via;
+
 use super::*;
 
 fn request() -> FlagRequest {

@@ -1,0 +1,270 @@
+//! What a person or a program asks for, and how it is read into a [`Proposal`].
+//!
+//! # Diagnostics
+//!
+//! [`Refusal`] says whose rule the request broke: its form (`Usage`) or a guard (`Guard`). Messages say
+//! what is allowed.
+
+use std::net::IpAddr;
+
+use contract::{Egress, Treatment};
+use ipnetwork::IpNetwork;
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use redirector_common::abi::Via;
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Proposal, Redirect, Refusal};
+use crate::policy::limit::Limit;
+
+/// What `POST /v1/flags` takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlagRequest {
+    /// Address or prefix. One IPv6 address stands for its /64 unless `exact`.
+    pub target: String,
+    /// Why; part of what a refused sender reads.
+    #[serde(default)]
+    pub reason: String,
+    /// Who; a person or a program.
+    #[serde(default)]
+    pub actor: String,
+    /// Name of the action; default `redirect`.
+    pub action: Option<String>,
+    /// Pool of a redirect; default the first of the configuration.
+    pub pool: Option<String>,
+    /// Treatment of a redirect; default `filter`.
+    pub treatment: Option<String>,
+    /// Egress of a redirect, `pool` or `customer`; default `pool`.
+    pub egress: Option<String>,
+    /// Life of the flag, as `24h` or `7d`; default [`DEFAULT_LIFE`].
+    #[serde(rename = "for")]
+    pub life: Option<String>,
+    /// Reference into another system.
+    pub ticket: Option<String>,
+    /// A single IPv6 address means itself.
+    #[serde(default)]
+    pub exact: bool,
+    /// Connections older than the flag are cut at once instead of after [`GRACE_S`].
+    #[serde(default)]
+    pub cut: bool,
+    /// Rate of a limit, as `30/min`.
+    pub rate: Option<String>,
+    /// Burst of a limit; default [`super::limit::DEFAULT_BURST`].
+    pub burst: Option<u16>,
+}
+
+/// A configured pool, as far as a flag depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolTerms {
+    /// Name.
+    pub name: String,
+    /// How frames get to its relays.
+    pub via: Via,
+}
+
+impl Proposal {
+    /// Reads a request; `pools` are the configured ones in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Usage`] for what cannot be read, [`Refusal::Guard`] for a missing reason and a life
+    /// beyond [`LONGEST_LIFE`].
+    pub fn read(
+        request: &FlagRequest,
+        pools: &[PoolTerms],
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let life = read_life(request.life.as_deref().unwrap_or(DEFAULT_LIFE))?;
+        let expires_at = now
+            .checked_add(life)
+            .map_err(|error| Refusal::Usage(format!("--for: {error}; at most {LONGEST_LIFE}")))?;
+        Ok(Self {
+            prefix: read_target(&request.target, request.exact)?,
+            action: read_action(request, pools)?,
+            reason: read_reason(&request.reason)?,
+            actor: line("actor", &request.actor, 100)?,
+            ticket: request
+                .ticket
+                .as_deref()
+                .map(|ticket| line("ticket", ticket, 100))
+                .transpose()?,
+            grace_s: if request.cut { 0 } else { GRACE_S },
+            created_at: now,
+            expires_at,
+        })
+    }
+}
+
+/// Reads an address or prefix. One IPv6 address stands for its /64 unless `exact`: a host holds at least
+/// a /64 and may send from any address of it (RFC 8981).
+///
+/// # Errors
+///
+/// [`Refusal::Usage`], also for host bits (with the prefix that was probably meant).
+pub fn read_target(text: &str, exact: bool) -> Result<IpNetwork, Refusal> {
+    let text = text.trim();
+    let single = text.parse::<IpAddr>().ok();
+    let prefix = match single {
+        Some(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_some() => {
+            return Err(Refusal::Usage(format!(
+                "{text} is an IPv4 address in IPv6 clothing; give it as IPv4"
+            )));
+        }
+        Some(IpAddr::V6(v6)) if !exact => {
+            let subnet = u128::from(v6) & !u128::from(u64::MAX);
+            IpNetwork::new(IpAddr::V6(subnet.into()), 64)
+        }
+        Some(address) => return Ok(IpNetwork::from(address)),
+        None => text.parse(),
+    };
+    let prefix = prefix.map_err(|_malformed| {
+        Refusal::Usage(format!(
+            "{text:?} is neither an address nor a prefix, as 192.0.2.10 or 2001:db8:a::/64"
+        ))
+    })?;
+    if prefix.ip() != prefix.network() {
+        let meant = format!("{}/{}", prefix.network(), prefix.prefix());
+        return Err(Refusal::Usage(format!(
+            "{text} has host bits set; the prefix is {meant}"
+        )));
+    }
+    Ok(prefix)
+}
+
+fn read_life(text: &str) -> Result<SignedDuration, Refusal> {
+    let read = |text: &str| {
+        let span: Span = text.parse().ok()?;
+        span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
+    };
+    let life = read(text).filter(|life| life.is_positive());
+    let life = life.ok_or_else(|| {
+        Refusal::Usage(format!("--for {text}: not a duration, as 90m, 24h or 7d"))
+    })?;
+    if read(LONGEST_LIFE).is_some_and(|longest| life > longest) {
+        return Err(Refusal::Guard(format!(
+            "--for {text}: a flag lives at most {LONGEST_LIFE}; flag again before it ends"
+        )));
+    }
+    Ok(life)
+}
+
+fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Action, Refusal> {
+    let action = match request.action.as_deref().unwrap_or("redirect") {
+        "pass" => Action::Pass,
+        "observe" => Action::Observe,
+        "limit" => Action::Limit(Limit::read(request.rate.as_deref(), request.burst)?),
+        "refuse" => Action::Refuse,
+        "reset" => Action::Reset,
+        "drop" => Action::Drop,
+        "redirect" => Action::Redirect(read_redirect(request, pools)?),
+        other => {
+            let allowed = "allowed are pass, observe, limit, redirect, refuse, reset and drop";
+            return Err(Refusal::Usage(format!(
+                "action {other}: unknown; {allowed}"
+            )));
+        }
+    };
+    let given = [
+        ("pool", "redirect", request.pool.is_some()),
+        ("treatment", "redirect", request.treatment.is_some()),
+        ("egress", "redirect", request.egress.is_some()),
+        ("rate", "limit", request.rate.is_some()),
+        ("burst", "limit", request.burst.is_some()),
+    ];
+    let stray = given
+        .iter()
+        .find(|(_, owner, given)| *given && *owner != action.name());
+    match stray {
+        Some((name, owner, _)) => Err(Refusal::Usage(format!(
+            "{name} belongs to action {owner}, not {}",
+            action.name()
+        ))),
+        None => Ok(action),
+    }
+}
+
+fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect, Refusal> {
+    let pool = match &request.pool {
+        Some(asked) => pools
+            .iter()
+            .find(|pool| pool.name == *asked)
+            .ok_or_else(|| {
+                let known = names(pools, |_| true);
+                Refusal::Usage(format!("pool {asked}: unknown; configured are: {known}"))
+            })?,
+        None => pools.first().ok_or_else(|| {
+            Refusal::Usage(String::from(
+                "no pool is configured, so nothing can be redirected; add a [[pool]]",
+            ))
+        })?,
+    };
+    let treatment = match request.treatment.as_deref() {
+        None | Some("filter") => Treatment::Filter,
+        Some(other) => {
+            return Err(Refusal::Usage(format!(
+                "treatment {other}: unknown; allowed is filter"
+            )));
+        }
+    };
+    let egress = match request.egress.as_deref() {
+        None | Some("pool") => Egress::Pool,
+        Some("customer") if pool.via == Via::Steer => Egress::Customer,
+        Some("customer") => return Err(no_such_egress(pool, pools)),
+        Some(other) => {
+            return Err(Refusal::Usage(format!(
+                "egress {other}: unknown; allowed are pool and customer"
+            )));
+        }
+    };
+    Ok(Redirect {
+        pool: pool.name.clone(),
+        treatment,
+        egress,
+    })
+}
+
+/// Answers to a customer's address find a relay only where the edge steers.
+fn no_such_egress(pool: &PoolTerms, pools: &[PoolTerms]) -> Refusal {
+    let steered = names(pools, |pool| pool.via == Via::Steer);
+    let instead = match steered.as_str() {
+        "" => String::from("configure a pool that is, and name it with --pool"),
+        steered => format!("name one that is with --pool: {steered}"),
+    };
+    Refusal::Usage(format!(
+        "egress customer: needs a pool that is via = \"steer\", and {} is via = \"{}\"; {instead}",
+        pool.name,
+        pool.via.name()
+    ))
+}
+
+fn names(pools: &[PoolTerms], which: impl Fn(&PoolTerms) -> bool) -> String {
+    let chosen = pools.iter().filter(|pool| which(pool));
+    let names: Vec<&str> = chosen.map(|pool| pool.name.as_str()).collect();
+    names.join(", ")
+}
+
+fn read_reason(reason: &str) -> Result<String, Refusal> {
+    if reason.trim().is_empty() {
+        let message =
+            "a flag needs a reason: it is what the customer reads and what the trail keeps";
+        return Err(Refusal::Guard(String::from(message)));
+    }
+    line("reason", reason, 200)
+}
+
+/// One line of text. It will stand in SMTP replies and log lines, where a line end would forge another.
+fn line(what: &str, text: &str, most_octets: usize) -> Result<String, Refusal> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > most_octets || text.chars().any(char::is_control) {
+        let allowed = format!("allowed is one line of 1 to {most_octets} octets");
+        return Err(Refusal::Usage(format!("{what} {text:?}: {allowed}")));
+    }
+    Ok(text.to_owned())
+}
+
+/// How long connections older than a flag may pass on.
+pub const GRACE_S: u32 = 600;
+/// Life of a flag when nothing is said.
+pub const DEFAULT_LIFE: &str = "7d";
+/// Longest life of a flag.
+pub const LONGEST_LIFE: &str = "90d";
