@@ -19,6 +19,8 @@ pub mod addr;
 mod answer;
 #[cfg(any(test, feature = "cases"))]
 pub mod cases;
+#[cfg(any(test, feature = "cases"))]
+pub mod check;
 pub mod checksum;
 mod cookie;
 pub mod counters;

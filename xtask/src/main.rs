@@ -45,15 +45,18 @@ enum Command {
     Lint,
     /// Check what no compiler checks: dependency edges, file sizes, module docs
     Tidy,
-    /// Fuzz one target of relay-proto for a while
+    /// Fuzz one target for a while
     ///
-    /// Example: cargo xtask fuzz framing --seconds 60
+    /// Example: cargo xtask fuzz decide --seconds 60 --keep
     Fuzz {
         /// Target; without one, they are listed
         target: Option<String>,
         /// How long
         #[arg(long, default_value_t = 60)]
         seconds: u32,
+        /// Keep what reached new code in the target's corpus, minimised
+        #[arg(long)]
+        keep: bool,
     },
     /// Load the kernel program under Debian's stock kernel, in an emulator
     Kernels,
@@ -71,7 +74,11 @@ fn main() -> Result<()> {
             lint::run()
         }
         Command::Tidy => tidy::run(),
-        Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Command::Fuzz {
+            target,
+            seconds,
+            keep,
+        } => fuzz::run(target.as_deref(), seconds, keep),
         Command::Kernels => kernels::run(),
         Command::Ci => {
             setup::run()?;

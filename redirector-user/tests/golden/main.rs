@@ -8,6 +8,7 @@
     reason = "what stands between a test and its assertion fails it too"
 )]
 
+mod corpus;
 mod kernel;
 
 use std::collections::BTreeSet;
