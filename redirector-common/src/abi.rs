@@ -19,8 +19,8 @@ use self::declare::{Octets, put_octets, take_octets};
 pub use self::kinds::{Action, EventKind, OnFailure, RefusalText, Role, Via};
 use crate::addr::Addr;
 
-/// Version of all that this module describes; names the pin directory (`v2`).
-pub const ABI_VERSION: u32 = 2;
+/// Version of all that this module describes; names the pin directory (`v3`).
+pub const ABI_VERSION: u32 = 3;
 
 /// Pools at most.
 pub const POOLS_MAX: u32 = 16;
@@ -208,8 +208,9 @@ records! {
         generation: u64,
         /// Number of the radar's running window, or [`RADAR_OFF`]. Its parity chooses the map.
         radar_window: u32,
-        /// Unused, zero.
-        reserved: u32,
+        /// Number of the set of policies that is in force. Its parity chooses the place in the maps of
+        /// [`map::SETS`]; each judgement reads it once.
+        policy_set: u32,
     }
 
     /// Secret of the cookies by which the edge recognises connections that it answers itself.

@@ -41,11 +41,11 @@ pub trait Tables {
     /// Role of what stands behind an interface and its tags.
     fn role(&self, key: &RoleKey) -> Option<Role>;
 
-    /// Policy of exactly this address.
-    fn host_policy(&self, source: AddrRef<'_>) -> Option<Policy>;
+    /// Policy of exactly this address in a set ([`Settings::policy_set`]).
+    fn host_policy(&self, set: u32, source: AddrRef<'_>) -> Option<Policy>;
 
-    /// Policy of the longest prefix around this address.
-    fn prefix_policy(&self, source: AddrRef<'_>) -> Option<Policy>;
+    /// Policy of the longest prefix around this address in a set.
+    fn prefix_policy(&self, set: u32, source: AddrRef<'_>) -> Option<Policy>;
 
     /// Whether the address is in one of the operator's customer prefixes.
     fn is_customer(&self, addr: AddrRef<'_>) -> bool;

@@ -4,7 +4,9 @@ use core::ops::Deref;
 
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
-    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key},
+    btf_maps::{
+        Array, ArrayOfMaps, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key,
+    },
     helpers::bpf_ktime_get_ns,
     macros::{btf_map, map},
     maps::RingBuf,
@@ -24,9 +26,12 @@ use redirector_common::{
 use crate::radar::Record;
 
 const UNPREALLOCATED: usize = BPF_F_NO_PREALLOC as usize;
-const HOSTS_MAX: usize = 262_144;
 const PREFIXES_MAX: usize = 65_536;
 const LISTENERS_MAX: usize = 4 * RELAYS_MAX as usize;
+/// Of what stands in the places of a set: user space makes it, as large as it likes.
+const ANY_SIZE: usize = 1;
+/// One set in force, and one that is being loaded.
+const SETS: usize = 2;
 const FLOWS_MAX: usize = 262_144;
 const CUSTOMERS_SEEN_MAX: usize = 65_536;
 const SOURCES_MAX: usize = 65_536;
@@ -35,14 +40,19 @@ const DEVICES_MAX: usize = 1024;
 const SLOTS_MAX: usize = (POOLS_MAX * SLOTS_PER_POOL) as usize;
 const EVENTS_OCTETS: u32 = 1 << 20;
 
+/// Policies of single addresses.
+type Hosts<const N: usize> = HashMap<[u8; N], Policy, ANY_SIZE, UNPREALLOCATED>;
+/// Policies of prefixes.
+type Prefixes<const N: usize> = LpmTrie<[u8; N], Policy, ANY_SIZE>;
+
 #[btf_map]
-static HOSTS4: HashMap<[u8; 4], Policy, HOSTS_MAX, UNPREALLOCATED> = HashMap::new();
+static HOSTS4: ArrayOfMaps<Hosts<4>, SETS> = ArrayOfMaps::new();
 #[btf_map]
-static HOSTS6: HashMap<[u8; 16], Policy, HOSTS_MAX, UNPREALLOCATED> = HashMap::new();
+static HOSTS6: ArrayOfMaps<Hosts<16>, SETS> = ArrayOfMaps::new();
 #[btf_map]
-static PREFIXES4: LpmTrie<[u8; 4], Policy, PREFIXES_MAX> = LpmTrie::new();
+static PREFIXES4: ArrayOfMaps<Prefixes<4>, SETS> = ArrayOfMaps::new();
 #[btf_map]
-static PREFIXES6: LpmTrie<[u8; 16], Policy, PREFIXES_MAX> = LpmTrie::new();
+static PREFIXES6: ArrayOfMaps<Prefixes<16>, SETS> = ArrayOfMaps::new();
 #[btf_map]
 static CUSTOMERS4: LpmTrie<[u8; 4], u32, PREFIXES_MAX> = LpmTrie::new();
 #[btf_map]
@@ -119,18 +129,24 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn host_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
+    fn host_policy(&self, set: u32, source: AddrRef<'_>) -> Option<Policy> {
         copy(match source.v4() {
-            Some(octets) => HOSTS4.get_ptr(octets),
-            None => HOSTS6.get_ptr(source.mapped),
+            Some(octets) => HOSTS4.get(set & 1)?.get_ptr(octets),
+            None => HOSTS6.get(set & 1)?.get_ptr(source.mapped),
         })
     }
 
     #[inline(always)]
-    fn prefix_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
+    fn prefix_policy(&self, set: u32, source: AddrRef<'_>) -> Option<Policy> {
         match source.v4() {
-            Some(octets) => PREFIXES4.get(&Whole::new(octets, 32).key).copied(),
-            None => PREFIXES6.get(&Whole::new(source.mapped, 128).key).copied(),
+            Some(octets) => {
+                let prefixes = PREFIXES4.get(set & 1)?;
+                prefixes.get(&Whole::new(octets, 32).key).copied()
+            }
+            None => {
+                let prefixes = PREFIXES6.get(set & 1)?;
+                prefixes.get(&Whole::new(source.mapped, 128).key).copied()
+            }
         }
     }
 

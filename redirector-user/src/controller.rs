@@ -18,6 +18,7 @@ mod kernel;
 mod radar;
 mod relays;
 mod rings;
+mod scope;
 mod state;
 mod views;
 
@@ -35,7 +36,7 @@ use crate::{
     edge::{self, EdgeError},
     policy::dial::{FlagId, Refusal},
     radar::window::History,
-    reconcile::reconcile,
+    reconcile::{gathered, reconcile},
     store::{Store, StoreError},
 };
 
@@ -174,18 +175,19 @@ impl Controller {
     /// On an error the kernel is asked what it holds now; the next pass goes on from there.
     async fn reconcile(&self, state: &mut State) -> Result<(), Problem> {
         let desired = state.desired(&self.config, Timestamp::now(), edge::monotonic_s());
-        let operations = reconcile(&desired.edge, &state.held);
+        let operations = reconcile(&desired.edge, &desired.held);
+        let operations = gathered(operations, state.at_once);
         if !operations.is_empty() {
             let applied = self
                 .kernel
                 .call(move |edge| edge.apply(&operations))
                 .await?;
             if let Err(error) = applied {
-                state.held = self.kernel.call(|edge| edge.actual()).await??;
+                state.doubt(self.kernel.call(|edge| edge.actual()).await??);
                 return Err(error.into());
             }
         }
-        state.held = desired.edge;
+        state.hold(desired.edge);
         let fresh = state.newly_in_force(&desired.standing);
         if !fresh.is_empty() {
             let now = clock();
@@ -195,6 +197,7 @@ impl Controller {
                 tracing::info!(flag.id = id.0, "flag in force");
             }
         }
+        state.at_once &= !desired.standing.pending.is_empty();
         state.standing = desired.standing;
         self.passes.send_modify(|pass| *pass = pass.wrapping_add(1));
         // A flag that has just come into force may ask more of the relays in rotation.

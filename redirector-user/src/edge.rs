@@ -11,6 +11,7 @@
 //! [`EdgeError`], sorted by who can mend it; each message says what to do next. Nothing panics.
 
 mod attach;
+mod batch;
 mod clock;
 mod error;
 mod events;
@@ -25,6 +26,7 @@ mod policies;
 mod program;
 mod radar;
 mod refusals;
+mod sets;
 mod state;
 
 use std::{
@@ -47,7 +49,7 @@ pub use self::{
     pins::Shape,
     radar::Sighted,
 };
-use self::{maps::Maps, pins::Pins};
+use self::{maps::Maps, pins::Pins, sets::Sets};
 
 /// The kernel program, built from `redirector-ebpf` by `build.rs`.
 pub static PROGRAM: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/outgate-xdp"));
@@ -59,6 +61,8 @@ pub struct EdgeConfig {
     pub pin_dir: std::path::PathBuf,
     /// Entries of the flow table.
     pub flows_max: u32,
+    /// Policies of each kind (hosts, prefixes) and family.
+    pub policies_max: u32,
     /// New diverted connections a second of one customer.
     pub syn_rate: u32,
     /// Burst of the same.
@@ -118,6 +122,7 @@ pub struct Edge {
     config: EdgeConfig,
     pins: Pins,
     maps: Maps,
+    sets: Sets,
     /// The object that owns the ring of debug lines, until somebody reads them.
     debug: Option<aya::Ebpf>,
 }
@@ -134,15 +139,18 @@ impl Edge {
         let object = program::open(&config, &pins, None)?;
         pins.share_with_group()?;
         let maps = Maps::open(&pins)?;
+        let sets = Sets::open(&pins, config.policies_max, maps.settings()?.policy_set)?;
         let debug = config.debug_lines.then_some(object);
         let mut edge = Self {
             config,
             pins,
             maps,
+            sets,
             debug,
         };
         edge.mend_listeners()?;
         edge.ensure_cookie_key()?;
+        edge.fit_policies()?;
         Ok(edge)
     }
 

@@ -2,10 +2,11 @@
 //! store, no kernel; time, pools and what the kernel holds are arguments.
 //!
 //! [`dial`] reads a wish into a [`dial::Proposal`], [`guards`] judges it, a stored one is a [`dial::Flag`],
-//! [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
+//! [`ledger`] keeps all of them at hand, [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
 
 pub mod desired;
 pub mod dial;
 pub mod guards;
+pub mod ledger;
 pub mod limit;
 pub mod refusal;

@@ -64,6 +64,8 @@ pub enum MapOp {
     PutPolicy(IpNetwork, Policy),
     /// Take a policy away.
     RemovePolicy(IpNetwork),
+    /// Change many policies at once (`None` takes one away); stands in for single writes and removals.
+    ChangePolicies(BTreeMap<IpNetwork, Option<Policy>>),
     /// Say which generation this is; always last.
     SetGeneration(u64),
 }
@@ -100,6 +102,30 @@ pub fn reconcile(desired: &EdgeState, actual: &EdgeState) -> Vec<MapOp> {
         ops.push(MapOp::SetGeneration(desired.generation));
     }
     ops
+}
+
+/// Gathers single changes of policies into one, if they are more than [`IN_PLACE`], or more than one and must be
+/// made at once: nobody is then judged by some of them. One alone is that anyway.
+#[must_use]
+pub fn gathered(ops: Vec<MapOp>, at_once: bool) -> Vec<MapOp> {
+    let is_policy = |op: &MapOp| matches!(op, MapOp::PutPolicy(..) | MapOp::RemovePolicy(_));
+    let changes = ops.iter().filter(|op| is_policy(op)).count();
+    if changes <= if at_once { 1 } else { IN_PLACE } {
+        return ops;
+    }
+    let mut policies = BTreeMap::new();
+    // They stand together: what policies lean on comes before them, and goes after them.
+    let place = ops.iter().position(is_policy).unwrap_or_default();
+    let mut others = Vec::new();
+    for op in ops {
+        match op {
+            MapOp::PutPolicy(prefix, policy) => drop(policies.insert(prefix, Some(policy))),
+            MapOp::RemovePolicy(prefix) => drop(policies.insert(prefix, None)),
+            other => others.push(other),
+        }
+    }
+    others.insert(place, MapOp::ChangePolicies(policies));
+    others
 }
 
 fn put_relays(desired: &EdgeState, actual: &EdgeState, ops: &mut Vec<MapOp>) {
@@ -156,6 +182,9 @@ fn gone<'a, K: Ord, V>(
 ) -> impl Iterator<Item = (&'a K, &'a V)> {
     actual.iter().filter(|(key, _)| !desired.contains_key(key))
 }
+
+/// Policies that are written one by one; above, a new set costs less than what it spares.
+pub const IN_PLACE: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,10 @@ use ipnetwork::IpNetwork;
 
 use crate::{
     edge::health::Health,
-    policy::dial::{Flag, FlagId},
+    policy::{
+        dial::{Flag, FlagId},
+        ledger::{Ledger, Wait},
+    },
 };
 
 /// What the rules need to know of one relay.
@@ -37,48 +40,49 @@ pub struct RelayState {
 pub struct Standing {
     /// Names of the relays that take new connections.
     pub in_rotation: BTreeSet<String>,
-    /// The flag that each prefix is under in the kernel.
-    pub in_force: BTreeMap<IpNetwork, FlagId>,
-    /// Redirects that wait, each with the relays that it waits for.
-    pub pending: BTreeMap<FlagId, Vec<String>>,
+    /// Relays that redirects wait for, by what these are waiting for.
+    pub pending: BTreeMap<Wait, Vec<String>>,
 }
 
 /// Judges. `flags` holds every active flag, and of a waiting flag also the ended ones that it replaces: until
 /// it is in force, the one of them that was keeps its place, so that tightening a flag never opens a gap.
 #[must_use]
-pub fn judge(flags: &BTreeMap<FlagId, Flag>, relays: &BTreeMap<String, RelayState>) -> Standing {
+pub fn judge(flags: &Ledger, relays: &BTreeMap<String, RelayState>) -> Standing {
     let mut standing = Standing::default();
     for (name, relay) in relays {
-        if is_in_rotation(relay, needed(flags, &relay.pool)) {
+        if is_in_rotation(relay, flags.needed(&relay.pool)) {
             standing.in_rotation.insert(name.clone());
         }
     }
-    for flag in flags.values().filter(|flag| flag.ended.is_none()) {
-        let awaited = awaited(flag, relays, &standing.in_rotation);
-        if awaited.is_empty() {
-            standing.in_force.insert(flag.terms.prefix, flag.id);
-        } else {
-            standing.pending.insert(flag.id, awaited);
-            if let Some(held) = predecessor_in_force(flags, flag) {
-                standing.in_force.insert(flag.terms.prefix, held);
-            }
+    for (wait, _) in flags.waiting() {
+        let awaited = awaited(wait, relays, &standing.in_rotation);
+        if !awaited.is_empty() {
+            standing.pending.insert(wait.clone(), awaited);
         }
     }
     standing
 }
 
-/// Newest generation that any redirect to this pool, once it is in force, needs its relays to know.
-fn needed(flags: &BTreeMap<FlagId, Flag>, pool: &str) -> Generation {
-    let into_pool = |flag: &&Flag| {
-        let redirect = flag.terms.action.redirect();
-        flag.activated_at.is_some() && redirect.is_some_and(|redirect| redirect.pool == pool)
-    };
-    flags
-        .values()
-        .filter(into_pool)
-        .map(|flag| flag.generation)
-        .max()
-        .unwrap_or_default()
+/// The flag that a prefix is under in the kernel.
+#[must_use]
+pub fn in_force(flags: &Ledger, standing: &Standing, prefix: IpNetwork) -> Option<FlagId> {
+    let flag = flags.on(prefix)?;
+    if standing.awaited(flag).is_empty() {
+        Some(flag.id)
+    } else {
+        predecessor_in_force(flags, flag)
+    }
+}
+
+impl Standing {
+    /// Relays that a flag waits for.
+    #[must_use]
+    pub fn awaited(&self, flag: &Flag) -> &[String] {
+        match flag.activated_at {
+            Some(_) => &[],
+            None => self.pending.get(&Wait::of(flag)).map_or(&[], Vec::as_slice),
+        }
+    }
 }
 
 fn is_in_rotation(relay: &RelayState, needed: Generation) -> bool {
@@ -94,23 +98,17 @@ fn is_in_rotation(relay: &RelayState, needed: Generation) -> bool {
     knows_enough && greets
 }
 
-/// The relays that must acknowledge before the flag can be in force: those in rotation, and those of which
+/// The relays that must acknowledge before what waits for them can be in force: those in rotation, and those of which
 /// nothing is known yet, because they may be in rotation with the next probe.
 fn awaited(
-    flag: &Flag,
+    wait: &Wait,
     relays: &BTreeMap<String, RelayState>,
     in_rotation: &BTreeSet<String>,
 ) -> Vec<String> {
-    let Some(redirect) = flag.terms.action.redirect() else {
-        return Vec::new();
-    };
-    if flag.activated_at.is_some() {
-        return Vec::new();
-    }
     let must = |(name, relay): &(&String, &RelayState)| {
-        relay.pool == redirect.pool
+        wait.pool.as_ref() == Some(&relay.pool)
             && (in_rotation.contains(*name) || relay.health == Health::Unknown)
-            && relay.acknowledged < Some(flag.generation)
+            && relay.acknowledged < Some(wait.generation)
     };
     relays
         .iter()
@@ -119,7 +117,7 @@ fn awaited(
         .collect()
 }
 
-fn predecessor_in_force(flags: &BTreeMap<FlagId, Flag>, flag: &Flag) -> Option<FlagId> {
+fn predecessor_in_force(flags: &Ledger, flag: &Flag) -> Option<FlagId> {
     let replaced = flags.get(&flag.replaces?)?;
     match replaced.activated_at {
         Some(_) => Some(replaced.id),

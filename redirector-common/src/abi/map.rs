@@ -1,12 +1,12 @@
 //! Map names, as they are pinned.
 
-/// `HASH [u8; 4] -> Policy`: policies of single IPv4 addresses.
+/// `ARRAY_OF_MAPS`, two of `HASH [u8; 4] -> Policy`: policies of single IPv4 addresses.
 pub const HOSTS4: &str = "HOSTS4";
-/// `HASH [u8; 16] -> Policy`: policies of single IPv6 addresses.
+/// `ARRAY_OF_MAPS`, two of `HASH [u8; 16] -> Policy`: policies of single IPv6 addresses.
 pub const HOSTS6: &str = "HOSTS6";
-/// `LPM_TRIE [u8; 4] -> Policy`: policies of IPv4 prefixes shorter than /32.
+/// `ARRAY_OF_MAPS`, two of `LPM_TRIE [u8; 4] -> Policy`: policies of IPv4 prefixes shorter than /32.
 pub const PREFIXES4: &str = "PREFIXES4";
-/// `LPM_TRIE [u8; 16] -> Policy`: policies of IPv6 prefixes shorter than /128.
+/// `ARRAY_OF_MAPS`, two of `LPM_TRIE [u8; 16] -> Policy`: policies of IPv6 prefixes shorter than /128.
 pub const PREFIXES6: &str = "PREFIXES6";
 /// `LPM_TRIE [u8; 4] -> u32`: the operator's IPv4 customer prefixes (value unused).
 pub const CUSTOMERS4: &str = "CUSTOMERS4";
@@ -47,7 +47,11 @@ pub const COOKIE_KEY: &str = "COOKIE_KEY";
 /// `ARRAY -> Refusal`, by [`super::RefusalText::index`].
 pub const REFUSALS: &str = "REFUSALS";
 
-/// Every map that is pinned.
+/// The maps that hold two sets of policies each; [`super::Settings::policy_set`] says which is in force. A
+/// place without a map stands for no policy of that kind, and costs no look-up.
+pub const SETS: [&str; 4] = [HOSTS4, HOSTS6, PREFIXES4, PREFIXES6];
+
+/// Every map that is pinned under its own name. What stands in the places of [`SETS`] is pinned beside.
 pub const ALL: [&str; 22] = [
     HOSTS4,
     HOSTS6,

@@ -88,7 +88,8 @@ impl World {
                 syn_burst: 100,
                 generation: 1,
                 radar_window: abi::RADAR_OFF,
-                reserved: 0,
+                // An odd one, so that nothing is found in the place that new maps start with.
+                policy_set: 3,
             },
             flows_max: FLOWS_MAX,
             ..MemoryTables::default()

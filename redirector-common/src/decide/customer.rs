@@ -250,8 +250,10 @@ pub(super) fn lends<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
 /// The policy of a source: its own, or that of the longest prefix around it.
 #[inline(always)]
 fn policy<T: Tables>(tables: &T, source: AddrRef<'_>) -> Option<Policy> {
-    match tables.host_policy(source) {
+    // Once: whoever switches sets meanwhile must not have this frame judged by half of each.
+    let set = tables.settings().policy_set;
+    match tables.host_policy(set, source) {
         Some(policy) => Some(policy),
-        None => tables.prefix_policy(source),
+        None => tables.prefix_policy(set, source),
     }
 }

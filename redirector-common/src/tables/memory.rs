@@ -30,9 +30,9 @@ pub struct MemoryTables {
     pub settings: Settings,
     /// `ROLES`.
     pub roles: HashMap<RoleKey, Role>,
-    /// `HOSTS4` and `HOSTS6`.
+    /// `HOSTS4` and `HOSTS6` of the set in force.
     pub hosts: BTreeMap<Addr, Policy>,
-    /// `PREFIXES4` and `PREFIXES6`: address and length of the prefix.
+    /// `PREFIXES4` and `PREFIXES6` of the set in force: address and length of the prefix.
     pub prefixes: BTreeMap<(Addr, u8), Policy>,
     /// `CUSTOMERS4` and `CUSTOMERS6`.
     pub customers: BTreeSet<(Addr, u8)>,
@@ -152,11 +152,17 @@ impl Tables for MemoryTables {
         self.roles.get(key).copied()
     }
 
-    fn host_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
+    fn host_policy(&self, set: u32, source: AddrRef<'_>) -> Option<Policy> {
+        if set != self.settings.policy_set {
+            return None;
+        }
         self.hosts.get(&source.addr()).copied()
     }
 
-    fn prefix_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
+    fn prefix_policy(&self, set: u32, source: AddrRef<'_>) -> Option<Policy> {
+        if set != self.settings.policy_set {
+            return None;
+        }
         let around = self
             .prefixes
             .iter()

@@ -154,6 +154,7 @@ fn edge(raw: RawEdge, radar_sources_max: u32) -> Result<EdgeConfig, Wrong> {
     Ok(EdgeConfig {
         pin_dir: absolute("edge.pin_dir", raw.pin_dir)?,
         flows_max: within("edge.flows_max", raw.flows_max, FLOWS_MAX)?,
+        policies_max: within("edge.policies_max", raw.policies_max, POLICIES_MAX)?,
         syn_rate: within("edge.syn_rate", raw.syn_rate, SYN_RATES)?,
         syn_burst: within("edge.syn_burst", raw.syn_burst, SYN_RATES)?,
         heartbeat_limit_s,
@@ -286,6 +287,8 @@ fn parse_mode(name: &str) -> Option<AttachMode> {
 
 /// Entries of 104 octets and the kernel's overhead: the upper end is about 8 GiB.
 const FLOWS_MAX: RangeInclusive<i64> = 1024..=16_777_216;
+/// A table takes 16 octets an entry before the first one; the upper end is 64 MiB for each family.
+const POLICIES_MAX: RangeInclusive<i64> = 1024..=4_194_304;
 /// One customer opening more than a million connections a second is not mail.
 const SYN_RATES: RangeInclusive<i64> = 1..=1_000_000;
 /// Shorter than a controller's restart would cut customers off; longer than a day is no limit.

@@ -39,6 +39,7 @@ pub(super) struct RawConfig {
 pub(super) struct RawEdge {
     pub(super) pin_dir: PathBuf,
     pub(super) flows_max: i64,
+    pub(super) policies_max: i64,
     pub(super) syn_rate: i64,
     pub(super) syn_burst: i64,
     pub(super) heartbeat_limit: String,
@@ -118,6 +119,7 @@ impl Default for RawEdge {
         Self {
             pin_dir: PathBuf::from("/sys/fs/bpf/outgate"),
             flows_max: 262_144,
+            policies_max: 262_144,
             syn_rate: 20,
             syn_burst: 100,
             heartbeat_limit: String::from("5m"),

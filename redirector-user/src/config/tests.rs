@@ -221,7 +221,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "syn_rate =",
         "syn_rat =",
-        "o.toml: edge.syn_rat: syn_rat: unknown field `syn_rat`, expected one of `pin_dir`, `flows_max`, `syn_rate`, `syn_burst`, `heartbeat_limit`, `debug_lines`",
+        "o.toml: edge.syn_rat: syn_rat: unknown field `syn_rat`, expected one of `pin_dir`, `flows_max`, `policies_max`, `syn_rate`, `syn_burst`, `heartbeat_limit`, `debug_lines`",
     );
     refused(
         "port = 25\n",

@@ -52,9 +52,9 @@ impl Controller {
                 flag.actor = proposal.actor, generation = generation.0, "flag added"
             );
             if let Some(replaced) = added.replaced {
-                state.flags.insert(replaced.id, replaced);
+                state.flags.insert(replaced);
             }
-            state.flags.insert(id, added.flag);
+            state.flags.insert(added.flag);
             if let Err(error) = self.advance(&mut state, generation).await {
                 // It is stored, so it will come into force; saying that it was refused would be wrong.
                 tracing::error!(flag.id = id.0, %error, "flag stored, but the kernel does not have it yet");
@@ -118,7 +118,7 @@ impl Controller {
     pub(super) async fn expire_flags(&self) -> Result<Option<Timestamp>, Problem> {
         let mut state = self.lock().await;
         let now = clock();
-        for id in state.expired(now) {
+        for id in state.flags.due(now) {
             let ended = Ended {
                 at: now,
                 by: String::from(OUTGATED),
@@ -127,7 +127,7 @@ impl Controller {
             self.end_flag(&mut state, id, Kind::FlagExpired, &ended)
                 .await?;
         }
-        Ok(state.next_expiry())
+        Ok(state.flags.next_expiry())
     }
 
     async fn end_flag(
@@ -150,11 +150,17 @@ impl Controller {
             "{}",
             kind.name()
         );
+        let diverts = state
+            .flags
+            .get(&id)
+            .is_some_and(|flag| flag.terms.action.redirect().is_some());
         state.forget(id);
         // Whose connections are still open decides what lingers; the last sweep may be seconds old.
-        let report = self.kernel.call(|edge| edge.sweep()).await??;
-        state.live_customers = report.customers;
-        state.flows = report.live;
+        if diverts {
+            let report = self.kernel.call(|edge| edge.sweep()).await??;
+            state.live_customers = report.customers;
+            state.flows = report.live;
+        }
         self.advance(state, generation).await
     }
 

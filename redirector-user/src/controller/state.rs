@@ -6,16 +6,19 @@ use std::{
 };
 
 use contract::Generation;
+use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use redirector_common::abi::{self, L2Path};
 use tokio::time::{Duration, Instant};
 
+use super::scope::Scope;
 use crate::{
     config::{self, Config},
     edge::health::{Health, Monitor},
     policy::{
         desired::{Decisions, PoolPlan, desired, grace_until_s},
         dial::{Flag, FlagId},
+        ledger::Ledger,
     },
     reconcile::EdgeState,
     rotation::{self, RelayState, Standing},
@@ -28,13 +31,19 @@ pub(super) struct State {
     /// State of the policy.
     pub(super) generation: Generation,
     /// Active flags, and what a waiting one replaces.
-    pub(super) flags: BTreeMap<FlagId, Flag>,
+    pub(super) flags: Ledger,
     /// Relays by name.
     pub(super) relays: BTreeMap<String, RelayRecord>,
     /// The last judgement over both.
     pub(super) standing: Standing,
     /// What the kernel's maps hold.
     pub(super) held: EdgeState,
+    /// Of which prefixes that may not be what it should.
+    pub(super) scope: Scope,
+    /// Prefixes whose policies end by themselves.
+    pub(super) unsettled: BTreeSet<IpNetwork>,
+    /// Whether policies must change all at once, however few do: until nothing of an import waits.
+    pub(super) at_once: bool,
     /// Addresses of customers with live flows, as of the last sweep.
     pub(super) live_customers: BTreeSet<IpAddr>,
     /// Flows at the last sweep.
@@ -72,7 +81,9 @@ pub(super) struct RelayRecord {
 
 /// What the kernel must hold, and why.
 pub(super) struct Desired {
+    /// What it must hold, and what it holds, as far as the scope goes.
     pub(super) edge: EdgeState,
+    pub(super) held: EdgeState,
     pub(super) standing: Standing,
 }
 
@@ -114,10 +125,13 @@ impl State {
         });
         Self {
             generation: loaded.generation,
-            flags: loaded.flags,
+            flags: loaded.flags.into_iter().collect(),
             relays: relays.collect(),
             standing: Standing::default(),
             held,
+            scope: Scope::All,
+            unsettled: BTreeSet::new(),
+            at_once: false,
             live_customers: BTreeSet::new(),
             flows: 0,
             pressure: false,
@@ -128,12 +142,11 @@ impl State {
     }
 
     /// What the kernel must hold now.
-    pub(super) fn desired(&self, config: &Config, now: Timestamp, monotonic_s: u32) -> Desired {
+    pub(super) fn desired(&mut self, config: &Config, now: Timestamp, monotonic_s: u32) -> Desired {
         let standing = rotation::judge(&self.flags, &self.relay_states());
-        let in_force = standing
-            .in_force
-            .values()
-            .filter_map(|id| self.flags.get(id));
+        self.widen_scope(&standing);
+        let held = self.held_in_scope();
+        let in_force = self.flags_in_scope(&standing).into_iter();
         let pools: Vec<PoolPlan> = config
             .pools
             .iter()
@@ -143,7 +156,7 @@ impl State {
             generation: self.generation,
             customers: &config.customer_prefixes,
             flags: in_force
-                .map(|flag| (flag, grace_until_s(flag, &self.held, now, monotonic_s)))
+                .map(|flag| (flag, grace_until_s(flag, &held, now, monotonic_s)))
                 .collect(),
             pools: &pools,
             relays: self
@@ -152,32 +165,30 @@ impl State {
                 .map(|relay| (relay.number, relay.for_kernel()))
                 .collect(),
             live_customers: &self.live_customers,
+            is_covered: &|prefix| self.is_covered(&standing, prefix),
         };
         Desired {
-            edge: desired(&decisions, &self.held),
+            edge: desired(&decisions, &held),
+            held,
             standing,
         }
     }
 
     /// Flags of this judgement that were not in force before.
     pub(super) fn newly_in_force(&self, standing: &Standing) -> Vec<FlagId> {
-        let fresh = |id: &&FlagId| {
-            self.flags
-                .get(id)
-                .is_some_and(|flag| flag.activated_at.is_none())
-        };
-        standing.in_force.values().filter(fresh).copied().collect()
+        let ready = self
+            .flags
+            .waiting()
+            .filter(|(wait, _)| !standing.pending.contains_key(wait));
+        ready.flat_map(|(_, ids)| ids).copied().collect()
     }
 
     /// Notes that flags are in force; what they replaced is no longer needed.
     pub(super) fn mark_active(&mut self, ids: &[FlagId], at: Timestamp) {
         for id in ids {
-            let mut next = self.flags.get_mut(id).and_then(|flag| {
-                flag.activated_at = Some(at);
-                flag.replaces
-            });
+            let mut next = self.flags.activate(*id, at);
             while let Some(before) = next {
-                next = self.flags.remove(&before).and_then(|flag| flag.replaces);
+                next = self.flags.remove(before).and_then(|flag| flag.replaces);
             }
         }
     }
@@ -185,14 +196,15 @@ impl State {
     /// Forgets a flag that ended, and what it had replaced.
     pub(super) fn forget(&mut self, id: FlagId) {
         let mut next = Some(id);
-        while let Some(flag) = next.and_then(|id| self.flags.remove(&id)) {
+        while let Some(flag) = next.and_then(|id| self.flags.remove(id)) {
             next = flag.replaces;
         }
     }
 
     /// Relays that a flag waits for.
     pub(super) fn awaited(&self, id: FlagId) -> Vec<String> {
-        self.standing.pending.get(&id).cloned().unwrap_or_default()
+        let flag = self.flags.get(&id);
+        flag.map_or_else(Vec::new, |flag| self.standing.awaited(flag).to_vec())
     }
 
     /// Relays that take a flag's new connections now.
@@ -206,25 +218,6 @@ impl State {
         };
         let in_rotation = self.standing.in_rotation.iter();
         in_rotation.filter(of_pool).cloned().collect()
-    }
-
-    /// Flags whose time has come.
-    pub(super) fn expired(&self, now: Timestamp) -> Vec<FlagId> {
-        let due = |flag: &&Flag| flag.ended.is_none() && flag.terms.expires_at <= now;
-        self.flags
-            .values()
-            .filter(due)
-            .map(|flag| flag.id)
-            .collect()
-    }
-
-    /// When the next flag expires.
-    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
-        self.flags
-            .values()
-            .filter(|flag| flag.ended.is_none())
-            .map(|flag| flag.terms.expires_at)
-            .min()
     }
 
     fn relay_states(&self) -> BTreeMap<String, RelayState> {

@@ -44,9 +44,6 @@ impl Controller {
     pub async fn status(&self) -> Result<StatusView, Problem> {
         let interfaces = self.attachments().await?;
         let state = self.lock().await;
-        let active = state.flags.values().filter(|flag| flag.ended.is_none());
-        let (active, pending): (Vec<_>, Vec<_>) =
-            active.partition(|flag| flag.activated_at.is_some());
         let relay = |relay: &crate::config::Relay| {
             state
                 .relays
@@ -64,8 +61,8 @@ impl Controller {
             interfaces,
             pools: pools.collect(),
             flags: FlagCounts {
-                active: active.len(),
-                pending: pending.len(),
+                active: state.flags.active() - state.flags.pending(),
+                pending: state.flags.pending(),
             },
             flows: state.flows,
             flows_max: self.config.edge.flows_max,
@@ -152,18 +149,7 @@ impl Controller {
         target: IpNetwork,
         ended: bool,
     ) -> Result<Vec<FlagView>, Problem> {
-        let covers = |flag: &Flag| {
-            flag.terms.prefix.prefix() <= target.prefix()
-                && flag.terms.prefix.contains(target.network())
-        };
-        let mut flags: Vec<Flag> = self
-            .store
-            .flags(false)
-            .await?
-            .into_iter()
-            .filter(covers)
-            .collect();
-        flags.sort_by_key(|flag| std::cmp::Reverse(flag.terms.prefix.prefix()));
+        let mut flags: Vec<Flag> = self.lock().await.flags.over(target).cloned().collect();
         if ended
             && let Some(newest) = self.store.newest(target).await?
             && newest.ended.is_some()

@@ -79,6 +79,15 @@ pub enum EdgeError {
         destination: std::net::IpAddr,
     },
 
+    /// More policies than fit.
+    #[error(
+        "the policies do not fit: edge.policies_max is {policies_max} (hosts and prefixes, IPv4 and IPv6 are counted apart); raise it and restart outgated"
+    )]
+    PoliciesFull {
+        /// What is configured.
+        policies_max: u32,
+    },
+
     // The host cannot do it.
     /// The driver or kernel refuses this way of attaching.
     #[error("{interface}: cannot attach in {} mode: {reason}", mode.name())]
@@ -135,7 +144,8 @@ impl EdgeError {
             | Self::NoSuchInterface { .. }
             | Self::NotAttached { .. }
             | Self::Busy { .. }
-            | Self::MixedFamilies { .. } => Blame::Operator,
+            | Self::MixedFamilies { .. }
+            | Self::PoliciesFull { .. } => Blame::Operator,
             Self::AttachRefused { .. } | Self::Kernel { .. } => Blame::Host,
             Self::Program { .. } | Self::Impossible(_) => Blame::Outgate,
         }

@@ -8,7 +8,7 @@ use aya::maps::{
 };
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{
-    Bucket, CookieKey, Flow, FlowKey, ListenerKey, Policy, Pool, Refusal, Relay, RoleKey, Settings,
+    Bucket, CookieKey, Flow, FlowKey, ListenerKey, Pool, Refusal, Relay, RoleKey, Settings,
     Sighting, map,
 };
 
@@ -16,15 +16,8 @@ use rustix::io::Errno;
 
 use super::{EdgeError, error::errno, pins::Pins};
 
-/// Octets of a policy record.
-pub(crate) type PolicyOctets = [u8; Policy::SIZE];
-
-/// All maps that user space reads or writes.
+/// All maps that user space reads or writes, but the sets of policies.
 pub(crate) struct Maps {
-    pub(crate) hosts4: HashMap<MapData, [u8; 4], PolicyOctets>,
-    pub(crate) hosts6: HashMap<MapData, [u8; 16], PolicyOctets>,
-    pub(crate) prefixes4: LpmTrie<MapData, [u8; 4], PolicyOctets>,
-    pub(crate) prefixes6: LpmTrie<MapData, [u8; 16], PolicyOctets>,
     pub(crate) customers4: LpmTrie<MapData, [u8; 4], u32>,
     pub(crate) customers6: LpmTrie<MapData, [u8; 16], u32>,
     pub(crate) pools: Array<MapData, [u8; Pool::SIZE]>,
@@ -47,10 +40,6 @@ impl Maps {
     /// Opens every map by its pin. Their shapes have been compared by [`Pins::prepare`].
     pub(crate) fn open(pins: &Pins) -> Result<Self, EdgeError> {
         Ok(Self {
-            hosts4: open(pins, map::HOSTS4, Map::HashMap)?,
-            hosts6: open(pins, map::HOSTS6, Map::HashMap)?,
-            prefixes4: open(pins, map::PREFIXES4, Map::LpmTrie)?,
-            prefixes6: open(pins, map::PREFIXES6, Map::LpmTrie)?,
             customers4: open(pins, map::CUSTOMERS4, Map::LpmTrie)?,
             customers6: open(pins, map::CUSTOMERS6, Map::LpmTrie)?,
             pools: open(pins, map::POOLS, Map::Array)?,

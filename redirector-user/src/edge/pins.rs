@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs, io,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -65,6 +65,13 @@ impl Pins {
         fs::create_dir_all(pins.links()).map_err(|error| {
             EdgeError::kernel(format!("making {}", pins.links().display()), error)
         })?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(pins.sets())
+            .map_err(|error| {
+                EdgeError::kernel(format!("making {}", pins.sets().display()), error)
+            })?;
         for (name, expected) in &pins.shapes {
             pins.compare(name, expected)?;
         }
@@ -97,6 +104,11 @@ impl Pins {
     /// Directory of the links.
     pub(crate) fn links(&self) -> PathBuf {
         self.dir.join("links")
+    }
+
+    /// Directory of the sets of policies.
+    pub(crate) fn sets(&self) -> PathBuf {
+        self.dir.join("sets")
     }
 
     /// Path of an interface's link.

@@ -1,15 +1,14 @@
-//! Customer prefixes and policies: maps that exist once per family, and policies once more by
-//! whether they stand for one address (an exact look-up is cheap) or for a shorter prefix.
+//! Customer prefixes, in a map for each family, and policies, in the set that is in force.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aya::maps::{HashMap, LpmTrie, MapData};
+use aya::maps::{LpmTrie, MapData};
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
-use redirector_common::abi::{Policy, map};
+use redirector_common::abi::{Policy, Settings, map};
 
 use super::{
     Edge, EdgeError,
-    maps::{PolicyOctets, prefix_key, reading, removed, writing},
+    maps::{prefix_key, reading, removed, writing},
 };
 
 impl Edge {
@@ -19,19 +18,52 @@ impl Edge {
         Ok(v4.into_iter().chain(v6).map(|(prefix, _)| prefix).collect())
     }
 
+    /// Every policy in force.
     pub(crate) fn policies(&self) -> Result<BTreeMap<IpNetwork, Policy>, EdgeError> {
-        let hosts4 = hosts(map::HOSTS4, &self.maps.hosts4, |octets| {
-            network4(octets, 32)
-        })?;
-        let hosts6 = hosts(map::HOSTS6, &self.maps.hosts6, |octets| {
-            network6(octets, 128)
-        })?;
-        let prefixes4 = entries(map::PREFIXES4, &self.maps.prefixes4, network4)?;
-        let prefixes6 = entries(map::PREFIXES6, &self.maps.prefixes6, network6)?;
-        let all = [hosts4, hosts6, prefixes4, prefixes6].into_iter().flatten();
-        Ok(all
-            .map(|(prefix, octets)| (prefix, Policy::from_octets(&octets)))
-            .collect())
+        self.sets.policies()
+    }
+
+    /// Changes many policies at once: whoever is judged meets all of the changes or none. `None` takes a
+    /// policy away.
+    pub(crate) fn change_policies(
+        &mut self,
+        changes: &BTreeMap<IpNetwork, Option<Policy>>,
+    ) -> Result<(), EdgeError> {
+        let mut policies = self.sets.policies()?;
+        for (prefix, policy) in changes {
+            match policy {
+                Some(policy) => drop(policies.insert(*prefix, *policy)),
+                None => drop(policies.remove(prefix)),
+            }
+        }
+        self.load_policies(&policies)
+    }
+
+    /// Puts all of these policies into force in place of those that are, at once.
+    ///
+    /// # Errors
+    ///
+    /// [`EdgeError::PoliciesFull`]; what was in force still is then.
+    pub fn load_policies(
+        &mut self,
+        policies: &BTreeMap<IpNetwork, Policy>,
+    ) -> Result<(), EdgeError> {
+        let Self { sets, maps, .. } = self;
+        sets.load(policies, |policy_set| {
+            let settings = Settings {
+                policy_set,
+                ..maps.settings()?
+            };
+            maps.put_settings(&settings)
+        })
+    }
+
+    /// Loads the policies anew if they stand in tables of another size than is configured.
+    pub(crate) fn fit_policies(&mut self) -> Result<(), EdgeError> {
+        if self.sets.is_resized() {
+            self.load_policies(&self.sets.policies()?)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn put_customer(&mut self, prefix: IpNetwork) -> Result<(), EdgeError> {
@@ -71,56 +103,11 @@ impl Edge {
         prefix: IpNetwork,
         policy: &Policy,
     ) -> Result<(), EdgeError> {
-        let value = policy.to_octets();
-        match prefix {
-            IpNetwork::V4(v4) if v4.prefix() == 32 => {
-                let key = v4.ip().octets();
-                self.maps
-                    .hosts4
-                    .insert(key, value, 0)
-                    .map_err(|error| writing(map::HOSTS4, error))
-            }
-            IpNetwork::V4(v4) => {
-                let key = prefix_key(prefix, v4.network().octets());
-                self.maps
-                    .prefixes4
-                    .insert(&key, value, 0)
-                    .map_err(|error| writing(map::PREFIXES4, error))
-            }
-            IpNetwork::V6(v6) if v6.prefix() == 128 => {
-                let key = v6.ip().octets();
-                self.maps
-                    .hosts6
-                    .insert(key, value, 0)
-                    .map_err(|error| writing(map::HOSTS6, error))
-            }
-            IpNetwork::V6(v6) => {
-                let key = prefix_key(prefix, v6.network().octets());
-                self.maps
-                    .prefixes6
-                    .insert(&key, value, 0)
-                    .map_err(|error| writing(map::PREFIXES6, error))
-            }
-        }
+        self.sets.put(prefix, policy)
     }
 
     pub(crate) fn remove_policy(&mut self, prefix: IpNetwork) -> Result<(), EdgeError> {
-        match prefix {
-            IpNetwork::V4(v4) if v4.prefix() == 32 => {
-                removed(map::HOSTS4, self.maps.hosts4.remove(&v4.ip().octets()))
-            }
-            IpNetwork::V4(v4) => {
-                let key = prefix_key(prefix, v4.network().octets());
-                removed(map::PREFIXES4, self.maps.prefixes4.remove(&key))
-            }
-            IpNetwork::V6(v6) if v6.prefix() == 128 => {
-                removed(map::HOSTS6, self.maps.hosts6.remove(&v6.ip().octets()))
-            }
-            IpNetwork::V6(v6) => {
-                let key = prefix_key(prefix, v6.network().octets());
-                removed(map::PREFIXES6, self.maps.prefixes6.remove(&key))
-            }
-        }
+        self.sets.remove(prefix)
     }
 }
 
@@ -152,17 +139,4 @@ fn entries<const N: usize, V: aya::Pod>(
         entries.extend(prefix.map(|prefix| (prefix, value)));
     }
     Ok(entries)
-}
-
-fn hosts<const N: usize>(
-    name: &str,
-    hosts: &HashMap<MapData, [u8; N], PolicyOctets>,
-    network: impl Fn([u8; N]) -> Option<IpNetwork>,
-) -> Result<Vec<(IpNetwork, PolicyOctets)>, EdgeError> {
-    let mut found = Vec::new();
-    for entry in hosts {
-        let (octets, value) = entry.map_err(|error| reading(name, error))?;
-        found.extend(network(octets).map(|prefix| (prefix, value)));
-    }
-    Ok(found)
 }

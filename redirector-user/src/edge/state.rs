@@ -79,6 +79,7 @@ impl Edge {
             MapOp::RemoveCustomer(prefix) => self.remove_customer(prefix),
             MapOp::PutPolicy(prefix, policy) => self.put_policy(prefix, &policy),
             MapOp::RemovePolicy(prefix) => self.remove_policy(prefix),
+            MapOp::ChangePolicies(ref changes) => self.change_policies(changes),
             MapOp::SetGeneration(generation) => {
                 let settings = Settings {
                     generation,

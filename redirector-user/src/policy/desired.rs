@@ -20,7 +20,6 @@ use super::dial::Flag;
 use crate::reconcile::{EdgeState, PoolState};
 
 /// All that the maps follow from.
-#[derive(Clone, Debug)]
 pub struct Decisions<'a> {
     /// State of the policy.
     pub generation: Generation,
@@ -34,6 +33,8 @@ pub struct Decisions<'a> {
     pub relays: BTreeMap<u32, abi::Relay>,
     /// Addresses of customers with live flows.
     pub live_customers: &'a BTreeSet<IpAddr>,
+    /// Whether a flag in force covers a prefix, be it among `flags` or not.
+    pub is_covered: &'a dyn Fn(IpNetwork) -> bool,
 }
 
 /// One pool and who serves it now.
@@ -49,7 +50,8 @@ pub struct PoolPlan {
     pub in_rotation: Vec<(u32, String)>,
 }
 
-/// The state that the maps must have; `previous` is what they hold.
+/// The state that the maps must have; `previous` is what they hold. Both may be about some prefixes alone: those
+/// of `flags` and of `previous`.
 #[must_use]
 pub fn desired(decisions: &Decisions<'_>, previous: &EdgeState) -> EdgeState {
     let mut policies: BTreeMap<IpNetwork, abi::Policy> = decisions
@@ -61,7 +63,7 @@ pub fn desired(decisions: &Decisions<'_>, previous: &EdgeState) -> EdgeState {
             (flag.terms.prefix, policy)
         })
         .collect();
-    let lingering = lingering(decisions, &policies, previous);
+    let lingering = lingering(decisions, previous);
     policies.extend(lingering);
     let pools = decisions.pools.iter().enumerate();
     let pools = pools.filter_map(|(number, plan)| Some((u16::try_from(number).ok()?, pool(plan))));
@@ -140,8 +142,8 @@ fn lease(prefix: IpNetwork, decisions: &Decisions<'_>, previous: &EdgeState) -> 
 }
 
 fn has_connections(prefix: IpNetwork, decisions: &Decisions<'_>) -> bool {
-    let mut customers = decisions.live_customers.iter();
-    customers.any(|customer| prefix.contains(*customer))
+    let within = prefix.network()..=prefix.broadcast();
+    decisions.live_customers.range(within).next().is_some()
 }
 
 /// Redirects that were lifted while connections ran through them. Those keep their relay until they end; new
@@ -149,17 +151,13 @@ fn has_connections(prefix: IpNetwork, decisions: &Decisions<'_>) -> bool {
 /// entry here would be more specific and hide it.
 fn lingering(
     decisions: &Decisions<'_>,
-    in_force: &BTreeMap<IpNetwork, abi::Policy>,
     previous: &EdgeState,
 ) -> BTreeMap<IpNetwork, abi::Policy> {
     let diverting = [abi::Action::Redirect as u8, abi::Action::Linger as u8];
-    let covered = |prefix: IpNetwork| {
-        in_force.keys().any(|flagged| {
-            flagged.prefix() <= prefix.prefix() && flagged.contains(prefix.network())
-        })
-    };
     let lingers = |prefix: IpNetwork, policy: &abi::Policy| {
-        diverting.contains(&policy.action) && !covered(prefix) && has_connections(prefix, decisions)
+        diverting.contains(&policy.action)
+            && !(decisions.is_covered)(prefix)
+            && has_connections(prefix, decisions)
     };
     let left = previous
         .policies

@@ -63,6 +63,14 @@ impl Model {
             MapOp::RemoveCustomer(prefix) => assert!(self.customers.remove(&prefix)),
             MapOp::PutPolicy(prefix, policy) => drop(self.policies.insert(prefix, policy)),
             MapOp::RemovePolicy(prefix) => assert!(self.policies.remove(&prefix).is_some()),
+            MapOp::ChangePolicies(changes) => {
+                for (prefix, policy) in changes {
+                    match policy {
+                        Some(policy) => drop(self.policies.insert(prefix, policy)),
+                        None => assert!(self.policies.remove(&prefix).is_some()),
+                    }
+                }
+            }
             MapOp::SetGeneration(generation) => self.generation = generation,
         }
     }
@@ -244,6 +252,21 @@ proptest! {
             model.apply(&op);
             model.assert_nothing_hangs();
         }
+    }
+
+    #[test]
+    fn gathered_changes_are_one_and_leave_nothing_hanging(desired in states(), actual in states()) {
+        let mut model = Model::of(&actual);
+        let ops = gathered(reconcile(&desired, &actual), true);
+        let of_policies = |op: &&MapOp| {
+            matches!(op, MapOp::PutPolicy(..) | MapOp::RemovePolicy(_) | MapOp::ChangePolicies(_))
+        };
+        prop_assert!(ops.iter().filter(of_policies).count() <= 1);
+        for op in ops {
+            model.apply(&op);
+            model.assert_nothing_hangs();
+        }
+        prop_assert_eq!(model.state(), desired);
     }
 
     #[test]

@@ -59,6 +59,12 @@ fn relay(health: Health, acknowledged: Option<u64>) -> RelayState {
     }
 }
 
+/// The one flag in force: all flags here are of one prefix.
+fn in_force_of(flags: &Ledger, standing: &Standing) -> Option<FlagId> {
+    let mut prefixes = flags.prefixes();
+    prefixes.find_map(|prefix| in_force(flags, standing, prefix))
+}
+
 #[track_caller]
 fn check(
     flags: &[Flag],
@@ -67,7 +73,7 @@ fn check(
     in_force: Option<u32>,
     pending: &[(u32, &[&str])],
 ) {
-    let flags = flags.iter().map(|flag| (flag.id, flag.clone())).collect();
+    let flags: Ledger = flags.iter().map(|flag| (flag.id, flag.clone())).collect();
     let relays = relays
         .iter()
         .map(|(name, relay)| ((*name).to_owned(), relay.clone()))
@@ -75,11 +81,13 @@ fn check(
     let standing = judge(&flags, &relays);
     let rotation: Vec<_> = standing.in_rotation.iter().map(String::as_str).collect();
     assert_eq!(rotation, in_rotation);
-    assert_eq!(standing.in_force.into_values().next(), in_force.map(FlagId));
-    let waiting: Vec<_> = standing
-        .pending
-        .iter()
-        .map(|(id, names)| (id.0, names.as_slice()))
+    let found = in_force_of(&flags, &standing);
+    assert_eq!(found, in_force.map(FlagId));
+    let waiting: Vec<_> = flags
+        .values()
+        .filter(|flag| flag.ended.is_none())
+        .map(|flag| (flag.id.0, standing.awaited(flag)))
+        .filter(|(_, names)| !names.is_empty())
         .collect();
     let expected: Vec<(u32, Vec<String>)> = pending
         .iter()

@@ -129,6 +129,7 @@ impl PinDir {
         EdgeConfig {
             pin_dir: self.0.clone(),
             flows_max: 1024,
+            policies_max: 1024,
             syn_rate: 20,
             syn_burst: 100,
             heartbeat_limit_s: 300,

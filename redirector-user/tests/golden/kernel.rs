@@ -8,7 +8,7 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{
-        Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key, xdp::DevMapHash,
+        Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key, xdp::DevMapHash,
     },
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
@@ -27,10 +27,10 @@ use redirector_user::edge::PROGRAM;
 /// One load of the program for one role.
 pub(crate) struct Kernel {
     ebpf: Ebpf,
-    hosts4: HashMap<MapData, [u8; 4], [u8; Policy::SIZE]>,
-    hosts6: HashMap<MapData, [u8; 16], [u8; Policy::SIZE]>,
-    prefixes4: LpmTrie<MapData, [u8; 4], [u8; Policy::SIZE]>,
-    prefixes6: LpmTrie<MapData, [u8; 16], [u8; Policy::SIZE]>,
+    hosts4: Hosts<4>,
+    hosts6: Hosts<16>,
+    prefixes4: Prefixes<4>,
+    prefixes6: Prefixes<16>,
     customers4: LpmTrie<MapData, [u8; 4], u32>,
     customers6: LpmTrie<MapData, [u8; 16], u32>,
     pools: Array<MapData, [u8; Pool::SIZE]>,
@@ -51,6 +51,9 @@ pub(crate) struct Kernel {
     /// What stands in every slot of pool 0; writing them all takes longer than a case.
     in_slots: Option<u32>,
 }
+
+type Hosts<const N: usize> = HashMap<MapData, [u8; N], [u8; Policy::SIZE]>;
+type Prefixes<const N: usize> = LpmTrie<MapData, [u8; N], [u8; Policy::SIZE]>;
 
 /// What came of a frame in the kernel.
 #[derive(Debug)]
@@ -89,11 +92,25 @@ impl Kernel {
             .expect("the object is well-formed, and we are privileged");
         let program: &mut Xdp = ebpf.program_mut("outgate_xdp").unwrap().try_into().unwrap();
         program.load().expect("the verifier accepts the program");
+        let mut places4: ArrayOfMaps<MapData, Hosts<4>> = take(&mut ebpf, map::HOSTS4);
+        let mut places6: ArrayOfMaps<MapData, Hosts<16>> = take(&mut ebpf, map::HOSTS6);
+        let mut wide4: ArrayOfMaps<MapData, Prefixes<4>> = take(&mut ebpf, map::PREFIXES4);
+        let mut wide6: ArrayOfMaps<MapData, Prefixes<16>> = take(&mut ebpf, map::PREFIXES6);
+        let flags = aya_obj::generated::BPF_F_NO_PREALLOC;
+        let hosts4 = HashMap::create(POLICIES_MAX, flags).unwrap();
+        let hosts6 = HashMap::create(POLICIES_MAX, flags).unwrap();
+        let prefixes4 = LpmTrie::create(POLICIES_MAX, flags).unwrap();
+        let prefixes6 = LpmTrie::create(POLICIES_MAX, flags).unwrap();
+        // The place of cases' sets, which have odd numbers; the other stays empty.
+        places4.set(1, &hosts4, 0).unwrap();
+        places6.set(1, &hosts6, 0).unwrap();
+        wide4.set(1, &prefixes4, 0).unwrap();
+        wide6.set(1, &prefixes6, 0).unwrap();
         Self {
-            hosts4: take(&mut ebpf, map::HOSTS4),
-            hosts6: take(&mut ebpf, map::HOSTS6),
-            prefixes4: take(&mut ebpf, map::PREFIXES4),
-            prefixes6: take(&mut ebpf, map::PREFIXES6),
+            hosts4,
+            hosts6,
+            prefixes4,
+            prefixes6,
             customers4: take(&mut ebpf, map::CUSTOMERS4),
             customers6: take(&mut ebpf, map::CUSTOMERS6),
             pools: take(&mut ebpf, map::POOLS),
@@ -119,6 +136,10 @@ impl Kernel {
     /// Makes the maps hold what the case says, and nothing else.
     pub(crate) fn fill(&mut self, tables: &MemoryTables) {
         self.empty();
+        assert!(
+            tables.settings.policy_set % 2 == 1,
+            "cases' sets have odd numbers"
+        );
         for (address, policy) in &tables.hosts {
             match *address {
                 Addr::V4(octets) => self.hosts4.insert(octets, policy.to_octets(), 0).unwrap(),
@@ -361,6 +382,8 @@ fn clear_trie<K: Pod, V: Pod>(map: &mut LpmTrie<MapData, K, V>) {
     }
 }
 
+/// Policies of each kind in cases.
+const POLICIES_MAX: u32 = 64;
 /// Few, so that reading them all is quick.
 const SOURCES_MAX: u32 = 1024;
 /// Relay numbers in cases are below.

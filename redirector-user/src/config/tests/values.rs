@@ -92,6 +92,11 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
         ),
         (
             "flows_max = 4096",
+            "policies_max = 5000000",
+            "edge.policies_max: 5000000: out of range; allowed are 1024 to 4194304",
+        ),
+        (
+            "flows_max = 4096",
             "flows_max = 0",
             "edge.flows_max: 0: out of range; allowed are 1024 to 16777216",
         ),

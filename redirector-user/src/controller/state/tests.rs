@@ -101,7 +101,7 @@ fn a_listener_keeps_its_number_however_the_configuration_is_reordered() {
 #[test]
 fn only_a_relay_that_stood_in_a_slot_is_adopted() {
     let config = config(&[("a", "198.51.100.1"), ("b", "198.51.100.2")]);
-    let restarted = adopt(&config, held(&adopt(&config, EdgeState::default())));
+    let mut restarted = adopt(&config, held(&adopt(&config, EdgeState::default())));
     let adopted: Vec<_> = restarted
         .relays
         .values()
@@ -123,11 +123,11 @@ fn what_a_flag_replaced_goes_when_it_is_in_force_or_lifted() {
         flag(9, None),
     ];
     let all: BTreeMap<_, _> = chain.map(|flag| (flag.id, flag)).into();
-    let left = |state: &State| -> Vec<u32> { state.flags.keys().map(|id| id.0).collect() };
-    state.flags = all.clone();
+    let left = |state: &State| -> Vec<u32> { state.flags.values().map(|flag| flag.id.0).collect() };
+    state.flags = all.clone().into_iter().collect();
     state.mark_active(&[FlagId(3)], Timestamp::UNIX_EPOCH);
     assert_eq!(left(&state), [3, 9]);
-    state.flags = all;
+    state.flags = all.into_iter().collect();
     state.forget(FlagId(3));
     assert_eq!(left(&state), [9]);
 }
@@ -137,10 +137,11 @@ fn a_flag_is_due_at_its_very_second() {
     let mut state = adopt(&config(&[("a", "198.51.100.1")]), EdgeState::default());
     state.flags = [flag(5, None), flag(9, None)]
         .map(|flag| (flag.id, flag))
-        .into();
+        .into_iter()
+        .collect();
     let at = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
-    assert_eq!(state.next_expiry(), Some(at(5)));
-    assert_eq!(state.expired(at(4)), []);
-    assert_eq!(state.expired(at(5)), [FlagId(5)]);
-    assert_eq!(state.expired(at(10)), [FlagId(5), FlagId(9)]);
+    assert_eq!(state.flags.next_expiry(), Some(at(5)));
+    assert_eq!(state.flags.due(at(4)), []);
+    assert_eq!(state.flags.due(at(5)), [FlagId(5)]);
+    assert_eq!(state.flags.due(at(10)), [FlagId(5), FlagId(9)]);
 }

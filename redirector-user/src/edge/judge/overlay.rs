@@ -85,24 +85,13 @@ impl Tables for Overlay<'_> {
         u8::try_from(number).ok().and_then(Role::from_number)
     }
 
-    fn host_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
-        let maps = &self.edge.maps;
-        let outcome = match source.addr() {
-            Addr::V4(octets) => found(map::HOSTS4, maps.hosts4.get(&octets, 0)),
-            Addr::V6(octets) => found(map::HOSTS6, maps.hosts6.get(&octets, 0)),
-        };
-        self.read(outcome)
-            .map(|octets| Policy::from_octets(&octets))
+    // Only this thread switches sets, so the one in force is the one that was asked for.
+    fn host_policy(&self, _set: u32, source: AddrRef<'_>) -> Option<Policy> {
+        self.read(self.edge.sets.find(source.addr().into(), false))
     }
 
-    fn prefix_policy(&self, source: AddrRef<'_>) -> Option<Policy> {
-        let maps = &self.edge.maps;
-        let outcome = match source.addr() {
-            Addr::V4(octets) => found(map::PREFIXES4, maps.prefixes4.get(&host_key(octets), 0)),
-            Addr::V6(octets) => found(map::PREFIXES6, maps.prefixes6.get(&host_key(octets), 0)),
-        };
-        self.read(outcome)
-            .map(|octets| Policy::from_octets(&octets))
+    fn prefix_policy(&self, _set: u32, source: AddrRef<'_>) -> Option<Policy> {
+        self.read(self.edge.sets.find(source.addr().into(), true))
     }
 
     fn is_customer(&self, addr: AddrRef<'_>) -> bool {

@@ -61,6 +61,12 @@ fn state(flags: &[Flag], live: &[&str], previous: &EdgeState) -> EdgeState {
         pools: &[plan("default", &[0, 1]), plan("other", &[])],
         relays: BTreeMap::from([(0, abi::Relay::default())]),
         live_customers: &live_customers,
+        is_covered: &|prefix| {
+            flags.iter().any(|flag| {
+                let flagged = flag.terms.prefix;
+                flagged.prefix() <= prefix.prefix() && flagged.contains(prefix.network())
+            })
+        },
     };
     desired(&decisions, previous)
 }

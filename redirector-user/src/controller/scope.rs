@@ -1,0 +1,125 @@
+//! How much of the policies a pass looks at.
+//!
+//! A pass over a million policies takes seconds, and nearly every pass is about one of them, or none. So the
+//! desired and the held state are compared for those prefixes alone of which something may have changed:
+//! their flags, their relays' acknowledgement, or the connections that they outlive. Everything is compared
+//! at the start, and whenever what the kernel holds is not known for certain.
+
+use std::collections::BTreeSet;
+
+use contract::Egress;
+use ipnetwork::IpNetwork;
+use redirector_common::abi;
+
+use super::state::State;
+use crate::{
+    policy::dial::{Flag, FlagId},
+    reconcile::EdgeState,
+    rotation::{self, Standing},
+};
+
+/// The prefixes that a pass looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Every one.
+    All,
+    /// These.
+    Some(BTreeSet<IpNetwork>),
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self::Some(BTreeSet::new())
+    }
+}
+
+impl State {
+    /// What the next pass must look at. It stays so until [`State::hold`].
+    pub(super) fn widen_scope(&mut self, standing: &Standing) {
+        let touched = self.flags.take_touched();
+        let fresh = self.newly_in_force(standing);
+        if let Scope::Some(prefixes) = &mut self.scope {
+            prefixes.extend(touched);
+            prefixes.extend(&self.unsettled);
+            let fresh = fresh.iter().filter_map(|id| self.flags.get(id));
+            prefixes.extend(fresh.map(|flag| flag.terms.prefix));
+        }
+    }
+
+    /// Flags in force within the scope.
+    pub(super) fn flags_in_scope(&self, standing: &Standing) -> Vec<&Flag> {
+        let on = |prefix| rotation::in_force(&self.flags, standing, prefix);
+        let ids: Vec<FlagId> = match &self.scope {
+            Scope::All => self.flags.prefixes().filter_map(on).collect(),
+            Scope::Some(prefixes) => prefixes.iter().copied().filter_map(on).collect(),
+        };
+        ids.iter().filter_map(|id| self.flags.get(id)).collect()
+    }
+
+    /// What the maps hold, as far as the scope goes.
+    pub(super) fn held_in_scope(&self) -> EdgeState {
+        let policies = match &self.scope {
+            Scope::All => self.held.policies.clone(),
+            Scope::Some(prefixes) => {
+                let held = prefixes
+                    .iter()
+                    .filter_map(|prefix| self.held.policies.get_key_value(prefix));
+                held.map(|(prefix, policy)| (*prefix, *policy)).collect()
+            }
+        };
+        EdgeState {
+            customers: self.held.customers.clone(),
+            policies,
+            pools: self.held.pools.clone(),
+            relays: self.held.relays.clone(),
+            generation: self.held.generation,
+        }
+    }
+
+    /// Whether a flag in force covers a prefix.
+    pub(super) fn is_covered(&self, standing: &Standing, prefix: IpNetwork) -> bool {
+        let mut over = self.flags.over(prefix);
+        over.any(|flag| rotation::in_force(&self.flags, standing, flag.terms.prefix).is_some())
+    }
+
+    /// Takes over what the maps hold now: `applied` within the scope, what they held before outside it.
+    pub(super) fn hold(&mut self, mut applied: EdgeState) {
+        let scope = std::mem::take(&mut self.scope);
+        if let Scope::Some(prefixes) = &scope {
+            let mut policies = std::mem::take(&mut self.held.policies);
+            for prefix in prefixes {
+                match applied.policies.get(prefix) {
+                    Some(policy) => drop(policies.insert(*prefix, *policy)),
+                    None => drop(policies.remove(prefix)),
+                }
+                self.unsettled.remove(prefix);
+            }
+            self.settle(applied.policies.iter());
+            applied.policies = policies;
+            self.held = applied;
+        } else {
+            self.unsettled.clear();
+            self.settle(applied.policies.iter());
+            self.held = applied;
+        }
+    }
+
+    /// Forgets what it believed; the maps hold this, and the next pass looks at everything.
+    pub(super) fn doubt(&mut self, held: EdgeState) {
+        self.held = held;
+        self.scope = Scope::All;
+    }
+
+    /// Notes which of these policies end by themselves, with the last connection of their customers.
+    fn settle<'a>(&mut self, policies: impl Iterator<Item = (&'a IpNetwork, &'a abi::Policy)>) {
+        for (prefix, policy) in policies {
+            let flag = self.flags.get(&FlagId(policy.flag_id));
+            let redirect = flag.and_then(|flag| flag.terms.action.redirect());
+            let lends = redirect.is_some_and(|redirect| redirect.egress == Egress::Customer);
+            let lingers = policy.action == abi::Action::Linger as u8;
+            if lingers || (policy.lends_address() && !lends) {
+                self.unsettled.insert(*prefix);
+            }
+        }
+    }
+}

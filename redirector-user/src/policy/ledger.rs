@@ -1,0 +1,204 @@
+//! The flags that the controller goes by, and what is asked of all of them at every turn.
+//!
+//! With a million flags no answer may take a walk over them, so each question has an index: who is on a prefix,
+//! who waits to come into force, who expires next. All of them follow from the flags alone; whatever changes
+//! goes through [`Ledger::insert`], [`Ledger::remove`] and [`Ledger::activate`].
+//!
+//! It also remembers which prefixes were touched since [`Ledger::take_touched`] was asked last, so that only
+//! those need to be looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::Generation;
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+
+use super::dial::{Flag, FlagId};
+
+/// Active flags, and the ended ones that a waiting flag replaces.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    flags: BTreeMap<FlagId, Flag>,
+    /// The flag of each prefix that has not ended.
+    standing: BTreeMap<IpNetwork, FlagId>,
+    /// Flags that have not ended and were never in force.
+    waiting: BTreeMap<Wait, BTreeSet<FlagId>>,
+    /// When each flag that has not ended will.
+    expiries: BTreeSet<(Timestamp, FlagId)>,
+    /// Generations of the redirects to each pool that were ever in force, with how many have it.
+    in_use: BTreeMap<String, BTreeMap<Generation, usize>>,
+    touched: BTreeSet<IpNetwork>,
+}
+
+/// What a flag that was never in force waits for; flags of one pool and generation wait for the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wait {
+    /// The pool whose relays must know of it; `None` = nobody must.
+    pub pool: Option<String>,
+    /// What they must have in force.
+    pub generation: Generation,
+}
+
+impl Ledger {
+    /// A flag by its number.
+    #[must_use]
+    pub fn get(&self, id: &FlagId) -> Option<&Flag> {
+        self.flags.get(id)
+    }
+
+    /// All of them, by number.
+    pub fn values(&self) -> impl Iterator<Item = &Flag> {
+        self.flags.values()
+    }
+
+    /// The flag of exactly this prefix that has not ended.
+    #[must_use]
+    pub fn on(&self, prefix: IpNetwork) -> Option<&Flag> {
+        self.flags.get(self.standing.get(&prefix)?)
+    }
+
+    /// Flags that have not ended and cover a prefix, the most specific first.
+    pub fn over(&self, prefix: IpNetwork) -> impl Iterator<Item = &Flag> {
+        let lengths = (0..=prefix.prefix()).rev();
+        let around = lengths.filter_map(move |length| shortened(prefix, length));
+        around.filter_map(|around| self.on(around))
+    }
+
+    /// Prefixes of the flags that have not ended.
+    pub fn prefixes(&self) -> impl Iterator<Item = IpNetwork> {
+        self.standing.keys().copied()
+    }
+
+    /// How many have not ended.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.standing.len()
+    }
+
+    /// How many of these were never in force.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.waiting.values().map(BTreeSet::len).sum()
+    }
+
+    /// Flags that were never in force, by what they wait for.
+    pub fn waiting(&self) -> impl Iterator<Item = (&Wait, &BTreeSet<FlagId>)> {
+        self.waiting.iter()
+    }
+
+    /// Newest generation that any redirect to this pool which was ever in force needs its relays to know.
+    #[must_use]
+    pub fn needed(&self, pool: &str) -> Generation {
+        let generations = self.in_use.get(pool);
+        let newest = generations.and_then(|generations| generations.last_key_value());
+        newest.map_or_else(Generation::default, |(generation, _)| *generation)
+    }
+
+    /// Flags whose time has come, the oldest end first.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Vec<FlagId> {
+        let due = self.expiries.iter().take_while(|(at, _)| *at <= now);
+        due.map(|(_, id)| *id).collect()
+    }
+
+    /// When the next flag expires.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.expiries.first().map(|(at, _)| *at)
+    }
+
+    /// Adds a flag, or puts it in the place of what was known of it.
+    pub fn insert(&mut self, flag: Flag) {
+        drop(self.remove(flag.id));
+        let id = flag.id;
+        self.touched.insert(flag.terms.prefix);
+        if flag.ended.is_none() {
+            self.standing.insert(flag.terms.prefix, id);
+            self.expiries.insert((flag.terms.expires_at, id));
+            if flag.activated_at.is_none() {
+                self.waiting.entry(Wait::of(&flag)).or_default().insert(id);
+            }
+        }
+        if let Some(pool) = pool_in_use(&flag) {
+            let generations = self.in_use.entry(pool.to_owned()).or_default();
+            *generations.entry(flag.generation).or_default() += 1;
+        }
+        self.flags.insert(id, flag);
+    }
+
+    /// Forgets a flag.
+    pub fn remove(&mut self, id: FlagId) -> Option<Flag> {
+        let flag = self.flags.remove(&id)?;
+        self.touched.insert(flag.terms.prefix);
+        if self.standing.get(&flag.terms.prefix) == Some(&id) {
+            self.standing.remove(&flag.terms.prefix);
+        }
+        self.expiries.remove(&(flag.terms.expires_at, id));
+        let wait = Wait::of(&flag);
+        if let Some(ids) = self.waiting.get_mut(&wait) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.waiting.remove(&wait);
+            }
+        }
+        if let Some(generations) = pool_in_use(&flag).and_then(|pool| self.in_use.get_mut(pool))
+            && let Some(count) = generations.get_mut(&flag.generation)
+        {
+            *count -= 1;
+            if *count == 0 {
+                generations.remove(&flag.generation);
+            }
+        }
+        Some(flag)
+    }
+
+    /// Notes that a flag is in force; answers with what it replaces.
+    pub fn activate(&mut self, id: FlagId, at: Timestamp) -> Option<FlagId> {
+        let mut flag = self.remove(id)?;
+        flag.activated_at = Some(at);
+        let replaces = flag.replaces;
+        self.insert(flag);
+        replaces
+    }
+
+    /// Prefixes whose flags have changed since the last time, each once.
+    pub fn take_touched(&mut self) -> BTreeSet<IpNetwork> {
+        std::mem::take(&mut self.touched)
+    }
+}
+
+impl FromIterator<(FlagId, Flag)> for Ledger {
+    fn from_iter<T: IntoIterator<Item = (FlagId, Flag)>>(flags: T) -> Self {
+        let mut ledger = Self::default();
+        for (_, flag) in flags {
+            ledger.insert(flag);
+        }
+        ledger
+    }
+}
+
+impl Wait {
+    /// What a flag waits for until it is in force.
+    #[must_use]
+    pub fn of(flag: &Flag) -> Self {
+        let redirect = flag.terms.action.redirect();
+        Self {
+            pool: redirect.map(|redirect| redirect.pool.clone()),
+            generation: flag.generation,
+        }
+    }
+}
+
+fn pool_in_use(flag: &Flag) -> Option<&str> {
+    let redirect = flag.terms.action.redirect();
+    let in_use = redirect.filter(|_| flag.activated_at.is_some());
+    in_use.map(|redirect| redirect.pool.as_str())
+}
+
+fn shortened(prefix: IpNetwork, length: u8) -> Option<IpNetwork> {
+    let around = IpNetwork::new(prefix.network(), length).ok()?;
+    IpNetwork::new(around.network(), length).ok()
+}
+
+#[cfg(test)]
+mod tests;

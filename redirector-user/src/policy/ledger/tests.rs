@@ -1,0 +1,120 @@
+//! Every index against a walk over the flags, after arbitrary changes.
+
+use contract::{Egress, Treatment};
+use jiff::SignedDuration;
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::dial::{Action, Ended, Proposal, Redirect};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
+}
+
+/// Flags of few prefixes, pools and generations, so that they meet in all ways.
+fn flags() -> impl Strategy<Value = Flag> {
+    let prefixes = prop_oneof![
+        Just("192.0.2.10/32"),
+        Just("192.0.2.0/24"),
+        Just("0.0.0.0/0"),
+        Just("2001:db8:a::/64"),
+    ];
+    let pools = prop::option::of(prop_oneof![Just("one"), Just("two")]);
+    let of = (1..6_u32, prefixes, pools, 0..3_u64, 1..5_i64, any::<[bool; 2]>());
+    of.prop_map(|(id, prefix, pool, generation, expires, [activated, ended])| Flag {
+        id: FlagId(id),
+        terms: Proposal {
+            prefix: prefix.parse().unwrap(),
+            action: pool.map_or(Action::Drop, |pool| {
+                Action::Redirect(Redirect {
+                    pool: pool.to_owned(),
+                    treatment: Treatment::Filter,
+                    egress: Egress::Pool,
+                })
+            }),
+            reason: String::from("r"),
+            actor: String::from("a"),
+            ticket: None,
+            grace_s: 0,
+            created_at: at(0),
+            expires_at: at(expires),
+        },
+        generation: Generation(generation),
+        replaces: None,
+        activated_at: activated.then(|| at(1)),
+        ended: ended.then(|| Ended {
+            at: at(2),
+            by: String::from("b"),
+            reason: String::from("r"),
+        }),
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Insert(Flag),
+    Remove(u32),
+    Activate(u32),
+}
+
+fn changes() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        3 => flags().prop_map(Change::Insert),
+        1 => (1..6_u32).prop_map(Change::Remove),
+        1 => (1..6_u32).prop_map(Change::Activate),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_index_says_what_a_walk_would(changes in prop::collection::vec(changes(), 0..24)) {
+        let mut ledger = Ledger::default();
+        for change in changes {
+            match change {
+                // The store has one standing flag a prefix.
+                Change::Insert(flag) if flag.ended.is_none() => {
+                    if let Some(before) = ledger.on(flag.terms.prefix).map(|flag| flag.id) {
+                        ledger.remove(before);
+                    }
+                    ledger.insert(flag);
+                }
+                Change::Insert(flag) => ledger.insert(flag),
+                Change::Remove(id) => drop(ledger.remove(FlagId(id))),
+                Change::Activate(id) => drop(ledger.activate(FlagId(id), at(3))),
+            }
+        }
+        let standing: Vec<&Flag> = ledger.values().filter(|flag| flag.ended.is_none()).collect();
+        let waiting: BTreeSet<FlagId> =
+            standing.iter().filter(|flag| flag.activated_at.is_none()).map(|flag| flag.id).collect();
+        prop_assert_eq!(ledger.active(), standing.len());
+        prop_assert_eq!(ledger.pending(), waiting.len());
+        for (wait, ids) in ledger.waiting() {
+            prop_assert!(!ids.is_empty());
+            for id in ids {
+                prop_assert!(waiting.contains(id));
+                prop_assert_eq!(&Wait::of(ledger.get(id).unwrap()), wait);
+            }
+        }
+        for flag in &standing {
+            prop_assert_eq!(ledger.on(flag.terms.prefix), Some(*flag));
+        }
+        for now in 0..6 {
+            let due: BTreeSet<FlagId> =
+                standing.iter().filter(|flag| flag.terms.expires_at <= at(now)).map(|flag| flag.id).collect();
+            prop_assert_eq!(ledger.due(at(now)).into_iter().collect::<BTreeSet<_>>(), due);
+        }
+        prop_assert_eq!(ledger.next_expiry(), standing.iter().map(|flag| flag.terms.expires_at).min());
+        for pool in ["one", "two"] {
+            let newest = ledger.values().filter(|flag| pool_in_use(flag) == Some(pool)).map(|flag| flag.generation);
+            prop_assert_eq!(ledger.needed(pool), newest.max().unwrap_or_default());
+        }
+        for target in ["192.0.2.10/32", "192.0.2.0/24", "198.51.100.1/32", "2001:db8:a::1/128"] {
+            let target: IpNetwork = target.parse().unwrap();
+            let mut covering: Vec<&Flag> = standing.iter().copied()
+                .filter(|flag| flag.terms.prefix.contains(target.network()) && flag.terms.prefix.prefix() <= target.prefix())
+                .collect();
+            covering.sort_by_key(|flag| std::cmp::Reverse(flag.terms.prefix.prefix()));
+            prop_assert_eq!(ledger.over(target).collect::<Vec<_>>(), covering);
+        }
+    }
+}
