@@ -10,6 +10,7 @@
 mod error;
 mod explain;
 mod flags;
+mod import;
 mod radar;
 mod relays;
 pub mod socket;
@@ -51,6 +52,12 @@ pub fn router(controller: Arc<Controller>) -> Router {
         .method_not_allowed_fallback(async || ApiError::usage("this path knows other methods only"))
         .layer(middleware::from_fn(bounded))
         .layer(DefaultBodyLimit::max(BODY_OCTETS))
+        // A file takes as long as it takes; whoever hangs up does not stop it.
+        .merge(
+            Router::new()
+                .route("/v1/flags/import", get(import::progress).post(import::import))
+                .layer(DefaultBodyLimit::max(import::FILE_OCTETS)),
+        )
         .with_state(controller)
 }
 

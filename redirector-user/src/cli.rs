@@ -4,6 +4,7 @@
 //! refused by a guard, 4 partial (stored, not yet in force).
 
 mod commands;
+mod import;
 mod radar;
 mod tables;
 
@@ -89,11 +90,20 @@ enum FlagCommand {
         after_help = "Example:\n  outgate flag rm 192.0.2.10 --reason \"cleaned up, ticket 4711\""
     )]
     Rm(RmArgs),
-    /// List active flags
+    /// Flag all that a CSV file names, at once or not at all
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(import::ImportArgs),
+    /// List active flags, by number
     Ls {
         /// Ended ones too
         #[arg(long)]
         all: bool,
+        /// At most so many
+        #[arg(long, default_value_t = 1000, value_name = "COUNT")]
+        limit: u32,
+        /// Only those after the flag of this number
+        #[arg(long, default_value_t = 0, value_name = "ID")]
+        after: u32,
     },
     /// Show one flag with its history
     Show {
@@ -182,6 +192,11 @@ enum CliError {
     Config(#[from] crate::config::ConfigError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("{}: {source}", path.display())]
+    File {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("writing the output: {0}")]
     Output(#[from] std::io::Error),
     #[error("writing the output: {0}")]
@@ -228,6 +243,7 @@ impl CliError {
             },
             Self::Config(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
+            | Self::File { .. }
             | Self::Output(_)
             | Self::Json(_) => Outcome::Failed,
         }
@@ -262,6 +278,22 @@ port 25 to the customer's ports 61000 to 65535, and lets the relay use the addre
 
 Returns once the flag is in force (exit 0), or after 5 s if a relay has not acknowledged it (exit 4):
 it is stored then, and comes into force by itself.";
+
+const IMPORT_EXAMPLES: &str = "Examples:
+  outgate flag import flags.csv --dry-run
+  outgate flag import flags.csv
+  billing-export | outgate flag import -
+
+The first line names the columns, in any order: prefix and reason must be there; action, pool, treatment,
+egress, rate, burst, for, ticket, exact and cut mean what the options of `outgate flag add` mean, and are
+empty for their defaults (exact and cut are yes or no). Text is UTF-8.
+  prefix,reason,action,for,ticket
+  192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711
+  2001:db8:a:a::/64,no contract,drop,,
+
+All or nothing: if any line is wrong, or a guard forbids it, every such line is named with its number, and
+nothing is changed. Otherwise the file is one change: stored whole, and in force at one instant, but for
+redirects that a relay must know of first. Exit 4 if some of them still wait after 5 s.";
 
 #[cfg(test)]
 mod tests {

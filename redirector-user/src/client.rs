@@ -84,6 +84,20 @@ impl Client {
         self.parse(self.send(Method::POST, path, body.into()).await?)
     }
 
+    /// `POST` of a file, however long the answer takes.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        file: Vec<u8>,
+    ) -> Result<T, ClientError> {
+        let answer = self.send_within(LONGEST_UPLOAD, Method::POST, path, file.into());
+        self.parse(answer.await?)
+    }
+
     /// `DELETE` that answers with what was deleted.
     ///
     /// # Errors
@@ -105,6 +119,16 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        self.send_within(LONGEST_ANSWER, method, path, body).await
+    }
+
+    async fn send_within(
+        &self,
+        longest: Duration,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, ClientError> {
         let stream =
             UnixStream::connect(&self.socket)
                 .await
@@ -133,7 +157,7 @@ impl Client {
             self.judge(status, body)
         };
         let elapsed = |_| self.unusable("none in time");
-        timeout(LONGEST_ANSWER, exchange).await.map_err(elapsed)?
+        timeout(longest, exchange).await.map_err(elapsed)?
     }
 
     async fn read(&self, body: Incoming) -> Result<Bytes, ClientError> {
@@ -192,6 +216,8 @@ pub fn escaped(text: &str) -> String {
 
 /// Beyond the longest answer of a controller that works: adding a flag waits five seconds.
 const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+/// Four million flags on a slow disk.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(3600);
 /// A list of a hundred thousand flags.
 const ANSWER_OCTETS: usize = 128 * 1024 * 1024;
 

@@ -12,6 +12,7 @@
 //! [`Problem`] is what a caller is told. What nobody asked for is logged, at `error` only if a person must act.
 
 mod flags;
+mod import;
 mod interfaces;
 pub mod keeping;
 mod kernel;
@@ -22,7 +23,12 @@ mod scope;
 mod state;
 mod views;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use contract::{Egress, Generation};
 use jiff::Timestamp;
@@ -32,6 +38,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use self::state::State;
 pub use self::{flags::NewFlag, kernel::Kernel, views::Reasons};
 use crate::{
+    api::view::ImportProgress,
     config::Config,
     edge::{self, EdgeError},
     policy::dial::{FlagId, Refusal},
@@ -54,6 +61,12 @@ pub struct Controller {
     /// Changes after each pass over the kernel.
     passes: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
+    /// When the kernel last heard of us. Not under the one lock: whatever takes long there, the heart beats.
+    last_heartbeat: std::sync::Mutex<Option<tokio::time::Instant>>,
+    /// Held by the one import that may run.
+    import_gate: Mutex<()>,
+    /// How far it is.
+    importing: watch::Sender<Option<ImportProgress>>,
 }
 
 /// Why a request was not granted.
@@ -140,6 +153,9 @@ impl Controller {
             history: std::sync::Mutex::default(),
             passes: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
+            last_heartbeat: std::sync::Mutex::default(),
+            import_gate: Mutex::new(()),
+            importing: watch::Sender::new(None),
             state: Mutex::new(state),
             config,
             store,
@@ -222,7 +238,11 @@ impl Controller {
             "customer_prefixes": self.config.customer_prefixes,
             "probe_sources": state.probe_sources,
         });
+        if state.published.as_ref() == Some(&published) {
+            return Ok(());
+        }
         let generation = self.store.publish(&published, clock()).await?;
+        state.published = Some(published);
         if generation != state.generation {
             tracing::info!(
                 generation = generation.0,
@@ -253,7 +273,10 @@ impl Controller {
 
     async fn heartbeat(&self) -> Result<(), Problem> {
         self.kernel.call(|edge| edge.heartbeat()).await??;
-        self.state.lock().await.last_heartbeat = Some(tokio::time::Instant::now());
+        let now = tokio::time::Instant::now();
+        // A poisoned clock is still a clock.
+        let mut last = self.last_heartbeat.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(now);
         Ok(())
     }
 

@@ -75,7 +75,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let store = Store::open(&config.database()).await?;
     let _only_one = lock(&config)?;
-    verify_trail(&store).await?;
     let edge_config = config.edge.clone();
     let refusals = refusals(&config.refuse.text, &config.refuse.unavailable);
     let edge = tokio::task::spawn_blocking(move || {
@@ -88,6 +87,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let controller = Controller::start(config, store.clone(), kernel).await?;
     let mut tasks = keeping::start(&controller).await?;
     let listener = api::socket::bind(&socket)?;
+    // A trail of millions of rows takes a minute, and nobody has to wait for it.
+    let trail = tokio::spawn({
+        let store = store.clone();
+        async move { verify_trail(&store).await }
+    });
     let mut server = tokio::spawn(serve_api(listener, Arc::clone(&controller)));
 
     tracing::info!(socket = %socket.display(), "outgated serves");
@@ -100,6 +104,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     tracing::info!("outgated ends; what is in the kernel stays in force");
     notify(&[NotifyState::Stopping]);
+    trail.abort();
     controller.stop();
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
@@ -149,14 +154,14 @@ fn lock(config: &Config) -> anyhow::Result<File> {
 }
 
 /// A broken trail is evidence of tampering and must be heard of, but is no reason to let spam through.
-async fn verify_trail(store: &Store) -> anyhow::Result<()> {
-    match store.verify_trail().await? {
-        Ok((rows, last)) => tracing::info!(rows, last, "audit trail verified"),
-        Err(broken) => {
+async fn verify_trail(store: &Store) {
+    match store.verify_trail().await {
+        Ok(Ok((rows, last))) => tracing::info!(rows, last, "audit trail verified"),
+        Ok(Err(broken)) => {
             tracing::error!(%broken, "the audit trail was tampered with; keep a copy of the store");
         }
+        Err(error) => tracing::error!(%error, "the audit trail could not be verified"),
     }
-    Ok(())
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {

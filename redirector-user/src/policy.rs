@@ -7,6 +7,7 @@
 pub mod desired;
 pub mod dial;
 pub mod guards;
+pub mod import;
 pub mod ledger;
 pub mod limit;
 pub mod refusal;

@@ -230,6 +230,15 @@ impl Store {
     }
 }
 
+/// Placeholders of that many rows of values, as `($1, $2), ($3, $4)`.
+fn placeholders(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let values = (1..=columns).map(|column| format!("${}", row * columns + column));
+        format!("({})", values.collect::<Vec<_>>().join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
 /// Takes the next generation inside a change.
 async fn next_generation(transaction: &mut Transaction<'_, Any>) -> Result<Generation, StoreError> {
     let row = sqlx::query(

@@ -20,6 +20,12 @@ pub(super) struct ListQuery {
     all: bool,
     /// Only what concerns this address or prefix.
     target: Option<String>,
+    /// Without `target`: only those after the flag of this number.
+    #[serde(default)]
+    after: u32,
+    /// Without `target`: at most so many.
+    #[serde(default = "default_limit")]
+    limit: u32,
     /// `target` means itself, also as an IPv6 address.
     #[serde(default)]
     exact: bool,
@@ -46,9 +52,14 @@ pub(super) async fn list(
         .transpose()
         .map_err(|refusal| ApiError::usage(refusal.to_string()))?;
     Ok(Json(match target {
-        None => controller.list_flags(query.all).await?,
+        None => controller.list_flags(query.all, query.after, query.limit).await?,
         Some(target) => controller.flags_over(target, query.all).await?,
     }))
+}
+
+/// A list that a person can look through; who wants more asks for what comes after its last.
+const fn default_limit() -> u32 {
+    1000
 }
 
 pub(super) async fn show(

@@ -195,6 +195,50 @@ pub struct AttachRequest {
     pub actor: String,
 }
 
+/// `POST /v1/flags/import`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportView {
+    /// Whether the file was only judged.
+    pub dry_run: bool,
+    /// Flags in it.
+    pub flags: usize,
+    /// Active flags of the same prefixes that they end.
+    pub replaced: usize,
+    /// How many are stored and not yet in force.
+    pub pending: usize,
+    /// The relays that those wait for.
+    pub awaiting: Vec<String>,
+    /// State of the policy that brought them; `None` if nothing was stored.
+    pub generation: Option<Generation>,
+    /// Number of the first; the others follow on it.
+    pub first: Option<FlagId>,
+    /// Number of the last.
+    pub last: Option<FlagId>,
+}
+
+/// `GET /v1/flags/import`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportProgress {
+    /// What is being done.
+    pub stage: ImportStage,
+    /// Flags that it is done for.
+    pub done: usize,
+    /// Flags in the file; 0 while that is not known.
+    pub of: usize,
+}
+
+/// What an import is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImportStage {
+    /// The file is judged.
+    Reading,
+    /// It is written into the store.
+    Storing,
+    /// It is put into the kernel.
+    Enforcing,
+}
+
 /// Body of every answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {

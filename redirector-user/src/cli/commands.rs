@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, radar,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, import, radar,
     tables::{self, Style},
 };
 use crate::{
@@ -29,7 +29,12 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Status => status(&client, &teller).await,
         Command::Flag(FlagCommand::Add(arguments)) => add(&client, &teller, arguments).await,
         Command::Flag(FlagCommand::Rm(arguments)) => rm(&client, &teller, arguments).await,
-        Command::Flag(FlagCommand::Ls { all }) => ls(&client, &teller, all).await,
+        Command::Flag(FlagCommand::Import(arguments)) => {
+            import::run(&client, &teller, arguments).await
+        }
+        Command::Flag(FlagCommand::Ls { all, limit, after }) => {
+            ls(&client, &teller, all, limit, after).await
+        }
         Command::Flag(FlagCommand::Show { target, exact }) => {
             show(&client, &teller, &target, exact).await
         }
@@ -178,15 +183,32 @@ async fn rm(client: &Client, teller: &Teller, arguments: RmArgs) -> Result<Outco
     })
 }
 
-async fn ls(client: &Client, teller: &Teller, all: bool) -> Result<Outcome, CliError> {
-    let flags: Vec<FlagView> = client.get(&format!("/v1/flags?all={all}")).await?;
-    teller.tell(&flags, |flags, style| match (flags.is_empty(), all) {
+async fn ls(
+    client: &Client,
+    teller: &Teller,
+    all: bool,
+    limit: u32,
+    after: u32,
+) -> Result<Outcome, CliError> {
+    // One more than is shown says whether there are more.
+    let ask = limit.saturating_add(1);
+    let path = format!("/v1/flags?all={all}&after={after}&limit={ask}");
+    let mut flags: Vec<FlagView> = client.get(&path).await?;
+    let more = flags.len() > limit as usize;
+    flags.truncate(limit as usize);
+    let outcome = teller.tell(&flags, |flags, style| match (flags.is_empty(), all) {
+        _ if after > 0 && flags.is_empty() => format!("no flag after {after}"),
         (true, false) => {
             String::from("no active flag; `outgate flag ls --all` lists ended ones too")
         }
         (true, true) => String::from("no flag yet; `outgate flag add` makes one"),
         (false, _) => tables::flags(flags, style),
-    })
+    });
+    if let Some(last) = flags.last().filter(|_| more) {
+        let said = format!("there are more: `--after {}` goes on, `--limit` shows more at once", last.id);
+        writeln!(std::io::stderr().lock(), "outgate: {said}")?;
+    }
+    outcome
 }
 
 async fn show(
@@ -246,7 +268,7 @@ async fn flags_over(client: &Client, target: &str, exact: bool) -> Result<Vec<Fl
 }
 
 /// Who is at the keyboard: through sudo the person, not root.
-fn whoever(given: Option<String>) -> String {
+pub(super) fn whoever(given: Option<String>) -> String {
     let named = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
     let known = given
         .or_else(|| named("SUDO_USER"))

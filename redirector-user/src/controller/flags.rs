@@ -5,6 +5,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Controller, IN_FORCE_WITHIN, Problem, clock, state::State};
 use crate::{
+    config::Config,
     policy::{
         dial::{Ended, Flag, FlagId, FlagRequest, PoolTerms, Proposal},
         guards::Guards,
@@ -34,17 +35,16 @@ impl Controller {
     /// after the flag is stored, and is tried again with the next pass.
     pub async fn add_flag(&self, request: &FlagRequest) -> Result<NewFlag, Problem> {
         let deadline = Instant::now() + IN_FORCE_WITHIN;
-        let pools = self.config.pools.iter().map(|pool| PoolTerms {
-            name: pool.name.clone(),
-            via: pool.via,
-        });
-        let pools: Vec<PoolTerms> = pools.collect();
+        let pools = pool_terms(&self.config);
         let mut passes = self.passes.subscribe();
         let id = {
             let mut state = self.lock().await;
             // Read under the lock, so that flags are as old as their order says.
             let proposal = Proposal::read(request, &pools, clock())?;
             self.guards(&state).check(proposal.prefix)?;
+            if state.flags.on(proposal.prefix).is_none() {
+                self.room_for(&state, 1)?;
+            }
             let added = self.store.add(&proposal).await?;
             let (id, generation) = (added.flag.id, added.flag.generation);
             tracing::info!(
@@ -164,7 +164,19 @@ impl Controller {
         self.advance(state, generation).await
     }
 
-    fn guards(&self, state: &State) -> Guards {
+    /// Whether so many more prefixes can be flagged.
+    pub(super) fn room_for(&self, state: &State, more: usize) -> Result<(), Problem> {
+        let (active, policies_max) = (state.flags.active(), self.config.edge.policies_max);
+        if active + more <= policies_max as usize {
+            return Ok(());
+        }
+        Err(Problem::Guard(format!(
+            "{active} prefixes are flagged, and {more} more are beyond edge.policies_max, which is {policies_max}; \
+             raise it and restart outgated"
+        )))
+    }
+
+    pub(super) fn guards(&self, state: &State) -> Guards {
         let relays = self.config.relays();
         let listeners = relays.flat_map(|(_, relay)| {
             relay
@@ -193,4 +205,13 @@ impl Controller {
             ))),
         }
     }
+}
+
+/// The configured pools, as far as a flag depends on them.
+pub(super) fn pool_terms(config: &Config) -> Vec<PoolTerms> {
+    let pools = config.pools.iter().map(|pool| PoolTerms {
+        name: pool.name.clone(),
+        via: pool.via,
+    });
+    pools.collect()
 }

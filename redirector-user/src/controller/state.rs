@@ -54,8 +54,8 @@ pub(super) struct State {
     pub(super) by_hand: BTreeSet<String>,
     /// This host's addresses towards the relays.
     pub(super) probe_sources: BTreeSet<IpAddr>,
-    /// When the kernel last heard of us.
-    pub(super) last_heartbeat: Option<Instant>,
+    /// What relays have been told of the configuration since the start.
+    pub(super) published: Option<serde_json::Value>,
 }
 
 /// One relay.
@@ -137,7 +137,7 @@ impl State {
             pressure: false,
             by_hand: BTreeSet::new(),
             probe_sources: local_sources.values().copied().collect(),
-            last_heartbeat: None,
+            published: None,
         }
     }
 

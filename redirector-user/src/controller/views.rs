@@ -1,6 +1,6 @@
 //! What the controller tells about itself.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::PoisonError};
 
 use contract::Generation;
 use ipnetwork::IpNetwork;
@@ -43,6 +43,11 @@ impl Controller {
     /// Only what the kernel answers.
     pub async fn status(&self) -> Result<StatusView, Problem> {
         let interfaces = self.attachments().await?;
+        let heartbeat_age_s = {
+            let last = self.last_heartbeat.lock();
+            let last = *last.unwrap_or_else(PoisonError::into_inner);
+            last.map_or(0, |at| at.elapsed().as_secs())
+        };
         let state = self.lock().await;
         let relay = |relay: &crate::config::Relay| {
             state
@@ -66,7 +71,7 @@ impl Controller {
             },
             flows: state.flows,
             flows_max: self.config.edge.flows_max,
-            heartbeat_age_s: state.last_heartbeat.map_or(0, |at| at.elapsed().as_secs()),
+            heartbeat_age_s,
         })
     }
 
@@ -124,13 +129,18 @@ impl Controller {
         })
     }
 
-    /// Flags by number; with `ended`, the ended ones too.
+    /// Flags by number, from the one after `after`, at most so many; with `ended`, the ended ones too.
     ///
     /// # Errors
     ///
     /// Only what the store answers.
-    pub async fn list_flags(&self, ended: bool) -> Result<Vec<FlagView>, Problem> {
-        let flags = self.store.flags(ended).await?;
+    pub async fn list_flags(
+        &self,
+        ended: bool,
+        after: u32,
+        at_most: u32,
+    ) -> Result<Vec<FlagView>, Problem> {
+        let flags = self.store.flags(ended, after, at_most).await?;
         let state = self.lock().await;
         Ok(flags
             .into_iter()

@@ -119,17 +119,8 @@ impl RawMap {
         Ok(())
     }
 
-    /// Reads all entries. Of what is written or removed meanwhile it may see either state.
-    pub(crate) fn read_all(&self) -> io::Result<Entries> {
-        let mut all = Entries::default();
-        self.read_each(|keys, values| {
-            all.keys.extend_from_slice(keys);
-            all.values.extend_from_slice(values);
-        })?;
-        Ok(all)
-    }
-
-    /// Hands all entries over in pieces: keys and values in two rows.
+    /// Hands all entries over in pieces: keys and values in two rows. Of what is written or removed meanwhile
+    /// it may see either state.
     pub(crate) fn read_each(&self, mut piece: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
         let mut at_once = AT_ONCE;
         // What the kernel goes on from: the number of a bucket, or the last key.

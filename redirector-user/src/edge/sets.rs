@@ -74,11 +74,6 @@ impl Sets {
         Ok(sets)
     }
 
-    /// Number of the set in force.
-    pub(crate) const fn number(&self) -> u32 {
-        self.number
-    }
-
     /// Whether the set in force should be loaded anew, because another size is configured now.
     pub(crate) const fn is_resized(&self) -> bool {
         self.resized

@@ -7,11 +7,14 @@
 //! [`verify`] finds a row that was changed, added, removed or moved. What it cannot see alone is a chain cut
 //! off at its end: keep the last hash elsewhere to notice that.
 
+mod chain;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Any, Row as _, Transaction, any::AnyRow};
 
+pub(super) use self::chain::Chain;
 use super::{Store, StoreError};
 
 /// What happened.
@@ -266,48 +269,9 @@ pub(super) async fn append(
     writer: &str,
     entry: Entry,
 ) -> Result<(), StoreError> {
-    let last =
-        sqlx::query("SELECT seq, hash FROM audit WHERE writer = $1 ORDER BY seq DESC LIMIT 1")
-            .bind(writer.to_owned())
-            .fetch_optional(&mut **transaction)
-            .await?;
-    let (seq, prev_hash) = match last {
-        Some(row) => (row.try_get::<i64, _>(0)? + 1, row.try_get(1)?),
-        None => (1, String::from(FIRST)),
-    };
-    let (salt, payload) = (random_hex::<16>()?, entry.payload.to_string());
-    let mut row = Row {
-        writer: writer.to_owned(),
-        seq,
-        at_us: entry.at.as_microsecond(),
-        actor: entry.actor,
-        kind: entry.kind.name().to_owned(),
-        subject: entry.subject,
-        payload_hash: payload_hash(&salt, &payload),
-        payload: Some(payload),
-        salt: Some(salt),
-        prev_hash,
-        hash: String::new(),
-    };
-    row.hash = row.chained_hash();
-    sqlx::query(
-        "INSERT INTO audit (writer, seq, at_us, actor, kind, subject, payload, salt, payload_hash, prev_hash, hash) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-    )
-    .bind(row.writer)
-    .bind(row.seq)
-    .bind(row.at_us)
-    .bind(row.actor)
-    .bind(row.kind)
-    .bind(row.subject)
-    .bind(row.payload)
-    .bind(row.salt)
-    .bind(row.payload_hash)
-    .bind(row.prev_hash)
-    .bind(row.hash)
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
+    let mut chain = Chain::open(transaction, writer).await?;
+    chain.append(transaction, entry).await?;
+    chain.finish(transaction).await
 }
 
 fn read(row: &AnyRow) -> Result<Row, StoreError> {

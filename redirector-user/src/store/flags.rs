@@ -1,18 +1,21 @@
 //! Flags in the store.
 
+mod bulk;
+
 use std::collections::BTreeMap;
 
 use contract::{Egress, Generation, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::{Any, AnyPool, Row as _, Transaction, any::AnyRow};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _, Transaction, any::AnyRow};
 
 use super::{
     Store, StoreError,
-    audit::{self, Entry, Kind},
-    generation_of, next_generation,
+    audit::{Chain, Entry, Kind},
+    generation_of, next_generation, placeholders,
 };
+pub use self::bulk::AddedAll;
 use crate::policy::{
     dial::{Action, Ended, Flag, FlagId, Proposal, Redirect},
     limit::Limit,
@@ -45,6 +48,7 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await?;
         let mut replaced = standing.as_ref().map(read).transpose()?;
+        let mut chain = Chain::open(&mut transaction, &self.name).await?;
         if let Some(flag) = &mut replaced {
             let reason = format!("replaced by flag {id}");
             let ended = Ended {
@@ -52,7 +56,7 @@ impl Store {
                 by: terms.actor.clone(),
                 reason,
             };
-            self.write_end(&mut transaction, flag.id, Kind::FlagReplaced, &ended)
+            self.write_end(&mut transaction, &mut chain, flag.id, Kind::FlagReplaced, &ended)
                 .await?;
             flag.ended = Some(ended);
         }
@@ -64,7 +68,7 @@ impl Store {
             activated_at: None,
             ended: None,
         };
-        insert(&mut transaction, &flag).await?;
+        insert_all(&mut transaction, std::slice::from_ref(&flag)).await?;
         let entry = Entry {
             at: terms.created_at,
             actor: terms.actor.clone(),
@@ -72,7 +76,8 @@ impl Store {
             subject: subject(id),
             payload: payload(&flag),
         };
-        audit::append(&mut transaction, &self.name, entry).await?;
+        chain.append(&mut transaction, entry).await?;
+        chain.finish(&mut transaction).await?;
         transaction.commit().await?;
         Ok(Added { flag, replaced })
     }
@@ -89,7 +94,10 @@ impl Store {
         ended: &Ended,
     ) -> Result<Generation, StoreError> {
         let mut transaction = self.writer.begin().await?;
-        self.write_end(&mut transaction, id, kind, ended).await?;
+        let mut chain = Chain::open(&mut transaction, &self.name).await?;
+        self.write_end(&mut transaction, &mut chain, id, kind, ended)
+            .await?;
+        chain.finish(&mut transaction).await?;
         let generation = next_generation(&mut transaction).await?;
         transaction.commit().await?;
         Ok(generation)
@@ -102,17 +110,13 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Random`].
     pub async fn activate(&self, ids: &[FlagId], at: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
+        bulk::mark_activated(&mut transaction, ids, at.as_microsecond()).await?;
+        let mut chain = Chain::open(&mut transaction, &self.name).await?;
         for id in ids {
-            sqlx::query(
-                "UPDATE flags SET activated_us = $1 WHERE id = $2 AND activated_us IS NULL",
-            )
-            .bind(at.as_microsecond())
-            .bind(i64::from(id.0))
-            .execute(&mut *transaction)
-            .await?;
             let entry = Entry::by_outgated(Kind::FlagActivated, subject(*id), json!({}), at);
-            audit::append(&mut transaction, &self.name, entry).await?;
+            chain.append(&mut transaction, entry).await?;
         }
+        chain.finish(&mut transaction).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -130,14 +134,23 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// Flags by number; with `ended`, the ended ones too.
+    /// Flags by number, from the one after `after` (0 = the first), at most so many; with `ended`, the ended
+    /// ones too.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`], [`StoreError::Row`].
-    pub async fn flags(&self, ended: bool) -> Result<Vec<Flag>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM flags WHERE $1 = 1 OR ended_us IS NULL ORDER BY id")
+    pub async fn flags(
+        &self,
+        ended: bool,
+        after: u32,
+        at_most: u32,
+    ) -> Result<Vec<Flag>, StoreError> {
+        let text = "SELECT * FROM flags WHERE id > $1 AND ($2 = 1 OR ended_us IS NULL) ORDER BY id LIMIT $3";
+        let rows = sqlx::query(text)
+            .bind(i64::from(after))
             .bind(i32::from(ended))
+            .bind(i64::from(at_most))
             .fetch_all(&self.readers)
             .await?;
         rows.iter().map(read).collect()
@@ -159,6 +172,7 @@ impl Store {
     async fn write_end(
         &self,
         transaction: &mut Transaction<'_, Any>,
+        chain: &mut Chain,
         id: FlagId,
         kind: Kind,
         ended: &Ended,
@@ -183,7 +197,7 @@ impl Store {
             subject: subject(id),
             payload,
         };
-        audit::append(transaction, &self.name, entry).await
+        chain.append(transaction, entry).await
     }
 }
 
@@ -211,40 +225,44 @@ pub(super) async fn standing(readers: &AnyPool) -> Result<BTreeMap<FlagId, Flag>
         .collect()
 }
 
-async fn insert(transaction: &mut Transaction<'_, Any>, flag: &Flag) -> Result<(), StoreError> {
-    let Flag {
-        id,
-        terms,
-        generation,
-        replaces,
-        ..
-    } = flag;
-    let redirect = terms.action.redirect();
-    let limit = terms.action.limit();
-    sqlx::query(
+async fn insert_all(
+    transaction: &mut Transaction<'_, Any>,
+    flags: &[Flag],
+) -> Result<(), StoreError> {
+    if flags.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us, per_hour, burst) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-    )
-    .bind(i64::from(id.0))
-    .bind(terms.prefix.to_string())
-    .bind(if terms.prefix.is_ipv4() { 4_i32 } else { 6 })
-    .bind(terms.action.name())
-    .bind(redirect.map(|redirect| redirect.pool.clone()))
-    .bind(redirect.map(|redirect| treatment_name(redirect.treatment)))
-    .bind(redirect.map(|redirect| egress_name(redirect.egress)))
-    .bind(terms.reason.clone())
-    .bind(terms.actor.clone())
-    .bind(terms.ticket.clone())
-    .bind(i64::from(terms.grace_s))
-    .bind(i64::try_from(generation.0).unwrap_or(i64::MAX))
-    .bind(replaces.map(|id| i64::from(id.0)))
-    .bind(terms.created_at.as_microsecond())
-    .bind(terms.expires_at.as_microsecond())
-    .bind(limit.map(|limit| i64::from(limit.rate.per_hour())))
-    .bind(limit.map(|limit| i64::from(limit.burst.get())))
-    .execute(&mut **transaction)
-    .await?;
+         generation, replaces, created_us, expires_us, per_hour, burst) VALUES {}",
+        placeholders(flags.len(), COLUMNS)
+    );
+    // Only the number of flags went into the text.
+    let mut query = sqlx::query(AssertSqlSafe(text));
+    for flag in flags {
+        let terms = &flag.terms;
+        let redirect = terms.action.redirect();
+        let limit = terms.action.limit();
+        query = query
+            .bind(i64::from(flag.id.0))
+            .bind(terms.prefix.to_string())
+            .bind(if terms.prefix.is_ipv4() { 4_i32 } else { 6 })
+            .bind(terms.action.name())
+            .bind(redirect.map(|redirect| redirect.pool.clone()))
+            .bind(redirect.map(|redirect| treatment_name(redirect.treatment)))
+            .bind(redirect.map(|redirect| egress_name(redirect.egress)))
+            .bind(terms.reason.clone())
+            .bind(terms.actor.clone())
+            .bind(terms.ticket.clone())
+            .bind(i64::from(terms.grace_s))
+            .bind(i64::try_from(flag.generation.0).unwrap_or(i64::MAX))
+            .bind(flag.replaces.map(|id| i64::from(id.0)))
+            .bind(terms.created_at.as_microsecond())
+            .bind(terms.expires_at.as_microsecond())
+            .bind(limit.map(|limit| i64::from(limit.rate.per_hour())))
+            .bind(limit.map(|limit| i64::from(limit.burst.get())));
+    }
+    query.execute(&mut **transaction).await?;
     Ok(())
 }
 
@@ -375,3 +393,5 @@ const fn egress_name(egress: Egress) -> &'static str {
 }
 
 const EGRESSES: [Egress; 2] = [Egress::Pool, Egress::Customer];
+/// Columns that a new flag fills.
+const COLUMNS: usize = 17;

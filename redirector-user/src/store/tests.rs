@@ -119,7 +119,7 @@ async fn a_second_flag_of_a_prefix_replaces_the_first_at_once() {
     assert_eq!(third.flag.replaces, Some(second.flag.id));
 
     let active: Vec<_> = store
-        .flags(false)
+        .flags(false, 0, u32::MAX)
         .await
         .unwrap()
         .iter()
