@@ -55,7 +55,10 @@ pub fn router(controller: Arc<Controller>) -> Router {
         // A file takes as long as it takes; whoever hangs up does not stop it.
         .merge(
             Router::new()
-                .route("/v1/flags/import", get(import::progress).post(import::import))
+                .route(
+                    "/v1/flags/import",
+                    get(import::progress).post(import::import),
+                )
                 .layer(DefaultBodyLimit::max(import::FILE_OCTETS)),
         )
         .with_state(controller)

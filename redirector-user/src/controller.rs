@@ -275,7 +275,10 @@ impl Controller {
         self.kernel.call(|edge| edge.heartbeat()).await??;
         let now = tokio::time::Instant::now();
         // A poisoned clock is still a clock.
-        let mut last = self.last_heartbeat.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self
+            .last_heartbeat
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *last = Some(now);
         Ok(())
     }

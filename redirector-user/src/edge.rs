@@ -20,6 +20,7 @@ pub mod health;
 pub(crate) mod interface;
 mod judge;
 mod maps;
+mod memory;
 pub mod nexthop;
 pub(crate) mod pins;
 mod policies;

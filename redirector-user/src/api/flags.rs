@@ -52,7 +52,11 @@ pub(super) async fn list(
         .transpose()
         .map_err(|refusal| ApiError::usage(refusal.to_string()))?;
     Ok(Json(match target {
-        None => controller.list_flags(query.all, query.after, query.limit).await?,
+        None => {
+            controller
+                .list_flags(query.all, query.after, query.limit)
+                .await?
+        }
         Some(target) => controller.flags_over(target, query.all).await?,
     }))
 }

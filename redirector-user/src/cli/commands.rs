@@ -205,7 +205,10 @@ async fn ls(
         (false, _) => tables::flags(flags, style),
     });
     if let Some(last) = flags.last().filter(|_| more) {
-        let said = format!("there are more: `--after {}` goes on, `--limit` shows more at once", last.id);
+        let said = format!(
+            "there are more: `--after {}` goes on, `--limit` shows more at once",
+            last.id
+        );
         writeln!(std::io::stderr().lock(), "outgate: {said}")?;
     }
     outcome

@@ -40,9 +40,12 @@ pub(super) async fn run(
     })?;
     let dry_run = if arguments.dry_run { "true" } else { "false" };
     let actor = whoever(arguments.actor);
-    let path = with_query("/v1/flags/import", &[("dry_run", dry_run), ("actor", &actor)]);
+    let path = with_query(
+        "/v1/flags/import",
+        &[("dry_run", dry_run), ("actor", &actor)],
+    );
     let import = client.upload(&path, file);
-    let mut bar = Bar::new();
+    let bar = Bar::new();
     let view: ImportView = tokio::select! {
         answer = import => answer,
         never = bar.follow(client) => match never {},
@@ -73,7 +76,9 @@ fn sentence(view: &ImportView) -> String {
         ..
     } = view;
     if *dry_run {
-        return format!("{flags} flags are in order, {replaced} of them would replace another; nothing was changed");
+        return format!(
+            "{flags} flags are in order, {replaced} of them would replace another; nothing was changed"
+        );
     }
     let numbers = match (view.first, view.last) {
         (Some(first), Some(last)) => format!(" ({first} to {last})"),
@@ -128,7 +133,11 @@ impl Bar {
     fn write(&self, text: &str) {
         let mut error = std::io::stderr().lock();
         // A terminal that has gone needs no bar.
-        drop(error.write_all(text.as_bytes()).and_then(|()| error.flush()));
+        drop(
+            error
+                .write_all(text.as_bytes())
+                .and_then(|()| error.flush()),
+        );
     }
 }
 
@@ -139,7 +148,10 @@ fn bar(progress: &ImportProgress) -> String {
         ImportStage::Enforcing => format!("putting {of} flags into force"),
         ImportStage::Storing => {
             let filled = done * BAR_WIDTH / (*of).max(1);
-            let (filled, empty) = ("#".repeat(filled), "-".repeat(BAR_WIDTH.saturating_sub(filled)));
+            let (filled, empty) = (
+                "#".repeat(filled),
+                "-".repeat(BAR_WIDTH.saturating_sub(filled)),
+            );
             format!("storing [{filled}{empty}] {done} of {of}")
         }
     }

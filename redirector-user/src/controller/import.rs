@@ -62,9 +62,12 @@ impl Controller {
                 lines_max: self.config.edge.policies_max as usize,
             }
         };
-        let read = tokio::task::spawn_blocking(move || import::read(&file, &actor, &judges, clock()));
+        let read =
+            tokio::task::spawn_blocking(move || import::read(&file, &actor, &judges, clock()));
         let terms = read.await.map_err(|_panicked| {
-            Problem::Usage(String::from("the file could not be read; outgated's log says more"))
+            Problem::Usage(String::from(
+                "the file could not be read; outgated's log says more",
+            ))
         })?;
         let terms = terms.map_err(|bad| match bad.are_guarded() {
             true => Problem::Guard(bad.to_string()),
@@ -104,8 +107,12 @@ impl Controller {
         };
         let (first, last, generation) = (first.id, last.id, last.generation);
         tracing::info!(
-            flag.first = first.0, flag.last = last.0, flag.actor = last_actor(&added),
-            flags = lines, generation = generation.0, "flags imported"
+            flag.first = first.0,
+            flag.last = last.0,
+            flag.actor = last_actor(&added),
+            flags = lines,
+            generation = generation.0,
+            "flags imported"
         );
         (view.first, view.last) = (Some(first), Some(last));
         view.generation = Some(generation);

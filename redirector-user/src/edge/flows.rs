@@ -11,7 +11,7 @@ use redirector_common::{
 use super::{
     Edge, EdgeError,
     clock::monotonic_s,
-    maps::{found, reading, removed},
+    maps::{found, removed},
 };
 
 /// What a sweep found.
@@ -34,7 +34,9 @@ impl Edge {
     ///
     /// Only what the kernel answers.
     pub fn flow_count(&self) -> Result<usize, EdgeError> {
-        Ok(self.flow_keys()?.len())
+        let mut count = 0;
+        self.each_flow(|_, _| count += 1)?;
+        Ok(count)
     }
 
     /// All diverted connections.
@@ -44,11 +46,8 @@ impl Edge {
     /// Only what the kernel answers.
     pub fn flows(&self) -> Result<Vec<(FlowKey, Flow)>, EdgeError> {
         let mut flows = Vec::new();
-        for key in self.flow_keys()? {
-            if let Some(flow) = self.flow(&key)? {
-                flows.push((FlowKey::from_octets(&key), flow));
-            }
-        }
+        self.each_flow(|key, flow| flows.push((FlowKey::from_octets(key), flow)))?;
+        flows.sort_by_key(|(key, _)| key.to_octets());
         Ok(flows)
     }
 
@@ -60,9 +59,17 @@ impl Edge {
     pub fn sweep(&mut self) -> Result<SweepReport, EdgeError> {
         let now_s = monotonic_s();
         let mut report = SweepReport::default();
-        for key in self.flow_keys()? {
-            // Read as late as can be: a SYN may reopen a closing entry at any moment, and removing
-            // it then would cost that connection a reset.
+        let mut ended = Vec::new();
+        self.each_flow(|key, flow| {
+            if flow::expired(&flow, now_s) {
+                ended.push(*key);
+            } else {
+                report.saw(key);
+            }
+        })?;
+        for key in ended {
+            // Read once more, as late as can be: a SYN may reopen a closing entry at any moment, and
+            // removing it then would cost that connection a reset.
             let Some(flow) = self.flow(&key)? else {
                 continue;
             };
@@ -70,11 +77,7 @@ impl Edge {
                 removed(map::FLOWS, self.maps.flows.remove(&key))?;
                 report.removed += 1;
             } else {
-                let key = FlowKey::from_octets(&key);
-                report.live += 1;
-                report
-                    .customers
-                    .insert(Addr::from_mapped(key.customer, key.family).into());
+                report.saw(&key);
             }
         }
         report.pressure = is_pressure(report.live, self.config.flows_max);
@@ -86,15 +89,25 @@ impl Edge {
         Ok(octets.map(|octets| Flow::from_octets(&octets)))
     }
 
-    /// Every key, once.
-    ///
-    /// The kernel starts again from the beginning when the key that it should go on from has been
-    /// deleted meanwhile, so a busy table could keep us here for ever: twice its size is enough.
-    fn flow_keys(&self) -> Result<BTreeSet<[u8; FlowKey::SIZE]>, EdgeError> {
-        let steps = self.config.flows_max as usize * 2;
-        let keys = self.maps.flows.keys().take(steps);
-        keys.collect::<Result<_, _>>()
-            .map_err(|error| reading(map::FLOWS, error))
+    fn each_flow(&self, mut each: impl FnMut(&[u8; FlowKey::SIZE], Flow)) -> Result<(), EdgeError> {
+        let pieces = |keys: &[u8], values: &[u8]| {
+            let ((keys, _), (values, _)) = (keys.as_chunks(), values.as_chunks());
+            for (key, value) in keys.iter().zip(values) {
+                each(key, Flow::from_octets(value));
+            }
+        };
+        let all = self.maps.all_flows.read_each(pieces);
+        all.map_err(|error| EdgeError::kernel(format!("reading map {}", map::FLOWS), error))
+    }
+}
+
+impl SweepReport {
+    /// A connection that goes on.
+    fn saw(&mut self, key: &[u8; FlowKey::SIZE]) {
+        let key = FlowKey::from_octets(key);
+        self.live += 1;
+        self.customers
+            .insert(Addr::from_mapped(key.customer, key.family).into());
     }
 }
 

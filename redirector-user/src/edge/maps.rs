@@ -2,6 +2,8 @@
 //!
 //! Nothing here transmutes: records go through `to_octets` and `from_octets` of the ABI.
 
+use std::path::Path;
+
 use aya::maps::{
     Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie,
     xdp::DevMapHash,
@@ -14,7 +16,7 @@ use redirector_common::abi::{
 
 use rustix::io::Errno;
 
-use super::{EdgeError, error::errno, pins::Pins};
+use super::{EdgeError, batch::RawMap, error::errno, pins::Pins};
 
 /// All maps that user space reads or writes, but the sets of policies.
 pub(crate) struct Maps {
@@ -25,6 +27,8 @@ pub(crate) struct Maps {
     pub(crate) relays: Array<MapData, [u8; Relay::SIZE]>,
     pub(crate) listeners: HashMap<MapData, [u8; ListenerKey::SIZE], u32>,
     pub(crate) flows: HashMap<MapData, [u8; FlowKey::SIZE], [u8; Flow::SIZE]>,
+    /// The same, for reading all of it.
+    pub(crate) all_flows: RawMap,
     pub(crate) buckets: HashMap<MapData, [u8; 16], [u8; Bucket::SIZE]>,
     pub(crate) roles: HashMap<MapData, [u8; RoleKey::SIZE], u32>,
     pub(crate) settings: Array<MapData, [u8; Settings::SIZE]>,
@@ -47,6 +51,7 @@ impl Maps {
             relays: open(pins, map::RELAYS, Map::Array)?,
             listeners: open(pins, map::LISTENERS, Map::HashMap)?,
             flows: open(pins, map::FLOWS, Map::HashMap)?,
+            all_flows: open_raw(&pins.map(map::FLOWS))?,
             buckets: open(pins, map::SYN_BUCKETS, Map::LruHashMap)?,
             roles: open(pins, map::ROLES, Map::HashMap)?,
             settings: open(pins, map::SETTINGS, Map::Array)?,
@@ -123,6 +128,13 @@ pub(crate) fn prefix_key<const N: usize>(
 pub(crate) fn host_key<const N: usize>(octets: [u8; N]) -> lpm_trie::Key<[u8; N]> {
     let bits = u32::try_from(N * 8).unwrap_or(u32::MAX);
     lpm_trie::Key::new(bits, octets)
+}
+
+/// A map by its pin, as octets.
+pub(crate) fn open_raw(path: &Path) -> Result<RawMap, EdgeError> {
+    MapData::from_pin(path)
+        .and_then(RawMap::new)
+        .map_err(|error| EdgeError::kernel(format!("opening {}", path.display()), error))
 }
 
 fn open<M: TryFrom<Map, Error = MapError>>(

@@ -35,6 +35,7 @@ use super::{
     EdgeError,
     batch::{Entries, RawMap},
     error::errno,
+    maps::open_raw,
     pins::{Pins, Shape},
 };
 
@@ -62,7 +63,7 @@ impl Sets {
         let mut sets = Self {
             dir: pins.sets(),
             policies_max,
-            places: PerKind::try_of(|kind| open(&pins.map(kind.name())))?,
+            places: PerKind::try_of(|kind| open_raw(&pins.map(kind.name())))?,
             number,
             tables: Tables::default(),
             resized: false,
@@ -99,11 +100,7 @@ impl Sets {
     }
 
     /// The policy of exactly this address, or (`wide`) of the longest prefix around it.
-    pub(crate) fn find(
-        &self,
-        address: IpAddr,
-        wide: bool,
-    ) -> Result<Option<Policy>, EdgeError> {
+    pub(crate) fn find(&self, address: IpAddr, wide: bool) -> Result<Option<Policy>, EdgeError> {
         let key = Key::of(IpNetwork::from(address));
         let key = if wide { key.widened() } else { key };
         let Some(table) = self.tables.of(key.kind) else {
@@ -139,10 +136,8 @@ impl Sets {
             .remove(key.octets())
             .map_err(|error| self.writing(key.kind, error))?;
         // The walk through an empty trie is paid by every customer that has no policy.
-        let is_last = key.kind.is_trie()
-            && table
-                .is_empty()
-                .map_err(|error| reading(key.kind, error))?;
+        let is_last =
+            key.kind.is_trie() && table.is_empty().map_err(|error| reading(key.kind, error))?;
         if is_last {
             self.vacate(key.kind, self.number)?;
             remove_file(&self.pin(key.kind, self.number))?;
@@ -237,7 +232,7 @@ impl Sets {
         if !path.exists() {
             return self.vacate(kind, self.number);
         }
-        let table = open(&path)?;
+        let table = open_raw(&path)?;
         let (found, expected) = (shape(kind, &table)?, self.shape(kind));
         let resized = found.max_entries != expected.max_entries;
         let expected = Shape {
@@ -368,12 +363,6 @@ impl Sets {
     }
 }
 
-fn open(path: &Path) -> Result<RawMap, EdgeError> {
-    MapData::from_pin(path)
-        .and_then(RawMap::new)
-        .map_err(|error| EdgeError::kernel(format!("opening {}", path.display()), error))
-}
-
 fn shape(kind: Kind, table: &RawMap) -> Result<Shape, EdgeError> {
     let read = || {
         let info = table.data().info()?;
@@ -391,9 +380,10 @@ fn shape(kind: Kind, table: &RawMap) -> Result<Shape, EdgeError> {
 
 fn remove_dir(path: &Path) -> Result<(), EdgeError> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(EdgeError::kernel(format!("removing {}", path.display()), error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EdgeError::kernel(
+            format!("removing {}", path.display()),
+            error,
+        )),
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -411,4 +401,3 @@ fn reading(kind: Kind, error: io::Error) -> EdgeError {
 const fn index(number: u32) -> [u8; 4] {
     (number & 1).to_ne_bytes()
 }
-

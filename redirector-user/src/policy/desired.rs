@@ -149,10 +149,7 @@ fn has_connections(prefix: IpNetwork, decisions: &Decisions<'_>) -> bool {
 /// Redirects that were lifted while connections ran through them. Those keep their relay until they end; new
 /// ones go free. A prefix that another flag covers needs no entry: that flag's word is the newer one, and an
 /// entry here would be more specific and hide it.
-fn lingering(
-    decisions: &Decisions<'_>,
-    previous: &EdgeState,
-) -> BTreeMap<IpNetwork, abi::Policy> {
+fn lingering(decisions: &Decisions<'_>, previous: &EdgeState) -> BTreeMap<IpNetwork, abi::Policy> {
     let diverting = [abi::Action::Redirect as u8, abi::Action::Linger as u8];
     let lingers = |prefix: IpNetwork, policy: &abi::Policy| {
         diverting.contains(&policy.action)

@@ -81,14 +81,19 @@ pub fn read(
             Ok(false) => break,
             Ok(true) if proposals.len() == judges.lines_max => {
                 let most = judges.lines_max;
-                let what = usage(format!("beyond edge.policies_max, which is {most}; raise it"));
+                let what = usage(format!(
+                    "beyond edge.policies_max, which is {most}; raise it"
+                ));
                 bad.push(BadLine { line, what });
                 break;
             }
             Ok(true) => request(&record, &columns, actor)
                 .and_then(|request| Proposal::read(&request, &judges.pools, now)),
             Err(refusal) => {
-                bad.push(BadLine { line, what: refusal });
+                bad.push(BadLine {
+                    line,
+                    what: refusal,
+                });
                 break;
             }
         };
@@ -144,7 +149,9 @@ fn columns(header: &ByteRecord) -> Result<Vec<Column>, Refusal> {
     for needed in [Column::Prefix, Column::Reason] {
         if !columns.contains(&needed) {
             let name = needed.name();
-            return Err(usage(format!("no column {name}; the first line names the columns")));
+            return Err(usage(format!(
+                "no column {name}; the first line names the columns"
+            )));
         }
     }
     Ok(columns)
@@ -192,11 +199,12 @@ fn request(record: &ByteRecord, columns: &[Column], actor: &str) -> Result<FlagR
 }
 
 fn text(field: &[u8]) -> Result<&str, Refusal> {
-    let text = std::str::from_utf8(field).map_err(|_malformed| {
-        usage("not UTF-8; save the file as UTF-8 and try again")
-    })?;
+    let text = std::str::from_utf8(field)
+        .map_err(|_malformed| usage("not UTF-8; save the file as UTF-8 and try again"))?;
     if text.contains('\0') {
-        return Err(usage("holds NUL; is it UTF-16? save the file as UTF-8 and try again"));
+        return Err(usage(
+            "holds NUL; is it UTF-16? save the file as UTF-8 and try again",
+        ));
     }
     Ok(text.trim())
 }

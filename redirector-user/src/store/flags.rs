@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _, Transaction, any::AnyRow};
 
+pub use self::bulk::AddedAll;
 use super::{
     Store, StoreError,
     audit::{Chain, Entry, Kind},
     generation_of, next_generation, placeholders,
 };
-pub use self::bulk::AddedAll;
 use crate::policy::{
     dial::{Action, Ended, Flag, FlagId, Proposal, Redirect},
     limit::Limit,
@@ -56,8 +56,14 @@ impl Store {
                 by: terms.actor.clone(),
                 reason,
             };
-            self.write_end(&mut transaction, &mut chain, flag.id, Kind::FlagReplaced, &ended)
-                .await?;
+            self.write_end(
+                &mut transaction,
+                &mut chain,
+                flag.id,
+                Kind::FlagReplaced,
+                &ended,
+            )
+            .await?;
             flag.ended = Some(ended);
         }
         let flag = Flag {

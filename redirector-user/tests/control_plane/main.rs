@@ -11,6 +11,7 @@ mod doctor;
 mod exit_codes;
 mod flags;
 mod greeter;
+mod import;
 mod lab;
 mod life;
 mod relays;

@@ -11,4 +11,5 @@ mod flows;
 mod judge;
 mod nexthop;
 mod radar;
+mod sets;
 mod state;

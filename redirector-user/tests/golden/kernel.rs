@@ -8,7 +8,8 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{
-        Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key, xdp::DevMapHash,
+        Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key,
+        xdp::DevMapHash,
     },
     programs::{TestRun as _, TestRunOptions, Xdp},
 };

@@ -66,12 +66,8 @@ impl<T> PerKind<T> {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] = [
-        Self::Hosts4,
-        Self::Hosts6,
-        Self::Prefixes4,
-        Self::Prefixes6,
-    ];
+    pub(super) const ALL: [Self; 4] =
+        [Self::Hosts4, Self::Hosts6, Self::Prefixes4, Self::Prefixes6];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -118,12 +114,8 @@ impl Kind {
         match self {
             Self::Hosts4 => v4(key.try_into().ok()?, 32).ok().map(IpNetwork::V4),
             Self::Hosts6 => v6(key.try_into().ok()?, 128).ok().map(IpNetwork::V6),
-            Self::Prefixes4 => v4(octets.try_into().ok()?, length?)
-                .ok()
-                .map(IpNetwork::V4),
-            Self::Prefixes6 => v6(octets.try_into().ok()?, length?)
-                .ok()
-                .map(IpNetwork::V6),
+            Self::Prefixes4 => v4(octets.try_into().ok()?, length?).ok().map(IpNetwork::V4),
+            Self::Prefixes6 => v6(octets.try_into().ok()?, length?).ok().map(IpNetwork::V6),
         }
     }
 }

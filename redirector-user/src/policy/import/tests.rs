@@ -47,7 +47,11 @@ fn a_file_says_what_flag_add_says() {
     assert_eq!(drop.prefix.to_string(), "192.0.2.10/32");
     assert_eq!((&drop.action, drop.grace_s), (&Action::Drop, 0));
     assert_eq!(
-        (drop.reason.as_str(), drop.actor.as_str(), drop.ticket.as_deref()),
+        (
+            drop.reason.as_str(),
+            drop.actor.as_str(),
+            drop.ticket.as_deref()
+        ),
         ("spam, run", "alice", Some("T-1"))
     );
     let life = drop.expires_at.duration_since(drop.created_at);
@@ -62,7 +66,11 @@ fn a_file_says_what_flag_add_says() {
 fn headers_are_judged_first() {
     refused("", 1, "the file is empty");
     refused("prefix\n192.0.2.1\n", 1, "no column reason");
-    refused("prefix,reason,expires\n", 1, "column \"expires\": unknown; columns are prefix, reason");
+    refused(
+        "prefix,reason,expires\n",
+        1,
+        "column \"expires\": unknown; columns are prefix, reason",
+    );
     refused("prefix,reason,prefix\n", 1, "named twice");
 }
 
@@ -71,8 +79,11 @@ fn each_bad_line_is_named_with_its_number() {
     let file = "prefix,reason\n192.0.2.10,r\n203.0.113.1,r\n192.0.2.11,\n192.0.2.12,r,extra\n192.0.2.0/33,r\n\
                 \n192.0.2.10,again\n";
     let bad = imported(file).unwrap_err();
-    let said: Vec<(u64, String)> =
-        bad.lines.iter().map(|bad| (bad.line, bad.what.to_string())).collect();
+    let said: Vec<(u64, String)> = bad
+        .lines
+        .iter()
+        .map(|bad| (bad.line, bad.what.to_string()))
+        .collect();
     let expected = [
         (3, "203.0.113.1/32 is not a customer"),
         (4, "a flag needs a reason"),
@@ -94,15 +105,32 @@ fn each_bad_line_is_named_with_its_number() {
 fn hostile_files_are_refused_with_the_line() {
     refused(b"prefix,reason\n192.0.2.10,caf\xe9\n", 2, "not UTF-8");
     refused(b"prefix,reason\n192.0.2.10,a\0b\n", 2, "holds NUL");
-    refused("prefix,reason\n192.0.2.10,\"a\nb\"\n", 2, "allowed is one line");
-    let long = format!("prefix,reason\n192.0.2.9,r\n192.0.2.10,{}\n", "x".repeat(5000));
+    refused(
+        "prefix,reason\n192.0.2.10,\"a\nb\"\n",
+        2,
+        "allowed is one line",
+    );
+    let long = format!(
+        "prefix,reason\n192.0.2.9,r\n192.0.2.10,{}\n",
+        "x".repeat(5000)
+    );
     refused(long, 3, "longer than 4096 octets");
-    let open = format!("prefix,reason\n192.0.2.10,\"{}", "192.0.2.11,r\n".repeat(1000));
+    let open = format!(
+        "prefix,reason\n192.0.2.10,\"{}",
+        "192.0.2.11,r\n".repeat(1000)
+    );
     refused(open, 2, "a quote without its end");
-    let utf16: Vec<u8> = "prefix,reason\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf16: Vec<u8> = "prefix,reason\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
     refused(utf16, 1, "UTF-16");
     let many: String = (0..20).map(|host| format!("192.0.2.{host},r\n")).collect();
-    refused(format!("prefix,reason\n{many}"), 10, "beyond edge.policies_max, which is 8");
+    refused(
+        format!("prefix,reason\n{many}"),
+        10,
+        "beyond edge.policies_max, which is 8",
+    );
 }
 
 #[test]

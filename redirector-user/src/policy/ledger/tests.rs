@@ -20,46 +20,55 @@ fn flags() -> impl Strategy<Value = Flag> {
         Just("2001:db8:a::/64"),
     ];
     let pools = prop::option::of(prop_oneof![Just("one"), Just("two")]);
-    let of = (1..6_u32, prefixes, pools, 0..3_u64, 1..5_i64, any::<[bool; 2]>());
-    of.prop_map(|(id, prefix, pool, generation, expires, [activated, ended])| Flag {
-        id: FlagId(id),
-        terms: Proposal {
-            prefix: prefix.parse().unwrap(),
-            action: pool.map_or(Action::Drop, |pool| {
-                Action::Redirect(Redirect {
-                    pool: pool.to_owned(),
-                    treatment: Treatment::Filter,
-                    egress: Egress::Pool,
-                })
+    let of = (
+        1..6_u32,
+        prefixes,
+        pools,
+        0..3_u64,
+        1..5_i64,
+        any::<[bool; 2]>(),
+    );
+    of.prop_map(
+        |(id, prefix, pool, generation, expires, [activated, ended])| Flag {
+            id: FlagId(id),
+            terms: Proposal {
+                prefix: prefix.parse().unwrap(),
+                action: pool.map_or(Action::Drop, |pool| {
+                    Action::Redirect(Redirect {
+                        pool: pool.to_owned(),
+                        treatment: Treatment::Filter,
+                        egress: Egress::Pool,
+                    })
+                }),
+                reason: String::from("r"),
+                actor: String::from("a"),
+                ticket: None,
+                grace_s: 0,
+                created_at: at(0),
+                expires_at: at(expires),
+            },
+            generation: Generation(generation),
+            replaces: None,
+            activated_at: activated.then(|| at(1)),
+            ended: ended.then(|| Ended {
+                at: at(2),
+                by: String::from("b"),
+                reason: String::from("r"),
             }),
-            reason: String::from("r"),
-            actor: String::from("a"),
-            ticket: None,
-            grace_s: 0,
-            created_at: at(0),
-            expires_at: at(expires),
         },
-        generation: Generation(generation),
-        replaces: None,
-        activated_at: activated.then(|| at(1)),
-        ended: ended.then(|| Ended {
-            at: at(2),
-            by: String::from("b"),
-            reason: String::from("r"),
-        }),
-    })
+    )
 }
 
 #[derive(Clone, Debug)]
 enum Change {
-    Insert(Flag),
+    Insert(Box<Flag>),
     Remove(u32),
     Activate(u32),
 }
 
 fn changes() -> impl Strategy<Value = Change> {
     prop_oneof![
-        3 => flags().prop_map(Change::Insert),
+        3 => flags().prop_map(|flag| Change::Insert(Box::new(flag))),
         1 => (1..6_u32).prop_map(Change::Remove),
         1 => (1..6_u32).prop_map(Change::Activate),
     ]
@@ -76,9 +85,9 @@ proptest! {
                     if let Some(before) = ledger.on(flag.terms.prefix).map(|flag| flag.id) {
                         ledger.remove(before);
                     }
-                    ledger.insert(flag);
+                    ledger.insert(*flag);
                 }
-                Change::Insert(flag) => ledger.insert(flag),
+                Change::Insert(flag) => ledger.insert(*flag),
                 Change::Remove(id) => drop(ledger.remove(FlagId(id))),
                 Change::Activate(id) => drop(ledger.activate(FlagId(id), at(3))),
             }

@@ -55,8 +55,14 @@ impl Store {
                     by: terms.actor.clone(),
                     reason: format!("replaced by flag {id}"),
                 };
-                self.write_end(&mut transaction, &mut chain, replaced, Kind::FlagReplaced, &ended)
-                    .await?;
+                self.write_end(
+                    &mut transaction,
+                    &mut chain,
+                    replaced,
+                    Kind::FlagReplaced,
+                    &ended,
+                )
+                .await?;
                 added.replaced.push((replaced, ended));
             }
             let flag = Flag {
@@ -101,13 +107,12 @@ impl Store {
         first: FlagId,
         last: FlagId,
     ) -> Result<Vec<FlagId>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id FROM flags WHERE id BETWEEN $1 AND $2 AND ended_us IS NOT NULL",
-        )
-        .bind(i64::from(first.0))
-        .bind(i64::from(last.0))
-        .fetch_all(&self.readers)
-        .await?;
+        let rows =
+            sqlx::query("SELECT id FROM flags WHERE id BETWEEN $1 AND $2 AND ended_us IS NOT NULL")
+                .bind(i64::from(first.0))
+                .bind(i64::from(last.0))
+                .fetch_all(&self.readers)
+                .await?;
         rows.iter().map(|row| flag_id(row.try_get(0)?)).collect()
     }
 }
