@@ -72,11 +72,12 @@ pub fn read(
         Err(refusal) => Err(refusal),
     };
     let columns = columns.map_err(|what| BadLines::only(BadLine { line: 1, what }))?;
+    let mut numbers = Numbers::new(file);
     let mut proposals = Vec::new();
     let mut seen: BTreeMap<IpNetwork, u64> = BTreeMap::new();
     loop {
         let more = next(&mut lines, &mut record);
-        let line = record.position().map_or(1, csv::Position::line);
+        let line = numbers.of(&record);
         let proposal = match more {
             Ok(false) => break,
             Ok(true) if proposals.len() == judges.lines_max => {
@@ -116,6 +117,43 @@ pub fn read(
         Ok(proposals)
     } else {
         Err(bad)
+    }
+}
+
+/// Numbers of lines. The reader's own are those of the empty lines before a record, and of a CR whose LF is
+/// still to come.
+struct Numbers<'a> {
+    file: &'a [u8],
+    /// What is counted already, and its number.
+    at: usize,
+    line: u64,
+}
+
+impl<'a> Numbers<'a> {
+    const fn new(file: &'a [u8]) -> Self {
+        Self {
+            file,
+            at: 0,
+            line: 1,
+        }
+    }
+
+    /// The line that a record begins on; records come in the order of the file.
+    fn of(&mut self, record: &ByteRecord) -> u64 {
+        let from = record.position().map_or(0, csv::Position::byte);
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let rest = self.file.get(from..).unwrap_or(&[]);
+        let empty = rest.iter().take_while(|octet| b"\r\n".contains(octet));
+        let begin = from + empty.count();
+        let passed = self.file.get(self.at..begin).unwrap_or(&[]);
+        let follow = self.file.get(self.at + 1..).unwrap_or(&[]);
+        let follow = follow.iter().map(Some).chain([None]);
+        let ends = passed.iter().zip(follow).filter(|(octet, next)| {
+            **octet == b'\n' || (**octet == b'\r' && *next != Some(&b'\n'))
+        });
+        self.line += ends.count() as u64;
+        self.at = begin.max(self.at);
+        self.line
     }
 }
 

@@ -134,6 +134,25 @@ fn hostile_files_are_refused_with_the_line() {
 }
 
 #[test]
+fn lines_are_numbered_as_editors_do() {
+    refused(
+        "prefix,reason\r\n192.0.2.1,r\r\n\r\nnobody,r\r\n",
+        4,
+        "neither an address",
+    );
+    refused(
+        "prefix,reason\r192.0.2.1,r\rnobody,r\r",
+        3,
+        "neither an address",
+    );
+    refused(
+        "prefix,reason\n192.0.2.1,\"a\"\n\n\nnobody,r",
+        5,
+        "neither an address",
+    );
+}
+
+#[test]
 fn bad_lines_are_counted_beyond_those_that_are_named() {
     let file = format!("prefix,reason\n{}", "nobody,r\n".repeat(1200));
     let bad = imported(file).unwrap_err();
