@@ -333,3 +333,51 @@ async fn the_store_is_for_its_owner_alone() {
     assert_eq!(mode(&fixture.file), 0o600);
     assert_eq!(mode(fixture.file.parent().unwrap()), 0o700);
 }
+
+#[tokio::test]
+async fn many_flags_are_one_generation_and_a_trail_that_holds() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let first = store
+        .add(&proposal("192.0.2.10", "drop"))
+        .await
+        .unwrap()
+        .flag;
+    // More than one statement holds.
+    let targets = (0..1200).map(|net| format!("2001:db8:a:{net:x}::/64"));
+    let terms: Vec<Proposal> = targets
+        .chain([String::from("192.0.2.10")])
+        .map(|target| proposal(&target, "redirect"))
+        .collect();
+    let added = store.add_all(terms.clone(), |_| ()).await.unwrap();
+    assert_eq!(added.flags.len(), 1201);
+    let replaced: Vec<_> = added.replaced.iter().map(|(id, _)| *id).collect();
+    assert_eq!(replaced, [first.id]);
+    assert!(added.flags.iter().map(|flag| flag.id.0).eq(2..1203));
+    assert!(
+        added
+            .flags
+            .iter()
+            .all(|flag| flag.generation == Generation(2))
+    );
+    let ids: Vec<_> = added.flags.iter().map(|flag| flag.id).collect();
+    store.activate(&ids, now()).await.unwrap();
+
+    let other = Store::open(&fixture.file).await.unwrap();
+    let loaded = other.load().await.unwrap();
+    assert_eq!(loaded.generation, Generation(2));
+    let stored: Vec<_> = loaded.flags.values().map(|flag| &flag.terms).collect();
+    assert_eq!(stored, terms.iter().collect::<Vec<_>>());
+    assert!(
+        loaded
+            .flags
+            .values()
+            .all(|flag| flag.activated_at == Some(now()))
+    );
+    // Two adds, a replacement, and each flag's beginning.
+    assert_eq!(fixture.chain().await.unwrap().0, 1 + 1 + 1201 * 2);
+    assert_eq!(
+        store.ended_between(first.id, ids[0]).await.unwrap(),
+        [first.id]
+    );
+}
