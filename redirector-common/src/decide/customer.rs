@@ -64,11 +64,10 @@ pub(super) fn judge<F: Frame, T: Tables>(
     }
     work.customer = work.before.ends.source().customer_key();
     radar::leaving(tables, &work, frame.octets());
-    let Some(policy) = policy(tables, work.before.ends.source()) else {
+    if !has_policy(tables, &mut work, End::Source) {
         return Judged::counted(tables, Verdict::Pass, Counter::Unflagged);
-    };
-    work.policy = policy;
-    act(frame, tables, &mut work).under(policy)
+    }
+    act(frame, tables, &mut work).under(work.policy)
 }
 
 /// A packet that could carry mail where nobody sees it. A source whose mail is not left alone must
@@ -87,9 +86,10 @@ fn hidden<F: Frame, T: Tables>(
     if !work.before.read(frame, 0) {
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
     }
-    let Some(policy) = policy(tables, work.before.ends.source()) else {
+    if !has_policy(tables, &mut work, End::Source) {
         return Judged::counted(tables, Verdict::Pass, passed);
-    };
+    }
+    let policy = work.policy;
     match Action::from_number(policy.action) {
         Some(Action::Pass | Action::Observe | Action::Linger) => {
             Judged::counted(tables, Verdict::Pass, passed).under(policy)
@@ -239,12 +239,25 @@ pub(super) fn lends<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
         End::Source => work.before.ends.source(),
         End::Destination => work.before.ends.destination(),
     };
-    let Some(policy) = policy(tables, customer) else {
-        return false;
-    };
     work.customer = customer.customer_key();
-    work.policy = policy;
-    policy.lends_address()
+    has_policy(tables, work, end) && work.policy.lends_address()
+}
+
+/// Whether there is a policy for the address at one end of the packet; it is in `work` then. Out of line: the
+/// keys of four tables would stand on the customers' stack.
+#[inline(never)]
+fn has_policy<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
+    let address = match end {
+        End::Source => work.before.ends.source(),
+        End::Destination => work.before.ends.destination(),
+    };
+    match policy(tables, address) {
+        Some(policy) => {
+            work.policy = policy;
+            true
+        }
+        None => false,
+    }
 }
 
 /// The policy of a source: its own, or that of the longest prefix around it.
