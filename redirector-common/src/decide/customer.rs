@@ -33,7 +33,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
 ) -> Judged {
     let segment = match packet {
         Packet::Tcp(segment) => segment,
-        Packet::NotOurs => return Judged::UNTOUCHED,
+        Packet::IcmpError | Packet::NotOurs => return Judged::UNTOUCHED,
         Packet::Malformed => return Judged::counted(tables, Verdict::Pass, Counter::Malformed),
         Packet::Fragment => {
             let counters = [Counter::FragmentDropped, Counter::FragmentPassed];
@@ -231,10 +231,16 @@ fn reset<F: Frame, T: Tables>(
     }
 }
 
-/// Whether the customer at one end of the packet lends its address; its policy is in `work` then. Out of
-/// line, as is all that only frames of relays and of the uplink need: the stack is the customers'.
-#[inline(never)]
+/// Whether the customer at one end of the packet lends its address; its policy is in `work` then.
+#[inline(always)]
 pub(super) fn lends<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
+    is_known(tables, work, end) && work.policy.lends_address()
+}
+
+/// Whether the customer at one end of the packet has a policy; it is in `work` then. Out of line, as is
+/// all that only frames of relays and of the uplink, and errors, need: the stack is the customers'.
+#[inline(never)]
+pub(super) fn is_known<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
     let customer = match end {
         End::Source => work.before.ends.source(),
         End::Destination => work.before.ends.destination(),
@@ -244,7 +250,7 @@ pub(super) fn lends<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
     };
     work.customer = customer.customer_key();
     work.policy = policy;
-    policy.lends_address()
+    true
 }
 
 /// The policy of a source: its own, or that of the longest prefix around it.

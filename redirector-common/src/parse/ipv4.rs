@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791), with options.
 
-use super::{Packet, tcp};
+use super::{Packet, icmp, tcp};
 use crate::frame::Frame;
 
 /// Octets of a header without options.
@@ -25,11 +25,17 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
     if ihl >> 4 != 4 || header_octets < HEADER_OCTETS {
         return Packet::Malformed;
     }
+    let l4 = l3 + header_octets;
     if protocol != tcp::PROTOCOL {
-        return Packet::NotOurs;
+        // An error is never so long that it must be fragmented (RFC 1812 section 4.3.2.3).
+        let whole = u16::from_be_bytes([f0, f1]) & (MORE_FRAGMENTS | FRAGMENT_OFFSET) == 0;
+        return if protocol == icmp::PROTOCOL && whole {
+            icmp::v4(frame, l4)
+        } else {
+            Packet::NotOurs
+        };
     }
     let l4_octets = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(header_octets);
-    let l4 = l3 + header_octets;
     let fragment = u16::from_be_bytes([f0, f1]);
     if fragment & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0 {
         let offset = fragment & FRAGMENT_OFFSET;
@@ -40,6 +46,22 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
         };
     }
     tcp::segment(frame, l4, l4_octets, ttl)
+}
+
+/// Reads the header of a packet that an error quotes at `l3`; answers where its TCP header is, or 0.
+#[inline(always)]
+pub(super) fn quoted<F: Frame>(frame: &F, l3: usize) -> usize {
+    let Some([ihl, _, _, _, _, _, f0, f1, _, protocol, ..]) = frame.read::<HEADER_OCTETS>(l3)
+    else {
+        return 0;
+    };
+    let header_octets = usize::from(ihl & 0x0f) * 4;
+    // The ports are in the first fragment.
+    let offset = u16::from_be_bytes([f0, f1]) & FRAGMENT_OFFSET;
+    if ihl >> 4 != 4 || header_octets < HEADER_OCTETS || protocol != tcp::PROTOCOL || offset != 0 {
+        return 0;
+    }
+    l3 + header_octets
 }
 
 const MORE_FRAGMENTS: u16 = 0x2000;
