@@ -31,7 +31,7 @@ impl Difference {
             .fold(self, |sum, (old, new)| sum.word(*old, *new))
     }
 
-    /// Both changed.
+    /// Both changes.
     #[inline(always)]
     #[must_use]
     pub const fn and(self, other: Self) -> Self {

@@ -63,7 +63,7 @@ pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingres
         return Judged::UNTOUCHED;
     };
     let packet = parse::packet(frame, link);
-    if packet == Packet::IcmpError {
+    if packet == Packet::Icmp {
         return icmp::judge(frame, tables, role, link);
     }
     match role {

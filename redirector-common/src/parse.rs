@@ -40,8 +40,8 @@ pub enum Packet {
     Fragment,
     /// A chain of IPv6 extension headers longer than is followed.
     LongChain,
-    /// An ICMP or ICMPv6 error, about whatever it may be: see [`icmp::Quote`].
-    IcmpError,
+    /// An ICMP or ICMPv6 message: see [`icmp::Quote`].
+    Icmp,
     /// Well-formed as far as was looked, and nothing to us.
     NotOurs,
     /// It contradicts itself, or ends before its headers do.

@@ -33,7 +33,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
 ) -> Judged {
     let segment = match packet {
         Packet::Tcp(segment) => segment,
-        Packet::IcmpError | Packet::NotOurs => return Judged::UNTOUCHED,
+        Packet::Icmp | Packet::NotOurs => return Judged::UNTOUCHED,
         Packet::Malformed => return Judged::counted(tables, Verdict::Pass, Counter::Malformed),
         Packet::Fragment => {
             let counters = [Counter::FragmentDropped, Counter::FragmentPassed];

@@ -24,9 +24,9 @@ use crate::{
     tables::{FlowEntry, Tables, Verdict},
 };
 
-/// Judges an error that came in by an interface of that role: from a customer's side about what its relay has
+/// Judges a message that came in by an interface of that role: from a customer's side about what its relay has
 /// sent, from a relay's side about what its customer has sent, or from the internet about a relay's own leg
-/// from a customer's address.
+/// from a customer's address. Other messages are nothing to us, but for the spoof gate.
 #[inline(always)]
 pub(super) fn judge<F: Frame, T: Tables>(
     frame: &mut F,
@@ -78,7 +78,7 @@ fn to_relay<F: Frame, T: Tables>(
     Some(counter)
 }
 
-/// Lets an error from a relay's side through to its customer, or keeps it: the spoof gate is for errors, too.
+/// Lets an error from a relay's side through to its customer, or keeps it: the spoof gate is for ICMP, too.
 #[inline(never)]
 fn through_gate<F: Frame, T: Tables>(
     frame: &mut F,
@@ -180,9 +180,9 @@ fn is_for_one<F: Frame>(frame: &F, work: &mut Work) -> bool {
     work.before.read(frame, 0) && !ether::is_group(work.before.way_back.own_mac)
 }
 
-/// Reads what an error quotes, and makes of `work.before` the segment that would go the error's way: from
-/// whom the quoted one did not reach, to whom sent it. `false` = it quotes no segment, or one that its
-/// addressee has not sent.
+/// Reads what a message quotes, and makes of `work.before` the segment that would go the error's way: from
+/// whom the quoted one did not reach, to whom sent it. `false` = it is no error, or quotes no
+/// segment, or one that its addressee has not sent.
 #[inline(always)]
 fn turn<F: Frame>(frame: &F, work: &mut Work) -> bool {
     let (quoted, before) = (&mut work.quoted, &mut work.before);

@@ -46,7 +46,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
         // The gate is for whatever has an address, not for mail alone.
         Packet::Fragment
         | Packet::LongChain
-        | Packet::IcmpError
+        | Packet::Icmp
         | Packet::NotOurs
         | Packet::Malformed
             if whole && is_spoofed(tables, &work.before.ends) =>
@@ -54,9 +54,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
             Judged::counted(tables, Verdict::Drop, Counter::SpoofBlocked)
         }
         // TCP avoids fragments, and the relay's own leg to the MX is none of our business.
-        Packet::Fragment | Packet::LongChain | Packet::IcmpError | Packet::NotOurs => {
-            Judged::UNTOUCHED
-        }
+        Packet::Fragment | Packet::LongChain | Packet::Icmp | Packet::NotOurs => Judged::UNTOUCHED,
         Packet::Malformed => Judged::counted(tables, Verdict::Pass, Counter::Malformed),
     }
 }

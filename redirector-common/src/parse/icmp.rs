@@ -1,11 +1,10 @@
 //! ICMP (RFC 792) and ICMPv6 (RFC 4443): the errors, and the segment that one quotes.
 //!
-//! That a packet is an error costs a look at its type; what it is about is read apart, as [`Quote`], because
-//! bystanders never come that far. Errors are taken whole or not at all: in one piece, and with all the
-//! octets that the IP header promises.
+//! All of it is read apart from the packet, as [`Quote`]: other packets must not pay for it, nor the stack.
+//! Errors are taken whole or not at all: in one piece, and with all the octets that the IP header promises.
 
 use super::{
-    Ends, Packet,
+    Ends,
     ether::{IPV4_BE, Link},
     ipv4, ipv6, tcp,
 };
@@ -21,27 +20,6 @@ pub const HEADER_OCTETS: usize = 8;
 pub const CHECKSUM_AT: usize = 2;
 /// Octets of a TCP header that every error quotes (RFC 792): ports and sequence number.
 pub const QUOTED_OCTETS: usize = 8;
-
-/// Reads the type of the ICMP message at `l4`.
-#[inline(always)]
-pub(super) fn v4<F: Frame>(frame: &F, l4: usize) -> Packet {
-    match frame.read::<HEADER_OCTETS>(l4) {
-        // Destination unreachable, time exceeded, parameter problem. Not source quench, which is dead (RFC
-        // 6633), and not redirect, which is between a host and its own router.
-        Some([3 | 11 | 12, ..]) => Packet::IcmpError,
-        Some(_) | None => Packet::NotOurs,
-    }
-}
-
-/// Reads the type of the ICMPv6 message at `l4`.
-#[inline(always)]
-pub(super) fn v6<F: Frame>(frame: &F, l4: usize) -> Packet {
-    match frame.read::<HEADER_OCTETS>(l4) {
-        // Destination unreachable, packet too big, time exceeded, parameter problem.
-        Some([1..=4, ..]) => Packet::IcmpError,
-        Some(_) | None => Packet::NotOurs,
-    }
-}
 
 /// An error, and the segment that it is about as far as it is quoted. Plain integers throughout, so that it
 /// may live in a map's memory.
@@ -66,18 +44,21 @@ pub struct Quote {
 }
 
 impl Quote {
-    /// Reads what a [`Packet::IcmpError`] behind this Ethernet header quotes; `false` = that is no TCP segment,
-    /// or too little of it.
+    /// Reads what a [`super::Packet::Icmp`] behind this Ethernet header quotes; `false` = it is no error, or what
+    /// it quotes is no TCP segment, or too little of it.
     #[inline(never)]
     pub fn read<F: Frame>(&mut self, frame: &F, link: Link) -> bool {
         let outer = usize::from(link.octets);
         let v4 = link.ethertype_be == IPV4_BE;
         let (icmp, end) = if v4 {
-            let Some([ihl, _, l0, l1, _, _, _, _, ttl, ..]) =
-                frame.read::<{ ipv4::HEADER_OCTETS }>(outer)
-            else {
+            let Some(header) = frame.read::<{ ipv4::HEADER_OCTETS }>(outer) else {
                 return false;
             };
+            // An error is never so long that it must be fragmented (RFC 1812 section 4.3.2.3).
+            if ipv4::is_fragment(&header) {
+                return false;
+            }
+            let [ihl, _, l0, l1, _, _, _, _, ttl, ..] = header;
             self.hop_limit = ttl;
             (
                 outer + usize::from(ihl & 0x0f) * 4,
@@ -91,6 +72,12 @@ impl Quote {
             let icmp = outer + ipv6::HEADER_OCTETS;
             (icmp, icmp + usize::from(u16::from_be_bytes([p0, p1])))
         };
+        let Some([kind, ..]) = frame.read::<HEADER_OCTETS>(icmp) else {
+            return false;
+        };
+        if !is_error(kind, v4) {
+            return false;
+        }
         let l3 = icmp + HEADER_OCTETS;
         let l4 = if v4 {
             ipv4::quoted(frame, l3)
@@ -117,5 +104,16 @@ impl Quote {
         self.destination_port_be = [d0, d1];
         self.has_checksum = u8::from(l4 + tcp::CHECKSUM_AT + 2 <= end);
         self.ends.read(frame, inner)
+    }
+}
+
+/// Destination unreachable, packet too big (IPv6), time exceeded, parameter problem. Not source quench,
+/// which is dead (RFC 6633), and not redirect, which is between a host and its own router.
+#[inline(always)]
+const fn is_error(kind: u8, v4: bool) -> bool {
+    if v4 {
+        matches!(kind, 3 | 11 | 12)
+    } else {
+        matches!(kind, 1..=4)
     }
 }

@@ -25,17 +25,15 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
     if ihl >> 4 != 4 || header_octets < HEADER_OCTETS {
         return Packet::Malformed;
     }
-    let l4 = l3 + header_octets;
     if protocol != tcp::PROTOCOL {
-        // An error is never so long that it must be fragmented (RFC 1812 section 4.3.2.3).
-        let whole = u16::from_be_bytes([f0, f1]) & (MORE_FRAGMENTS | FRAGMENT_OFFSET) == 0;
-        return if protocol == icmp::PROTOCOL && whole {
-            icmp::v4(frame, l4)
+        return if protocol == icmp::PROTOCOL {
+            Packet::Icmp
         } else {
             Packet::NotOurs
         };
     }
     let l4_octets = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(header_octets);
+    let l4 = l3 + header_octets;
     let fragment = u16::from_be_bytes([f0, f1]);
     if fragment & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0 {
         let offset = fragment & FRAGMENT_OFFSET;
@@ -46,6 +44,13 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
         };
     }
     tcp::segment(frame, l4, l4_octets, ttl)
+}
+
+/// Whether the packet whose header is this is part of another.
+#[inline(always)]
+pub(super) const fn is_fragment(header: &[u8; HEADER_OCTETS]) -> bool {
+    let [_, _, _, _, _, _, f0, f1, ..] = *header;
+    u16::from_be_bytes([f0, f1]) & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0
 }
 
 /// Reads the header of a packet that an error quotes at `l3`; answers where its TCP header is, or 0.

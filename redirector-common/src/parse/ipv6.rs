@@ -29,9 +29,9 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
     if version >> 4 != 6 {
         return Packet::Malformed;
     }
-    // Behind extension headers nobody sends one.
+    // Behind extension headers nobody sends an error.
     if next == icmp::PROTOCOL_V6 {
-        return icmp::v6(frame, l3 + HEADER_OCTETS);
+        return Packet::Icmp;
     }
     let payload_octets = usize::from(u16::from_be_bytes([p0, p1]));
     match walk(frame, l3 + HEADER_OCTETS, next, payload_octets) {

@@ -51,20 +51,20 @@ pub(crate) fn translate<F: Frame>(
     let address = Difference::none().octets(old, &rewrite.addr);
 
     // Another router's address stays what it is: it is the one that can say why.
-    let mut message = Difference::none();
+    let mut pseudo = Difference::none();
     if matches!(end, End::Destination) || quoted.speaker == before.ends.source {
         if !outer(frame, usize::from(new_link), rewrite, end, v4, address) {
             return false;
         }
         if !v4 {
             // The pseudo-header of RFC 4443 section 2.3.
-            message = address;
+            pseudo = address;
         }
     }
 
     let l3 = moved(quoted.quote.l3);
     let l4 = moved(quoted.quote.l4);
-    message = message.and(address);
+    let mut message = address;
     if v4 {
         let Some(changed) = change(frame, l3 + ipv4::CHECKSUM_AT, address) else {
             return false;
@@ -87,7 +87,10 @@ pub(crate) fn translate<F: Frame>(
     put_address(frame, l3 + if v4 { at4 } else { at6 }, rewrite, v4)
         && frame.write(l4, &rewrite.destination_port_be)
         && frame.write(l4 + tcp::DESTINATION_PORT_AT, &rewrite.source_port_be)
-        && frame.change_checksum(moved(quoted.quote.icmp) + icmp::CHECKSUM_AT, message)
+        && frame.change_checksum(
+            moved(quoted.quote.icmp) + icmp::CHECKSUM_AT,
+            pseudo.and(message),
+        )
 }
 
 /// Writes the address at one end of the packet around the quote, and the header checksum that IPv4 has.
