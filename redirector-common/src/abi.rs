@@ -19,8 +19,8 @@ use self::declare::{Octets, put_octets, take_octets};
 pub use self::kinds::{Action, EventKind, OnFailure, RefusalText, Role, Via};
 use crate::addr::Addr;
 
-/// Version of all that this module describes; names the pin directory (`v2`).
-pub const ABI_VERSION: u32 = 2;
+/// Version of all that this module describes; names the pin directory (`v3`).
+pub const ABI_VERSION: u32 = 3;
 
 /// Pools at most.
 pub const POOLS_MAX: u32 = 16;
