@@ -2,6 +2,7 @@
 
 mod customer;
 mod message;
+mod quotes;
 mod relay;
 mod uplink;
 
@@ -17,6 +18,7 @@ use crate::tables::memory::MemoryTables;
 
 pub(super) fn cases(world: &World, cases: &mut Vec<Case>) {
     customer::cases(world, cases);
+    quotes::cases(world, cases);
     relay::cases(world, cases);
     uplink::cases(world, cases);
 }
