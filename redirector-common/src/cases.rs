@@ -12,6 +12,7 @@
 
 mod customer;
 mod hidden;
+pub(crate) mod icmp;
 mod lent;
 mod limit;
 mod older;
@@ -75,6 +76,7 @@ pub fn all(now_s: u32) -> Vec<Case> {
         radar::cases(world, &mut cases);
         limit::cases(world, &mut cases);
         refuse::cases(world, &mut cases);
+        icmp::cases(world, &mut cases);
     }
     cases
 }

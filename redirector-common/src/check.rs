@@ -12,14 +12,15 @@ use std::{
 };
 
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
+    EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, IpAddress, IpProtocol, Ipv4Packet,
+    Ipv6Packet, TcpPacket,
 };
 
 use crate::{
     abi::{Action, Flow, OnFailure, Role},
     cases::{Case, World, hex, packet::Packet},
     frame::{Buffer, CAPACITY},
-    parse::{self, ether},
+    parse::{self, ether, icmp},
     tables::{Verdict, memory::MemoryTables},
 };
 
@@ -33,10 +34,23 @@ pub fn parsing(octets: &[u8]) {
         return;
     };
     assert!(usize::from(link.octets) <= octets.len());
-    if let parse::Packet::Tcp(segment) = parse::packet(&frame, link) {
+    let packet = parse::packet(&frame, link);
+    if let parse::Packet::Tcp(segment) = packet {
         assert!(
             segment.l4 >= link.octets + 20 && usize::from(segment.l4) + 20 <= octets.len(),
             "{segment:?} in {}",
+            hex(octets)
+        );
+    }
+    let mut quote = icmp::Quote::default();
+    if packet == parse::Packet::Icmp && quote.read(&frame, link) {
+        let icmp = usize::from(quote.icmp);
+        assert!(
+            icmp >= usize::from(link.octets) + 20
+                && usize::from(quote.l3) == icmp + icmp::HEADER_OCTETS
+                && quote.l4 >= quote.l3 + 20
+                && usize::from(quote.l4) + icmp::QUOTED_OCTETS <= octets.len(),
+            "{quote:?} in {}",
             hex(octets)
         );
     }
@@ -224,8 +238,8 @@ fn leaves(world: &World, tables: MemoryTables, frame: Vec<u8>, role: Role) -> Ve
     outcome.frame
 }
 
-/// Whether all checksums of an untagged TCP frame hold, by smoltcp's reckoning; `None` if it is none, or
-/// does not stand alone in its packet.
+/// Whether all checksums of an untagged frame with TCP or ICMP hold, by smoltcp's reckoning; `None` if it is
+/// none, or does not stand alone in its packet.
 #[must_use]
 pub fn soundness(octets: &[u8]) -> Option<bool> {
     let frame = EthernetFrame::new_checked(octets).ok()?;
@@ -233,7 +247,14 @@ pub fn soundness(octets: &[u8]) -> Option<bool> {
         EthernetProtocol::Ipv4 => {
             let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
             let alone = !packet.more_frags() && packet.frag_offset() == 0;
-            if packet.version() != 4 || packet.next_header() != IpProtocol::Tcp || !alone {
+            if packet.version() != 4 || !alone {
+                return None;
+            }
+            if packet.next_header() == IpProtocol::Icmp {
+                let message = Icmpv4Packet::new_checked(packet.payload()).ok()?;
+                return Some(packet.verify_checksum() && message.verify_checksum());
+            }
+            if packet.next_header() != IpProtocol::Tcp {
                 return None;
             }
             if !packet.verify_checksum() {
@@ -244,10 +265,17 @@ pub fn soundness(octets: &[u8]) -> Option<bool> {
         }
         EthernetProtocol::Ipv6 => {
             let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
-            if packet.version() != 6 || packet.next_header() != IpProtocol::Tcp {
+            if packet.version() != 6 {
                 return None;
             }
             let (source, destination) = (packet.src_addr(), packet.dst_addr());
+            if packet.next_header() == IpProtocol::Icmpv6 {
+                let message = Icmpv6Packet::new_checked(packet.payload()).ok()?;
+                return Some(message.verify_checksum(&source, &destination));
+            }
+            if packet.next_header() != IpProtocol::Tcp {
+                return None;
+            }
             (source.into(), destination.into(), packet.payload())
         }
         EthernetProtocol::Arp | EthernetProtocol::Unknown(_) => return None,

@@ -31,6 +31,13 @@ impl Difference {
             .fold(self, |sum, (old, new)| sum.word(*old, *new))
     }
 
+    /// Both changes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// The checksum after the change.
     #[inline(always)]
     #[must_use]

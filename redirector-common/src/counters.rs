@@ -106,4 +106,12 @@ counters! {
     Deferred "deferred",
     /// A later segment of a connection that the edge has answered, acknowledged or dropped.
     RefuseClosing "refuse_closing",
+    /// An ICMP error from a customer's side about a diverted connection, sent to its relay.
+    IcmpToRelay "icmp_to_relay",
+    /// The same from a relay's side, sent to its customer.
+    IcmpToCustomer "icmp_to_customer",
+    /// The same from the internet about a relay's own leg from a customer's address, sent to the relay.
+    IcmpReturnSteered "icmp_return_steered",
+    /// The same from a relay's side without an entry, dropped.
+    IcmpWithoutEntry "icmp_without_entry",
 }

@@ -8,6 +8,7 @@
 mod bucket;
 mod customer;
 mod find;
+mod icmp;
 mod limit;
 mod open;
 mod radar;
@@ -22,7 +23,7 @@ use crate::{
     abi::{Policy, Role},
     counters::Counter,
     frame::Frame,
-    parse::{self, ether},
+    parse::{self, Packet, ether},
     tables::{Tables, Verdict},
 };
 
@@ -62,6 +63,9 @@ pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingres
         return Judged::UNTOUCHED;
     };
     let packet = parse::packet(frame, link);
+    if packet == Packet::Icmp {
+        return icmp::judge(frame, tables, role, link);
+    }
     match role {
         Role::Customer => customer::judge(frame, tables, ingress.ifindex, link, packet),
         Role::Uplink => uplink::judge(frame, tables, link, packet),

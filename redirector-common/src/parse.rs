@@ -4,6 +4,7 @@
 //! Every reader has three outcomes: ours, not ours, malformed. Nothing here writes.
 
 pub mod ether;
+pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod tcp;
@@ -39,6 +40,8 @@ pub enum Packet {
     Fragment,
     /// A chain of IPv6 extension headers longer than is followed.
     LongChain,
+    /// An ICMP or ICMPv6 message: see [`icmp::Quote`].
+    Icmp,
     /// Well-formed as far as was looked, and nothing to us.
     NotOurs,
     /// It contradicts itself, or ends before its headers do.

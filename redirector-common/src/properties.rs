@@ -1,5 +1,7 @@
 //! What holds for any packet, not only for those of the cases.
 
+mod icmp;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;

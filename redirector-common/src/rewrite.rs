@@ -1,6 +1,8 @@
 //! Rewriting one frame: another address at one end, other ports, one hop fewer, another Ethernet
 //! header; or, steered, the last two alone. All checksums follow by what changed, so a wrong one stays wrong and a right one right.
 
+pub(crate) mod quoted;
+
 use crate::{
     abi::L2Path,
     addr::FAMILY_V4,

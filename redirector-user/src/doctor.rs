@@ -6,6 +6,7 @@
 
 mod facts;
 mod judge;
+mod mtu;
 mod steer;
 
 use serde::{Deserialize, Serialize};
@@ -42,11 +43,16 @@ pub enum Level {
 pub async fn examine(config: &Config, attached: Option<&[Attachment]>) -> Vec<Finding> {
     let mut findings = judge::host(&facts::host(config));
     findings.push(judge::controller(attached));
+    let mut mtus = Vec::new();
     for interface in &config.interfaces {
         let seen = facts::interface(&interface.name).await;
+        if let Ok(Some(link)) = &seen.link {
+            mtus.push((interface.name.clone(), link.mtu));
+        }
         let ours = attached.and_then(|all| all.iter().find(|one| one.interface == interface.name));
         findings.extend(judge::interface(interface, &seen, ours));
     }
+    findings.extend(mtu::judge(&mtus));
     findings.extend(steer::examine(config));
     for (_, relay) in config.relays() {
         for way in facts::ways(config, relay).await {

@@ -108,6 +108,18 @@ impl Lab {
         wires::add_address(&self.namespace(host), address, family)
     }
 
+    /// Puts a router between the edge and a host, which takes no more than `mtu` octets towards the host.
+    ///
+    /// # Errors
+    /// As `ip` says.
+    pub fn router_before(&self, host: Host, mtu: u16) -> Result<Namespace> {
+        let router = Namespace::new(format!("{}-hop-{}", self.prefix, host.name()));
+        self.ledger().add_namespace(router.name())?;
+        checked(Command::new("ip").args(["netns", "add", router.name()]))?;
+        wires::router::interpose(|host| self.namespace(host), host, &router, mtu)?;
+        Ok(router)
+    }
+
     /// The MAC address of an interface.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Veths between the hosts and the edge, with addresses, routes and switches.
 
+pub(crate) mod router;
+
 use std::{fs, io::Write as _, net::IpAddr, path::Path, process::Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};

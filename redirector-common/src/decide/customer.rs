@@ -33,7 +33,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
 ) -> Judged {
     let segment = match packet {
         Packet::Tcp(segment) => segment,
-        Packet::NotOurs => return Judged::UNTOUCHED,
+        Packet::Icmp | Packet::NotOurs => return Judged::UNTOUCHED,
         Packet::Malformed => return Judged::counted(tables, Verdict::Pass, Counter::Malformed),
         Packet::Fragment => {
             let counters = [Counter::FragmentDropped, Counter::FragmentPassed];
@@ -62,9 +62,9 @@ pub(super) fn judge<F: Frame, T: Tables>(
     if ether::is_group(work.before.way_back.own_mac) {
         return Judged::UNTOUCHED;
     }
-    work.customer = work.before.ends.source().customer_key();
+    let known = is_known(tables, &mut work, End::Source);
     radar::leaving(tables, &work, frame.octets());
-    if !has_policy(tables, &mut work, End::Source) {
+    if !known {
         return Judged::counted(tables, Verdict::Pass, Counter::Unflagged);
     }
     act(frame, tables, &mut work).under(work.policy)
@@ -86,7 +86,7 @@ fn hidden<F: Frame, T: Tables>(
     if !work.before.read(frame, 0) {
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
     }
-    if !has_policy(tables, &mut work, End::Source) {
+    if !is_known(tables, &mut work, End::Source) {
         return Judged::counted(tables, Verdict::Pass, passed);
     }
     let policy = work.policy;
@@ -231,27 +231,23 @@ fn reset<F: Frame, T: Tables>(
     }
 }
 
-/// Whether the customer at one end of the packet lends its address; its policy is in `work` then. Out of
-/// line, as is all that only frames of relays and of the uplink need: the stack is the customers'.
-#[inline(never)]
+/// Whether the customer at one end of the packet lends its address; its policy is in `work` then.
+#[inline(always)]
 pub(super) fn lends<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
+    is_known(tables, work, end) && work.policy.lends_address()
+}
+
+/// Whether the customer at one end of the packet has a policy; it is in `work` then, and whose it is in any
+/// case. Out of line: the keys of four tables would stand on the customers' stack.
+#[inline(never)]
+pub(super) fn is_known<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
     let customer = match end {
         End::Source => work.before.ends.source(),
         End::Destination => work.before.ends.destination(),
     };
+    let policy = policy(tables, customer);
     work.customer = customer.customer_key();
-    has_policy(tables, work, end) && work.policy.lends_address()
-}
-
-/// Whether there is a policy for the address at one end of the packet; it is in `work` then. Out of line: the
-/// keys of four tables would stand on the customers' stack.
-#[inline(never)]
-fn has_policy<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
-    let address = match end {
-        End::Source => work.before.ends.source(),
-        End::Destination => work.before.ends.destination(),
-    };
-    match policy(tables, address) {
+    match policy {
         Some(policy) => {
             work.policy = policy;
             true

@@ -44,13 +44,17 @@ pub(super) fn judge<F: Frame, T: Tables>(
             answer(frame, tables, &mut work)
         }
         // The gate is for whatever has an address, not for mail alone.
-        Packet::Fragment | Packet::LongChain | Packet::NotOurs | Packet::Malformed
+        Packet::Fragment
+        | Packet::LongChain
+        | Packet::Icmp
+        | Packet::NotOurs
+        | Packet::Malformed
             if whole && is_spoofed(tables, &work.before.ends) =>
         {
             Judged::counted(tables, Verdict::Drop, Counter::SpoofBlocked)
         }
         // TCP avoids fragments, and the relay's own leg to the MX is none of our business.
-        Packet::Fragment | Packet::LongChain | Packet::NotOurs => Judged::UNTOUCHED,
+        Packet::Fragment | Packet::LongChain | Packet::Icmp | Packet::NotOurs => Judged::UNTOUCHED,
         Packet::Malformed => Judged::counted(tables, Verdict::Pass, Counter::Malformed),
     }
 }
@@ -132,13 +136,13 @@ fn own<T: Tables>(tables: &mut T, work: &mut Work) -> Judged {
 
 /// Whether the source is a customer's address, and not the relay's own among theirs.
 #[inline(never)]
-fn is_spoofed<T: Tables>(tables: &T, ends: &Ends) -> bool {
+pub(super) fn is_spoofed<T: Tables>(tables: &T, ends: &Ends) -> bool {
     tables.is_customer(ends.source()) && !is_relays(tables, ends, ANY_PORT)
 }
 
 /// Whether the source is the listener of a relay, or, with [`ANY_PORT`], its address.
 #[inline(never)]
-fn is_relays<T: Tables>(tables: &T, ends: &Ends, port_be: [u8; 2]) -> bool {
+pub(super) fn is_relays<T: Tables>(tables: &T, ends: &Ends, port_be: [u8; 2]) -> bool {
     tables.is_listener(&ListenerKey {
         addr: ends.source,
         port_be,

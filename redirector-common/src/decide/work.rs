@@ -5,7 +5,7 @@ use crate::{
     addr::{Addr, FAMILY_V4},
     answer::Answer,
     flow::Connection,
-    rewrite::{Before, Rewrite},
+    rewrite::{Before, Rewrite, quoted::Quoted},
 };
 
 /// All that a judgement of a mail segment works with. Plain integers throughout: any octets are a
@@ -30,6 +30,8 @@ pub struct Work {
     pub(super) flow: Flow,
     /// What the frame becomes.
     pub(super) rewrite: Rewrite,
+    /// An ICMP error.
+    pub(super) quoted: Quoted,
     /// What the edge itself says.
     pub(super) answer: Answer,
 }

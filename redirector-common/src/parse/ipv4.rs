@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791), with options.
 
-use super::{Packet, tcp};
+use super::{Packet, icmp, tcp};
 use crate::frame::Frame;
 
 /// Octets of a header without options.
@@ -26,7 +26,11 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
         return Packet::Malformed;
     }
     if protocol != tcp::PROTOCOL {
-        return Packet::NotOurs;
+        return if protocol == icmp::PROTOCOL {
+            Packet::Icmp
+        } else {
+            Packet::NotOurs
+        };
     }
     let l4_octets = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(header_octets);
     let l4 = l3 + header_octets;
@@ -40,6 +44,29 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
         };
     }
     tcp::segment(frame, l4, l4_octets, ttl)
+}
+
+/// Whether the packet whose header is this is part of another.
+#[inline(always)]
+pub(super) const fn is_fragment(header: &[u8; HEADER_OCTETS]) -> bool {
+    let [_, _, _, _, _, _, f0, f1, ..] = *header;
+    u16::from_be_bytes([f0, f1]) & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0
+}
+
+/// Reads the header of a packet that an error quotes at `l3`; answers where its TCP header is, or 0.
+#[inline(always)]
+pub(super) fn quoted<F: Frame>(frame: &F, l3: usize) -> usize {
+    let Some([ihl, _, _, _, _, _, f0, f1, _, protocol, ..]) = frame.read::<HEADER_OCTETS>(l3)
+    else {
+        return 0;
+    };
+    let header_octets = usize::from(ihl & 0x0f) * 4;
+    // The ports are in the first fragment.
+    let offset = u16::from_be_bytes([f0, f1]) & FRAGMENT_OFFSET;
+    if ihl >> 4 != 4 || header_octets < HEADER_OCTETS || protocol != tcp::PROTOCOL || offset != 0 {
+        return 0;
+    }
+    l3 + header_octets
 }
 
 const MORE_FRAGMENTS: u16 = 0x2000;

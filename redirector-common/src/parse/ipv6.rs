@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200), with a bounded walk over extension headers.
 
-use super::{Packet, tcp};
+use super::{Packet, icmp, tcp};
 use crate::frame::Frame;
 
 /// Octets of the fixed header.
@@ -14,6 +14,8 @@ pub const DESTINATION_AT: usize = 24;
 
 /// Extension headers that are followed, at most; RFC 8504 section 5.3 lets hosts stop at that many.
 pub const CHAIN_HEADERS: usize = 8;
+/// The same in a packet that an error quotes.
+pub const QUOTED_CHAIN_HEADERS: usize = 3;
 /// Octets of extension headers that are followed, at most, before the last one.
 pub const CHAIN_OCTETS: usize = 512;
 
@@ -26,6 +28,10 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
     };
     if version >> 4 != 6 {
         return Packet::Malformed;
+    }
+    // Behind extension headers nobody sends an error.
+    if next == icmp::PROTOCOL_V6 {
+        return Packet::Icmp;
     }
     let payload_octets = usize::from(u16::from_be_bytes([p0, p1]));
     match walk(frame, l3 + HEADER_OCTETS, next, payload_octets) {
@@ -120,6 +126,41 @@ fn walk<F: Frame>(frame: &F, start: usize, first: u8, payload_octets: usize) -> 
         next = following;
     }
     Walk::TooLong
+}
+
+/// Reads the headers of a packet that an error quotes at `l3`; answers where its TCP header is, or 0. The
+/// walk is short: what is diverted has extension headers only where a customer tries to slip through.
+#[inline(always)]
+pub(super) fn quoted<F: Frame>(frame: &F, l3: usize) -> usize {
+    let Some([version, _, _, _, _, _, first, ..]) = frame.read::<HEADER_OCTETS>(l3) else {
+        return 0;
+    };
+    if version >> 4 != 6 {
+        return 0;
+    }
+    let mut next = first;
+    let mut at = l3 + HEADER_OCTETS;
+    for _ in 0..=QUOTED_CHAIN_HEADERS {
+        if next == tcp::PROTOCOL {
+            return at;
+        }
+        if !is_extension(next) {
+            return 0;
+        }
+        let Some([following, length, o0, o1, ..]) = frame.read::<EXTENSION_OCTETS>(at) else {
+            return 0;
+        };
+        if next == FRAGMENT {
+            if u16::from_be_bytes([o0, o1]) >> 3 != 0 {
+                return 0;
+            }
+            at += EXTENSION_OCTETS;
+        } else {
+            at += EXTENSION_OCTETS + usize::from(length) * 8;
+        }
+        next = following;
+    }
+    0
 }
 
 /// The headers that are walked over. Not among them: ESP, whose content nobody sees, and AH, which

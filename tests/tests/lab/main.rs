@@ -20,6 +20,7 @@ mod cli;
 mod configuration;
 mod diversion;
 mod failure;
+mod icmp;
 mod import;
 mod live;
 mod origin;
