@@ -10,6 +10,7 @@
     reason = "a case that cannot be written down is a bug of the case"
 )]
 
+mod beyond;
 mod customer;
 mod hidden;
 mod lent;
@@ -75,6 +76,7 @@ pub fn all(now_s: u32) -> Vec<Case> {
         radar::cases(world, &mut cases);
         limit::cases(world, &mut cases);
         refuse::cases(world, &mut cases);
+        beyond::cases(world, &mut cases);
     }
     cases
 }

@@ -46,9 +46,11 @@ pub const RADAR_OPENINGS: &str = "RADAR_OPENINGS";
 pub const COOKIE_KEY: &str = "COOKIE_KEY";
 /// `ARRAY -> Refusal`, by [`super::RefusalText::index`].
 pub const REFUSALS: &str = "REFUSALS";
+/// `ARRAY -> u64`: ports of relays beyond the uplink, one bit each, by [`super::port_bit`].
+pub const UPLINK_PORTS: &str = "UPLINK_PORTS";
 
 /// Every map that is pinned.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 23] = [
     HOSTS4,
     HOSTS6,
     PREFIXES4,
@@ -71,4 +73,5 @@ pub const ALL: [&str; 22] = [
     RADAR_OPENINGS,
     COOKIE_KEY,
     REFUSALS,
+    UPLINK_PORTS,
 ];

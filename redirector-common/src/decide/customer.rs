@@ -231,10 +231,23 @@ fn reset<F: Frame, T: Tables>(
     }
 }
 
-/// Whether the customer at one end of the packet lends its address; its policy is in `work` then. Out of
+/// Whether the customer at one end of the packet lends its address; its policy is in `work` then.
+#[inline(always)]
+pub(super) fn lends<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
+    find_policy(tables, work, end) && work.policy.lends_address()
+}
+
+/// Whether connections of the customer that the packet goes to may run through relays.
+#[inline(always)]
+pub(super) fn is_diverted<T: Tables>(tables: &T, work: &mut Work) -> bool {
+    let diverting = [Action::Redirect as u8, Action::Linger as u8];
+    find_policy(tables, work, End::Destination) && diverting.contains(&work.policy.action)
+}
+
+/// Puts the policy of the customer at one end of the packet into `work`; `false` = there is none. Out of
 /// line, as is all that only frames of relays and of the uplink need: the stack is the customers'.
 #[inline(never)]
-pub(super) fn lends<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
+fn find_policy<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
     let customer = match end {
         End::Source => work.before.ends.source(),
         End::Destination => work.before.ends.destination(),
@@ -244,7 +257,7 @@ pub(super) fn lends<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
     };
     work.customer = customer.customer_key();
     work.policy = policy;
-    policy.lends_address()
+    true
 }
 
 /// The policy of a source: its own, or that of the longest prefix around it.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, radar,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, radar, relay,
     tables::{self, Style},
 };
 use crate::{
@@ -58,6 +58,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         }
         Command::Doctor { config } => doctor(&client, &teller, &config).await,
         Command::Radar(arguments) => radar::run(&client, &teller, arguments).await,
+        Command::Relay(command) => relay::run(&client, &teller, command).await,
     }
 }
 
@@ -246,7 +247,7 @@ async fn flags_over(client: &Client, target: &str, exact: bool) -> Result<Vec<Fl
 }
 
 /// Who is at the keyboard: through sudo the person, not root.
-fn whoever(given: Option<String>) -> String {
+pub(super) fn whoever(given: Option<String>) -> String {
     let named = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
     let known = given
         .or_else(|| named("SUDO_USER"))

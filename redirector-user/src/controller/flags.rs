@@ -154,6 +154,7 @@ impl Controller {
         // Whose connections are still open decides what lingers; the last sweep may be seconds old.
         let report = self.kernel.call(|edge| edge.sweep()).await??;
         state.live_customers = report.customers;
+        state.relay_flows = report.by_relay;
         state.flows = report.live;
         self.advance(state, generation).await
     }

@@ -1,6 +1,9 @@
 //! The table of diverted connections: reading it, and sweeping what has ended out of it.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use redirector_common::{
     abi::{Flow, FlowKey, map},
@@ -25,6 +28,8 @@ pub struct SweepReport {
     pub pressure: bool,
     /// Customers with connections that go on; a lifted redirect lingers for these.
     pub customers: BTreeSet<IpAddr>,
+    /// Connections that go on, by relay number: a drained relay is idle once it has none.
+    pub by_relay: BTreeMap<u32, usize>,
 }
 
 impl Edge {
@@ -72,6 +77,7 @@ impl Edge {
             } else {
                 let key = FlowKey::from_octets(&key);
                 report.live += 1;
+                *report.by_relay.entry(flow.relay.into()).or_default() += 1;
                 report
                     .customers
                     .insert(Addr::from_mapped(key.customer, key.family).into());

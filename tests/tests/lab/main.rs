@@ -22,6 +22,8 @@ mod diversion;
 mod failure;
 mod live;
 mod origin;
+mod pools;
+mod pressure;
 mod radar;
 mod refusal;
 mod steer;
