@@ -49,6 +49,8 @@ pub const COOKIE_EPOCH_S: u32 = 64;
 pub const SMTP_PORT: u16 = 25;
 /// Port of a [`ListenerKey`] that stands for the address, whatever the port.
 pub const ANY_PORT: [u8; 2] = [0; 2];
+/// Words of the bitmap of ports, [`port_bit`].
+pub const PORT_WORDS: u32 = 1024;
 /// Ports of the relays' own legs from a customer's address. What comes back is told from the customer's
 /// own traffic by nothing else, so they lie above the ports that a Linux client chooses by itself.
 pub const EGRESS_PORTS: core::ops::RangeInclusive<u16> = 61_000..=65_535;
@@ -94,8 +96,10 @@ records! {
         addr6: [u8; 16],
         /// Port of both.
         port_be: [u8; 2],
+        /// [`Relay::BEYOND_UPLINK`] or nothing.
+        flags: u8,
         /// Unused, zero.
-        reserved: [u8; 2],
+        reserved: u8,
         /// The way to `addr4`.
         path4: L2Path,
         /// The way to `addr6`.
@@ -318,6 +322,28 @@ impl Pool {
     }
 }
 
+impl Relay {
+    /// Bit of `flags`: it stands beyond the uplink, a third party's filter for one, so its answers come in
+    /// where the internet does.
+    pub const BEYOND_UPLINK: u8 = 1;
+
+    /// Whether [`Relay::BEYOND_UPLINK`] is set.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_beyond_uplink(&self) -> bool {
+        self.flags & Self::BEYOND_UPLINK != 0
+    }
+}
+
+/// Where a port stands in [`map::UPLINK_PORTS`]: number of its word, and its bit in that.
+#[inline(always)]
+#[must_use]
+pub const fn port_bit(port_be: [u8; 2]) -> (u32, u64) {
+    let [high, low] = port_be;
+    let word = (high as u32) << 2 | (low as u32) >> 6;
+    (word, 1 << (low & 63))
+}
+
 impl ListenerKey {
     /// The key of a listener; with [`ANY_PORT`] that of a relay's address.
     #[inline(always)]
@@ -387,6 +413,17 @@ mod tests {
             reserved: [0; 6],
         };
         assert_eq!(Flow::from_octets(&flow.to_octets()), flow);
+    }
+
+    #[test]
+    fn every_port_has_a_bit_of_its_own() {
+        let mut words = vec![0_u64; PORT_WORDS as usize];
+        for port in 0..=u16::MAX {
+            let (word, bit) = port_bit(port.to_be_bytes());
+            let word = &mut words[word as usize];
+            assert_eq!((*word & bit, bit.count_ones()), (0, 1), "port {port}");
+            *word |= bit;
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
     reason = "a case that cannot be written down is a bug of the case"
 )]
 
+mod beyond;
 mod customer;
 mod hidden;
 pub(crate) mod icmp;
@@ -77,6 +78,7 @@ pub fn all(now_s: u32) -> Vec<Case> {
         limit::cases(world, &mut cases);
         refuse::cases(world, &mut cases);
         icmp::cases(world, &mut cases);
+        beyond::cases(world, &mut cases);
     }
     cases
 }

@@ -5,6 +5,8 @@
 //! its own (Eisenbud and others, "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI
 //! 2016, section 3.4).
 
+use core::num::NonZeroU8;
+
 use crate::{
     abi::{NO_RELAY, SLOTS_PER_POOL},
     addr::Addr,
@@ -17,6 +19,17 @@ pub struct Member {
     pub number: u32,
     /// What its preferences follow from: [`identity`] of its name, so that they outlive renumbering.
     pub identity: u64,
+    /// Its share of the slots, relative to the others' weights.
+    pub weight: NonZeroU8,
+}
+
+/// How far [`populate`] has come with one member; scratch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turn {
+    /// Turns that it has had.
+    taken: u32,
+    /// Place on its list of preferences.
+    place: u32,
 }
 
 /// The identity of a relay with this name.
@@ -29,47 +42,63 @@ pub fn identity(name: &[u8]) -> u64 {
     mix(hash)
 }
 
-/// Fills `slots` so that every member has its share and keeps most of its slots when others change.
+/// Fills `slots` so that every member has the share that its weight says, and keeps most of its slots when
+/// others change.
 ///
 /// `slots` must have a prime number of entries ([`SLOTS_PER_POOL`] is one), or a member's
 /// preferences would not visit them all. `turns` is scratch, at least as long as `members`; members
-/// beyond it are left out. Without members every slot becomes [`NO_RELAY`]. Members take turns in
-/// the order given, so give them in an order that does not change (by name).
-pub fn populate(members: &[Member], turns: &mut [u32], slots: &mut [u32]) {
+/// beyond it are left out. Without members every slot becomes [`NO_RELAY`]. Members take turns, as often as
+/// they weigh; of two whose turn it is, the one given first goes first, so give them in an order that does
+/// not change (by name). Which of two members goes first does not depend on a third.
+pub fn populate(members: &[Member], turns: &mut [Turn], slots: &mut [u32]) {
     slots.fill(NO_RELAY);
+    fill(members, turns, slots);
+}
+
+/// As [`populate`], of the slots that have no relay: what the others have stays theirs.
+pub fn fill(members: &[Member], turns: &mut [Turn], slots: &mut [u32]) {
+    turns.fill(Turn::default());
     let size = slots.len() as u64;
-    if members.is_empty() || turns.is_empty() || size < 2 {
+    if size < 2 {
         return;
     }
-    turns.fill(0);
-    let mut empty = size;
-    loop {
-        for (member, turn) in members.iter().zip(turns.iter_mut()) {
-            let offset = mix(member.identity) % size;
-            let skip = mix(member.identity ^ SECOND_HASH) % (size - 1) + 1;
-            // The next slot on the member's list that nobody has taken. The list visits every slot
-            // once, so while one is empty this ends.
-            while u64::from(*turn) < size {
-                let index = (offset + u64::from(*turn) * skip) % size;
-                *turn += 1;
-                let slot = usize::try_from(index)
-                    .ok()
-                    .and_then(|index| slots.get_mut(index));
-                if let Some(slot) = slot.filter(|slot| **slot == NO_RELAY) {
-                    *slot = member.number;
-                    empty -= 1;
-                    break;
-                }
+    let empty = slots.iter().filter(|slot| **slot == NO_RELAY).count();
+    for _slot in 0..empty {
+        let mut members = members.iter().zip(turns.iter_mut());
+        let Some(first) = members.next() else {
+            return;
+        };
+        let (member, turn) = members.fold(first, |next, other| {
+            if is_before(&other, &next) {
+                other
+            } else {
+                next
             }
-            if empty == 0 {
-                return;
-            }
-        }
-        if turns
-            .iter()
-            .take(members.len())
-            .all(|turn| u64::from(*turn) >= size)
-        {
+        });
+        take_turn(member, turn, slots, size);
+    }
+}
+
+/// Whether one member's next turn comes before another's: by turns over weight, multiplied out.
+fn is_before(one: &(&Member, &mut Turn), other: &(&Member, &mut Turn)) -> bool {
+    let due = |turn: &Turn, weight: NonZeroU8| u64::from(turn.taken + 1) * u64::from(weight.get());
+    due(one.1, other.0.weight) < due(other.1, one.0.weight)
+}
+
+/// Gives a member the next slot on its list that nobody has taken. The list visits every slot once, so while
+/// one is empty there is one.
+fn take_turn(member: &Member, turn: &mut Turn, slots: &mut [u32], size: u64) {
+    let offset = mix(member.identity) % size;
+    let skip = mix(member.identity ^ SECOND_HASH) % (size - 1) + 1;
+    turn.taken += 1;
+    while u64::from(turn.place) < size {
+        let index = (offset + u64::from(turn.place) * skip) % size;
+        turn.place += 1;
+        let slot = usize::try_from(index)
+            .ok()
+            .and_then(|index| slots.get_mut(index));
+        if let Some(slot) = slot.filter(|slot| **slot == NO_RELAY) {
+            *slot = member.number;
             return;
         }
     }
@@ -112,31 +141,54 @@ pub const fn mix(input: u64) -> u64 {
     hash ^ (hash >> 31)
 }
 
+/// Largest weight that a relay may be given.
+pub const WEIGHT_MAX: u8 = 100;
+
 /// Makes a second, independent hash of one identity.
 const SECOND_HASH: u64 = 0x5bd1_e995_9d1b_a5e3;
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn table(numbers: &[u32]) -> Vec<u32> {
-        let members: Vec<Member> = numbers
+        let members: Vec<(u32, u8)> = numbers.iter().map(|number| (*number, 1)).collect();
+        weighted(&members)
+    }
+
+    /// The slots of relays with these numbers and weights.
+    fn weighted(relays: &[(u32, u8)]) -> Vec<u32> {
+        let members: Vec<Member> = relays
             .iter()
-            .map(|number| Member {
+            .map(|(number, weight)| Member {
                 number: *number,
                 identity: identity(format!("relay-{number}").as_bytes()),
+                weight: NonZeroU8::new(*weight).unwrap(),
             })
             .collect();
         let mut slots = vec![0; SLOTS_PER_POOL as usize];
-        populate(&members, &mut vec![0; members.len()], &mut slots);
+        let mut turns = vec![Turn::default(); members.len()];
+        populate(&members, &mut turns, &mut slots);
         slots
+    }
+
+    fn share(slots: &[u32], number: u32) -> usize {
+        slots.iter().filter(|slot| **slot == number).count()
+    }
+
+    /// Slots of other relays than `lost` that changed hands.
+    fn moved(before: &[u32], after: &[u32], lost: u32) -> usize {
+        let pairs = before.iter().zip(after);
+        pairs.filter(|(b, a)| **b != lost && b != a).count()
     }
 
     #[test]
     fn every_relay_has_its_share() {
         let slots = table(&[0, 1, 2, 3, 4]);
         for number in 0..5 {
-            let share = slots.iter().filter(|slot| **slot == number).count();
+            let share = share(&slots, number);
             assert!(
                 share.abs_diff(slots.len() / 5) <= 1,
                 "relay {number} has {share}"
@@ -145,19 +197,45 @@ mod tests {
     }
 
     #[test]
+    fn equal_weights_are_no_weights() {
+        assert_eq!(weighted(&[(0, 7), (1, 7), (2, 7)]), table(&[0, 1, 2]));
+    }
+
+    #[test]
     fn a_lost_relay_moves_few_customers_of_the_others() {
         let (before, after) = (table(&[0, 1, 2, 3, 4]), table(&[0, 1, 3, 4]));
         assert!(!after.contains(&2));
-        let moved = before
-            .iter()
-            .zip(&after)
-            .filter(|(b, a)| **b != 2 && b != a)
-            .count();
+        let moved = moved(&before, &after, 2);
         assert!(
             moved * 10 < before.len(),
             "{moved} of {} moved",
             before.len()
         );
+    }
+
+    proptest! {
+        #[test]
+        fn weights_are_shares_and_a_lost_relay_moves_little_else(
+            weights in vec(1..=WEIGHT_MAX, 2..9),
+            lost: prop::sample::Index,
+        ) {
+            let relays: Vec<(u32, u8)> = (0..).zip(weights).collect();
+            let before = weighted(&relays);
+            let total: usize = relays.iter().map(|(_, weight)| usize::from(*weight)).sum();
+            for (number, weight) in &relays {
+                let expected = before.len() * usize::from(*weight) / total;
+                let share = share(&before, *number);
+                // Within one turn of each of the others.
+                prop_assert!(share.abs_diff(expected) <= relays.len(), "{share} for {expected}");
+            }
+            let (lost, _) = relays[lost.index(relays.len())];
+            let left: Vec<_> = relays.iter().copied().filter(|(number, _)| *number != lost).collect();
+            let after = weighted(&left);
+            prop_assert_eq!(share(&after, lost), 0);
+            // The lost relay's slots go round the others' lists, and push some of theirs on.
+            let moved = moved(&before, &after, lost);
+            prop_assert!(moved * 5 <= before.len(), "{moved} of {} moved", before.len());
+        }
     }
 
     #[test]

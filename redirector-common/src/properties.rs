@@ -219,10 +219,15 @@ proptest! {
     }
 
     #[test]
-    fn there_and_back_is_the_same_packet((world, packet) in packets()) {
+    fn there_and_back_is_the_same_packet((world, packet) in packets(), beyond: bool) {
         let mut tables = with_flow(&world, &packet);
+        let mut role = Role::Relay;
+        if beyond {
+            tables = world.with_relay_beyond(tables, World::RELAY_PORT);
+            role = Role::Uplink;
+        }
         let (_, forward) = run(&packet.octets(), &mut tables, Role::Customer);
-        let (_, back) = run(&turned_round(&forward), &mut tables, Role::Relay);
+        let (_, back) = run(&turned_round(&forward), &mut tables, role);
         // Two hops, and the way of an answer.
         let expected = Packet {
             hops: packet.hops - 2,

@@ -55,8 +55,17 @@ pub(crate) enum End {
 
 /// Rewrites the frame that `before` was read from; its hop limit must be above one. `false` = it
 /// could not be done; the frame is then fit for nothing but a drop.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn apply<F: Frame>(frame: &mut F, before: &Before, rewrite: &Rewrite, end: End) -> bool {
+    let ethertype = ethertype(&before.ends);
+    replace_link(frame, &before.link, &rewrite.path, ethertype)
+        && translate(frame, before, rewrite, end)
+}
+
+/// Rewrites what is behind the Ethernet header, which has been replaced. Out of line, as that is, one after the
+/// other: together they are half of a BPF stack.
+#[inline(never)]
+fn translate<F: Frame>(frame: &mut F, before: &Before, rewrite: &Rewrite, end: End) -> bool {
     let Before {
         link,
         segment,
@@ -82,21 +91,14 @@ pub(crate) fn apply<F: Frame>(frame: &mut F, before: &Before, rewrite: &Rewrite,
     let hops = segment.hop_limit.wrapping_sub(1);
 
     let v4 = ends.family == FAMILY_V4;
-    let head = replace_link(
-        frame,
-        link,
-        &rewrite.path,
-        if v4 { IPV4_BE } else { IPV6_BE },
-    );
     let ip = if v4 {
         let [.., a, b, c, d] = rewrite.addr;
         let hop = address.word([segment.hop_limit, tcp::PROTOCOL], [hops, tcp::PROTOCOL]);
-        head && frame.write(l3 + ipv4::TTL_AT, &[hops])
+        frame.write(l3 + ipv4::TTL_AT, &[hops])
             && frame.write(l3 + at4, &[a, b, c, d])
             && frame.change_checksum(l3 + ipv4::CHECKSUM_AT, hop)
     } else {
-        head && frame.write(l3 + ipv6::HOP_LIMIT_AT, &[hops])
-            && frame.write(l3 + at6, &rewrite.addr)
+        frame.write(l3 + ipv6::HOP_LIMIT_AT, &[hops]) && frame.write(l3 + at6, &rewrite.addr)
     };
     ip && frame.write(l4, &rewrite.source_port_be)
         && frame.write(l4 + tcp::DESTINATION_PORT_AT, &rewrite.destination_port_be)
@@ -105,24 +107,35 @@ pub(crate) fn apply<F: Frame>(frame: &mut F, before: &Before, rewrite: &Rewrite,
 
 /// Changes the Ethernet header and takes one hop off, and nothing else: what an octet behind the IP header
 /// says stays, a wrong checksum with it. The hop limit must be above one. `false` as in [`apply`].
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn steer<F: Frame>(frame: &mut F, before: &Before, path: &L2Path) -> bool {
-    let Before {
-        link,
-        segment,
-        ends,
-        ..
-    } = before;
+    replace_link(frame, &before.link, path, ethertype(&before.ends))
+        && take_hop(frame, before, path)
+}
+
+/// Takes one hop off a frame whose Ethernet header has been replaced.
+#[inline(never)]
+fn take_hop<F: Frame>(frame: &mut F, before: &Before, path: &L2Path) -> bool {
+    let Before { segment, ends, .. } = before;
     let l3 = usize::from(path_octets(path));
     let hops = segment.hop_limit.wrapping_sub(1);
     if ends.family == FAMILY_V4 {
         let hop =
             Difference::none().word([segment.hop_limit, tcp::PROTOCOL], [hops, tcp::PROTOCOL]);
-        replace_link(frame, link, path, IPV4_BE)
-            && frame.write(l3 + ipv4::TTL_AT, &[hops])
+        frame.write(l3 + ipv4::TTL_AT, &[hops])
             && frame.change_checksum(l3 + ipv4::CHECKSUM_AT, hop)
     } else {
-        replace_link(frame, link, path, IPV6_BE) && frame.write(l3 + ipv6::HOP_LIMIT_AT, &[hops])
+        frame.write(l3 + ipv6::HOP_LIMIT_AT, &[hops])
+    }
+}
+
+/// Ethertype of a packet between these.
+#[inline(always)]
+const fn ethertype(ends: &Ends) -> [u8; 2] {
+    if ends.family == FAMILY_V4 {
+        IPV4_BE
+    } else {
+        IPV6_BE
     }
 }
 
@@ -140,7 +153,7 @@ const fn path_octets(path: &L2Path) -> u16 {
 }
 
 /// Moves the head of the frame so that the path's Ethernet header fits, and writes it.
-#[inline(always)]
+#[inline(never)]
 fn replace_link<F: Frame>(frame: &mut F, link: &Link, path: &L2Path, ethertype: [u8; 2]) -> bool {
     let octets = path_octets(path);
     let by = i32::from(octets) - i32::from(link.octets);

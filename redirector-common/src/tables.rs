@@ -62,6 +62,9 @@ pub trait Tables {
     /// Whether a relay listens there.
     fn is_listener(&self, key: &ListenerKey) -> bool;
 
+    /// Whether any relay beyond the uplink listens on this port.
+    fn is_uplink_port(&self, port_be: [u8; 2]) -> bool;
+
     /// The entry of a diverted connection.
     fn flow(&self, key: &FlowKey) -> Option<Self::Entry>;
 

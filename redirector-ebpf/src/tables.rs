@@ -13,9 +13,9 @@ use aya_ebpf::{
 };
 use redirector_common::{
     abi::{
-        Bucket, CookieKey, Event, Flow, FlowKey, L2Path, ListenerKey, POOLS_MAX, Policy, Pool,
-        REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings,
-        Sighting,
+        Bucket, CookieKey, Event, Flow, FlowKey, L2Path, ListenerKey, POOLS_MAX, PORT_WORDS,
+        Policy, Pool, REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL,
+        Settings, Sighting, port_bit,
     },
     addr::AddrRef,
     counters::Counter,
@@ -90,6 +90,8 @@ static RADAR_OPENINGS: LruHashMap<u64, u32, SOURCES_MAX> = LruHashMap::new();
 static COOKIE_KEY: Array<CookieKey, 1> = Array::new();
 #[btf_map]
 static REFUSALS: Array<Refusal, { REFUSALS_MAX as usize }> = Array::new();
+#[btf_map]
+static UPLINK_PORTS: Array<u64, { PORT_WORDS as usize }> = Array::new();
 /// Working memory; this program's own, not pinned.
 #[btf_map]
 static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
@@ -176,6 +178,12 @@ impl Tables for Maps {
     #[inline(always)]
     fn is_listener(&self, key: &ListenerKey) -> bool {
         LISTENERS.get_ptr(key).is_some()
+    }
+
+    #[inline(always)]
+    fn is_uplink_port(&self, port_be: [u8; 2]) -> bool {
+        let (word, bit) = port_bit(port_be);
+        UPLINK_PORTS.get(word).is_some_and(|word| word & bit != 0)
     }
 
     #[inline(always)]

@@ -24,7 +24,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{delete, get},
+    routing::{delete, get, put},
 };
 use tokio::time::timeout;
 
@@ -45,6 +45,11 @@ pub fn router(controller: Arc<Controller>) -> Router {
         .route("/v1/interfaces/{name}", delete(status::detach))
         .route("/v1/flags", get(flags::list).post(flags::add))
         .route("/v1/flags/{id}", get(flags::show).delete(flags::lift))
+        .route("/v1/relays", get(relays::list))
+        .route(
+            "/v1/relays/{relay}/drain",
+            put(relays::drain).delete(relays::resume),
+        )
         .route("/v1/relays/{relay}/snapshot", get(relays::snapshot))
         .route("/v1/radar", get(radar::list))
         .route("/v1/radar/{source}", get(radar::source))

@@ -6,6 +6,7 @@
 mod commands;
 mod import;
 mod radar;
+mod relay;
 mod tables;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
@@ -66,6 +67,9 @@ enum Command {
     },
     /// Show who sends how, the most suspicious first
     Radar(radar::RadarArgs),
+    /// Show relays, take one out of rotation, let it back
+    #[command(subcommand)]
+    Relay(relay::RelayCommand),
 }
 
 #[derive(Debug, Args)]

@@ -16,7 +16,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    num::NonZeroU16,
+    num::{NonZeroU8, NonZeroU16},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -91,6 +91,8 @@ pub struct Pool {
     pub via: Via,
     /// What happens to new connections when no relay can take them.
     pub on_failure: OnFailure,
+    /// Whether its relays are a third party's: they are told nothing, so they acknowledge nothing.
+    pub third_party: bool,
     /// Its relays, at least one.
     pub relays: Vec<Relay>,
 }
@@ -108,6 +110,8 @@ pub struct Relay {
     pub port: NonZeroU16,
     /// VLAN identifiers that the edge must write, outer first; at most two.
     pub vlan: Vec<u16>,
+    /// Its share of the pool's customers, relative to the others' weights; 1 to 100.
+    pub weight: NonZeroU8,
 }
 
 /// How relays are probed.

@@ -11,6 +11,7 @@
 //!
 //! [`Problem`] is what a caller is told. What nobody asked for is logged, at `error` only if a person must act.
 
+mod drains;
 mod flags;
 mod import;
 mod interfaces;
@@ -147,7 +148,12 @@ impl Controller {
             .call(|edge| edge.actual())
             .await?
             .map_err(Problem::from)?;
-        let state = State::adopt(&config, loaded, held, &local_sources(&config));
+        // Known before the first pass: until then, answers from beyond the uplink would pass untranslated.
+        let uplinks = kernel
+            .call(|edge| edge.uplinks())
+            .await?
+            .map_err(Problem::from)?;
+        let state = State::adopt(&config, loaded, held, &local_sources(&config), uplinks);
         let controller = Arc::new(Self {
             generation: watch::Sender::new(state.generation),
             history: std::sync::Mutex::default(),
@@ -268,6 +274,7 @@ impl Controller {
         state.pressure = report.pressure;
         state.flows = report.live;
         state.live_customers = report.customers;
+        state.relay_flows = report.by_relay;
         self.reconcile(&mut state).await
     }
 

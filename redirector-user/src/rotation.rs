@@ -3,7 +3,7 @@
 //! A redirect that a relay does not know of would meet a relay that refuses the customer. So a redirect
 //! becomes active only when every relay that could meet its customer has acknowledged a generation that
 //! contains it; and a relay that lags behind an active redirect takes no new connections until it has
-//! caught up.
+//! caught up. A third party's relay is told nothing, so nothing waits for it, and only its health counts.
 //!
 //! A flag that is in force stays in force: a relay that comes or goes afterwards changes the rotation, never
 //! the flag.
@@ -26,6 +26,11 @@ use crate::{
 pub struct RelayState {
     /// Its pool.
     pub pool: String,
+    /// It is a third party's: nobody tells it about customers, so it has nothing to acknowledge.
+    pub third_party: bool,
+    /// A person has taken it out of rotation. What it knows of customers it goes on being told, so that it
+    /// can be let back.
+    pub drained: bool,
     /// What probes say.
     pub health: Health,
     /// Newest generation that it said to have in force.
@@ -87,6 +92,7 @@ impl Standing {
 
 fn is_in_rotation(relay: &RelayState, needed: Generation) -> bool {
     let knows_enough = match relay.acknowledged {
+        _ if relay.third_party => true,
         Some(acknowledged) => acknowledged >= needed,
         None => relay.adopted || needed == Generation::default(),
     };
@@ -95,7 +101,7 @@ fn is_in_rotation(relay: &RelayState, needed: Generation) -> bool {
         Health::Unknown => relay.adopted,
         Health::Down => false,
     };
-    knows_enough && greets
+    knows_enough && greets && !relay.drained
 }
 
 /// The relays that must acknowledge before what waits for them can be in force: those in rotation, and those of which
@@ -107,6 +113,8 @@ fn awaited(
 ) -> Vec<String> {
     let must = |(name, relay): &(&String, &RelayState)| {
         wait.pool.as_ref() == Some(&relay.pool)
+            && !relay.third_party
+            && !relay.drained
             && (in_rotation.contains(*name) || relay.health == Health::Unknown)
             && relay.acknowledged < Some(wait.generation)
     };

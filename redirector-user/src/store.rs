@@ -12,6 +12,7 @@
 //! [`StoreError`] is sorted by who can mend it. A damaged file is refused at start, before anything is read.
 
 pub mod audit;
+pub mod drains;
 pub mod flags;
 mod schema;
 #[cfg(test)]
@@ -52,6 +53,8 @@ pub struct Loaded {
     pub generation: Generation,
     /// Every flag that has not ended, and those that a flag not yet in force has replaced.
     pub flags: BTreeMap<FlagId, Flag>,
+    /// Drained relays by name.
+    pub drained: BTreeMap<String, drains::Word>,
 }
 
 /// Why the store could not answer.
@@ -173,6 +176,7 @@ impl Store {
         Ok(Loaded {
             generation,
             flags: flags::standing(&self.readers).await?,
+            drained: drains::standing(&self.readers).await?,
         })
     }
 

@@ -131,12 +131,22 @@ impl Drop for Capture {
 /// # Errors
 /// That there is no such interface, or no right to do so (CAP_NET_RAW).
 pub fn send(namespace: &Namespace, interface: &str, frame: &[u8]) -> Result<()> {
+    send_all(namespace, interface, &[frame.to_vec()])
+}
+
+/// As [`send`], of many frames by one socket: closing one takes the kernel milliseconds.
+///
+/// # Errors
+/// As [`send`].
+pub fn send_all(namespace: &Namespace, interface: &str, frames: &[Vec<u8>]) -> Result<()> {
     namespace.inside(|| {
         let mut socket = RawSocket::new(interface, Medium::Ethernet)?;
-        let token = socket
-            .transmit(Instant::now())
-            .ok_or_else(|| anyhow!("{interface} cannot send"))?;
-        token.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
+        for frame in frames {
+            let token = socket
+                .transmit(Instant::now())
+                .ok_or_else(|| anyhow!("{interface} cannot send"))?;
+            token.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
+        }
         Ok(())
     })
 }

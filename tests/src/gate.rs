@@ -118,7 +118,30 @@ impl<'lab> Gate<'lab> {
         Self::start_on(lab, &Health::default(), &[], &[Pool::REWRITE])
     }
 
+    /// As [`Self::start`], with more lines in `[edge]`, and health checks that a flood does not fail.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_edge(lab: &'lab Lab, lines: &str) -> Result<Self> {
+        let mut gate = Self::written(lab, &PATIENT, &INTERFACES, &[Pool::REWRITE])?;
+        gate.configure("[edge]\n", &format!("[edge]\n{lines}\n"))?;
+        gate.launch()?;
+        Ok(gate)
+    }
+
     fn start_on(
+        lab: &'lab Lab,
+        health: &Health,
+        interfaces: &[(Host, &str)],
+        pools: &[Pool],
+    ) -> Result<Self> {
+        let mut gate = Self::written(lab, health, interfaces, pools)?;
+        gate.launch()?;
+        Ok(gate)
+    }
+
+    /// Its files, without the program.
+    fn written(
         lab: &'lab Lab,
         health: &Health,
         interfaces: &[(Host, &str)],
@@ -130,13 +153,11 @@ impl<'lab> Gate<'lab> {
             config_text(&files, &lab.pin_dir(), health, interfaces, pools),
         )?;
         fs::create_dir_all(&files.state)?;
-        let mut gate = Self {
+        Ok(Self {
             lab,
             files,
             process: None,
-        };
-        gate.launch()?;
-        Ok(gate)
+        })
     }
 
     /// Writes other text into the configuration; the next [`Self::launch`] reads it.
@@ -170,7 +191,7 @@ impl<'lab> Gate<'lab> {
         })
     }
 
-    /// Waits until every pool's relay is in rotation and has acknowledged a generation.
+    /// Waits until every relay is up and, unless it is a third party's, has acknowledged a generation.
     ///
     /// # Errors
     /// The deadline, with the controller's log.
@@ -180,11 +201,17 @@ impl<'lab> Gate<'lab> {
         process.wait_until("the relay to be up", START_LIMIT, || {
             let status = ask(lab, socket, &["status", "-j"])?.json()?;
             let pools = status["pools"].as_array().context("no pools")?;
-            let ready = pools.iter().all(|pool| {
-                let relay = &pool["relays"][0];
-                relay["state"] == "up" && relay["acknowledged"].is_u64()
-            });
-            Ok(ready.then_some(()))
+            for pool in pools {
+                let relays = pool["relays"].as_array().context("no relays")?;
+                let ready = relays.iter().all(|relay| {
+                    let told = pool["third_party"] == true || relay["acknowledged"].is_u64();
+                    relay["state"] == "up" && told
+                });
+                if !ready {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
         })
     }
 
@@ -334,13 +361,20 @@ timeout = "{}"
 "#,
         health.interval, health.timeout
     );
+    let mut named = None;
     for pool in pools {
+        if named != Some(pool.name) {
+            named = Some(pool.name);
+            text.push_str(&format!(
+                "\n[[pool]]\nname = \"{}\"\nvia = \"{}\"\non_failure = \"closed\"\nthird_party = {}\n",
+                pool.name,
+                pool.via.name(),
+                pool.is_third_party()
+            ));
+        }
         let [v4, v6] = Family::ALL.map(|family| pool.address(family));
         text.push_str(&format!(
-            "\n[[pool]]\nname = \"{}\"\nvia = \"{}\"\non_failure = \"closed\"\n\
-             \n[[pool.relay]]\nname = \"{}\"\naddress = [\"{v4}\", \"{v6}\"]\nport = {}\n",
-            pool.name,
-            pool.via.name(),
+            "\n[[pool.relay]]\nname = \"{}\"\naddress = [\"{v4}\", \"{v6}\"]\nport = {}\n",
             pool.relay,
             pool.port()
         ));
@@ -379,4 +413,9 @@ pub const INTERFACES: [(Host, &str); 5] = [
     (Host::Mx2, "uplink"),
 ];
 
+/// A busy relay is up for these.
+const PATIENT: Health = Health {
+    interval: "10s",
+    timeout: "10s",
+};
 const START_LIMIT: Duration = Duration::from_secs(20);

@@ -120,6 +120,22 @@ impl Lab {
         Ok(router)
     }
 
+    /// Routes a prefix to a host's own address, as an operator routes a customer its network.
+    ///
+    /// # Errors
+    /// As `ip` says.
+    pub fn route(&self, prefix: &str, to: Host) -> Result<()> {
+        let family = if prefix.contains(':') {
+            Family::V6
+        } else {
+            Family::V4
+        };
+        let gateway = to.address(family).to_string();
+        let mut ip = self.namespace(Host::Edge).command("ip");
+        checked(ip.args(["route", "add", prefix, "via", &gateway]))?;
+        Ok(())
+    }
+
     /// The MAC address of an interface.
     ///
     /// # Errors

@@ -56,7 +56,8 @@ pub(crate) fn join(namespace: impl Fn(Host) -> Namespace, xdp_pass: &Path) -> Re
         ethtool::set(&host, HOST_INTERFACE, Offload::Gso, false)?;
         ethtool::set(&host, HOST_INTERFACE, Offload::Gro, false)?;
     }
-    for host in [Host::CustomerA, Host::CustomerB, Host::Relay] {
+    // Whoever frames are redirected to; a third party's relay stands on mx2's host.
+    for host in [Host::CustomerA, Host::CustomerB, Host::Relay, Host::Mx2] {
         xdp_pass::attach(&namespace(host), HOST_INTERFACE, xdp_pass)?;
     }
     Ok(())

@@ -46,13 +46,15 @@ pub const RADAR_OPENINGS: &str = "RADAR_OPENINGS";
 pub const COOKIE_KEY: &str = "COOKIE_KEY";
 /// `ARRAY -> Refusal`, by [`super::RefusalText::index`].
 pub const REFUSALS: &str = "REFUSALS";
+/// `ARRAY -> u64`: ports of relays beyond the uplink, one bit each, by [`super::port_bit`].
+pub const UPLINK_PORTS: &str = "UPLINK_PORTS";
 
 /// The maps that hold two sets of policies each; [`super::Settings::policy_set`] says which is in force. A
 /// place without a map stands for no policy of that kind, and costs no look-up.
 pub const SETS: [&str; 4] = [HOSTS4, HOSTS6, PREFIXES4, PREFIXES6];
 
 /// Every map that is pinned under its own name. What stands in the places of [`SETS`] is pinned beside.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 23] = [
     HOSTS4,
     HOSTS6,
     PREFIXES4,
@@ -75,4 +77,5 @@ pub const ALL: [&str; 22] = [
     RADAR_OPENINGS,
     COOKIE_KEY,
     REFUSALS,
+    UPLINK_PORTS,
 ];

@@ -167,6 +167,24 @@ impl World {
         tables
     }
 
+    /// The same maps with the relay beyond the uplink, on this port.
+    #[must_use]
+    pub fn with_relay_beyond(&self, mut tables: MemoryTables, port: u16) -> MemoryTables {
+        let relay = Relay {
+            port_be: port.to_be_bytes(),
+            flags: Relay::BEYOND_UPLINK,
+            ..self.relay_record(relay_path())
+        };
+        tables.relays.insert(Self::RELAY.into(), relay);
+        tables.listeners.clear();
+        for port_be in [relay.port_be, ANY_PORT] {
+            let key = ListenerKey::new(self.relay.into(), port_be);
+            tables.listeners.insert(key);
+        }
+        tables.uplink_ports.insert(port);
+        tables
+    }
+
     /// Key of the customer's entry for a steered connection to an MX.
     #[must_use]
     pub fn steered_key(&self, mx: IpAddr) -> FlowKey {

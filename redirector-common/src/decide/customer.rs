@@ -237,6 +237,13 @@ pub(super) fn lends<T: Tables>(tables: &T, work: &mut Work, end: End) -> bool {
     is_known(tables, work, end) && work.policy.lends_address()
 }
 
+/// Whether connections of the customer that the packet goes to may run through relays.
+#[inline(always)]
+pub(super) fn is_diverted<T: Tables>(tables: &T, work: &mut Work) -> bool {
+    let diverting = [Action::Redirect as u8, Action::Linger as u8];
+    is_known(tables, work, End::Destination) && diverting.contains(&work.policy.action)
+}
+
 /// Whether the customer at one end of the packet has a policy; it is in `work` then, and whose it is in any
 /// case. Out of line: the keys of four tables would stand on the customers' stack.
 #[inline(never)]

@@ -59,7 +59,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
     }
 }
 
-/// Sends an answer to the customer; one to a rewritten connection gets the MX's address over the relay's.
+/// Sends an answer to the customer, or says why not.
 #[inline(always)]
 fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -> Judged {
     let (segment, ends) = (&work.before.segment, &work.before.ends);
@@ -67,6 +67,51 @@ fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -
     if !listens && segment.source_port_be != SMTP_PORT_BE {
         return own(tables, work);
     }
+    let found = find(tables, work, Side::Relays);
+    if found != Found::Nothing {
+        return send_back(frame, tables, work, found);
+    }
+    let ends = &work.before.ends;
+    // A relay may have a mail service beside its listener.
+    let service = !listens && is_relays(tables, ends, ANY_PORT);
+    if service || !tables.is_customer(ends.destination()) {
+        return own(tables, work);
+    }
+    // To the customer this would be a stranger's segment: it never asked that address.
+    Judged::counted(tables, Verdict::Drop, Counter::ReplyWithoutEntry)
+}
+
+/// Where an answer came in.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Where relays stand.
+    Relays,
+    /// Where the internet does.
+    Uplink,
+}
+
+/// What is known of the connection that an answer belongs to.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// There is none.
+    Nothing,
+    /// It is one, but the answer's hops run out here.
+    HopLimit,
+    /// It is one, but the way to the customer is not known.
+    PathUnknown,
+    /// It is one, in `work`, whose answers are translated.
+    Rewritten,
+    /// It is one, in `work`, whose answers stay as they are.
+    Steered,
+}
+
+/// Finds the connection that an answer belongs to, and marks it as seen. Out of line, and answering in a
+/// register: see [`super::find::standing`].
+#[inline(never)]
+pub(super) fn find<T: Tables>(tables: &T, work: &mut Work, side: Side) -> Found {
+    let (segment, ends) = (&work.before.segment, &work.before.ends);
     work.key = FlowKey {
         customer: ends.destination,
         relay: ends.source,
@@ -76,25 +121,20 @@ fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -
         reserved: [0; 3],
     };
     let Some(entry) = tables.flow(&work.key) else {
-        let ends = &work.before.ends;
-        // A relay may have a mail service beside its listener.
-        let service = !listens && is_relays(tables, ends, ANY_PORT);
-        if service || !tables.is_customer(ends.destination()) {
-            return own(tables, work);
-        }
-        // To the customer this would be a stranger's segment: it never asked that address.
-        return Judged::counted(tables, Verdict::Drop, Counter::ReplyWithoutEntry);
+        return Found::Nothing;
     };
-    if work.before.segment.hop_limit <= 1 {
-        return Judged::counted(tables, Verdict::Pass, Counter::HopLimit);
-    }
     work.flow = entry.flow();
-    let ifindex = work.flow.customer_path.ifindex;
-    if ifindex == 0 {
-        return Judged::counted(tables, Verdict::Drop, Counter::PathUnknown);
+    // Who writes the address of a relay of ours into a frame from the internet is not that relay.
+    if side == Side::Uplink && !is_beyond_uplink(tables, work.flow.relay) {
+        return Found::Nothing;
+    }
+    if work.before.segment.hop_limit <= 1 {
+        return Found::HopLimit;
+    }
+    if work.flow.customer_path.ifindex == 0 {
+        return Found::PathUnknown;
     }
     work.now_ns = tables.now_ns();
-    radar::returning(frame, tables, work);
     entry.mark_relay(
         seen(work.flow.from_relay, work.before.segment.flags),
         work.now_s(),
@@ -105,16 +145,48 @@ fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -
         source_port_be: SMTP_PORT_BE,
         destination_port_be: work.flow.customer_port_be,
     };
-    let sent = if steer::is_of(&work.key, &work.flow) {
+    if steer::is_of(&work.key, &work.flow) {
+        Found::Steered
+    } else {
+        Found::Rewritten
+    }
+}
+
+/// Sends an answer to the customer; one to a rewritten connection gets the MX's address over the relay's.
+#[inline(always)]
+pub(super) fn send_back<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &mut T,
+    work: &mut Work,
+    found: Found,
+) -> Judged {
+    let stopped = match found {
+        Found::HopLimit => Some((Verdict::Pass, Counter::HopLimit)),
+        Found::PathUnknown => Some((Verdict::Drop, Counter::PathUnknown)),
+        Found::Nothing => Some((Verdict::Drop, Counter::InternalError)),
+        Found::Rewritten | Found::Steered => None,
+    };
+    if let Some((verdict, counter)) = stopped {
+        return Judged::counted(tables, verdict, counter);
+    }
+    radar::returning(frame, tables, work);
+    let sent = if found == Found::Steered {
         rewrite::steer(frame, &work.before, &work.rewrite.path)
     } else {
         rewrite::apply(frame, &work.before, &work.rewrite, End::Source)
     };
+    let ifindex = work.rewrite.path.ifindex;
     if !sent || !tables.redirect(ifindex) {
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
     }
     Judged::counted(tables, Verdict::Redirect { ifindex }, Counter::ToCustomer)
         .by_relay(work.flow.relay)
+}
+
+#[inline(always)]
+fn is_beyond_uplink<T: Tables>(tables: &T, number: u16) -> bool {
+    let relay = tables.relay(u32::from(number));
+    relay.is_some_and(|relay| relay.is_beyond_uplink())
 }
 
 /// A segment of a connection of the relay's own.

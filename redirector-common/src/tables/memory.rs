@@ -44,6 +44,8 @@ pub struct MemoryTables {
     pub relays: BTreeMap<u32, Relay>,
     /// `LISTENERS`.
     pub listeners: HashSet<ListenerKey>,
+    /// `UPLINK_PORTS`.
+    pub uplink_ports: BTreeSet<u16>,
     /// `FLOWS`.
     pub flows: HashMap<FlowKey, Rc<Cell<Flow>>>,
     /// How many of them there may be.
@@ -86,6 +88,7 @@ impl Clone for MemoryTables {
             slots: self.slots.clone(),
             relays: self.relays.clone(),
             listeners: self.listeners.clone(),
+            uplink_ports: self.uplink_ports.clone(),
             buckets: self.buckets.clone(),
             devices: self.devices.clone(),
             refusals: self.refusals.clone(),
@@ -192,6 +195,10 @@ impl Tables for MemoryTables {
 
     fn is_listener(&self, key: &ListenerKey) -> bool {
         self.listeners.contains(key)
+    }
+
+    fn is_uplink_port(&self, port_be: [u8; 2]) -> bool {
+        self.uplink_ports.contains(&u16::from_be_bytes(port_be))
     }
 
     fn flow(&self, key: &FlowKey) -> Option<Rc<Cell<Flow>>> {

@@ -2,7 +2,7 @@
 //!
 //! Additions are compatible, so nothing here denies unknown fields.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, num::NonZeroU8};
 
 use contract::{Egress, Generation, Treatment};
 use ipnetwork::IpNetwork;
@@ -127,6 +127,9 @@ pub struct PoolView {
     pub via: String,
     /// `open`, `closed` or `refuse`.
     pub on_failure: String,
+    /// Whether its relays are a third party's, which acknowledge nothing.
+    #[serde(default)]
+    pub third_party: bool,
     /// Its relays.
     pub relays: Vec<RelayView>,
 }
@@ -148,6 +151,35 @@ pub struct RelayView {
     pub acknowledged: Option<Generation>,
     /// Since when `state` is what it is.
     pub since: Timestamp,
+    /// Its share of the pool's customers, relative to the others' weights.
+    pub weight: NonZeroU8,
+    /// Connections that it had at the last sweep of the flow table.
+    pub flows: usize,
+    /// Why it takes no new connections, if a person has said so.
+    pub drained: Option<DrainView>,
+}
+
+/// A drained relay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainView {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who said so.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// `PUT /v1/relays/{relay}/drain`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRequest {
+    /// Why, for the trail.
+    #[serde(default)]
+    pub reason: String,
+    /// Who, for the trail.
+    #[serde(default)]
+    pub actor: String,
 }
 
 /// What probes say.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, import, radar,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, import, radar, relay,
     tables::{self, Style},
 };
 use crate::{
@@ -63,6 +63,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         }
         Command::Doctor { config } => doctor(&client, &teller, &config).await,
         Command::Radar(arguments) => radar::run(&client, &teller, arguments).await,
+        Command::Relay(command) => relay::run(&client, &teller, command).await,
     }
 }
 

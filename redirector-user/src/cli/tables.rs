@@ -6,7 +6,7 @@ use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::{
-    api::view::{FlagState, FlagView, RelayHealth, RelayView, StatusView, WhyView},
+    api::view::{FlagState, FlagView, PoolView, RelayHealth, RelayView, StatusView, WhyView},
     doctor::{Finding, Level},
     edge::AttachMode,
 };
@@ -116,9 +116,6 @@ pub(super) fn status(status: &StatusView, style: Style) -> String {
     ]);
     for pool in &status.pools {
         for relay in &pool.relays {
-            let acknowledged = relay
-                .acknowledged
-                .map_or_else(|| String::from("nothing"), |seen| seen.0.to_string());
             relays.add_row([
                 Cell::new(&pool.name),
                 Cell::new(&pool.via),
@@ -126,7 +123,7 @@ pub(super) fn status(status: &StatusView, style: Style) -> String {
                 Cell::new(&relay.name),
                 Cell::new(listeners(relay)),
                 relay_state(relay),
-                Cell::new(acknowledged),
+                Cell::new(acknowledged(pool, relay)),
                 Cell::new(style.time(relay.since)),
             ]);
         }
@@ -255,7 +252,16 @@ pub(super) const fn mode(mode: AttachMode) -> &'static str {
     }
 }
 
-fn listeners(relay: &RelayView) -> String {
+/// The newest generation that a relay has, if it is told of any.
+pub(super) fn acknowledged(pool: &PoolView, relay: &RelayView) -> String {
+    match relay.acknowledged {
+        Some(generation) => generation.0.to_string(),
+        None if pool.third_party => String::from("-"),
+        None => String::from("nothing"),
+    }
+}
+
+pub(super) fn listeners(relay: &RelayView) -> String {
     let listener =
         |address: &std::net::IpAddr| std::net::SocketAddr::new(*address, relay.port).to_string();
     relay
@@ -266,8 +272,11 @@ fn listeners(relay: &RelayView) -> String {
         .join(" ")
 }
 
-fn relay_state(relay: &RelayView) -> Cell {
+pub(super) fn relay_state(relay: &RelayView) -> Cell {
     match (relay.state, relay.in_rotation) {
+        (RelayHealth::Up, false) if relay.drained.is_some() => {
+            Cell::new("up, drained").fg(Color::Yellow)
+        }
         (RelayHealth::Up, true) => Cell::new("up").fg(Color::Green),
         (RelayHealth::Up, false) => Cell::new("up, behind").fg(Color::Yellow),
         (RelayHealth::Unknown, _) => Cell::new("unknown").fg(Color::Yellow),

@@ -65,6 +65,8 @@ pub(super) struct RawPool {
     pub(super) via: String,
     pub(super) on_failure: String,
     #[serde(default)]
+    pub(super) third_party: bool,
+    #[serde(default)]
     pub(super) relay: Vec<RawRelay>,
 }
 
@@ -77,6 +79,8 @@ pub(super) struct RawRelay {
     pub(super) port: i64,
     #[serde(default)]
     pub(super) vlan: Vec<i64>,
+    #[serde(default = "default_weight")]
+    pub(super) weight: i64,
 }
 
 /// `[health]`.
@@ -155,6 +159,10 @@ fn default_log_format() -> String {
 
 fn default_mode() -> String {
     String::from("native")
+}
+
+const fn default_weight() -> i64 {
+    1
 }
 
 fn default_via() -> String {

@@ -37,6 +37,7 @@ name = "relay-1"
 address = ["198.51.100.2", "2001:db8:2::2"]
 port = 2525
 vlan = [100, 200]
+weight = 5
 
 [[pool.relay]]
 name = "relay-2"
@@ -46,6 +47,7 @@ port = 25
 [[pool]]
 name = "second"
 on_failure = "open"
+third_party = true
 
 [[pool.relay]]
 name = "relay-3"
@@ -114,16 +116,19 @@ fn every_key_is_read() {
     let pools: Vec<_> = config
         .pools
         .iter()
-        .map(|pool| (pool.name.as_str(), pool.on_failure))
+        .map(|pool| (pool.name.as_str(), pool.on_failure, pool.third_party))
         .collect();
     assert_eq!(
         pools,
-        [("default", OnFailure::Closed), ("second", OnFailure::Open)]
+        [
+            ("default", OnFailure::Closed, false),
+            ("second", OnFailure::Open, true)
+        ]
     );
     let relay = &config.pools[0].relays[0];
     assert_eq!(
-        (relay.port.get(), relay.vlan.as_slice()),
-        (2525, [100, 200].as_slice())
+        (relay.port.get(), relay.vlan.as_slice(), relay.weight.get()),
+        (2525, [100, 200].as_slice(), 5)
     );
     let addresses: Vec<IpAddr> = relay.addresses().collect();
     assert_eq!(
@@ -226,7 +231,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "port = 25\n",
         "prt = 25\n",
-        "o.toml: pool[0].relay[1].prt: prt: unknown field `prt`, expected one of `name`, `address`, `port`, `vlan`",
+        "o.toml: pool[0].relay[1].prt: prt: unknown field `prt`, expected one of `name`, `address`, `port`, `vlan`, `weight`",
     );
     refused(
         "operator = \"Example Hosting\"\n",
@@ -266,6 +271,15 @@ fn wrong_types_are_named() {
         "[\"198.51.100.3\"]",
         "[\"relay.example.net\"]",
         "o.toml: pool[0].relay[1].address[0]: \"relay.example.net\": invalid IP address syntax",
+    );
+}
+
+#[test]
+fn a_third_partys_relay_is_not_steered_to() {
+    refused(
+        "third_party = true",
+        "third_party = true\nvia = \"steer\"",
+        "o.toml: pool[1].third_party: true: a pool that is via = \"steer\" has relays of our own; a third party's are reached via = \"rewrite\"",
     );
 }
 

@@ -159,6 +159,7 @@ impl Controller {
         if diverts {
             let report = self.kernel.call(|edge| edge.sweep()).await??;
             state.live_customers = report.customers;
+            state.relay_flows = report.by_relay;
             state.flows = report.live;
         }
         self.advance(state, generation).await

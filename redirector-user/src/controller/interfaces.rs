@@ -31,6 +31,8 @@ impl Controller {
         let mut state = self.lock().await;
         let attachment = self.attach_now(&interface).await?;
         state.by_hand.insert(interface.name);
+        self.learn_uplinks(&mut state).await?;
+        self.reconcile(&mut state).await?;
         let payload = json!({ "role": attachment.role, "mode": attachment.mode });
         let subject = format!("interface:{}", attachment.interface);
         let entry = Entry {
@@ -57,6 +59,8 @@ impl Controller {
         tracing::info!(interface, "detached");
         let subject = format!("interface:{interface}");
         state.by_hand.insert(interface);
+        self.learn_uplinks(&mut state).await?;
+        self.reconcile(&mut state).await?;
         let payload = json!({});
         let entry = Entry {
             at: clock(),

@@ -56,19 +56,8 @@ impl Controller {
         have: Option<Generation>,
     ) -> Result<(), Problem> {
         let current = state.generation;
-        let known = || {
-            self.config
-                .relays()
-                .map(|(_, relay)| relay.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let relay = state.relays.get_mut(name).ok_or_else(|| {
-            Problem::NotFound(format!(
-                "no relay {name} is configured; the relays are: {}",
-                known()
-            ))
-        })?;
+        let relay = state.relays.get_mut(name);
+        let relay = relay.ok_or_else(|| self.no_such_relay(name))?;
         // A generation that never was here comes from another life of the store: it acknowledges nothing.
         let acknowledged = have.filter(|have| *have <= current);
         if relay.adopted_until.is_none() && relay.acknowledged == acknowledged {
@@ -139,6 +128,12 @@ impl Controller {
         self.reconcile(&mut state).await
     }
 
+    /// Asks the kernel where the internet is: which relays stand beyond it follows from that.
+    pub(super) async fn learn_uplinks(&self, state: &mut State) -> Result<(), Problem> {
+        state.uplinks = self.kernel.call(|edge| edge.uplinks()).await??;
+        Ok(())
+    }
+
     async fn lacks_path(&self, relay: &config::Relay) -> bool {
         let state = self.lock().await;
         let known = state.relays.get(&relay.name);
@@ -173,6 +168,7 @@ impl Controller {
             // Sources only grow while we run: a probe may still be under way from an old one.
             let sources: Vec<IpAddr> = local_sources(&self.config).into_values().collect();
             state.probe_sources.extend(sources);
+            self.learn_uplinks(&mut state).await?;
             self.reconcile(&mut state).await?;
         }
         self.publish().await?;

@@ -8,7 +8,7 @@ use std::{
 use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
-use redirector_common::abi::{self, L2Path};
+use redirector_common::abi::{self, L2Path, Via};
 use tokio::time::{Duration, Instant};
 
 use super::scope::Scope;
@@ -16,13 +16,13 @@ use crate::{
     config::{self, Config},
     edge::health::{Health, Monitor},
     policy::{
-        desired::{Decisions, PoolPlan, desired, grace_until_s},
+        desired::{Decisions, PlannedRelay, PoolPlan, desired, grace_until_s},
         dial::{Flag, FlagId},
         ledger::Ledger,
     },
     reconcile::EdgeState,
     rotation::{self, RelayState, Standing},
-    store::Loaded,
+    store::{Loaded, drains::Word},
 };
 
 /// All that changes.
@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) flags: Ledger,
     /// Relays by name.
     pub(super) relays: BTreeMap<String, RelayRecord>,
+    /// Drained ones among them, and perhaps some that are configured no more.
+    pub(super) drained: BTreeMap<String, Word>,
     /// The last judgement over both.
     pub(super) standing: Standing,
     /// What the kernel's maps hold.
@@ -48,10 +50,14 @@ pub(super) struct State {
     pub(super) live_customers: BTreeSet<IpAddr>,
     /// Flows at the last sweep.
     pub(super) flows: usize,
+    /// The same by relay number.
+    pub(super) relay_flows: BTreeMap<u32, usize>,
     /// Whether that was close to all that fit.
     pub(super) pressure: bool,
     /// Interfaces that a person attached or detached since the start.
     pub(super) by_hand: BTreeSet<String>,
+    /// Indices of the interfaces that the internet is behind.
+    pub(super) uplinks: BTreeSet<u32>,
     /// This host's addresses towards the relays.
     pub(super) probe_sources: BTreeSet<IpAddr>,
     /// What relays have been told of the configuration since the start.
@@ -65,6 +71,10 @@ pub(super) struct RelayRecord {
     pub(super) number: u32,
     /// Its pool.
     pub(super) pool: String,
+    /// How frames get to it.
+    pub(super) via: Via,
+    /// Whether it is a third party's, which nobody tells about customers.
+    pub(super) third_party: bool,
     /// Its configuration.
     pub(super) config: config::Relay,
     /// The judgement over its probes.
@@ -94,6 +104,7 @@ impl State {
         loaded: Loaded,
         held: EdgeState,
         local_sources: &BTreeMap<IpAddr, IpAddr>,
+        uplinks: BTreeSet<u32>,
     ) -> Self {
         let numbers = relay_numbers(config, &held);
         let in_slots: BTreeSet<u32> = held
@@ -110,6 +121,8 @@ impl State {
             let record = RelayRecord {
                 number,
                 pool: pool.name.clone(),
+                via: pool.via,
+                third_party: pool.third_party,
                 config: relay.clone(),
                 monitor: Monitor::new(),
                 since: now,
@@ -127,6 +140,7 @@ impl State {
             generation: loaded.generation,
             flags: loaded.flags.into_iter().collect(),
             relays: relays.collect(),
+            drained: loaded.drained,
             standing: Standing::default(),
             held,
             scope: Scope::All,
@@ -134,8 +148,10 @@ impl State {
             at_once: false,
             live_customers: BTreeSet::new(),
             flows: 0,
+            relay_flows: BTreeMap::new(),
             pressure: false,
             by_hand: BTreeSet::new(),
+            uplinks,
             probe_sources: local_sources.values().copied().collect(),
             published: None,
         }
@@ -162,7 +178,7 @@ impl State {
             relays: self
                 .relays
                 .values()
-                .map(|relay| (relay.number, relay.for_kernel()))
+                .map(|relay| (relay.number, relay.for_kernel(&self.uplinks)))
                 .collect(),
             live_customers: &self.live_customers,
             is_covered: &|prefix| self.is_covered(&standing, prefix),
@@ -222,30 +238,34 @@ impl State {
 
     fn relay_states(&self) -> BTreeMap<String, RelayState> {
         let now = Instant::now();
-        let state = |relay: &RelayRecord| RelayState {
+        let state = |name: &String, relay: &RelayRecord| RelayState {
             pool: relay.pool.clone(),
+            third_party: relay.third_party,
+            drained: self.drained.contains_key(name),
             health: relay.monitor.health(),
             acknowledged: relay.acknowledged,
             adopted: relay.adopted_until.is_some_and(|until| now < until),
         };
         self.relays
             .iter()
-            .map(|(name, relay)| (name.clone(), state(relay)))
+            .map(|(name, relay)| (name.clone(), state(name, relay)))
             .collect()
     }
 
     fn plan(&self, pool: &config::Pool, standing: &Standing) -> PoolPlan {
-        let serving = pool
-            .relays
-            .iter()
-            .filter(|relay| standing.in_rotation.contains(&relay.name));
-        let numbered = serving
-            .filter_map(|relay| Some((self.relays.get(&relay.name)?.number, relay.name.clone())));
+        let planned = |relay: &config::Relay| {
+            Some(PlannedRelay {
+                number: self.relays.get(&relay.name)?.number,
+                name: relay.name.clone(),
+                weight: relay.weight,
+                in_rotation: standing.in_rotation.contains(&relay.name),
+            })
+        };
         PoolPlan {
             name: pool.name.clone(),
             via: pool.via,
             on_failure: pool.on_failure,
-            in_rotation: numbered.collect(),
+            relays: pool.relays.iter().filter_map(planned).collect(),
         }
     }
 }
@@ -256,12 +276,19 @@ impl RelayRecord {
         self.monitor.health()
     }
 
-    fn for_kernel(&self) -> abi::Relay {
+    /// Where it stands follows from the way to it. Steered connections keep their addresses, so nothing that
+    /// comes in by the uplink could be told to be theirs.
+    fn for_kernel(&self, uplinks: &BTreeSet<u32>) -> abi::Relay {
         let path = |address: Option<IpAddr>| {
             address
                 .and_then(|address| self.paths.get(&address))
                 .copied()
         };
+        let path4 = path(self.config.address4.map(IpAddr::V4)).unwrap_or_default();
+        let path6 = path(self.config.address6.map(IpAddr::V6)).unwrap_or_default();
+        let beyond_uplink = [path4, path6]
+            .iter()
+            .any(|path| uplinks.contains(&path.ifindex));
         abi::Relay {
             addr4: self
                 .config
@@ -274,9 +301,13 @@ impl RelayRecord {
                 .map(|address| address.octets())
                 .unwrap_or_default(),
             port_be: self.config.port.get().to_be_bytes(),
-            reserved: [0; 2],
-            path4: path(self.config.address4.map(IpAddr::V4)).unwrap_or_default(),
-            path6: path(self.config.address6.map(IpAddr::V6)).unwrap_or_default(),
+            flags: match self.via {
+                Via::Rewrite if beyond_uplink => abi::Relay::BEYOND_UPLINK,
+                Via::Rewrite | Via::Steer => 0,
+            },
+            reserved: 0,
+            path4,
+            path6,
         }
     }
 }

@@ -12,7 +12,9 @@ use super::{
     state::{RelayRecord, State},
 };
 use crate::{
-    api::view::{FlagCounts, FlagView, HistoryView, PoolView, RelayHealth, RelayView, StatusView},
+    api::view::{
+        DrainView, FlagCounts, FlagView, HistoryView, PoolView, RelayHealth, RelayView, StatusView,
+    },
     edge::{Judgement, health::Health},
     policy::dial::{Flag, FlagId},
     store::{audit, flags::subject},
@@ -49,18 +51,8 @@ impl Controller {
             last.map_or(0, |at| at.elapsed().as_secs())
         };
         let state = self.lock().await;
-        let relay = |relay: &crate::config::Relay| {
-            state
-                .relays
-                .get(&relay.name)
-                .map(|record| relay_view(&state, record))
-        };
-        let pools = self.config.pools.iter().map(|pool| PoolView {
-            name: pool.name.clone(),
-            via: pool.via.name().to_owned(),
-            on_failure: pool.on_failure.name().to_owned(),
-            relays: pool.relays.iter().filter_map(relay).collect(),
-        });
+        let pools = self.config.pools.iter();
+        let pools = pools.map(|pool| pool_view(&state, pool));
         Ok(StatusView {
             generation: state.generation,
             interfaces,
@@ -73,6 +65,13 @@ impl Controller {
             flows_max: self.config.edge.flows_max,
             heartbeat_age_s,
         })
+    }
+
+    /// Every pool with its relays, in the order of the configuration.
+    pub async fn pools(&self) -> Vec<PoolView> {
+        let state = self.lock().await;
+        let pools = self.config.pools.iter();
+        pools.map(|pool| pool_view(&state, pool)).collect()
     }
 
     /// Every counter of the kernel program.
@@ -214,6 +213,19 @@ fn history(row: &audit::Row) -> HistoryView {
     }
 }
 
+/// One pool with its relays.
+pub(super) fn pool_view(state: &State, pool: &crate::config::Pool) -> PoolView {
+    let records = pool.relays.iter();
+    let records = records.filter_map(|relay| state.relays.get(&relay.name));
+    PoolView {
+        name: pool.name.clone(),
+        via: pool.via.name().to_owned(),
+        on_failure: pool.on_failure.name().to_owned(),
+        third_party: pool.third_party,
+        relays: records.map(|record| relay_view(state, record)).collect(),
+    }
+}
+
 fn relay_view(state: &State, relay: &RelayRecord) -> RelayView {
     RelayView {
         name: relay.config.name.clone(),
@@ -229,5 +241,16 @@ fn relay_view(state: &State, relay: &RelayRecord) -> RelayView {
             .acknowledged
             .filter(|acknowledged| *acknowledged > Generation::default()),
         since: relay.since,
+        weight: relay.config.weight,
+        flows: state
+            .relay_flows
+            .get(&relay.number)
+            .copied()
+            .unwrap_or_default(),
+        drained: state.drained.get(&relay.config.name).map(|word| DrainView {
+            since: word.at,
+            by: word.by.clone(),
+            reason: word.reason.clone(),
+        }),
     }
 }

@@ -1,6 +1,6 @@
 //! What follows from what is so. Pure.
 
-use redirector_common::abi::Role;
+use redirector_common::abi::{Role, Via};
 
 use super::{
     Finding, Level,
@@ -187,6 +187,8 @@ fn program(configured: &Interface, link: &Link, ours: Option<&Attachment>) -> Fi
 pub(super) fn relay(config: &Config, name: &str, way: &Way) -> Vec<Finding> {
     let about = format!("relay {name}");
     let address = way.address;
+    let pool = config.relays().find(|(_, relay)| relay.name == name);
+    let pool = pool.map(|(pool, _)| pool);
     let mut findings = vec![match &way.interface {
         Err(reason) => fault(
             &about,
@@ -197,6 +199,11 @@ pub(super) fn relay(config: &Config, name: &str, way: &Way) -> Vec<Finding> {
             let configured = config.interfaces.iter().find(|one| &one.name == interface);
             match configured.map(|one| one.role) {
                 Some(Role::Relay) => good(&about, format!("{address} is reached by {interface}")),
+                // A destination that is rewritten may be anywhere, as long as its answers come back here.
+                Some(Role::Uplink) if pool.is_some_and(|pool| pool.via == Via::Rewrite) => good(
+                    &about,
+                    format!("{address} is reached by {interface}, beyond the uplink"),
+                ),
                 // Without the role the program takes what the relay sends for somebody else's.
                 Some(Role::Customer | Role::Uplink) => fault(
                     &about,
@@ -220,7 +227,10 @@ pub(super) fn relay(config: &Config, name: &str, way: &Way) -> Vec<Finding> {
         Err(reason) => fault(
             &about,
             format!("{address}: {reason}"),
-            "start outgate-relay there, and look at its log",
+            match pool {
+                Some(pool) if pool.third_party => "ask whoever runs it",
+                Some(_) | None => "start outgate-relay there, and look at its log",
+            },
         ),
     });
     findings

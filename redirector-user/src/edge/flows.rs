@@ -1,6 +1,9 @@
 //! The table of diverted connections: reading it, and sweeping what has ended out of it.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use redirector_common::{
     abi::{Flow, FlowKey, map},
@@ -25,6 +28,8 @@ pub struct SweepReport {
     pub pressure: bool,
     /// Customers with connections that go on; a lifted redirect lingers for these.
     pub customers: BTreeSet<IpAddr>,
+    /// Connections that go on, by relay number: a drained relay is idle once it has none.
+    pub by_relay: BTreeMap<u32, usize>,
 }
 
 impl Edge {
@@ -64,7 +69,7 @@ impl Edge {
             if flow::expired(&flow, now_s) {
                 ended.push(*key);
             } else {
-                report.saw(key);
+                report.saw(key, &flow);
             }
         })?;
         for key in ended {
@@ -77,7 +82,7 @@ impl Edge {
                 removed(map::FLOWS, self.maps.flows.remove(&key))?;
                 report.removed += 1;
             } else {
-                report.saw(&key);
+                report.saw(&key, &flow);
             }
         }
         report.pressure = is_pressure(report.live, self.config.flows_max);
@@ -103,9 +108,10 @@ impl Edge {
 
 impl SweepReport {
     /// A connection that goes on.
-    fn saw(&mut self, key: &[u8; FlowKey::SIZE]) {
+    fn saw(&mut self, key: &[u8; FlowKey::SIZE], flow: &Flow) {
         let key = FlowKey::from_octets(key);
         self.live += 1;
+        *self.by_relay.entry(flow.relay.into()).or_default() += 1;
         self.customers
             .insert(Addr::from_mapped(key.customer, key.family).into());
     }

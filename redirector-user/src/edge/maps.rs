@@ -38,6 +38,7 @@ pub(crate) struct Maps {
     pub(crate) radar: [HashMap<MapData, [u8; 16], [u8; Sighting::SIZE]>; 2],
     pub(crate) cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
     pub(crate) refusals: Array<MapData, [u8; Refusal::SIZE]>,
+    pub(crate) uplink_ports: Array<MapData, u64>,
 }
 
 impl Maps {
@@ -63,6 +64,7 @@ impl Maps {
             ],
             cookie_key: open(pins, map::COOKIE_KEY, Map::Array)?,
             refusals: open(pins, map::REFUSALS, Map::Array)?,
+            uplink_ports: open(pins, map::UPLINK_PORTS, Map::Array)?,
         })
     }
 

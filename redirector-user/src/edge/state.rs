@@ -1,10 +1,11 @@
 //! Reading the controller's part of the maps back, and changing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redirector_common::{
     abi::{
-        ANY_PORT, ListenerKey, POOLS_MAX, Pool, RELAYS_MAX, Relay, SLOTS_PER_POOL, Settings, map,
+        ANY_PORT, ListenerKey, POOLS_MAX, PORT_WORDS, Pool, RELAYS_MAX, Relay, Role, RoleKey,
+        SLOTS_PER_POOL, Settings, map, port_bit,
     },
     addr::Addr,
 };
@@ -100,8 +101,24 @@ impl Edge {
         Ok(Relay::from_octets(&octets))
     }
 
-    /// Makes LISTENERS say exactly what RELAYS says. A crash between the two leaves them apart, and
-    /// no reconciliation would see it, because listeners are not a state of their own.
+    /// Indices of the interfaces that the internet is behind.
+    ///
+    /// # Errors
+    ///
+    /// Only what the kernel answers.
+    pub fn uplinks(&self) -> Result<BTreeSet<u32>, EdgeError> {
+        let mut uplinks = BTreeSet::new();
+        for entry in self.maps.roles.iter() {
+            let (key, role) = entry.map_err(|error| reading(map::ROLES, error))?;
+            if role == u32::from(Role::Uplink as u8) {
+                uplinks.insert(RoleKey::from_octets(&key).ifindex);
+            }
+        }
+        Ok(uplinks)
+    }
+
+    /// Makes LISTENERS and UPLINK_PORTS say exactly what RELAYS says. A crash between them leaves them
+    /// apart, and no reconciliation would see it, because they are not a state of their own.
     pub(crate) fn mend_listeners(&mut self) -> Result<(), EdgeError> {
         let mut wanted = BTreeMap::new();
         for number in 0..RELAYS_MAX {
@@ -121,7 +138,7 @@ impl Edge {
         for (key, number) in wanted {
             self.put_listener(&key, number)?;
         }
-        Ok(())
+        self.mend_uplink_ports()
     }
 
     fn slots(&self, pool: u32) -> Result<Vec<u32>, EdgeError> {
@@ -142,6 +159,9 @@ impl Edge {
         for key in &wanted {
             self.put_listener(&key.to_octets(), number)?;
         }
+        if relay.is_beyond_uplink() {
+            self.add_uplink_port(relay.port_be)?;
+        }
         self.maps
             .relays
             .set(number, relay.to_octets(), 0)
@@ -153,7 +173,45 @@ impl Edge {
                 removed(map::LISTENERS, self.maps.listeners.remove(&key))?;
             }
         }
+        if before.is_beyond_uplink() {
+            self.mend_uplink_ports()?;
+        }
         Ok(())
+    }
+
+    fn add_uplink_port(&mut self, port_be: [u8; 2]) -> Result<(), EdgeError> {
+        let (word, bit) = port_bit(port_be);
+        let others = self.uplink_ports(word)?;
+        self.put_uplink_ports(word, others | bit)
+    }
+
+    /// Leaves the ports that relays beyond the uplink listen on, and no other.
+    fn mend_uplink_ports(&mut self) -> Result<(), EdgeError> {
+        let mut wanted: BTreeMap<u32, u64> = BTreeMap::new();
+        for number in 0..RELAYS_MAX {
+            let relay = self.relay(number)?;
+            if relay.is_beyond_uplink() {
+                let (word, bit) = port_bit(relay.port_be);
+                *wanted.entry(word).or_default() |= bit;
+            }
+        }
+        for word in 0..PORT_WORDS {
+            let bits = wanted.get(&word).copied().unwrap_or_default();
+            if self.uplink_ports(word)? != bits {
+                self.put_uplink_ports(word, bits)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn uplink_ports(&self, word: u32) -> Result<u64, EdgeError> {
+        let bits = self.maps.uplink_ports.get(&word, 0);
+        bits.map_err(|error| reading(map::UPLINK_PORTS, error))
+    }
+
+    fn put_uplink_ports(&mut self, word: u32, bits: u64) -> Result<(), EdgeError> {
+        let written = self.maps.uplink_ports.set(word, bits, 0);
+        written.map_err(|error| writing(map::UPLINK_PORTS, error))
     }
 
     fn put_listener(

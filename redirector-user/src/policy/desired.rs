@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    num::NonZeroU8,
 };
 
 use contract::{Egress, Generation};
@@ -13,7 +14,7 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use redirector_common::{
     abi::{self, NO_RELAY, OnFailure, SLOTS_PER_POOL, Via},
-    maglev::{self, Member},
+    maglev::{self, Member, Turn},
 };
 
 use super::dial::Flag;
@@ -46,8 +47,21 @@ pub struct PoolPlan {
     pub via: Via,
     /// What happens when nobody can.
     pub on_failure: OnFailure,
-    /// Numbers and names of the relays in rotation.
-    pub in_rotation: Vec<(u32, String)>,
+    /// Its relays, whether they take connections or not.
+    pub relays: Vec<PlannedRelay>,
+}
+
+/// One relay of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedRelay {
+    /// Its number in the maps.
+    pub number: u32,
+    /// Its name, which its share of the customers follows from.
+    pub name: String,
+    /// Size of that share, relative to the others' weights.
+    pub weight: NonZeroU8,
+    /// Whether it takes new connections.
+    pub in_rotation: bool,
 }
 
 /// The state that the maps must have; `previous` is what they hold. Both may be about some prefixes alone: those
@@ -180,23 +194,33 @@ fn pool(plan: &PoolPlan) -> PoolState {
             via: plan.via as u8,
             reserved: [0; 5],
         },
-        slots: slots(&plan.in_rotation),
+        slots: slots(&plan.relays),
     }
 }
 
-/// Relays take turns by name, so that the order of the configuration moves no customer.
-fn slots(in_rotation: &[(u32, String)]) -> Vec<u32> {
-    let by_name: BTreeMap<&String, u32> = in_rotation
-        .iter()
-        .map(|(number, name)| (name, *number))
-        .collect();
-    let member = |(name, number): (&String, u32)| Member {
-        number,
-        identity: maglev::identity(name.as_bytes()),
+/// Which relay each slot has. Relays take turns by name, so that the order of the configuration moves no
+/// customer. The share of one that takes no connections is divided among those that do; theirs stay as they
+/// are, and it has its own again when it is back.
+fn slots(relays: &[PlannedRelay]) -> Vec<u32> {
+    let by_name: BTreeMap<&String, &PlannedRelay> =
+        relays.iter().map(|relay| (&relay.name, relay)).collect();
+    let member = |relay: &PlannedRelay| Member {
+        number: relay.number,
+        identity: maglev::identity(relay.name.as_bytes()),
+        weight: relay.weight,
     };
-    let members: Vec<Member> = by_name.into_iter().map(member).collect();
+    let all: Vec<Member> = by_name.values().map(|relay| member(relay)).collect();
+    let serving = by_name.values().filter(|relay| relay.in_rotation);
+    let serving: Vec<Member> = serving.map(|relay| member(relay)).collect();
+    let mut turns = vec![Turn::default(); all.len()];
     let mut slots = vec![NO_RELAY; SLOTS_PER_POOL as usize];
-    maglev::populate(&members, &mut vec![0; members.len()], &mut slots);
+    maglev::populate(&all, &mut turns, &mut slots);
+    for slot in &mut slots {
+        if !serving.iter().any(|member| member.number == *slot) {
+            *slot = NO_RELAY;
+        }
+    }
+    maglev::fill(&serving, &mut turns, &mut slots);
     slots
 }
 

@@ -53,6 +53,8 @@ fn replaced(flag: Flag) -> Flag {
 fn relay(health: Health, acknowledged: Option<u64>) -> RelayState {
     RelayState {
         pool: String::from("default"),
+        third_party: false,
+        drained: false,
         health,
         acknowledged: acknowledged.map(Generation),
         adopted: false,
@@ -251,4 +253,39 @@ fn a_restart_takes_no_relay_out_of_service() {
         Some(1),
         &[],
     );
+}
+
+#[test]
+fn of_a_third_partys_relay_only_health_counts() {
+    let third = |health| RelayState {
+        third_party: true,
+        ..relay(health, None)
+    };
+    let (waiting, in_force) = (flag(1, 5, redirect()), active(flag(1, 5, redirect())));
+    for flags in [[waiting], [in_force]] {
+        check(&flags, &[("a", third(Health::Up))], &["a"], Some(1), &[]);
+        check(&flags, &[("a", third(Health::Unknown))], &[], Some(1), &[]);
+        check(&flags, &[("a", third(Health::Down))], &[], Some(1), &[]);
+    }
+}
+
+#[test]
+fn a_drained_relay_takes_nothing_and_nobody_waits_for_it() {
+    let drained = |health, acknowledged| RelayState {
+        drained: true,
+        ..relay(health, acknowledged)
+    };
+    let flags = [flag(1, 5, redirect())];
+    let up = relay(Health::Up, Some(5));
+    for health in [Health::Up, Health::Unknown, Health::Down] {
+        for acknowledged in [None, Some(4), Some(5)] {
+            let relays = [("a", drained(health, acknowledged)), ("b", up.clone())];
+            check(&flags, &relays, &["b"], Some(1), &[]);
+        }
+    }
+    // Let back, it must know what is in force by then.
+    let flags = [active(flag(1, 5, redirect()))];
+    let behind = relay(Health::Up, Some(4));
+    let relays = [("a", behind), ("b", up)];
+    check(&flags, &relays, &["b"], Some(1), &[]);
 }

@@ -36,6 +36,10 @@ pub enum Kind {
     InterfaceAttached,
     /// The program was taken off an interface.
     InterfaceDetached,
+    /// A relay was taken out of rotation by hand.
+    RelayDrained,
+    /// A drained relay was let back.
+    RelayResumed,
     /// A payload of the trail was erased.
     PayloadErased,
 }
@@ -161,6 +165,8 @@ impl Kind {
             Self::ConfigurationPublished => "configuration published",
             Self::InterfaceAttached => "interface attached",
             Self::InterfaceDetached => "interface detached",
+            Self::RelayDrained => "relay drained",
+            Self::RelayResumed => "relay resumed",
             Self::PayloadErased => "payload erased",
         }
     }

@@ -87,4 +87,10 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "append-only trail",
         include_str!("migrations/0002_append_only_sqlite.sql"),
     ),
+    (
+        3,
+        None,
+        "drained relays",
+        include_str!("migrations/0003_drains.sql"),
+    ),
 ];

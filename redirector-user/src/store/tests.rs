@@ -184,6 +184,35 @@ async fn a_flag_ends_once() {
 }
 
 #[tokio::test]
+async fn a_drain_lasts_until_it_is_taken_back_and_leaves_a_trail() {
+    let fixture = fixture().await;
+    let word = |reason: &str, second: i64| drains::Word {
+        at: Timestamp::from_second(second).unwrap(),
+        by: String::from("alice"),
+        reason: reason.to_owned(),
+    };
+    let store = &fixture.store;
+    store.drain("relay-1", &word("update", 10)).await.unwrap();
+    store.drain("relay-2", &word("update", 11)).await.unwrap();
+    store.drain("relay-1", &word("longer", 12)).await.unwrap();
+    let other = Store::open(&fixture.file).await.unwrap();
+    let drained = other.load().await.unwrap().drained;
+    let expected = [
+        (String::from("relay-1"), word("longer", 10)),
+        (String::from("relay-2"), word("update", 11)),
+    ];
+    assert_eq!(drained, expected.into());
+
+    store.resume("relay-1", &word("done", 13)).await.unwrap();
+    let left = store.load().await.unwrap().drained;
+    assert_eq!(left.into_keys().collect::<Vec<_>>(), ["relay-2"]);
+    let trail = store.trail_of("relay:relay-1").await.unwrap();
+    let kinds: Vec<_> = trail.iter().map(|row| row.kind.as_str()).collect();
+    assert_eq!(kinds, ["relay drained", "relay drained", "relay resumed"]);
+    assert_eq!(fixture.chain().await.unwrap().0, 4);
+}
+
+#[tokio::test]
 async fn only_a_change_of_what_relays_learn_is_a_generation() {
     let fixture = fixture().await;
     let store = &fixture.store;

@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap, MapData};
 use redirector_common::{
     abi::{
         ANY_PORT, Action, L2Path, ListenerKey, NO_RELAY, OnFailure, Policy, Pool, Relay,
-        SLOTS_PER_POOL, Via, map,
+        SLOTS_PER_POOL, Via, map, port_bit,
     },
     addr::Addr,
 };
@@ -24,7 +24,8 @@ pub(crate) fn relay(host: u8, ifindex: u32) -> Relay {
         addr4: [198, 51, 100, host],
         addr6: [0x20, 1, 0xd, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, host],
         port_be: 2525_u16.to_be_bytes(),
-        reserved: [0; 2],
+        flags: 0,
+        reserved: 0,
         path4: L2Path {
             ifindex,
             peer_mac: [2; 6],
@@ -217,6 +218,58 @@ fn listeners_are_mended_after_a_crash() {
 
     pins.open();
     assert_eq!(keys(&pins), whole);
+}
+
+/// The ports whose bit is set.
+fn uplink_ports(pins: &PinDir) -> Vec<u16> {
+    let map = MapData::from_pin(pins.maps().join(map::UPLINK_PORTS)).unwrap();
+    let map: Array<_, u64> = aya::maps::Map::Array(map).try_into().unwrap();
+    let is_set = |port: &u16| {
+        let (word, bit) = port_bit(port.to_be_bytes());
+        map.get(&word, 0).unwrap() & bit != 0
+    };
+    (0..=u16::MAX).filter(is_set).collect()
+}
+
+#[test]
+fn uplink_ports_follow_the_relays_beyond_the_uplink() {
+    let pins = PinDir::new();
+    let mut edge = pins.open();
+    let beyond = |host, port: u16| Relay {
+        port_be: port.to_be_bytes(),
+        flags: Relay::BEYOND_UPLINK,
+        ..relay(host, 2)
+    };
+    let first = [
+        MapOp::PutRelay(1, beyond(2, 587)),
+        MapOp::PutRelay(2, beyond(3, 587)),
+        MapOp::PutRelay(3, beyond(4, 65_535)),
+        MapOp::PutRelay(4, relay(5, 2)),
+    ];
+    edge.apply(&first).unwrap();
+    assert_eq!(uplink_ports(&pins), [587, 65_535]);
+    assert_eq!(edge.actual().unwrap().relays[&1], beyond(2, 587));
+
+    // One of two on a port goes; one moves; one comes over to this side.
+    let second = [
+        MapOp::RemoveRelay(1, beyond(2, 587)),
+        MapOp::PutRelay(3, beyond(4, 25)),
+    ];
+    edge.apply(&second).unwrap();
+    assert_eq!(uplink_ports(&pins), [25, 587]);
+    edge.apply(&[MapOp::PutRelay(2, relay(3, 2))]).unwrap();
+    assert_eq!(uplink_ports(&pins), [25]);
+
+    // A crash has left a bit behind, and taken one away.
+    drop(edge);
+    let ports = MapData::from_pin(pins.maps().join(map::UPLINK_PORTS)).unwrap();
+    let mut ports: Array<_, u64> = aya::maps::Map::Array(ports).try_into().unwrap();
+    for (word, bits) in [(0, 0), (9, 1)] {
+        ports.set(word, bits, 0).unwrap();
+    }
+    assert_eq!(uplink_ports(&pins), [576]);
+    pins.open();
+    assert_eq!(uplink_ports(&pins), [25]);
 }
 
 #[test]

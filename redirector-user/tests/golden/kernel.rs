@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::{BTreeMap, HashMap as StdHashMap},
+    collections::{BTreeMap, BTreeSet, HashMap as StdHashMap},
 };
 
 use aya::{
@@ -17,6 +17,7 @@ use redirector_common::{
     abi::{
         Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool,
         REFUSALS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, Sighting, map,
+        port_bit,
     },
     addr::Addr,
     cases::FLOWS_MAX,
@@ -49,8 +50,11 @@ pub(crate) struct Kernel {
     openings: HashMap<MapData, u64, u32>,
     cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
     refusals: Array<MapData, [u8; Refusal::SIZE]>,
+    uplink_ports: Array<MapData, u64>,
     /// What stands in every slot of pool 0; writing them all takes longer than a case.
     in_slots: Option<u32>,
+    /// Words of `uplink_ports` that are not zero.
+    uplink_words: BTreeSet<u32>,
 }
 
 type Hosts<const N: usize> = HashMap<MapData, [u8; N], [u8; Policy::SIZE]>;
@@ -129,7 +133,9 @@ impl Kernel {
             openings: take(&mut ebpf, map::RADAR_OPENINGS),
             cookie_key: take(&mut ebpf, map::COOKIE_KEY),
             refusals: take(&mut ebpf, map::REFUSALS),
+            uplink_ports: take(&mut ebpf, map::UPLINK_PORTS),
             in_slots: None,
+            uplink_words: BTreeSet::new(),
             ebpf,
         }
     }
@@ -191,6 +197,12 @@ impl Kernel {
         }
         for listener in &tables.listeners {
             self.listeners.insert(listener.to_octets(), 0, 0).unwrap();
+        }
+        for port in &tables.uplink_ports {
+            let (word, bit) = port_bit(port.to_be_bytes());
+            let others = self.uplink_ports.get(&word, 0).unwrap();
+            self.uplink_ports.set(word, others | bit, 0).unwrap();
+            self.uplink_words.insert(word);
         }
         for (key, flow) in tables.flow_records() {
             self.flows
@@ -303,6 +315,9 @@ impl Kernel {
         clear_trie(&mut self.prefixes6);
         clear_trie(&mut self.customers4);
         clear_trie(&mut self.customers6);
+        while let Some(word) = self.uplink_words.pop_first() {
+            self.uplink_ports.set(word, 0, 0).unwrap();
+        }
         let keys: Vec<u32> = self.devices.keys().map(|key| key.unwrap()).collect();
         for key in keys {
             self.devices.remove(key).unwrap();

@@ -58,6 +58,25 @@ impl Postfix {
         Self::start_with(lab, host, &main_cf, "smtp unix - - n - - smtp\n")
     }
 
+    /// Starts a third party's filter: a stock submission listener besides, on port 587, that takes mail from the
+    /// lab's customers for anybody, and hands what is for `example.net` to port 25 of `to`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_filter(lab: &Lab, host: Host, to: Host) -> Result<Self> {
+        let main_cf = format!(
+            "mynetworks = 127.0.0.0/8 192.0.2.0/24 [2001:db8:a::]/48\n\
+             smtpd_relay_restrictions = permit_mynetworks reject_unauth_destination\n\
+             smtp_dns_support_level = disabled\n\
+             smtp_tls_security_level = may\n\
+             virtual_mailbox_domains =\n\
+             transport_maps = inline:{{ example.net=smtp:[{}] }}\n",
+            to.address(Family::V4)
+        );
+        let master_cf = "submission inet n - n - - smtpd\nsmtp unix - - n - - smtp\n";
+        Self::start_with(lab, host, &main_cf, master_cf)
+    }
+
     fn start_with(lab: &Lab, host: Host, main_more: &str, master_more: &str) -> Result<Self> {
         let dir = lab.dir().join(host.name());
         let postfix = user_id("postfix")?;

@@ -24,6 +24,8 @@ mod icmp;
 mod import;
 mod live;
 mod origin;
+mod pools;
+mod pressure;
 mod radar;
 mod refusal;
 mod steer;

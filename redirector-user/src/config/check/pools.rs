@@ -1,8 +1,15 @@
 //! Pools and their relays.
 
-use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU16};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    num::{NonZeroU8, NonZeroU16},
+};
 
-use redirector_common::abi::{OnFailure, POOLS_MAX, RELAYS_MAX, SMTP_PORT, Via};
+use redirector_common::{
+    abi::{OnFailure, POOLS_MAX, RELAYS_MAX, SMTP_PORT, Via},
+    maglev::WEIGHT_MAX,
+};
 
 use super::within;
 use crate::config::{
@@ -63,6 +70,11 @@ fn pool(key: &str, raw: &RawPool, seen: &mut Seen) -> Result<Pool, Wrong> {
             "unknown; allowed are open, closed and refuse",
         )
     })?;
+    // What is steered keeps its destination, and no stock relay takes mail for any address there is.
+    if raw.third_party && via == Via::Steer {
+        let problem = "a pool that is via = \"steer\" has relays of our own; a third party's are reached via = \"rewrite\"";
+        return Err(Wrong::new(format!("{key}.third_party"), true, problem));
+    }
     if raw.relay.is_empty() {
         let problem =
             "a pool without a relay cannot take a customer; give at least one [[pool.relay]]";
@@ -74,6 +86,7 @@ fn pool(key: &str, raw: &RawPool, seen: &mut Seen) -> Result<Pool, Wrong> {
         name,
         via,
         on_failure,
+        third_party: raw.third_party,
         relays: relays.collect::<Result<_, _>>()?,
     })
 }
@@ -133,12 +146,17 @@ fn relay(key: &str, raw: &RawRelay, via: Via, seen: &mut Seen) -> Result<Relay, 
     }
     let vlan = raw.vlan.iter().enumerate();
     let vlan = vlan.map(|(index, id)| within(&format!("{key}.vlan[{index}]"), *id, 1..=4094));
+    let vlan = vlan.collect::<Result<_, _>>()?;
+    let key = format!("{key}.weight");
+    let weight = within::<u8>(&key, raw.weight, 1..=WEIGHT_MAX.into())?;
+    let weight = NonZeroU8::new(weight).ok_or_else(|| Wrong::new(key, weight, "not a weight"))?;
     Ok(Relay {
         name,
         address4,
         address6,
         port,
-        vlan: vlan.collect::<Result<_, _>>()?,
+        vlan,
+        weight,
     })
 }
 

@@ -172,6 +172,16 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
              with %ip% at most once, which counts as 40",
         ),
         (
+            "weight = 5",
+            "weight = 0",
+            "pool[0].relay[0].weight: 0: out of range; allowed are 1 to 100",
+        ),
+        (
+            "weight = 5",
+            "weight = 101",
+            "pool[0].relay[0].weight: 101: out of range; allowed are 1 to 100",
+        ),
+        (
             "\"closed\"",
             "\"bounce\"",
             "pool[0].on_failure: bounce: unknown; allowed are open, closed and refuse",

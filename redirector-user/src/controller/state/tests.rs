@@ -26,8 +26,9 @@ fn adopt(config: &Config, held: EdgeState) -> State {
     let loaded = Loaded {
         generation: Generation(1),
         flags: BTreeMap::new(),
+        drained: BTreeMap::new(),
     };
-    State::adopt(config, loaded, held, &BTreeMap::new())
+    State::adopt(config, loaded, held, &BTreeMap::new(), BTreeSet::new())
 }
 
 fn numbers(state: &State) -> Vec<(&str, u32)> {
@@ -43,7 +44,7 @@ fn held(state: &State) -> EdgeState {
     let relays: BTreeMap<_, _> = state
         .relays
         .values()
-        .map(|relay| (relay.number, relay.for_kernel()))
+        .map(|relay| (relay.number, relay.for_kernel(&state.uplinks)))
         .collect();
     let first = relays.keys().next().copied().unwrap_or(NO_RELAY);
     let pool = abi::Pool {
@@ -144,4 +145,28 @@ fn a_flag_is_due_at_its_very_second() {
     assert_eq!(state.flags.due(at(4)), []);
     assert_eq!(state.flags.due(at(5)), [FlagId(5)]);
     assert_eq!(state.flags.due(at(10)), [FlagId(5), FlagId(9)]);
+}
+
+#[test]
+fn where_a_relay_stands_follows_from_the_way_to_it() {
+    let config = config(&[("a", "198.51.100.1")]);
+    let mut state = adopt(&config, EdgeState::default());
+    let path = L2Path {
+        ifindex: 7,
+        ..L2Path::default()
+    };
+    let to = "198.51.100.1".parse().unwrap();
+    state.relays.get_mut("a").unwrap().paths.insert(to, path);
+    let is_beyond = |state: &State| {
+        let edge = state.desired(&config, Timestamp::now(), 0).edge;
+        edge.relays[&0].is_beyond_uplink()
+    };
+    assert!(!is_beyond(&state));
+    state.uplinks = [6].into();
+    assert!(!is_beyond(&state));
+    state.uplinks = [6, 7].into();
+    assert!(is_beyond(&state));
+    // What comes back to a steered connection has the MX's address.
+    state.relays.get_mut("a").unwrap().via = Via::Steer;
+    assert!(!is_beyond(&state));
 }

@@ -220,3 +220,35 @@ fn each_thing_about_an_interface_that_hurts_is_named() {
         "no such interface",
     );
 }
+
+#[test]
+fn a_relay_may_stand_beyond_the_uplink_unless_it_is_steered_to() {
+    let text = |via: &str, port: u16, third_party: bool| {
+        format!(
+            "operator = \"o\"\nhelp_url = \"https://o\"\ncustomer_prefixes = [\"192.0.2.0/24\"]\n\
+             [[interface]]\nname = \"up0\"\nrole = \"uplink\"\n\
+             [[pool]]\nname = \"p\"\nvia = \"{via}\"\non_failure = \"closed\"\nthird_party = {third_party}\n\
+             [[pool.relay]]\nname = \"r\"\naddress = [\"203.0.113.9\"]\nport = {port}\n"
+        )
+    };
+    let judged = |text: String| {
+        let config = Config::parse(std::path::Path::new("o.toml"), &text).unwrap();
+        let way = Way {
+            address: "203.0.113.9".parse().unwrap(),
+            interface: Ok(String::from("up0")),
+            probe: Err(String::from("no banner")),
+        };
+        relay(&config, "r", &way)
+    };
+    let own = judged(text("rewrite", 2525, false));
+    check(&own, Level::Good, "relay r", "beyond the uplink");
+    let remedies = |findings: &[Finding]| {
+        let remedies = findings.iter().filter_map(|one| one.remedy.clone());
+        remedies.collect::<Vec<_>>().join("; ")
+    };
+    assert!(remedies(&own).contains("start outgate-relay"));
+    let third = judged(text("rewrite", 587, true));
+    assert!(remedies(&third).contains("whoever runs it"));
+    let steered = judged(text("steer", 25, false));
+    check(&steered, Level::Fault, "relay r", "another role");
+}

@@ -11,7 +11,7 @@ use std::{
 use redirector_common::{
     abi::{
         Bucket, CookieKey, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Refusal, Relay,
-        Role, RoleKey, SLOTS_PER_POOL, Settings, map,
+        Role, RoleKey, SLOTS_PER_POOL, Settings, map, port_bit,
     },
     addr::{Addr, AddrRef},
     counters::Counter,
@@ -124,6 +124,13 @@ impl Tables for Overlay<'_> {
         let listeners = &self.edge.maps.listeners;
         self.read(found(map::LISTENERS, listeners.get(&key.to_octets(), 0)))
             .is_some()
+    }
+
+    fn is_uplink_port(&self, port_be: [u8; 2]) -> bool {
+        let (word, bit) = port_bit(port_be);
+        let uplink_ports = &self.edge.maps.uplink_ports;
+        self.read(found(map::UPLINK_PORTS, uplink_ports.get(&word, 0)))
+            .is_some_and(|word| word & bit != 0)
     }
 
     fn flow(&self, key: &FlowKey) -> Option<OverlayEntry> {

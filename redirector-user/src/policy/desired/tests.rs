@@ -33,15 +33,21 @@ fn redirect(pool: &str) -> Action {
 }
 
 fn plan(name: &str, relays: &[u32]) -> PoolPlan {
-    let in_rotation = relays
-        .iter()
-        .map(|number| (*number, format!("relay-{number}")))
-        .collect();
+    let relays = relays.iter().map(|number| planned(*number, 1)).collect();
     PoolPlan {
         name: name.to_owned(),
         via: Via::Rewrite,
         on_failure: OnFailure::Closed,
-        in_rotation,
+        relays,
+    }
+}
+
+fn planned(number: u32, weight: u8) -> PlannedRelay {
+    PlannedRelay {
+        number,
+        name: format!("relay-{number}"),
+        weight: NonZeroU8::new(weight).unwrap(),
+        in_rotation: true,
     }
 }
 
@@ -100,7 +106,7 @@ fn a_flag_becomes_a_policy_of_its_pool() {
 
 #[test]
 fn the_order_of_the_configuration_moves_no_customer() {
-    let relays = |numbers: [u32; 3]| numbers.map(|number| (number, format!("relay-{number}")));
+    let relays = |numbers: [u32; 3]| numbers.map(|number| planned(number, 1));
     assert_eq!(slots(&relays([3, 1, 2])), slots(&relays([1, 2, 3])));
 }
 
@@ -270,4 +276,44 @@ proptest! {
             (Some(flag), None) => prop_assert!(false, "{} is not in force", flag.terms.prefix),
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn a_relay_out_of_rotation_moves_its_own_share_and_no_other(
+        weights in prop::collection::vec(1..=maglev::WEIGHT_MAX, 1..6),
+        out in prop::collection::vec(any::<bool>(), 6),
+    ) {
+        let mut relays: Vec<_> = (0..)
+            .zip(weights)
+            .map(|(number, weight)| planned(number, weight))
+            .collect();
+        let before = slots(&relays);
+        for (relay, out) in relays.iter_mut().zip(&out) {
+            relay.in_rotation = !out;
+        }
+        let serves = |number: u32| relays.iter().any(|relay| relay.number == number && relay.in_rotation);
+        let nobody = relays.iter().all(|relay| !relay.in_rotation);
+        for (before, after) in before.iter().zip(slots(&relays)) {
+            if serves(*before) {
+                prop_assert_eq!(after, *before);
+            } else if nobody {
+                prop_assert_eq!(after, NO_RELAY);
+            } else {
+                prop_assert!(serves(after));
+            }
+        }
+        relays.reverse();
+        relays.iter_mut().for_each(|relay| relay.in_rotation = true);
+        prop_assert_eq!(slots(&relays), before, "back again, in another order");
+    }
+}
+
+#[test]
+fn the_share_of_a_lost_relay_goes_to_the_others_by_weight() {
+    let mut relays = [planned(0, 2), planned(1, 1), planned(2, 3)];
+    relays[2].in_rotation = false;
+    let slots = slots(&relays);
+    let share = slots.iter().filter(|slot| **slot == 0).count();
+    assert!(share.abs_diff(slots.len() * 2 / 3) <= 4, "{share}");
 }
