@@ -19,8 +19,8 @@ use self::declare::{Octets, put_octets, take_octets};
 pub use self::kinds::{Action, EventKind, OnFailure, RefusalText, Role, Via};
 use crate::addr::Addr;
 
-/// Version of all that this module describes; names the pin directory (`v2`).
-pub const ABI_VERSION: u32 = 2;
+/// Version of all that this module describes; names the pin directory (`v3`).
+pub const ABI_VERSION: u32 = 3;
 
 /// Pools at most.
 pub const POOLS_MAX: u32 = 16;
@@ -62,13 +62,14 @@ records! {
         grace_until_s: u32,
         /// Pool of a redirect.
         pool: u8,
-        /// [`Policy::LENDS_ADDRESS`] or nothing.
+        /// [`Policy::LENDS_ADDRESS`], [`Policy::DIRECT`].
         flags: u8,
         /// [`Action`] as a number.
         action: u8,
         /// Length of the prefix that the policy stands for, as flagged.
         prefix_len: u8,
-        /// New connections an hour that a limit lets through.
+        /// New connections an hour that a limit lets through; of a [`Policy::DIRECT`] redirect the number
+        /// of the relay.
         limit_per_hour: u16,
         /// How many it lets through at once after a pause.
         limit_burst: u16,
@@ -299,6 +300,22 @@ impl Policy {
     /// Bit of `flags`: the relays may use the customer's address on their own legs to the MXs. The
     /// controller lets it outlive the flag while connections linger.
     pub const LENDS_ADDRESS: u8 = 1;
+
+    /// Bit of `flags`: the source is no customer but the edge's own probe of one relay. That relay takes its
+    /// connections whether it is in rotation or not, no rate bounds them, and where there is no way to it
+    /// they are dropped, whatever the pool's failure policy is.
+    pub const DIRECT: u8 = 2;
+
+    /// The relay of a [`Policy::DIRECT`] redirect.
+    #[inline(always)]
+    #[must_use]
+    pub const fn direct_relay(&self) -> Option<u16> {
+        if self.flags & Self::DIRECT != 0 {
+            Some(self.limit_per_hour)
+        } else {
+            None
+        }
+    }
 
     /// Whether [`Policy::LENDS_ADDRESS`] is set.
     #[inline(always)]

@@ -17,6 +17,7 @@ mod limit;
 mod older;
 mod opening;
 pub mod packet;
+mod probe;
 mod radar;
 mod refuse;
 mod relay;
@@ -75,6 +76,7 @@ pub fn all(now_s: u32) -> Vec<Case> {
         radar::cases(world, &mut cases);
         limit::cases(world, &mut cases);
         refuse::cases(world, &mut cases);
+        probe::cases(world, &mut cases);
     }
     cases
 }

@@ -106,4 +106,6 @@ counters! {
     Deferred "deferred",
     /// A later segment of a connection that the edge has answered, acknowledged or dropped.
     RefuseClosing "refuse_closing",
+    /// A probe of a relay that no way leads to, dropped.
+    ProbeUnsent "probe_unsent",
 }
