@@ -148,6 +148,12 @@ pub struct RelayView {
     pub acknowledged: Option<Generation>,
     /// Since when `state` is what it is.
     pub since: Timestamp,
+    /// By which way it is probed: `data-path` or `direct`.
+    #[serde(default)]
+    pub probed: String,
+    /// What the last probe found wrong, in words; `None` = it greeted, or was not probed yet.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 /// What probes say.

@@ -11,10 +11,10 @@ use redirector_common::abi::{self, L2Path};
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Through},
     edge::health::{Health, Monitor},
     policy::{
-        desired::{Decisions, PoolPlan, desired, grace_until_s},
+        desired::{Decisions, PoolPlan, Probe, desired, grace_until_s},
         dial::{Flag, FlagId},
     },
     reconcile::EdgeState,
@@ -62,6 +62,8 @@ pub(super) struct RelayRecord {
     pub(super) monitor: Monitor,
     /// Since when it is what it is.
     pub(super) since: Timestamp,
+    /// Why the last probe found it not at work, in words.
+    pub(super) trouble: Option<String>,
     /// Newest generation that it said to have in force.
     pub(super) acknowledged: Option<Generation>,
     /// Until when it is believed to be what the last controller held it for.
@@ -102,6 +104,7 @@ impl State {
                 config: relay.clone(),
                 monitor: Monitor::new(),
                 since: now,
+                trouble: None,
                 acknowledged: None,
                 adopted_until: standing.map(|_| Instant::now() + ADOPTION),
                 paths: held
@@ -152,11 +155,38 @@ impl State {
                 .map(|relay| (relay.number, relay.for_kernel()))
                 .collect(),
             live_customers: &self.live_customers,
+            probes: self.probes(config),
         };
         Desired {
             edge: desired(&decisions, &self.held),
             standing,
         }
+    }
+
+    /// Where the sources of probes are sent.
+    fn probes(&self, config: &Config) -> BTreeMap<IpAddr, Probe> {
+        let Through::DataPath(sources) = &config.health.through else {
+            return BTreeMap::new();
+        };
+        let pools = (0..).zip(&config.pools);
+        let relays =
+            pools.flat_map(|(number, pool)| pool.relays.iter().map(move |relay| (number, relay)));
+        let mut probes = BTreeMap::new();
+        for (pool, relay) in relays {
+            let number = self.relays.get(&relay.name).map(|record| record.number);
+            let Some(relay_number) = number.and_then(|number| u16::try_from(number).ok()) else {
+                continue;
+            };
+            let relay_sources = relay
+                .addresses()
+                .filter_map(|address| sources.get(&address));
+            let probe = Probe {
+                pool,
+                relay: relay_number,
+            };
+            probes.extend(relay_sources.map(|source| (*source, probe)));
+        }
+        probes
     }
 
     /// Flags of this judgement that were not in force before.

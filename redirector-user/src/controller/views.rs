@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     api::view::{FlagCounts, FlagView, HistoryView, PoolView, RelayHealth, RelayView, StatusView},
-    edge::{Judgement, health::Health},
+    config::Through,
+    edge::{Judgement, health::Health, probe},
     policy::dial::{Flag, FlagId},
     store::{audit, flags::subject},
 };
@@ -51,7 +52,7 @@ impl Controller {
             state
                 .relays
                 .get(&relay.name)
-                .map(|record| relay_view(&state, record))
+                .map(|record| relay_view(&state, record, &self.config.health.through))
         };
         let pools = self.config.pools.iter().map(|pool| PoolView {
             name: pool.name.clone(),
@@ -121,9 +122,9 @@ impl Controller {
                 .iter()
                 .copied()
                 .find(|prefix| prefix.contains(source)),
-            guarded: attachments
-                .iter()
-                .any(|attachment| attachment.role == Role::Customer.name()),
+            guarded: attachments.iter().any(|attachment| {
+                attachment.role == Role::Customer.name() && attachment.interface != probe::INTERFACE
+            }),
         })
     }
 
@@ -218,7 +219,7 @@ fn history(row: &audit::Row) -> HistoryView {
     }
 }
 
-fn relay_view(state: &State, relay: &RelayRecord) -> RelayView {
+fn relay_view(state: &State, relay: &RelayRecord, through: &Through) -> RelayView {
     RelayView {
         name: relay.config.name.clone(),
         address: relay.config.addresses().collect(),
@@ -233,5 +234,7 @@ fn relay_view(state: &State, relay: &RelayRecord) -> RelayView {
             .acknowledged
             .filter(|acknowledged| *acknowledged > Generation::default()),
         since: relay.since,
+        probed: through.name().to_owned(),
+        trouble: relay.trouble.clone(),
     }
 }

@@ -156,6 +156,7 @@ fn a_redirect_that_its_relay_has_not_acknowledged_is_pending() -> Result<()> {
         &Health {
             interval: "3s",
             timeout: "2s",
+            ..Health::default()
         },
     )?;
     let relay = RelayNode::start(&lab, &Options::default())?;

@@ -22,6 +22,7 @@ mod diversion;
 mod failure;
 mod live;
 mod origin;
+mod probe;
 mod radar;
 mod refusal;
 mod steer;
