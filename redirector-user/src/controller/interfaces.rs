@@ -126,7 +126,7 @@ impl Controller {
         outcome
     }
 
-    async fn attach_now(&self, interface: &Interface) -> Result<Attachment, Problem> {
+    pub(super) async fn attach_now(&self, interface: &Interface) -> Result<Attachment, Problem> {
         let (name, role, mode): (String, Role, AttachMode) =
             (interface.name.clone(), interface.role, interface.mode);
         let attachment = self

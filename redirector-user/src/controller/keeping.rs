@@ -157,7 +157,7 @@ async fn serve_probes(controller: Arc<Controller>, (mut wire, mut questions): Pr
         trouble.report(Err(broken));
         wire = loop {
             sleep(RETRY_PROBES).await;
-            match controller.prepare_probe().await.and_then(|()| open_wire()) {
+            match controller.mend_probe().await.and_then(|()| open_wire()) {
                 Ok(wire) => break wire,
                 Err(error) => trouble.report(Err(error)),
             }

@@ -99,7 +99,36 @@ impl Controller {
         let (Some(line), Some(source)) = (self.probes.get(), sources.get(&address)) else {
             return Err(ProbeError::NoProbe(String::from("outgated is starting")));
         };
-        line.probe(*source, timeout).await
+        let outcome = line.probe(*source, timeout).await;
+        // Silence of a pair that somebody took down, or the program off, says nothing about a relay.
+        if matches!(outcome, Err(ProbeError::NoAnswer)) && !self.was_whole().await {
+            return Err(ProbeError::NoProbe(format!(
+                "{INTERFACE} was down, or without the program"
+            )));
+        }
+        outcome
+    }
+
+    /// Whether the pair was whole; if not, it is mended as far as can be.
+    async fn was_whole(&self) -> bool {
+        let whole = probe::is_whole().await;
+        if !matches!(whole, Ok(true))
+            && let Err(error) = self.mend_probe().await
+        {
+            tracing::error!(%error, "{INTERFACE} could not be mended");
+        }
+        matches!(whole, Ok(true))
+    }
+
+    /// Brings the pair up, and the program to it.
+    pub(super) async fn mend_probe(&self) -> Result<(), Problem> {
+        self.prepare_probe().await?;
+        let attached = self.attachments().await?;
+        let there = attached.iter().any(|one| one.interface == INTERFACE);
+        if let (Some(interface), false) = (self.probe_interface(&attached), there) {
+            self.attach_now(&interface).await?;
+        }
+        Ok(())
     }
 
     /// What to say of a failed probe.

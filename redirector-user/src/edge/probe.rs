@@ -6,7 +6,7 @@
 //! whole way back, none of which a socket of the host would meet.
 //!
 //! [`prepare`] makes the pair, [`Wire::open`] takes hold of its far end, [`serve`] is the host, and a [`Line`] asks
-//! it. Nobody gets through to a relay by the kernel's routing instead: the frames of both directions name stations
+//! it. [`is_whole`] tells a silent relay from a pair that somebody has touched. Nobody gets through to a relay by the kernel's routing instead: the frames of both directions name stations
 //! that are nobody's, so that the kernel takes what the program passes on, or what comes back, for somebody
 //! else's (`PACKET_OTHERHOST`), and neither answers nor forwards it.
 
@@ -22,7 +22,7 @@ use redirector_common::abi::SMTP_PORT;
 
 pub use self::{
     host::{Line, Questions, serve},
-    veth::{prepare, remove},
+    veth::{is_whole, prepare, remove},
     wire::Wire,
 };
 

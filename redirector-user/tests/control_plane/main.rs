@@ -13,5 +13,6 @@ mod flags;
 mod greeter;
 mod lab;
 mod life;
+mod probe;
 mod relays;
 mod steer;

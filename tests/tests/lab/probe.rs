@@ -104,6 +104,34 @@ fn a_restart_finds_the_wire_and_another_configuration_takes_it_away() -> Result<
         },
     )?;
 
+    // Or only down, or the program off it: the relay is not to blame.
+    let since = gate.json(&["status"])?["pools"][0]["relays"][0]["since"].clone();
+    run(edge
+        .command("ip")
+        .args(["link", "set", "outgate-probe", "down"]))?;
+    until("the wire to be up", Duration::from_secs(15), || {
+        let shown = edge
+            .command("ip")
+            .args(["link", "show", "outgate-probe", "up"])
+            .output()?;
+        Ok((!shown.stdout.is_empty()).then_some(()))
+    })?;
+    std::fs::remove_file(lab.pin_dir().join("v3/links/outgate-probe"))?;
+    until("the program to be back", Duration::from_secs(15), || {
+        let interfaces = gate.json(&["status"])?["interfaces"].to_string();
+        Ok(interfaces.contains("outgate-probe").then_some(()))
+    })?;
+    let probes = gate.counter("to_customer")?;
+    until("probes to come back", Duration::from_secs(15), || {
+        Ok((gate.counter("to_customer")? > probes).then_some(()))
+    })?;
+    let relay = &gate.json(&["status"])?["pools"][0]["relays"][0];
+    assert_eq!(
+        (&relay["state"], &relay["since"]),
+        (&"up".into(), &since),
+        "{relay:#}"
+    );
+
     gate.stop()?;
     gate.configure("\"192.0.2.224/28\", \"2001:db8:a:ffff::/64\"", "")?;
     gate.launch()?;

@@ -55,6 +55,19 @@ pub async fn prepare() -> Result<(), EdgeError> {
     })
 }
 
+/// Whether a probe can leave by the pair: both ends are up, and the program is on the near one.
+///
+/// # Errors
+///
+/// What the kernel answers.
+pub async fn is_whole() -> Result<bool, EdgeError> {
+    let found = ends(&connect().await?).await?;
+    Ok(match found {
+        [Some(near), Some(far)] => near.running && far.running && near.xdp.is_some(),
+        [Some(_), None] | [None, Some(_)] | [None, None] => false,
+    })
+}
+
 /// Removes the pair, if it is there. What is attached to it must be detached first.
 ///
 /// # Errors
