@@ -12,6 +12,7 @@
 
 #[macro_use]
 mod declare;
+mod direct;
 mod kinds;
 pub mod map;
 
@@ -300,22 +301,6 @@ impl Policy {
     /// Bit of `flags`: the relays may use the customer's address on their own legs to the MXs. The
     /// controller lets it outlive the flag while connections linger.
     pub const LENDS_ADDRESS: u8 = 1;
-
-    /// Bit of `flags`: the source is no customer but the edge's own probe of one relay. That relay takes its
-    /// connections whether it is in rotation or not, no rate bounds them, and where there is no way to it
-    /// they are dropped, whatever the pool's failure policy is.
-    pub const DIRECT: u8 = 2;
-
-    /// The relay of a [`Policy::DIRECT`] redirect.
-    #[inline(always)]
-    #[must_use]
-    pub const fn direct_relay(&self) -> Option<u16> {
-        if self.flags & Self::DIRECT != 0 {
-            Some(self.limit_per_hour)
-        } else {
-            None
-        }
-    }
 
     /// Whether [`Policy::LENDS_ADDRESS`] is set.
     #[inline(always)]

@@ -94,15 +94,15 @@ impl<'lab> Gate<'lab> {
     /// # Errors
     /// That it does not answer in time, with its log.
     pub fn start(lab: &'lab Lab) -> Result<Self> {
-        Self::start_with(lab, &Health::default())
+        Self::start_with_pools(lab, &[Pool::REWRITE])
     }
 
-    /// As [`Self::start`], with other health checks.
+    /// As [`Self::start`], with other health checks and pools.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn start_with(lab: &'lab Lab, health: &Health) -> Result<Self> {
-        Self::start_on(lab, health, &INTERFACES, &[Pool::REWRITE])
+    pub fn start_with(lab: &'lab Lab, health: &Health, pools: &[Pool]) -> Result<Self> {
+        Self::start_on(lab, health, &INTERFACES, pools)
     }
 
     /// As [`Self::start`], with these pools.
@@ -119,14 +119,6 @@ impl<'lab> Gate<'lab> {
     /// As [`Self::start`].
     pub fn start_detached(lab: &'lab Lab) -> Result<Self> {
         Self::start_on(lab, &Health::default(), &[], &[Pool::REWRITE])
-    }
-
-    /// As [`Self::start`], with these health checks and pools.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    pub fn start_probing(lab: &'lab Lab, health: &Health, pools: &[Pool]) -> Result<Self> {
-        Self::start_on(lab, health, &INTERFACES, pools)
     }
 
     fn start_on(

@@ -143,8 +143,8 @@ fn reuse<T: Tables>(tables: &mut T, work: &mut Work, entry: T::Entry) -> Result<
 }
 
 /// Whether the customer may open one more connection now. The edge bounds its own probes itself; all of
-/// one family may share a bucket.
-#[inline(always)]
+/// one family may share a bucket. Out of line, for the stack.
+#[inline(never)]
 fn is_within_rate(work: &mut Work) -> bool {
     work.policy.direct_relay().is_some() || take(&mut work.bucket, work.target.number)
 }

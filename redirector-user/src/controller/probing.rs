@@ -122,6 +122,8 @@ impl Controller {
 
     /// Brings the pair up, and the program to it.
     pub(super) async fn mend_probe(&self) -> Result<(), Problem> {
+        // One at a time: every relay's probe may find it broken.
+        let _alone = self.lock().await;
         self.prepare_probe().await?;
         let attached = self.attachments().await?;
         let there = attached.iter().any(|one| one.interface == INTERFACE);
@@ -139,7 +141,6 @@ impl Controller {
         error: &ProbeError,
     ) -> String {
         let listener = SocketAddr::new(address, relay.port.get());
-        let through = self.config.health.through.name();
         let asked_nobody = matches!(error, ProbeError::NoProbe(_) | ProbeError::NoWay(_));
         if asked_nobody || matches!(self.config.health.through, Through::Direct) {
             return format!("{listener}: {error}");
@@ -149,7 +150,7 @@ impl Controller {
             Ok(()) => "; asked directly it greets, so the way through the edge is at fault",
             Err(_) => "",
         };
-        format!("{listener}: {error} (asked by the {through}){compared}")
+        format!("{listener}: {error}, through the data path{compared}")
     }
 }
 

@@ -4,6 +4,7 @@ use anyhow::Result;
 use lab::{
     Host,
     gate::{Gate, Health, RELAY_NAME, RELAY_PORT},
+    pool::Pool,
     process::checked,
     relay::{Options, RelayNode},
     wait::until,
@@ -158,6 +159,7 @@ fn a_redirect_that_its_relay_has_not_acknowledged_is_pending() -> Result<()> {
             timeout: "2s",
             ..Health::default()
         },
+        &[Pool::REWRITE],
     )?;
     let relay = RelayNode::start(&lab, &Options::default())?;
     gate.wait_for_relay()?;

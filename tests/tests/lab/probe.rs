@@ -180,7 +180,7 @@ fn start(lab: &Lab, pool: Pool) -> Result<(Gate<'_>, RelayNode<'_>)> {
         probe_sources: &["192.0.2.224/28", "2001:db8:a:ffff::/64"],
         ..Health::default()
     };
-    let mut gate = Gate::start_probing(lab, &health, &[pool])?;
+    let mut gate = Gate::start_with(lab, &health, &[pool])?;
     let options = Options {
         pool,
         ..Options::default()

@@ -130,8 +130,8 @@ const EVERY_PROTOCOL: u16 = 3;
 const IPV4: [u8; 2] = [0x08, 0x00];
 const IPV6: [u8; 2] = [0x86, 0xdd];
 const HEADER_OCTETS: usize = 14;
-/// More than the window that the host offers, so that merged segments fit as well.
-const FRAME_OCTETS: usize = 9216;
+/// More than any frame of a veth's usual MTU, and than the window that the host offers: merged segments fit as well.
+const FRAME_OCTETS: usize = 2048;
 /// Stations of nobody's, locally administered. The kernel knows neither for its own.
 const NOBODYS_HOST: [u8; 6] = [0x02, 0x6f, 0x67, 0x70, 0x72, 0x01];
 const NOBODYS_EDGE: [u8; 6] = [0x02, 0x6f, 0x67, 0x70, 0x72, 0x02];
