@@ -1,19 +1,20 @@
 //! Whether a relay answers: one probe, and the judgement over many.
 //!
-//! [`probe`] asks a listener once, from this host itself; [`super::probe`] asks by the way that customers take. [`Monitor`] turns answers into a state that does not flap: down
-//! after three failures in a row, up again after two successes, and up at once at the very start.
+//! [`probe`] asks a listener once, from this host itself; [`super::probe`] asks by the way that customers take.
+//! [`Monitor`] turns answers into a state that does not flap: down after three failures in a row, up again after
+//! two successes, and up at once at the very start.
 
 mod greeting;
 
 use std::{net::SocketAddr, time::Duration};
-
-pub(super) use self::greeting::Greeting;
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
+
+pub(super) use self::greeting::Greeting;
 
 /// What is known of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +90,8 @@ pub enum ProbeError {
     /// A connection, and then nothing in time.
     #[error("connected, but no banner within the time-out")]
     TimedOut,
-    /// The data path has no way to it yet.
-    #[error("not probed: {0}")]
+    /// The data path has no way to it.
+    #[error("{0}")]
     NoWay(String),
     /// There is nothing to probe from; this says nothing about the relay.
     #[error("not probed: {0}")]

@@ -71,6 +71,8 @@ fn json_has_the_promised_shape() -> Result<()> {
     assert_eq!(relay["name"], RELAY_NAME, "{status:#}");
     assert_eq!(relay["port"], RELAY_PORT, "{status:#}");
     assert_eq!(relay["state"], "up", "{status:#}");
+    assert_eq!(relay["probed"], "direct", "{status:#}");
+    assert_eq!(relay["trouble"], Value::Null, "{status:#}");
     assert!(
         relay["acknowledged"].as_u64() >= added["generation"].as_u64(),
         "{status:#}"
