@@ -29,6 +29,10 @@ pub struct Snapshot {
     pub customer_prefixes: Vec<IpNetwork>,
     /// Addresses that the controller's health checks come from: they get a banner and nothing more.
     pub probe_sources: Vec<IpAddr>,
+    /// The same, by prefix: probes that take the way of customers' connections come from inside of customer
+    /// prefixes, from addresses that no customer has. An older controller says none.
+    #[serde(default)]
+    pub probe_prefixes: Vec<IpNetwork>,
     /// Every customer whose policy is `redirect`; the most specific prefix wins.
     pub customers: Vec<CustomerPolicy>,
 }
@@ -86,6 +90,7 @@ mod tests {
         "generation": 7,
         "customer_prefixes": ["192.0.2.0/24", "2001:db8:a::/48"],
         "probe_sources": ["198.51.100.1", "2001:db8:2::1"],
+        "probe_prefixes": ["192.0.2.224/28", "2001:db8:a:ffff::/64"],
         "customers": [{
             "prefix": "2001:db8:a:a::/64",
             "flag_id": 3,
@@ -107,6 +112,10 @@ mod tests {
             probe_sources: vec![
                 "198.51.100.1".parse().unwrap(),
                 "2001:db8:2::1".parse().unwrap(),
+            ],
+            probe_prefixes: vec![
+                "192.0.2.224/28".parse().unwrap(),
+                "2001:db8:a:ffff::/64".parse().unwrap(),
             ],
             customers: vec![CustomerPolicy {
                 prefix: "2001:db8:a:a::/64".parse().unwrap(),
@@ -134,6 +143,18 @@ mod tests {
     fn a_newer_side_may_say_more() {
         let more = SNAPSHOT.replacen("\"generation\": 7,", "\"generation\": 7, \"later\": {},", 1);
         assert_eq!(serde_json::from_str::<Snapshot>(&more).unwrap(), snapshot());
+    }
+
+    #[test]
+    fn an_older_controller_may_say_less() {
+        let prefixes = r#""probe_prefixes": ["192.0.2.224/28", "2001:db8:a:ffff::/64"],"#;
+        let less = SNAPSHOT.replacen(prefixes, "", 1);
+        assert_ne!(less, SNAPSHOT);
+        let expected = Snapshot {
+            probe_prefixes: Vec::new(),
+            ..snapshot()
+        };
+        assert_eq!(serde_json::from_str::<Snapshot>(&less).unwrap(), expected);
     }
 
     #[test]

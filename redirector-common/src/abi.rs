@@ -12,6 +12,7 @@
 
 #[macro_use]
 mod declare;
+mod direct;
 mod kinds;
 pub mod map;
 
@@ -64,13 +65,14 @@ records! {
         grace_until_s: u32,
         /// Pool of a redirect.
         pool: u8,
-        /// [`Policy::LENDS_ADDRESS`] or nothing.
+        /// [`Policy::LENDS_ADDRESS`], [`Policy::DIRECT`].
         flags: u8,
         /// [`Action`] as a number.
         action: u8,
         /// Length of the prefix that the policy stands for, as flagged.
         prefix_len: u8,
-        /// New connections an hour that a limit lets through.
+        /// New connections an hour that a limit lets through; of a [`Policy::DIRECT`] redirect the number
+        /// of the relay.
         limit_per_hour: u16,
         /// How many it lets through at once after a pause.
         limit_burst: u16,

@@ -19,6 +19,7 @@ mod limit;
 mod older;
 mod opening;
 pub mod packet;
+mod probe;
 mod radar;
 mod refuse;
 mod relay;
@@ -79,6 +80,7 @@ pub fn all(now_s: u32) -> Vec<Case> {
         refuse::cases(world, &mut cases);
         icmp::cases(world, &mut cases);
         beyond::cases(world, &mut cases);
+        probe::cases(world, &mut cases);
     }
     cases
 }

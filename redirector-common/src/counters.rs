@@ -114,4 +114,6 @@ counters! {
     IcmpReturnSteered "icmp_return_steered",
     /// The same from a relay's side without an entry, dropped.
     IcmpWithoutEntry "icmp_without_entry",
+    /// A probe of a relay that no way leads to, dropped.
+    ProbeUnsent "probe_unsent",
 }

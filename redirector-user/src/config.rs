@@ -10,6 +10,7 @@
 
 mod check;
 mod locate;
+mod probe;
 mod raw;
 
 use std::{
@@ -25,6 +26,7 @@ use ipnetwork::IpNetwork;
 use redirector_common::abi::{OnFailure, Role, Via};
 
 pub(crate) use self::check::{is_interface_name, parse_role};
+pub use self::probe::Through;
 use crate::{
     edge::{AttachMode, EdgeConfig},
     policy::refusal::Words,
@@ -115,12 +117,16 @@ pub struct Relay {
 }
 
 /// How relays are probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Time from one probe of a relay to the next.
     pub interval: Duration,
     /// How long one probe may take.
     pub timeout: Duration,
+    /// The way that probes take.
+    pub through: Through,
+    /// Prefixes inside the customers' that are kept for probes: no host is in them.
+    pub reserved: Vec<IpNetwork>,
 }
 
 /// What the edge itself says, behind the reply code.

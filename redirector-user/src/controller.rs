@@ -17,6 +17,7 @@ mod import;
 mod interfaces;
 pub mod keeping;
 mod kernel;
+mod probing;
 mod radar;
 mod relays;
 mod rings;
@@ -27,11 +28,12 @@ mod views;
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Arc, PoisonError},
+    sync::{Arc, OnceLock, PoisonError},
     time::Duration,
 };
 
 use contract::{Egress, Generation};
+use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use redirector_common::abi::Via;
 use tokio::sync::{Mutex, MutexGuard, watch};
@@ -41,7 +43,7 @@ pub use self::{flags::NewFlag, kernel::Kernel, views::Reasons};
 use crate::{
     api::view::ImportProgress,
     config::Config,
-    edge::{self, EdgeError},
+    edge::{self, EdgeError, probe},
     policy::dial::{FlagId, Refusal},
     radar::window::History,
     reconcile::{gathered, reconcile},
@@ -59,6 +61,8 @@ pub struct Controller {
     generation: watch::Sender<Generation>,
     /// What the radar has seen.
     history: std::sync::Mutex<History>,
+    /// Asks the host behind the probe's wire, where there is one.
+    probes: OnceLock<probe::Line>,
     /// Changes after each pass over the kernel.
     passes: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
@@ -125,6 +129,18 @@ pub enum StartError {
         /// The flags.
         ids: Vec<FlagId>,
     },
+    /// Active flags are about addresses that are kept for probes now.
+    #[error(
+        "health.probe_sources: {reserved}: active flags lie in it: {}; reserve another prefix, or lift them with the \
+         old configuration first",
+        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    ProbeSourcesFlagged {
+        /// The reserved prefix.
+        reserved: IpNetwork,
+        /// The flags.
+        ids: Vec<FlagId>,
+    },
     /// Anything else.
     #[error(transparent)]
     Problem(#[from] Problem),
@@ -144,6 +160,7 @@ impl Controller {
         let loaded = store.load().await.map_err(Problem::from)?;
         refuse_lost_pools(&config, &loaded.flags)?;
         refuse_unsteered(&config, &loaded.flags)?;
+        probing::refuse_flagged(&config, &loaded.flags)?;
         let held = kernel
             .call(|edge| edge.actual())
             .await?
@@ -157,6 +174,7 @@ impl Controller {
         let controller = Arc::new(Self {
             generation: watch::Sender::new(state.generation),
             history: std::sync::Mutex::default(),
+            probes: OnceLock::new(),
             passes: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             last_heartbeat: std::sync::Mutex::default(),
@@ -170,6 +188,7 @@ impl Controller {
         controller.heartbeat().await?;
         controller.publish().await?;
         controller.sweep().await?;
+        controller.prepare_probe().await?;
         controller.attach_at_start().await?;
         Ok(controller)
     }
@@ -243,6 +262,7 @@ impl Controller {
         let published = serde_json::json!({
             "customer_prefixes": self.config.customer_prefixes,
             "probe_sources": state.probe_sources,
+            "probe_prefixes": self.config.health.reserved,
         });
         if state.published.as_ref() == Some(&published) {
             return Ok(());

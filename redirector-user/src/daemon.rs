@@ -21,7 +21,7 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberI
 use crate::{
     api,
     config::{Config, ConfigError, LogFormat},
-    controller::{Controller, Kernel, StartError, keeping},
+    controller::{Controller, Kernel, Problem, StartError, keeping},
     edge::{Edge, EdgeError},
     policy::refusal::refusals,
     store::Store,
@@ -190,9 +190,14 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         let misfit = cause.is::<ConfigError>()
             || matches!(
                 start,
-                Some(StartError::PoolGone { .. } | StartError::PoolNotSteered { .. })
+                Some(
+                    StartError::PoolGone { .. }
+                        | StartError::PoolNotSteered { .. }
+                        | StartError::ProbeSourcesFlagged { .. }
+                )
             );
         let refused = matches!(start, Some(StartError::Problem(problem)) if problem.is_privilege())
+            || matches!(cause.downcast_ref::<Problem>(), Some(problem) if problem.is_privilege())
             || matches!(cause.downcast_ref(), Some(EdgeError::NotPermitted { .. }));
         misfit
             .then_some(EX_CONFIG)

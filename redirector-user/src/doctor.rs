@@ -7,11 +7,12 @@
 mod facts;
 mod judge;
 mod mtu;
+mod probe;
 mod steer;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{config::Config, edge::Attachment};
+use crate::{api::view::StatusView, config::Config};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,9 +39,10 @@ pub enum Level {
     Fault,
 }
 
-/// Examines this host for a configuration. `attached` is what a running controller reports, `None` if there
+/// Examines this host for a configuration. `status` is what a running controller reports, `None` if there
 /// is none.
-pub async fn examine(config: &Config, attached: Option<&[Attachment]>) -> Vec<Finding> {
+pub async fn examine(config: &Config, status: Option<&StatusView>) -> Vec<Finding> {
+    let attached = status.map(|status| status.interfaces.as_slice());
     let mut findings = judge::host(&facts::host(config));
     findings.push(judge::controller(attached));
     let mut mtus = Vec::new();
@@ -59,5 +61,6 @@ pub async fn examine(config: &Config, attached: Option<&[Attachment]>) -> Vec<Fi
             findings.extend(judge::relay(config, &relay.name, &way));
         }
     }
+    findings.extend(status.into_iter().flat_map(probe::relays));
     findings
 }

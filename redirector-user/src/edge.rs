@@ -4,7 +4,7 @@
 //! async caller keeps it on a thread where that does no harm. All state is in the kernel, pinned:
 //! dropping an [`Edge`] changes nothing for a packet, and the next [`Edge::open`] finds everything.
 //!
-//! [`nexthop`] and [`health`] are the async half: the way to a relay, and whether it answers.
+//! [`nexthop`], [`health`] and [`probe`] are the async half: the way to a relay, and whether it answers.
 //!
 //! # Diagnostics
 //!
@@ -24,6 +24,7 @@ mod memory;
 pub mod nexthop;
 pub(crate) mod pins;
 mod policies;
+pub mod probe;
 mod program;
 mod radar;
 mod refusals;

@@ -29,6 +29,7 @@ pub struct InForce {
     generation: Generation,
     inside: Prefixes<()>,
     probe_sources: HashSet<IpAddr>,
+    probe_prefixes: Prefixes<()>,
     customers: Prefixes<Arc<CustomerPolicy>>,
 }
 
@@ -54,7 +55,7 @@ impl InForce {
     /// Whether the controller's health checks come from `address`.
     #[must_use]
     pub fn is_probe(&self, address: IpAddr) -> bool {
-        self.probe_sources.contains(&address)
+        self.probe_sources.contains(&address) || self.probe_prefixes.longest(address).is_some()
     }
 }
 
@@ -68,6 +69,11 @@ impl From<Snapshot> for InForce {
                 .map(|network| (network, ()))
                 .collect(),
             probe_sources: snapshot.probe_sources.into_iter().collect(),
+            probe_prefixes: snapshot
+                .probe_prefixes
+                .into_iter()
+                .map(|network| (network, ()))
+                .collect(),
             customers: snapshot
                 .customers
                 .into_iter()

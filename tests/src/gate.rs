@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
     time::{Duration, Instant},
 };
 
@@ -45,6 +45,8 @@ pub struct Health {
     pub interval: &'static str,
     /// For one.
     pub timeout: &'static str,
+    /// Prefixes that relays are probed from by the way that customers take; none = directly.
+    pub probe_sources: &'static [&'static str],
 }
 
 impl Default for Health {
@@ -53,6 +55,7 @@ impl Default for Health {
         Self {
             interval: "250ms",
             timeout: "250ms",
+            probe_sources: &[],
         }
     }
 }
@@ -91,15 +94,15 @@ impl<'lab> Gate<'lab> {
     /// # Errors
     /// That it does not answer in time, with its log.
     pub fn start(lab: &'lab Lab) -> Result<Self> {
-        Self::start_with(lab, &Health::default())
+        Self::start_with_pools(lab, &[Pool::REWRITE])
     }
 
-    /// As [`Self::start`], with other health checks.
+    /// As [`Self::start`], with other health checks and pools.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn start_with(lab: &'lab Lab, health: &Health) -> Result<Self> {
-        Self::start_on(lab, health, &INTERFACES, &[Pool::REWRITE])
+    pub fn start_with(lab: &'lab Lab, health: &Health, pools: &[Pool]) -> Result<Self> {
+        Self::start_on(lab, health, &INTERFACES, pools)
     }
 
     /// As [`Self::start`], with these pools.
@@ -176,10 +179,25 @@ impl<'lab> Gate<'lab> {
     /// # Errors
     /// As [`Self::start`].
     pub fn launch(&mut self) -> Result<()> {
-        let mut command = self
-            .lab
-            .namespace(Host::Edge)
-            .command(self.lab.binaries().outgated()?);
+        let outgated = self.lab.binaries().outgated()?;
+        let command = self.lab.namespace(Host::Edge).command(outgated);
+        self.launch_by(command)
+    }
+
+    /// As [`Self::launch`], with no other of root's powers than these, as `setpriv --bounding-set` takes them.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn launch_confined(&mut self, capabilities: &str) -> Result<()> {
+        let mut command = self.lab.namespace(Host::Edge).command("setpriv");
+        command
+            .arg(format!("--bounding-set=-all,{capabilities}"))
+            .args(["--inh-caps=-all", "--no-new-privs"])
+            .arg(self.lab.binaries().outgated()?);
+        self.launch_by(command)
+    }
+
+    fn launch_by(&mut self, mut command: Command) -> Result<()> {
         command.arg("--config").arg(&self.files.config);
         let process =
             self.process
@@ -358,8 +376,9 @@ sources_max = 1024
 [health]
 interval = "{}"
 timeout = "{}"
+probe_sources = {:?}
 "#,
-        health.interval, health.timeout
+        health.interval, health.timeout, health.probe_sources
     );
     let mut named = None;
     for pool in pools {
@@ -417,5 +436,6 @@ pub const INTERFACES: [(Host, &str); 5] = [
 const PATIENT: Health = Health {
     interval: "10s",
     timeout: "10s",
+    probe_sources: &[],
 };
 const START_LIMIT: Duration = Duration::from_secs(20);

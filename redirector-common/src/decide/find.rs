@@ -42,9 +42,13 @@ fn rewritten<T: Tables>(tables: &T, work: &mut Work) -> bool {
     true
 }
 
-/// Number of the relay in the customer's slot, or [`NO_RELAY_SHORT`].
-#[inline(always)]
+/// Number of the relay in the customer's slot, or [`NO_RELAY_SHORT`]; a probe's relay is its policy's. Out of
+/// line: the stack is the customers'.
+#[inline(never)]
 pub(super) fn relay_in_slot<T: Tables>(tables: &T, work: &Work) -> u16 {
+    if let Some(relay) = work.policy.direct_relay() {
+        return relay;
+    }
     let slot = tables.slot(u16::from(work.policy.pool), slot_of_key(&work.customer));
     u16::try_from(slot.unwrap_or(NO_RELAY)).unwrap_or(NO_RELAY_SHORT)
 }

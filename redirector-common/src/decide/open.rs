@@ -124,7 +124,7 @@ fn reuse<T: Tables>(tables: &mut T, work: &mut Work, entry: T::Entry) -> Result<
     // the one in the slot now; one that has answered keeps the connection.
     let moved = flow.relay != work.target.number && steer::is_of(&work.key, &flow);
     if reopens(&flow, work.now_s()) || (moved && flow.from_relay == 0) {
-        if !take(&mut work.bucket, work.target.number) {
+        if !is_within_rate(work) {
             tables.put_bucket(&work.customer, &work.bucket);
             return Err(Stop::judged(tables, Verdict::Drop, Counter::SynLimited));
         }
@@ -142,10 +142,17 @@ fn reuse<T: Tables>(tables: &mut T, work: &mut Work, entry: T::Entry) -> Result<
     Ok(entry)
 }
 
+/// Whether the customer may open one more connection now. The edge bounds its own probes itself; all of
+/// one family may share a bucket. Out of line, for the stack.
+#[inline(never)]
+fn is_within_rate(work: &mut Work) -> bool {
+    work.policy.direct_relay().is_some() || take(&mut work.bucket, work.target.number)
+}
+
 /// Makes the entry that `work` points at.
 #[inline(always)]
 fn create<T: Tables>(tables: &mut T, work: &mut Work) -> Result<T::Entry, Stop> {
-    if !take(&mut work.bucket, work.target.number) {
+    if !is_within_rate(work) {
         tables.put_bucket(&work.customer, &work.bucket);
         return Err(Stop::judged(tables, Verdict::Drop, Counter::SynLimited));
     }
@@ -194,6 +201,10 @@ fn failed<F: Frame, T: Tables>(
     work: &mut Work,
     kind: EventKind,
 ) -> Judged {
+    // Passed on, a probe would find the relay by the kernel's routing and prove nothing.
+    if work.policy.direct_relay().is_some() {
+        return Judged::counted(tables, Verdict::Drop, Counter::ProbeUnsent);
+    }
     // One customer's flood must not drown the controller: its events share its tokens.
     if spend(&mut work.bucket) {
         tell(tables, work, kind, NO_RELAY, [0; 2]);

@@ -157,6 +157,12 @@ pub struct RelayView {
     pub flows: usize,
     /// Why it takes no new connections, if a person has said so.
     pub drained: Option<DrainView>,
+    /// By which way it is probed: `data-path` or `direct`.
+    #[serde(default)]
+    pub probed: String,
+    /// What the last probe found wrong, in words; `None` = it greeted, or was not probed yet.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 /// A drained relay.

@@ -71,8 +71,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
 async fn doctor(client: &Client, teller: &Teller, config: &Path) -> Result<Outcome, CliError> {
     let config = Config::load(config)?;
     let status: Option<StatusView> = client.get("/v1/status").await.ok();
-    let attached = status.as_ref().map(|status| status.interfaces.as_slice());
-    let findings = doctor::examine(&config, attached).await;
+    let findings = doctor::examine(&config, status.as_ref()).await;
     teller.tell(&findings, |findings, style| {
         tables::findings(findings, style)
     })?;

@@ -111,6 +111,7 @@ pub(super) fn status(status: &StatusView, style: Style) -> String {
         "RELAY",
         "ADDRESS",
         "STATE",
+        "PROBED",
         "ACKNOWLEDGED",
         "SINCE",
     ]);
@@ -123,6 +124,7 @@ pub(super) fn status(status: &StatusView, style: Style) -> String {
                 Cell::new(&relay.name),
                 Cell::new(listeners(relay)),
                 relay_state(relay),
+                Cell::new(&relay.probed),
                 Cell::new(acknowledged(pool, relay)),
                 Cell::new(style.time(relay.since)),
             ]);
@@ -132,6 +134,15 @@ pub(super) fn status(status: &StatusView, style: Style) -> String {
         true => String::from("no pool is configured, so nothing can be redirected"),
         false => relays.to_string(),
     });
+    let relays = status.pools.iter().flat_map(|pool| &pool.relays);
+    let troubles = relays.filter_map(|relay| {
+        let trouble = relay.trouble.as_ref()?;
+        Some(format!("{}: {trouble}", relay.name))
+    });
+    let troubles: Vec<String> = troubles.collect();
+    if !troubles.is_empty() {
+        parts.push(troubles.join("\n"));
+    }
     let StatusView {
         generation,
         flags,

@@ -2,6 +2,7 @@
 //!
 //! Each check names the key, the value, what is wrong and what is allowed. The first wrong one is reported.
 
+mod health;
 mod pools;
 mod refuse;
 
@@ -18,10 +19,10 @@ use redirector_common::abi::Role;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Config, Health, Interface, LogFormat, Wrong,
-    raw::{RawConfig, RawEdge, RawHealth, RawInterface, RawRadar},
+    Config, Interface, LogFormat, Wrong,
+    raw::{RawConfig, RawEdge, RawInterface, RawRadar},
 };
-use crate::edge::{AttachMode, EdgeConfig};
+use crate::edge::{AttachMode, EdgeConfig, probe};
 
 impl TryFrom<RawConfig> for Config {
     type Error = Wrong;
@@ -29,18 +30,21 @@ impl TryFrom<RawConfig> for Config {
     fn try_from(raw: RawConfig) -> Result<Self, Wrong> {
         let (operator, help_url) = (operator(raw.operator)?, url(raw.help_url)?);
         let refuse = refuse::refuse(raw.refuse, &operator, &help_url)?;
+        let customer_prefixes = customer_prefixes(&raw.customer_prefixes)?;
+        let pools = pools::pools(&raw.pool)?;
         Ok(Self {
             operator,
             help_url,
             socket: absolute("socket", raw.socket)?,
             state_dir: absolute("state_dir", raw.state_dir)?,
-            customer_prefixes: customer_prefixes(&raw.customer_prefixes)?,
+
             log: log_filter(raw.log)?,
             log_format: log_format(&raw.log_format)?,
             edge: edge(raw.edge, radar_sources_max(&raw.radar)?)?,
             interfaces: interfaces(&raw.interface)?,
-            pools: pools::pools(&raw.pool)?,
-            health: health(&raw.health)?,
+            health: health::health(&raw.health, &customer_prefixes, &pools)?,
+            pools,
+            customer_prefixes,
             radar_window: radar_window(&raw.radar)?,
             refuse,
         })
@@ -88,21 +92,7 @@ fn customer_prefixes(raw: &[String]) -> Result<BTreeSet<IpNetwork>, Wrong> {
     let mut prefixes = BTreeSet::new();
     for (index, text) in raw.iter().enumerate() {
         let key = format!("customer_prefixes[{index}]");
-        let prefix: IpNetwork = text.parse().map_err(|_malformed| {
-            Wrong::new(
-                &key,
-                text,
-                "not a prefix; allowed is ADDRESS/LENGTH, as 192.0.2.0/24",
-            )
-        })?;
-        if prefix.ip() != prefix.network() {
-            let problem = format!(
-                "host bits are set; the prefix is {}/{}",
-                prefix.network(),
-                prefix.prefix()
-            );
-            return Err(Wrong::new(key, text, problem));
-        }
+        let prefix = prefix(&key, text)?;
         let clash = prefixes
             .iter()
             .find(|other: &&IpNetwork| overlap(**other, prefix));
@@ -120,6 +110,26 @@ fn customer_prefixes(raw: &[String]) -> Result<BTreeSet<IpNetwork>, Wrong> {
         return Err(Wrong::new("customer_prefixes", "[]", problem));
     }
     Ok(prefixes)
+}
+
+/// A prefix without host bits.
+fn prefix(key: &str, text: &str) -> Result<IpNetwork, Wrong> {
+    let prefix: IpNetwork = text.parse().map_err(|_malformed| {
+        Wrong::new(
+            key,
+            text,
+            "not a prefix; allowed is ADDRESS/LENGTH, as 192.0.2.0/24",
+        )
+    })?;
+    if prefix.ip() != prefix.network() {
+        let problem = format!(
+            "host bits are set; the prefix is {}/{}",
+            prefix.network(),
+            prefix.prefix()
+        );
+        return Err(Wrong::new(key, text, problem));
+    }
+    Ok(prefix)
 }
 
 fn log_filter(filter: String) -> Result<String, Wrong> {
@@ -172,6 +182,10 @@ fn interfaces(raw: &[RawInterface]) -> Result<Vec<Interface>, Wrong> {
                 "not an interface name; allowed are 1 to 15 octets without '/' and white space";
             return Err(Wrong::new(key("name"), format!("{name:?}"), problem));
         }
+        if probe::ENDS.contains(&name.as_str()) {
+            let problem = "the controller's own, for probes through the data path; health.through has it made";
+            return Err(Wrong::new(key("name"), name, problem));
+        }
         if interfaces.iter().any(|other| other.name == *name) {
             return Err(Wrong::new(
                 key("name"),
@@ -196,19 +210,6 @@ fn interfaces(raw: &[RawInterface]) -> Result<Vec<Interface>, Wrong> {
         });
     }
     Ok(interfaces)
-}
-
-fn health(raw: &RawHealth) -> Result<Health, Wrong> {
-    let interval = duration("health.interval", &raw.interval, HEALTH_INTERVALS)?;
-    let timeout = duration("health.timeout", &raw.timeout, HEALTH_TIMEOUTS)?;
-    if timeout > interval {
-        let problem = format!(
-            "longer than health.interval ({}); probes of one relay must not overlap",
-            raw.interval
-        );
-        return Err(Wrong::new("health.timeout", &raw.timeout, problem));
-    }
-    Ok(Health { interval, timeout })
 }
 
 fn radar_window(raw: &RawRadar) -> Result<Option<Duration>, Wrong> {
@@ -297,5 +298,3 @@ const HEARTBEAT_LIMITS: (&str, &str) = ("10s", "24h");
 const RADAR_WINDOWS: (&str, &str) = ("1s", "10m");
 /// About 600 octets of kernel memory each: the upper end is about 600 MiB.
 const RADAR_SOURCES_MAX: RangeInclusive<i64> = 1024..=1_048_576;
-const HEALTH_INTERVALS: (&str, &str) = ("100ms", "5m");
-const HEALTH_TIMEOUTS: (&str, &str) = ("50ms", "1m");

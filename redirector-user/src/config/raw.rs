@@ -89,6 +89,8 @@ pub(super) struct RawRelay {
 pub(super) struct RawHealth {
     pub(super) interval: String,
     pub(super) timeout: String,
+    pub(super) through: Option<String>,
+    pub(super) probe_sources: Vec<String>,
 }
 
 /// `[radar]`.
@@ -137,6 +139,8 @@ impl Default for RawHealth {
         Self {
             interval: String::from("2s"),
             timeout: String::from("1s"),
+            through: None,
+            probe_sources: Vec::new(),
         }
     }
 }

@@ -57,6 +57,8 @@ port = 2525
 [health]
 interval = "500ms"
 timeout = "250ms"
+through = "data-path"
+probe_sources = ["192.0.2.224/28", "2001:db8:a:ffff::/64"]
 
 [radar]
 enabled = true
@@ -153,6 +155,19 @@ fn every_key_is_read() {
     let health = Health {
         interval: Duration::from_millis(500),
         timeout: Duration::from_millis(250),
+        through: Through::DataPath(
+            [
+                ("198.51.100.2", "192.0.2.225"),
+                ("198.51.100.3", "192.0.2.226"),
+                ("2001:db8:2::2", "2001:db8:a:ffff::1"),
+                ("2001:db8:2::4", "2001:db8:a:ffff::2"),
+            ]
+            .map(|(listener, source)| (listener.parse().unwrap(), source.parse().unwrap()))
+            .into(),
+        ),
+        reserved: ["192.0.2.224/28", "2001:db8:a:ffff::/64"]
+            .map(|prefix| prefix.parse().unwrap())
+            .into(),
     };
     assert_eq!(config.health, health);
     let Refuse { text, unavailable } = config.refuse;
@@ -160,6 +175,16 @@ fn every_key_is_read() {
         (text.to_string().as_str(), unavailable.to_string().as_str()),
         ("no mail from %ip%", "come back later")
     );
+}
+
+#[test]
+fn reserved_addresses_are_probed_from_unless_it_is_said_otherwise() {
+    let word = "through = \"data-path\"\n";
+    let unsaid = parse(&WHOLE.replace(word, "")).unwrap();
+    assert_eq!(unsaid.health, parse(WHOLE).unwrap().health);
+    let direct = parse(&WHOLE.replace(word, "through = \"direct\"\n")).unwrap();
+    assert_eq!(direct.health.through, Through::Direct);
+    assert_eq!(direct.health.reserved.len(), 2, "kept for later");
 }
 
 #[test]

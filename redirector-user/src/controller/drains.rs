@@ -86,7 +86,7 @@ impl Controller {
         let mut relays = self.config.relays();
         let pool = relays.find(|(_, configured)| configured.name == relay);
         let (pool, _) = pool.ok_or_else(|| self.no_such_relay(relay))?;
-        Ok(super::views::pool_view(state, pool))
+        Ok(super::views::pool_view(state, &self.config, pool))
     }
 }
 

@@ -191,6 +191,7 @@ impl Controller {
         Guards {
             customer_prefixes: self.config.customer_prefixes.clone(),
             protected: own.chain(listeners).collect(),
+            reserved: self.config.health.reserved.clone(),
         }
     }
 

@@ -28,6 +28,7 @@ impl Controller {
     ///
     /// [`Problem::Edge`] says what the interface or its driver refuses.
     pub async fn attach(&self, interface: Interface, actor: &str) -> Result<Attachment, Problem> {
+        self.refuse_probe_interface(&interface.name)?;
         let mut state = self.lock().await;
         let attachment = self.attach_now(&interface).await?;
         state.by_hand.insert(interface.name);
@@ -53,6 +54,7 @@ impl Controller {
     ///
     /// [`Problem::Edge`] if it is not there.
     pub async fn detach(&self, interface: String, actor: &str) -> Result<(), Problem> {
+        self.refuse_probe_interface(&interface)?;
         let mut state = self.lock().await;
         let name = interface.clone();
         self.kernel.call(move |edge| edge.detach(&name)).await??;
@@ -77,7 +79,9 @@ impl Controller {
     /// be attached now is tried again by [`Controller::attach_configured`].
     pub(super) async fn attach_at_start(&self) -> Result<(), Problem> {
         let mut wanted: BTreeMap<String, Interface> = BTreeMap::new();
-        for attachment in self.attachments().await? {
+        let attached = self.attachments().await?;
+        let probe = self.probe_interface(&attached);
+        for attachment in attached {
             if let Some(role) = config::parse_role(&attachment.role) {
                 let interface = Interface {
                     name: attachment.interface,
@@ -88,7 +92,8 @@ impl Controller {
             }
         }
         let configured = self.config.interfaces.iter();
-        wanted.extend(configured.map(|interface| (interface.name.clone(), interface.clone())));
+        let configured = configured.cloned().chain(probe);
+        wanted.extend(configured.map(|interface| (interface.name.clone(), interface)));
         for interface in wanted.into_values() {
             match self.attach_now(&interface).await {
                 Ok(_attachment) => {}
@@ -105,16 +110,16 @@ impl Controller {
     /// Attaches what the configuration names and the kernel does not have: an interface that was not there
     /// at start, or was made anew.
     pub(super) async fn attach_configured(&self) -> Result<(), Problem> {
-        if self.config.interfaces.is_empty() {
-            return Ok(());
-        }
         let attached = self.attachments().await?;
         let mut outcome = Ok(());
-        for interface in &self.config.interfaces {
+        let probe = self.probe_interface(&attached);
+        for interface in self.config.interfaces.iter().chain(&probe) {
             let state = self.lock().await;
-            let there = attached
-                .iter()
-                .any(|attachment| attachment.interface == interface.name);
+            // The mode of the probe's end follows from the others', of which nobody has the last word.
+            let there = attached.iter().any(|attachment| {
+                attachment.interface == interface.name
+                    && (probe.as_ref() != Some(interface) || attachment.mode == interface.mode)
+            });
             if there || state.by_hand.contains(&interface.name) {
                 continue;
             }
@@ -125,7 +130,7 @@ impl Controller {
         outcome
     }
 
-    async fn attach_now(&self, interface: &Interface) -> Result<Attachment, Problem> {
+    pub(super) async fn attach_now(&self, interface: &Interface) -> Result<Attachment, Problem> {
         let (name, role, mode): (String, Role, AttachMode) =
             (interface.name.clone(), interface.role, interface.mode);
         let attachment = self

@@ -11,8 +11,10 @@ use tokio::{
 
 use super::{
     Controller, Problem,
+    probing::{ProbeLine, open_wire},
     rings::{Events, read_ring},
 };
+use crate::edge::probe;
 
 /// Starts every task. They end after [`Controller::stop`]; one that ends before, by a panic, is a fault.
 ///
@@ -30,6 +32,9 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     keep(Box::pin(refresh(Arc::clone(controller))));
     let first_window = controller.start_radar().await?;
     keep(Box::pin(radar(Arc::clone(controller), first_window)));
+    if let Some(line) = controller.open_probe_line()? {
+        keep(Box::pin(serve_probes(Arc::clone(controller), line)));
+    }
     for (_, relay) in controller.config.relays() {
         keep(Box::pin(probe(Arc::clone(controller), relay.clone())));
     }
@@ -144,6 +149,23 @@ async fn radar(controller: Arc<Controller>, mut from: Timestamp) {
     }
 }
 
+/// Is the host that probes come from, and makes its wire anew when that breaks.
+async fn serve_probes(controller: Arc<Controller>, (mut wire, mut questions): ProbeLine) {
+    let mut trouble = Trouble::new("relays cannot be probed through the data path");
+    loop {
+        let broken = probe::serve(&wire, &mut questions).await;
+        trouble.report(Err(broken));
+        wire = loop {
+            sleep(RETRY_PROBES).await;
+            match controller.mend_probe().await.and_then(|()| open_wire()) {
+                Ok(wire) => break wire,
+                Err(error) => trouble.report(Err(error)),
+            }
+        };
+        trouble.report(Ok::<_, String>(()));
+    }
+}
+
 async fn probe(controller: Arc<Controller>, relay: crate::config::Relay) {
     let mut trouble = Trouble::new("a relay's health could not be put into force");
     let mut ticks = ticks(controller.config.health.interval);
@@ -186,5 +208,6 @@ impl Trouble {
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
 const REFRESH: Duration = Duration::from_secs(3);
+const RETRY_PROBES: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);
 const SHORTEST_NAP: Duration = Duration::from_millis(10);

@@ -64,7 +64,13 @@ impl Controller {
             if piece.is_empty() {
                 return Ok(sources);
             }
-            sources.extend(piece);
+            // The edge's own probes are no customer's mail.
+            let reserved = &self.config.health.reserved;
+            sources.extend(piece.into_iter().filter(|(source, _)| {
+                !reserved
+                    .iter()
+                    .any(|prefix| prefix.contains(source.network()))
+            }));
         }
     }
 

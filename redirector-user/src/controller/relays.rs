@@ -1,10 +1,6 @@
 //! Relays: what they learn, what they acknowledge, whether they answer, and the way to them.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use contract::{CustomerPolicy, Generation, Snapshot};
 use futures_util::future::join_all;
@@ -12,11 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Controller, Problem, clock, local_sources, state::State};
 use crate::{
-    config,
-    edge::{
-        health::{self, ProbeError},
-        nexthop,
-    },
+    config::{self, Through},
+    edge::{health::ProbeError, nexthop},
 };
 
 impl Controller {
@@ -92,6 +85,7 @@ impl Controller {
             generation: state.generation,
             customer_prefixes: self.config.customer_prefixes.iter().copied().collect(),
             probe_sources: state.probe_sources.iter().copied().collect(),
+            probe_prefixes: self.config.health.reserved.clone(),
             customers: customers.collect(),
         }
     }
@@ -99,30 +93,43 @@ impl Controller {
     /// Probes every address of one relay, and takes the answer in. A relay is up only if all of them greet:
     /// the edge cannot choose by family which customers a relay gets.
     pub(super) async fn probe(&self, relay: &config::Relay) -> Result<(), Problem> {
-        let mut outcome: Result<(), (SocketAddr, ProbeError)> = Ok(());
-        for address in relay.addresses() {
-            let listener = SocketAddr::new(address, relay.port.get());
-            if let Err(error) = health::probe(listener, self.config.health.timeout).await {
-                outcome = Err((listener, error));
-                break;
-            }
+        // Through the data path it is asked by the way that customers take, so that one must be known first.
+        let through = &self.config.health.through;
+        let mut outcome = match through {
+            Through::Direct => Ok(()),
+            Through::DataPath(_) => self.find_path(relay).await?,
+        };
+        let mut asked = relay.addresses();
+        while let (Ok(()), Some(address)) = (&outcome, asked.next()) {
+            let probed = self.probe_listener(relay, address).await;
+            outcome = probed.map_err(|error| (address, error));
         }
         // A relay that greets is about to be sent customers, so the way to it must be known first.
         if outcome.is_ok() && self.lacks_path(relay).await {
             self.refresh_paths().await?;
         }
+        let trouble = match &outcome {
+            Ok(()) => None,
+            Err((address, error)) => Some(self.trouble(relay, *address, error).await),
+        };
         let mut state = self.lock().await;
         let Some(record) = state.relays.get_mut(&relay.name) else {
             return Ok(());
         };
+        record.trouble = trouble;
+        // Who cannot ask has learnt nothing: what was known last stays in force.
+        if matches!(outcome, Err((_, ProbeError::NoProbe(_)))) {
+            return Ok(());
+        }
         let Some(health) = record.monitor.observe(outcome.is_ok()) else {
             return Ok(());
         };
         record.since = clock();
-        match &outcome {
-            Ok(()) => tracing::info!(relay.name, ?health, "relay health changed"),
-            Err((listener, error)) => {
-                tracing::warn!(relay.name, relay.addr = %listener, ?health, %error, "relay health changed");
+        let probed = through.name();
+        match &record.trouble {
+            None => tracing::info!(relay.name, ?health, probed, "relay health changed"),
+            Some(error) => {
+                tracing::warn!(relay.name, ?health, probed, error, "relay health changed");
             }
         }
         self.reconcile(&mut state).await
@@ -132,6 +139,32 @@ impl Controller {
     pub(super) async fn learn_uplinks(&self, state: &mut State) -> Result<(), Problem> {
         state.uplinks = self.kernel.call(|edge| edge.uplinks()).await??;
         Ok(())
+    }
+
+    /// Asks the kernel for the ways to a relay if one is missing; the inner error says which one still is.
+    async fn find_path(
+        &self,
+        relay: &config::Relay,
+    ) -> Result<Result<(), (IpAddr, ProbeError)>, Problem> {
+        if !self.lacks_path(relay).await {
+            return Ok(Ok(()));
+        }
+        let troubles = self.refresh_paths().await?;
+        let state = self.lock().await;
+        let known = state.relays.get(&relay.name);
+        let missing = relay
+            .addresses()
+            .find(|to| known.is_some_and(|known| !known.paths.contains_key(to)));
+        Ok(match missing {
+            None => Ok(()),
+            Some(address) => {
+                let mut of_relay = troubles.iter();
+                let reason =
+                    of_relay.find_map(|said| said.strip_prefix(&format!("{}: ", relay.name)));
+                let reason = reason.unwrap_or("no way to it is known").to_owned();
+                Err((address, ProbeError::NoWay(reason)))
+            }
+        })
     }
 
     async fn lacks_path(&self, relay: &config::Relay) -> bool {

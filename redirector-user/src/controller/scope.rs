@@ -5,7 +5,7 @@
 //! their flags, their relays' acknowledgement, or the connections that they outlive. Everything is compared
 //! at the start, and whenever what the kernel holds is not known for certain.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use contract::Egress;
 use ipnetwork::IpNetwork;
@@ -34,13 +34,19 @@ impl Default for Scope {
 }
 
 impl State {
-    /// What the next pass must look at. It stays so until [`State::hold`].
-    pub(super) fn widen_scope(&mut self, standing: &Standing) {
+    /// What the next pass must look at. It stays so until [`State::hold`]. The sources of probes are few, and
+    /// no flag says when they change.
+    pub(super) fn widen_scope(
+        &mut self,
+        standing: &Standing,
+        probes: impl Iterator<Item = IpAddr>,
+    ) {
         let touched = self.flags.take_touched();
         let fresh = self.newly_in_force(standing);
         if let Scope::Some(prefixes) = &mut self.scope {
             prefixes.extend(touched);
             prefixes.extend(&self.unsettled);
+            prefixes.extend(probes.map(IpNetwork::from));
             let fresh = fresh.iter().filter_map(|id| self.flags.get(id));
             prefixes.extend(fresh.map(|flag| flag.terms.prefix));
         }

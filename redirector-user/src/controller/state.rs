@@ -13,10 +13,10 @@ use tokio::time::{Duration, Instant};
 
 use super::scope::Scope;
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Through},
     edge::health::{Health, Monitor},
     policy::{
-        desired::{Decisions, PlannedRelay, PoolPlan, desired, grace_until_s},
+        desired::{Decisions, PlannedRelay, PoolPlan, Probe, desired, grace_until_s},
         dial::{Flag, FlagId},
         ledger::Ledger,
     },
@@ -81,6 +81,8 @@ pub(super) struct RelayRecord {
     pub(super) monitor: Monitor,
     /// Since when it is what it is.
     pub(super) since: Timestamp,
+    /// Why the last probe found it not at work, in words.
+    pub(super) trouble: Option<String>,
     /// Newest generation that it said to have in force.
     pub(super) acknowledged: Option<Generation>,
     /// Until when it is believed to be what the last controller held it for.
@@ -126,6 +128,7 @@ impl State {
                 config: relay.clone(),
                 monitor: Monitor::new(),
                 since: now,
+                trouble: None,
                 acknowledged: None,
                 adopted_until: standing.map(|_| Instant::now() + ADOPTION),
                 paths: held
@@ -160,7 +163,8 @@ impl State {
     /// What the kernel must hold now.
     pub(super) fn desired(&mut self, config: &Config, now: Timestamp, monotonic_s: u32) -> Desired {
         let standing = rotation::judge(&self.flags, &self.relay_states());
-        self.widen_scope(&standing);
+        let probes = self.probes(config);
+        self.widen_scope(&standing, probes.keys().copied());
         let held = self.held_in_scope();
         let in_force = self.flags_in_scope(&standing).into_iter();
         let pools: Vec<PoolPlan> = config
@@ -182,12 +186,39 @@ impl State {
                 .collect(),
             live_customers: &self.live_customers,
             is_covered: &|prefix| self.is_covered(&standing, prefix),
+            probes,
         };
         Desired {
             edge: desired(&decisions, &held),
             held,
             standing,
         }
+    }
+
+    /// Where the sources of probes are sent.
+    fn probes(&self, config: &Config) -> BTreeMap<IpAddr, Probe> {
+        let Through::DataPath(sources) = &config.health.through else {
+            return BTreeMap::new();
+        };
+        let pools = (0..).zip(&config.pools);
+        let relays =
+            pools.flat_map(|(number, pool)| pool.relays.iter().map(move |relay| (number, relay)));
+        let mut probes = BTreeMap::new();
+        for (pool, relay) in relays {
+            let number = self.relays.get(&relay.name).map(|record| record.number);
+            let Some(relay_number) = number.and_then(|number| u16::try_from(number).ok()) else {
+                continue;
+            };
+            let relay_sources = relay
+                .addresses()
+                .filter_map(|address| sources.get(&address));
+            let probe = Probe {
+                pool,
+                relay: relay_number,
+            };
+            probes.extend(relay_sources.map(|source| (*source, probe)));
+        }
+        probes
     }
 
     /// Flags of this judgement that were not in force before.

@@ -15,7 +15,8 @@ use crate::{
     api::view::{
         DrainView, FlagCounts, FlagView, HistoryView, PoolView, RelayHealth, RelayView, StatusView,
     },
-    edge::{Judgement, health::Health},
+    config::Config,
+    edge::{Judgement, health::Health, probe},
     policy::dial::{Flag, FlagId},
     store::{audit, flags::subject},
 };
@@ -52,7 +53,7 @@ impl Controller {
         };
         let state = self.lock().await;
         let pools = self.config.pools.iter();
-        let pools = pools.map(|pool| pool_view(&state, pool));
+        let pools = pools.map(|pool| pool_view(&state, &self.config, pool));
         Ok(StatusView {
             generation: state.generation,
             interfaces,
@@ -71,7 +72,7 @@ impl Controller {
     pub async fn pools(&self) -> Vec<PoolView> {
         let state = self.lock().await;
         let pools = self.config.pools.iter();
-        pools.map(|pool| pool_view(&state, pool)).collect()
+        pools.map(|pool| pool_view(&state, &self.config, pool)).collect()
     }
 
     /// Every counter of the kernel program.
@@ -122,9 +123,9 @@ impl Controller {
                 .iter()
                 .copied()
                 .find(|prefix| prefix.contains(source)),
-            guarded: attachments
-                .iter()
-                .any(|attachment| attachment.role == Role::Customer.name()),
+            guarded: attachments.iter().any(|attachment| {
+                attachment.role == Role::Customer.name() && attachment.interface != probe::INTERFACE
+            }),
         })
     }
 
@@ -214,7 +215,7 @@ fn history(row: &audit::Row) -> HistoryView {
 }
 
 /// One pool with its relays.
-pub(super) fn pool_view(state: &State, pool: &crate::config::Pool) -> PoolView {
+pub(super) fn pool_view(state: &State, config: &Config, pool: &crate::config::Pool) -> PoolView {
     let records = pool.relays.iter();
     let records = records.filter_map(|relay| state.relays.get(&relay.name));
     PoolView {
@@ -222,11 +223,13 @@ pub(super) fn pool_view(state: &State, pool: &crate::config::Pool) -> PoolView {
         via: pool.via.name().to_owned(),
         on_failure: pool.on_failure.name().to_owned(),
         third_party: pool.third_party,
-        relays: records.map(|record| relay_view(state, record)).collect(),
+        relays: records
+            .map(|record| relay_view(state, config, record))
+            .collect(),
     }
 }
 
-fn relay_view(state: &State, relay: &RelayRecord) -> RelayView {
+fn relay_view(state: &State, config: &Config, relay: &RelayRecord) -> RelayView {
     RelayView {
         name: relay.config.name.clone(),
         address: relay.config.addresses().collect(),
@@ -252,5 +255,7 @@ fn relay_view(state: &State, relay: &RelayRecord) -> RelayView {
             by: word.by.clone(),
             reason: word.reason.clone(),
         }),
+        probed: config.health.through.name().to_owned(),
+        trouble: relay.trouble.clone(),
     }
 }

@@ -9,7 +9,7 @@ use rustix::{
 };
 
 use crate::{
-    config::{Config, Relay},
+    config::{Config, Relay, Through},
     edge::{
         health, interface,
         nexthop::{self, NextHopError},
@@ -64,6 +64,7 @@ pub(super) fn host(config: &Config) -> Host {
         forwards6: switch("net/ipv6/conf/all/forwarding"),
         missing_capabilities: NEEDED
             .iter()
+            .chain(matches!(config.health.through, Through::DataPath(_)).then_some(&PROBING))
             .filter(|(capability, _)| !effective.contains(*capability))
             .map(|(_, name)| *name)
             .collect(),
@@ -138,3 +139,5 @@ const NEEDED: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::PERFMON, "CAP_PERFMON"),
     (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
 ];
+/// Probes through the data path leave from a packet socket.
+const PROBING: (CapabilitySet, &str) = (CapabilitySet::NET_RAW, "CAP_NET_RAW");

@@ -261,7 +261,7 @@ pub(super) fn warning(about: &str, found: impl Into<String>, remedy: &str) -> Fi
     finding(Level::Warning, about, found, Some(remedy))
 }
 
-fn fault(about: &str, found: impl Into<String>, remedy: &str) -> Finding {
+pub(super) fn fault(about: &str, found: impl Into<String>, remedy: &str) -> Finding {
     finding(Level::Fault, about, found, Some(remedy))
 }
 

@@ -69,6 +69,14 @@ pub enum EdgeError {
         /// Its name, or `unnamed`.
         program_name: String,
     },
+    /// An interface that is not ours has a name that we need.
+    #[error(
+        "{interface}: there is an interface of this name that is no veth, and the controller needs the name for probes; rename or remove it, or set health.through = \"direct\""
+    )]
+    NameTaken {
+        /// The name.
+        interface: String,
+    },
 
     /// A connection between an IPv4 and an IPv6 address.
     #[error("{source_address} and {destination}: a connection has two addresses of one family")]
@@ -144,6 +152,7 @@ impl EdgeError {
             | Self::NoSuchInterface { .. }
             | Self::NotAttached { .. }
             | Self::Busy { .. }
+            | Self::NameTaken { .. }
             | Self::MixedFamilies { .. }
             | Self::PoliciesFull { .. } => Blame::Operator,
             Self::AttachRefused { .. } | Self::Kernel { .. } => Blame::Host,

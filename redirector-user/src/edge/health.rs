@@ -1,15 +1,20 @@
 //! Whether a relay answers: one probe, and the judgement over many.
 //!
-//! [`probe`] asks a listener once. [`Monitor`] turns answers into a state that does not flap: down
-//! after three failures in a row, up again after two successes, and up at once at the very start.
+//! [`probe`] asks a listener once, from this host itself; [`super::probe`] asks by the way that customers take.
+//! [`Monitor`] turns answers into a state that does not flap: down after three failures in a row, up again after
+//! two successes, and up at once at the very start.
+
+mod greeting;
 
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
+
+pub(super) use self::greeting::Greeting;
 
 /// What is known of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +84,18 @@ pub enum ProbeError {
     /// No connection.
     #[error("no connection: {0}")]
     Connect(#[source] std::io::Error),
-    /// Nothing in time.
-    #[error("no banner within the time-out")]
+    /// Nobody has answered the SYN in time.
+    #[error("no SYN-ACK within the time-out")]
+    NoAnswer,
+    /// A connection, and then nothing in time.
+    #[error("connected, but no banner within the time-out")]
     TimedOut,
+    /// The data path has no way to it.
+    #[error("{0}")]
+    NoWay(String),
+    /// There is nothing to probe from; this says nothing about the relay.
+    #[error("not probed: {0}")]
+    NoProbe(String),
     /// The connection broke before a banner.
     #[error("connection lost before the banner: {0}")]
     Lost(#[source] std::io::Error),
@@ -97,21 +111,19 @@ pub enum ProbeError {
 /// [`ProbeError`] says at which step it failed.
 pub async fn probe(address: SocketAddr, timeout: Duration) -> Result<(), ProbeError> {
     let deadline = Instant::now() + timeout;
-    let within = |_| ProbeError::TimedOut;
-    let stream = timeout_at(deadline, TcpStream::connect(address))
+    let mut stream = timeout_at(deadline, TcpStream::connect(address))
         .await
-        .map_err(within)?
+        .map_err(|_late| ProbeError::NoAnswer)?
         .map_err(ProbeError::Connect)?;
-    let mut stream = BufReader::new(stream);
     timeout_at(deadline, greeting(&mut stream))
         .await
-        .map_err(within)??;
+        .map_err(|_late| ProbeError::TimedOut)??;
     // The relay is at work; how it says goodbye changes nothing. Waiting for it keeps a RST, and
     // with it an alarming line, out of the relay's log.
     let mut farewell = Vec::new();
-    let mut rest = (&mut stream).take(GREETING_MAX_OCTETS);
+    let mut rest = (&mut stream).take(GOODBYE_MAX_OCTETS);
     let goodbye = async {
-        rest.get_mut().write_all(b"QUIT\r\n").await?;
+        rest.get_mut().write_all(QUIT).await?;
         rest.read_to_end(&mut farewell).await
     };
     if let Ok(Err(error)) = timeout_at(deadline, goodbye).await {
@@ -120,36 +132,27 @@ pub async fn probe(address: SocketAddr, timeout: Duration) -> Result<(), ProbeEr
     Ok(())
 }
 
-/// Reads greeting lines until the one without a continuation hyphen.
-async fn greeting(stream: &mut BufReader<TcpStream>) -> Result<(), ProbeError> {
-    let mut rest = stream.take(GREETING_MAX_OCTETS);
+/// Reads a greeting to its end.
+async fn greeting(stream: &mut TcpStream) -> Result<(), ProbeError> {
+    let mut greeting = Greeting::default();
+    let mut octets = [0; 1024];
     loop {
-        let mut line = Vec::new();
-        let octets = rest
-            .read_until(b'\n', &mut line)
-            .await
-            .map_err(ProbeError::Lost)?;
-        if octets == 0 {
+        let read = stream.read(&mut octets).await.map_err(ProbeError::Lost)?;
+        if read == 0 {
             return Err(ProbeError::Lost(std::io::ErrorKind::UnexpectedEof.into()));
         }
-        let shown = || {
-            let line = line.trim_ascii_end();
-            String::from_utf8_lossy(&line[..line.len().min(SHOWN_MAX_OCTETS)]).into_owned()
-        };
-        match line.as_slice() {
-            [b'2', b'2', b'0', b'-', ..] => {}
-            [b'2', b'2', b'0', b' ' | b'\r' | b'\n', ..] => return Ok(()),
-            _ => return Err(ProbeError::Greeting(shown())),
+        if let Some(end) = greeting.read(octets.get(..read).unwrap_or_default()) {
+            return end;
         }
     }
 }
 
 const FAILURES_TO_DOWN: u8 = 3;
 const SUCCESSES_TO_UP: u8 = 2;
-/// As much of a wrong greeting as anybody needs to see.
-const SHOWN_MAX_OCTETS: usize = 200;
-/// A greeting longer than this is none.
-const GREETING_MAX_OCTETS: u64 = 4096;
+/// A goodbye longer than this is not waited for.
+const GOODBYE_MAX_OCTETS: u64 = 4096;
+/// What a probe says when it has heard enough.
+pub(super) const QUIT: &[u8] = b"QUIT\r\n";
 
 #[cfg(test)]
 mod tests {

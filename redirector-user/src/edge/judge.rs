@@ -22,7 +22,7 @@ use smoltcp::{
 };
 
 use self::overlay::Overlay;
-use super::{Edge, EdgeError, Judgement};
+use super::{Edge, EdgeError, Judgement, probe};
 
 impl Edge {
     /// Judges a SYN from `source` to port 25 of `destination`, as if it came in by an interface with
@@ -76,6 +76,7 @@ impl Edge {
         let attachments = self.attachments()?;
         let customer = attachments
             .iter()
+            .filter(|found| found.interface != probe::INTERFACE)
             .find(|found| found.role == Role::Customer.name());
         Ok(customer.map_or(0, |found| found.ifindex))
     }

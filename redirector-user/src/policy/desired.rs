@@ -36,6 +36,17 @@ pub struct Decisions<'a> {
     pub live_customers: &'a BTreeSet<IpAddr>,
     /// Whether a flag in force covers a prefix, be it among `flags` or not.
     pub is_covered: &'a dyn Fn(IpNetwork) -> bool,
+    /// The edge's own probes of relays, by their source.
+    pub probes: BTreeMap<IpAddr, Probe>,
+}
+
+/// Where a source of probes is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Number of the pool, which says how.
+    pub pool: u8,
+    /// Number of the relay.
+    pub relay: u16,
 }
 
 /// One pool and who serves it now.
@@ -79,6 +90,12 @@ pub fn desired(decisions: &Decisions<'_>, previous: &EdgeState) -> EdgeState {
         .collect();
     let lingering = lingering(decisions, previous);
     policies.extend(lingering);
+    // Last: whatever was flagged around them, probes go where they must.
+    let probes = decisions.probes.iter();
+    policies.extend(probes.map(|(source, probe)| {
+        let source = IpNetwork::from(*source);
+        (source, probing(source, *probe))
+    }));
     let pools = decisions.pools.iter().enumerate();
     let pools = pools.filter_map(|(number, plan)| Some((u16::try_from(number).ok()?, pool(plan))));
     EdgeState {
@@ -155,9 +172,22 @@ fn lease(prefix: IpNetwork, decisions: &Decisions<'_>, previous: &EdgeState) -> 
     }
 }
 
+/// Probes never end, so a prefix around them would have connections for ever.
 fn has_connections(prefix: IpNetwork, decisions: &Decisions<'_>) -> bool {
     let within = prefix.network()..=prefix.broadcast();
-    decisions.live_customers.range(within).next().is_some()
+    let mut customers = decisions.live_customers.range(within);
+    customers.any(|customer| !decisions.probes.contains_key(customer))
+}
+
+fn probing(source: IpNetwork, probe: Probe) -> abi::Policy {
+    abi::Policy {
+        pool: probe.pool,
+        flags: abi::Policy::DIRECT,
+        action: abi::Action::Redirect as u8,
+        prefix_len: source.prefix(),
+        limit_per_hour: probe.relay,
+        ..abi::Policy::default()
+    }
 }
 
 /// Redirects that were lifted while connections ran through them. Those keep their relay until they end; new
@@ -167,6 +197,7 @@ fn lingering(decisions: &Decisions<'_>, previous: &EdgeState) -> BTreeMap<IpNetw
     let diverting = [abi::Action::Redirect as u8, abi::Action::Linger as u8];
     let lingers = |prefix: IpNetwork, policy: &abi::Policy| {
         diverting.contains(&policy.action)
+            && policy.direct_relay().is_none()
             && !(decisions.is_covered)(prefix)
             && has_connections(prefix, decisions)
     };

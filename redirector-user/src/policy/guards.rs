@@ -19,6 +19,9 @@ pub struct Guards {
     pub customer_prefixes: BTreeSet<IpNetwork>,
     /// Addresses that carry the gate itself, with what each one is.
     pub protected: BTreeMap<IpAddr, String>,
+    /// Prefixes that the edge probes relays from. A flag around one is no harm: each address that is probed from
+    /// has a policy of its own, which wins.
+    pub reserved: Vec<IpNetwork>,
 }
 
 impl Guards {
@@ -29,7 +32,20 @@ impl Guards {
     /// [`Refusal::Guard`] names the rule and what would be allowed.
     pub fn check(&self, target: IpNetwork) -> Result<(), Refusal> {
         self.inside_customer_prefixes(target)?;
+        self.outside_reserved(target)?;
         self.clear_of_protected(target)
+    }
+
+    fn outside_reserved(&self, target: IpNetwork) -> Result<(), Refusal> {
+        let around = |reserved: &&IpNetwork| {
+            reserved.prefix() <= target.prefix() && reserved.contains(target.network())
+        };
+        match self.reserved.iter().find(around) {
+            None => Ok(()),
+            Some(reserved) => Err(Refusal::Guard(format!(
+                "{target} is in {reserved}, which health.probe_sources keeps for probes of relays: no customer has it"
+            ))),
+        }
     }
 
     fn inside_customer_prefixes(&self, target: IpNetwork) -> Result<(), Refusal> {
@@ -91,6 +107,9 @@ mod tests {
                 .map(|prefix| prefix.parse().unwrap())
                 .into(),
             protected: BTreeMap::from([(relay, String::from("the listener of relay-1"))]),
+            reserved: ["192.0.2.128/28", "2001:db8:a:ffff::/64"]
+                .map(|prefix| prefix.parse().unwrap())
+                .into(),
         };
         guards.check(target.parse().unwrap()).map_err(|refusal| {
             assert!(matches!(refusal, Refusal::Guard(_)));
@@ -129,6 +148,25 @@ mod tests {
         );
         assert!(check("0.0.0.0/0").unwrap_err().contains("wider than"));
         assert!(check("2001:db8::/32").unwrap_err().contains("wider than"));
+    }
+
+    #[test]
+    fn what_is_kept_for_probes_cannot_be_flagged() {
+        for target in [
+            "192.0.2.128/28",
+            "192.0.2.130/32",
+            "2001:db8:a:ffff::1/128",
+            "2001:db8:a:ffff::/64",
+        ] {
+            assert!(
+                check(target).unwrap_err().contains("keeps for probes"),
+                "{target}"
+            );
+        }
+        // Around it, or beside it.
+        for target in ["192.0.2.128/27", "192.0.2.144/32", "2001:db8:a::/48"] {
+            assert_eq!(check(target), Ok(()), "{target}");
+        }
     }
 
     #[test]

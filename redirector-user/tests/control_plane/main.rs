@@ -14,5 +14,6 @@ mod greeter;
 mod import;
 mod lab;
 mod life;
+mod probe;
 mod relays;
 mod steer;

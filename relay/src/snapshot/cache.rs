@@ -52,6 +52,7 @@ mod tests {
                 generation: contract::Generation(generation),
                 customer_prefixes: vec!["192.0.2.0/24".parse().unwrap()],
                 probe_sources: vec![],
+                probe_prefixes: vec![],
                 customers: vec![],
             };
             store(&path, &snapshot).unwrap();

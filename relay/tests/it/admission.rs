@@ -59,14 +59,24 @@ async fn nobody_is_served_before_the_first_snapshot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probe_gets_a_banner_and_nothing_more() {
     let gate = Gate::to(free_address());
-    let (mut probe, greeting) = Dialogue::open_from(gate.address, "127.0.0.99").await;
-    assert!(greeting.starts_with("220 "), "{greeting}");
-    probe.expect("NOOP\r\n", "250").await;
-    probe.expect("QUIT\r\n", "221").await;
-    probe.expect_close().await;
-    let (mut curious, _) = Dialogue::open_from(gate.address, "127.0.0.99").await;
-    curious.expect("EHLO client.example\r\n", "554 5.7.1").await;
-    gate.assert_counted(Counter::Probes, 2);
+    // From the edge itself, and from an address that it keeps among the customers'.
+    for source in ["127.0.0.99", "127.0.0.225"] {
+        let (mut probe, greeting) = Dialogue::open_from(gate.address, source).await;
+        assert!(greeting.starts_with("220 "), "{greeting}");
+        probe.expect("NOOP\r\n", "250").await;
+        probe.expect("QUIT\r\n", "221").await;
+        probe.expect_close().await;
+        for command in [
+            "EHLO client.example\r\n",
+            "MAIL FROM:<a@client.example>\r\n",
+            "RCPT TO:<b@mx.example>\r\n",
+        ] {
+            let (mut curious, _) = Dialogue::open_from(gate.address, source).await;
+            curious.expect(command, "554 5.7.1").await;
+        }
+    }
+    gate.assert_counted(Counter::Probes, 8);
+    gate.assert_counted(Counter::SessionsServed, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -136,6 +136,7 @@ pub(crate) fn snapshot() -> Snapshot {
         generation: Generation(7),
         customer_prefixes: vec!["127.0.0.0/8".parse().unwrap()],
         probe_sources: vec!["127.0.0.99".parse().unwrap()],
+        probe_prefixes: vec!["127.0.0.224/28".parse().unwrap()],
         customers: vec![CustomerPolicy {
             prefix: "127.0.0.1/32".parse().unwrap(),
             flag_id: 1,

@@ -4,6 +4,7 @@ use anyhow::Result;
 use lab::{
     Host,
     gate::{Gate, Health, RELAY_NAME, RELAY_PORT},
+    pool::Pool,
     process::checked,
     relay::{Options, RelayNode},
     wait::until,
@@ -70,6 +71,8 @@ fn json_has_the_promised_shape() -> Result<()> {
     assert_eq!(relay["name"], RELAY_NAME, "{status:#}");
     assert_eq!(relay["port"], RELAY_PORT, "{status:#}");
     assert_eq!(relay["state"], "up", "{status:#}");
+    assert_eq!(relay["probed"], "direct", "{status:#}");
+    assert_eq!(relay["trouble"], Value::Null, "{status:#}");
     assert!(
         relay["acknowledged"].as_u64() >= added["generation"].as_u64(),
         "{status:#}"
@@ -156,7 +159,9 @@ fn a_redirect_that_its_relay_has_not_acknowledged_is_pending() -> Result<()> {
         &Health {
             interval: "3s",
             timeout: "2s",
+            ..Health::default()
         },
+        &[Pool::REWRITE],
     )?;
     let relay = RelayNode::start(&lab, &Options::default())?;
     gate.wait_for_relay()?;

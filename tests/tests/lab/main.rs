@@ -26,6 +26,7 @@ mod live;
 mod origin;
 mod pools;
 mod pressure;
+mod probe;
 mod radar;
 mod refusal;
 mod steer;

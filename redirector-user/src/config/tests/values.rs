@@ -246,6 +246,56 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
             "timeout = \"501ms\"",
             "health.timeout: 501ms: longer than health.interval (500ms); probes of one relay must not overlap",
         ),
+        (
+            "through = \"data-path\"",
+            "through = \"magic\"",
+            "health.through: magic: unknown; allowed are data-path and direct",
+        ),
+        (
+            "[\"192.0.2.224/28\", \"2001:db8:a:ffff::/64\"]",
+            "[]",
+            "health.through: data-path: needs addresses to probe from; reserve some in health.probe_sources, or say \"direct\"",
+        ),
+        (
+            "192.0.2.224/28",
+            "192.0.2.225/28",
+            "health.probe_sources[0]: 192.0.2.225/28: host bits are set; the prefix is 192.0.2.224/28",
+        ),
+        (
+            "192.0.2.224/28",
+            "203.0.113.224/28",
+            "health.probe_sources[0]: 203.0.113.224/28: outside customer_prefixes; reserve addresses inside them that no host has",
+        ),
+        (
+            "2001:db8:a:ffff::/64",
+            "2001:db8:a:ffff::/80",
+            "health.probe_sources[1]: 2001:db8:a:ffff::/80: longer than /64, which counts as one customer; reserve a /64 that no host is in",
+        ),
+        (
+            "2001:db8:a:ffff::/64",
+            "192.0.2.224/29",
+            "health.probe_sources[1]: 192.0.2.224/29: overlaps 192.0.2.224/28; keep the wider of the two",
+        ),
+        (
+            "[\"198.51.100.3\"]",
+            "[\"192.0.2.230\"]",
+            "health.probe_sources[0]: 192.0.2.224/28: a relay listens on 192.0.2.230 in it; reserve addresses that no host has",
+        ),
+        (
+            "192.0.2.224/28",
+            "192.0.2.224/32",
+            "health.probe_sources: 192.0.2.224/32, 2001:db8:a:ffff::/64: too few IPv4 addresses: none is left for the relay that listens on 198.51.100.3; each address of a relay is probed from one of its own, reserve a /28 more",
+        ),
+        (
+            ", \"2001:db8:a:ffff::/64\"]",
+            "]",
+            "health.probe_sources: 192.0.2.224/28: too few IPv6 addresses: none is left for the relay that listens on 2001:db8:2::2; each address of a relay is probed from one of its own, reserve a /64 more",
+        ),
+        (
+            "name = \"cust0\"",
+            "name = \"outgate-probe\"",
+            "interface[0].name: outgate-probe: the controller's own, for probes through the data path; health.through has it made",
+        ),
     ];
     for (from, to, expected) in cases {
         refused(from, to, &format!("o.toml: {expected}"));

@@ -73,9 +73,13 @@ fn state(flags: &[Flag], live: &[&str], previous: &EdgeState) -> EdgeState {
                 flagged.prefix() <= prefix.prefix() && flagged.contains(prefix.network())
             })
         },
+        probes: BTreeMap::from([(PROBE, PROBED)]),
     };
     desired(&decisions, previous)
 }
+
+const PROBE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 225));
+const PROBED: Probe = Probe { pool: 1, relay: 9 };
 
 fn action(state: &EdgeState, prefix: &str) -> Option<abi::Action> {
     let policy = state.policies.get(&prefix.parse().unwrap())?;
@@ -316,4 +320,42 @@ fn the_share_of_a_lost_relay_goes_to_the_others_by_weight() {
     let slots = slots(&relays);
     let share = slots.iter().filter(|slot| **slot == 0).count();
     assert!(share.abs_diff(slots.len() * 2 / 3) <= 4, "{share}");
+}
+
+#[test]
+fn a_probe_goes_to_its_relay_whatever_is_flagged_around_it() {
+    let flags = [flag(3, "192.0.2.0/24", redirect("default"))];
+    let state = state(&flags, &[], &EdgeState::default());
+    let policy = state.policies[&IpNetwork::from(PROBE)];
+    let expected = abi::Policy {
+        pool: 1,
+        flags: abi::Policy::DIRECT,
+        action: abi::Action::Redirect as u8,
+        prefix_len: 32,
+        limit_per_hour: 9,
+        ..abi::Policy::default()
+    };
+    assert_eq!(policy, expected);
+    assert_eq!(action(&state, "192.0.2.0/24"), Some(abi::Action::Redirect));
+}
+
+#[test]
+fn probes_keep_nothing_in_force() {
+    let flags = [flag(3, "192.0.2.0/24", redirect("default"))];
+    let flagged = state(&flags, &[], &EdgeState::default());
+    let lifted = state(&[], &["192.0.2.225"], &flagged);
+    assert_eq!(action(&lifted, "192.0.2.0/24"), None);
+    let lingering = state(&[], &["192.0.2.225", "192.0.2.10"], &flagged);
+    assert_eq!(
+        action(&lingering, "192.0.2.0/24"),
+        Some(abi::Action::Linger)
+    );
+
+    // A probe of a relay that is gone ends at once, although its last connection is still in the table.
+    let gone: IpNetwork = "192.0.2.226/32".parse().unwrap();
+    let mut before = flagged;
+    let probe = before.policies[&IpNetwork::from(PROBE)];
+    before.policies.insert(gone, probe);
+    let after = state(&[], &["192.0.2.226"], &before);
+    assert!(!after.policies.contains_key(&gone));
 }
