@@ -31,6 +31,21 @@ impl Difference {
             .fold(self, |sum, (old, new)| sum.word(*old, *new))
     }
 
+    /// Both changes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
+    /// The sum in 16 bits, as it would stand in a packet.
+    #[inline(always)]
+    #[must_use]
+    pub fn folded(self) -> [u8; 2] {
+        let [high, low] = finish(self.0);
+        [!high, !low]
+    }
+
     /// The checksum after the change.
     #[inline(always)]
     #[must_use]
