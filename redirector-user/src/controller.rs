@@ -15,6 +15,7 @@ mod flags;
 mod interfaces;
 pub mod keeping;
 mod kernel;
+mod links;
 mod radar;
 mod relays;
 mod rings;
@@ -28,8 +29,8 @@ use jiff::Timestamp;
 use redirector_common::abi::Via;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-use self::state::State;
 pub use self::{flags::NewFlag, kernel::Kernel, views::Reasons};
+use self::{interfaces::Attempts, state::State};
 use crate::{
     config::Config,
     edge::{self, EdgeError},
@@ -50,6 +51,8 @@ pub struct Controller {
     generation: watch::Sender<Generation>,
     /// What the radar has seen.
     history: std::sync::Mutex<History>,
+    /// What came of attaching.
+    attempts: std::sync::Mutex<Attempts>,
     /// Changes after each pass over the kernel.
     passes: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
@@ -137,6 +140,7 @@ impl Controller {
         let controller = Arc::new(Self {
             generation: watch::Sender::new(state.generation),
             history: std::sync::Mutex::default(),
+            attempts: std::sync::Mutex::default(),
             passes: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             state: Mutex::new(state),

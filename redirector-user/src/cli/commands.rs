@@ -13,7 +13,7 @@ use crate::{
     client::{Client, escaped, with_query},
     config::Config,
     doctor::{self, Level},
-    edge::{AttachMode, Attachment},
+    edge::{AttachMode, Attachment, Ladder},
     policy::dial::{FlagRequest, read_target},
 };
 
@@ -88,11 +88,8 @@ async fn attach(
         role,
         mode,
     } = arguments;
-    let mode = if mode == "generic" {
-        AttachMode::Generic
-    } else {
-        AttachMode::Native
-    };
+    let modes = mode.iter().filter_map(|name| AttachMode::parse(name));
+    let mode = Ladder::new(modes.collect())?;
     let request = AttachRequest {
         name: interface,
         role,
@@ -105,7 +102,7 @@ async fn attach(
             "{}: attached as {}, {}; an [[interface]] in outgated.toml keeps it there over a reboot",
             attachment.interface,
             attachment.role,
-            tables::mode(attachment.mode)
+            tables::mode(attachment)
         )
     })
 }

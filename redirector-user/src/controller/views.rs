@@ -43,6 +43,7 @@ impl Controller {
     /// Only what the kernel answers.
     pub async fn status(&self) -> Result<StatusView, Problem> {
         let interfaces = self.attachments().await?;
+        let missing = self.missing_from(&interfaces).await;
         let state = self.lock().await;
         let active = state.flags.values().filter(|flag| flag.ended.is_none());
         let (active, pending): (Vec<_>, Vec<_>) =
@@ -62,6 +63,7 @@ impl Controller {
         Ok(StatusView {
             generation: state.generation,
             interfaces,
+            missing,
             pools: pools.collect(),
             flags: FlagCounts {
                 active: active.len(),

@@ -12,3 +12,4 @@ mod judge;
 mod nexthop;
 mod radar;
 mod state;
+mod tc;
