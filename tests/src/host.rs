@@ -95,7 +95,7 @@ impl Host {
         self.wire().edge_interface
     }
 
-    fn wire(self) -> &'static Wire {
+    pub(crate) fn wire(self) -> &'static Wire {
         match self {
             Self::CustomerA => &WIRES[0],
             Self::CustomerB => &WIRES[1],
