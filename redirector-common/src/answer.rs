@@ -11,7 +11,7 @@ use crate::{
         tcp::{self, Flags, SMTP_PORT_BE},
     },
     reply,
-    rewrite::{Before, write_link},
+    rewrite::Before,
     tables::Tables,
 };
 
@@ -98,17 +98,22 @@ fn network_header<F: Frame>(frame: &mut F, before: &Before, more: u16) -> bool {
 
 #[inline(never)]
 fn link_header<F: Frame>(frame: &mut F, before: &Before, more: u16) -> bool {
-    let Before { link, way_back, .. } = before;
+    let Before {
+        link,
+        segment,
+        way_back,
+        ..
+    } = before;
     // Ethernet wants 60 octets, and not every driver adds them.
-    let octets = payload_at(before) + usize::from(more);
-    let octets = octets.max(usize::from(link.octets) + PADDED_OCTETS);
-    lengthen(frame, octets) && write_link(frame, way_back, link.ethertype_be)
+    let padded = usize::from(frame.link_octets(way_back)) + PADDED_OCTETS;
+    let octets = (payload_at(frame, before) + usize::from(more)).max(padded);
+    frame.begin_anew(link, segment.l4, way_back, octets)
 }
 
 #[inline(never)]
 fn ip_header<F: Frame>(frame: &mut F, before: &Before, more: u16) -> bool {
-    let Before { link, ends, .. } = before;
-    let l3 = usize::from(link.octets);
+    let Before { ends, way_back, .. } = before;
+    let l3 = usize::from(frame.link_octets(way_back));
     let l4_octets = TCP_OCTETS + more;
     if ends.family == FAMILY_V4 {
         frame.write(l3 + SHORTEST_OCTETS, &[0; PADDED_OCTETS - SHORTEST_OCTETS])
@@ -118,18 +123,6 @@ fn ip_header<F: Frame>(frame: &mut F, before: &Before, more: u16) -> bool {
             && frame.write(l3 + ipv6::SOURCE_AT, &ends.destination)
             && frame.write(l3 + ipv6::DESTINATION_AT, &ends.source)
     }
-}
-
-/// Makes the frame so long; its content is of no interest any more. Where the driver has put no room
-/// behind a short frame, as veth does, there is some in front of it.
-#[inline(always)]
-fn lengthen<F: Frame>(frame: &mut F, octets: usize) -> bool {
-    if frame.resize(octets) {
-        return true;
-    }
-    let missing = octets.checked_sub(frame.octets());
-    let missing = missing.and_then(|missing| i32::try_from(missing).ok());
-    missing.is_some_and(|missing| frame.grow_head(missing))
 }
 
 /// Writes the TCP header in front of `more` octets, over which the sum is `sum`.
@@ -183,13 +176,13 @@ fn tcp_header<F: Frame>(
         .checksum();
     header[tcp::CHECKSUM_AT] = c0;
     header[tcp::CHECKSUM_AT + 1] = c1;
-    frame.write(payload_at(before) - tcp::HEADER_OCTETS, &header)
+    frame.write(payload_at(frame, before) - tcp::HEADER_OCTETS, &header)
 }
 
 #[inline(never)]
 fn option<F: Frame>(frame: &mut F, before: &Before) -> bool {
     let [high, low] = MSS.to_be_bytes();
-    frame.write(payload_at(before), &[2, 4, high, low])
+    frame.write(payload_at(frame, before), &[2, 4, high, low])
 }
 
 #[inline(never)]
@@ -203,7 +196,7 @@ fn payload<F: Frame, T: Tables>(
     let Some(refusal) = tables.refusal(text.index(before.ends.family)) else {
         return false;
     };
-    let mut at = payload_at(before);
+    let mut at = payload_at(frame, before);
     let address_at = at + usize::from(refusal.address_at);
     for block in &refusal.text {
         if !frame.write(at, block) {
@@ -225,13 +218,13 @@ fn payload<F: Frame, T: Tables>(
 
 /// Where the answer's TCP header without options ends.
 #[inline(always)]
-fn payload_at(before: &Before) -> usize {
+fn payload_at<F: Frame>(frame: &F, before: &Before) -> usize {
     let ip = if before.ends.family == FAMILY_V4 {
         ipv4::HEADER_OCTETS
     } else {
         ipv6::HEADER_OCTETS
     };
-    usize::from(before.link.octets) + ip + tcp::HEADER_OCTETS
+    usize::from(frame.link_octets(&before.way_back)) + ip + tcp::HEADER_OCTETS
 }
 
 /// An address in letters, padded with spaces to the width of its family; zeros behind that.

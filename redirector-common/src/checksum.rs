@@ -38,6 +38,14 @@ impl Difference {
         Self(self.0 + other.0)
     }
 
+    /// The sum in 16 bits, as it would stand in a packet.
+    #[inline(always)]
+    #[must_use]
+    pub fn folded(self) -> [u8; 2] {
+        let [high, low] = finish(self.0);
+        [!high, !low]
+    }
+
     /// The checksum after the change.
     #[inline(always)]
     #[must_use]

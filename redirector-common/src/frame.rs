@@ -1,6 +1,6 @@
 //! Access to the octets of one frame, without saying where they live.
 
-use crate::checksum::Difference;
+use crate::{abi::L2Path, checksum::Difference, parse::ether::Link, rewrite};
 
 /// One frame under judgement.
 ///
@@ -8,7 +8,10 @@ use crate::checksum::Difference;
 /// the verifier follows those best; a window that does not fit is `None`, never a panic. Whoever
 /// rewrites opens every window that may not fit before the first write, so that a frame is changed
 /// whole or not at all.
-pub trait Frame {
+///
+/// What has a body here is what a frame that is nothing but octets does. An `skb` has more to it: a tag
+/// and checksums beside the octets, and octets out of a window's reach.
+pub trait Frame: Sized {
     /// Reads `N` octets at `at`.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
 
@@ -26,15 +29,59 @@ pub trait Frame {
     /// `false` = nothing changed: there was no room.
     fn resize(&mut self, octets: usize) -> bool;
 
-    /// Changes the TCP checksum at `at` because of what changed under it. Separate from
-    /// [`Frame::write`], because an executor on an `skb` must leave partial checksums partial.
+    /// Lets windows reach the first `octets` octets, or all, if there are fewer.
     #[inline(always)]
-    fn change_checksum(&mut self, at: usize, difference: Difference) -> bool {
+    fn reach(&self, _octets: usize) {}
+
+    /// The outer tag where it is not among the octets, TPID then TCI; zeros = it is, or there is none.
+    #[inline(always)]
+    fn tag_beside(&self) -> [u8; 4] {
+        [0; 4]
+    }
+
+    /// Octets of the Ethernet header of a path, as far as it is among the frame's octets.
+    #[inline(always)]
+    fn link_octets(&self, path: &L2Path) -> u16 {
+        rewrite::path_octets(path)
+    }
+
+    /// Puts the path's Ethernet header in the place of the one that `link` is of. `false` = it could not
+    /// be done; the frame is then fit for nothing but a drop.
+    #[inline(always)]
+    fn replace_link(&mut self, link: &Link, path: &L2Path, ethertype_be: [u8; 2]) -> bool {
+        rewrite::replace_link(self, link, path, ethertype_be)
+    }
+
+    /// Makes the frame one of `octets` by that path, of the same EtherType, to be written anew behind its
+    /// Ethernet header: nothing that an executor had planned for the old octets (merged segments, a
+    /// checksum still to be computed) is left. `l4` is where the TCP header was. `false` as before.
+    #[inline(always)]
+    fn begin_anew(&mut self, link: &Link, _l4: u16, path: &L2Path, octets: usize) -> bool {
+        rewrite::lengthen(self, octets) && rewrite::write_link(self, path, link.ethertype_be)
+    }
+
+    /// Changes the TCP checksum at `at`: by what changed in the pseudo-header, and by what changed under
+    /// the checksum itself. A partial checksum covers the former alone, until the kernel or a network card
+    /// completes it.
+    #[inline(always)]
+    fn change_checksum(&mut self, at: usize, pseudo: Difference, segment: Difference) -> bool {
+        self.change_header_checksum(at, pseudo.and(segment))
+    }
+
+    /// Changes the checksum of an IPv4 header, which is always whole.
+    #[inline(always)]
+    fn change_header_checksum(&mut self, at: usize, difference: Difference) -> bool {
         match self.read::<2>(at) {
             Some(old) => self.write(at, &difference.apply(old)),
             None => false,
         }
     }
+
+    /// Says that octets of the packet have changed for which no checksum in it makes up, besides those
+    /// that [`Frame::change_checksum`] is told as the pseudo-header's: a network card may have summed the
+    /// whole packet.
+    #[inline(always)]
+    fn packet_changed(&mut self, _difference: Difference) {}
 }
 
 /// A frame in memory, with headroom as a driver leaves it.

@@ -57,9 +57,7 @@ pub(crate) enum End {
 /// could not be done; the frame is then fit for nothing but a drop.
 #[inline(always)]
 pub(crate) fn apply<F: Frame>(frame: &mut F, before: &Before, rewrite: &Rewrite, end: End) -> bool {
-    let ethertype = ethertype(&before.ends);
-    replace_link(frame, &before.link, &rewrite.path, ethertype)
-        && translate(frame, before, rewrite, end)
+    new_link(frame, before, &rewrite.path) && translate(frame, before, rewrite, end)
 }
 
 /// Rewrites what is behind the Ethernet header, which has been replaced. Out of line, as that is, one after the
@@ -72,7 +70,7 @@ fn translate<F: Frame>(frame: &mut F, before: &Before, rewrite: &Rewrite, end: E
         ends,
         ..
     } = before;
-    let octets = path_octets(&rewrite.path);
+    let octets = frame.link_octets(&rewrite.path);
     let l3 = usize::from(octets);
     let l4 = usize::from((segment.l4 + octets).wrapping_sub(link.octets));
     let (old, at4, at6) = match end {
@@ -85,7 +83,7 @@ fn translate<F: Frame>(frame: &mut F, before: &Before, rewrite: &Rewrite, end: E
     };
     // The equal first parts of two mapped IPv4 addresses change no checksum.
     let address = Difference::none().octets(old, &rewrite.addr);
-    let ports = address
+    let ports = Difference::none()
         .word(segment.source_port_be, rewrite.source_port_be)
         .word(segment.destination_port_be, rewrite.destination_port_be);
     let hops = segment.hop_limit.wrapping_sub(1);
@@ -96,52 +94,60 @@ fn translate<F: Frame>(frame: &mut F, before: &Before, rewrite: &Rewrite, end: E
         let hop = address.word([segment.hop_limit, tcp::PROTOCOL], [hops, tcp::PROTOCOL]);
         frame.write(l3 + ipv4::TTL_AT, &[hops])
             && frame.write(l3 + at4, &[a, b, c, d])
-            && frame.change_checksum(l3 + ipv4::CHECKSUM_AT, hop)
+            && frame.change_header_checksum(l3 + ipv4::CHECKSUM_AT, hop)
     } else {
+        frame.packet_changed(address.and(hop_alone(segment.hop_limit)));
         frame.write(l3 + ipv6::HOP_LIMIT_AT, &[hops]) && frame.write(l3 + at6, &rewrite.addr)
     };
     ip && frame.write(l4, &rewrite.source_port_be)
         && frame.write(l4 + tcp::DESTINATION_PORT_AT, &rewrite.destination_port_be)
-        && frame.change_checksum(l4 + tcp::CHECKSUM_AT, ports)
+        && frame.change_checksum(l4 + tcp::CHECKSUM_AT, address, ports)
 }
 
 /// Changes the Ethernet header and takes one hop off, and nothing else: what an octet behind the IP header
 /// says stays, a wrong checksum with it. The hop limit must be above one. `false` as in [`apply`].
 #[inline(always)]
 pub(crate) fn steer<F: Frame>(frame: &mut F, before: &Before, path: &L2Path) -> bool {
-    replace_link(frame, &before.link, path, ethertype(&before.ends))
-        && take_hop(frame, before, path)
+    new_link(frame, before, path) && take_hop(frame, before, path)
+}
+
+/// Replaces the Ethernet header.
+#[inline(never)]
+fn new_link<F: Frame>(frame: &mut F, before: &Before, path: &L2Path) -> bool {
+    let ethertype_be = if before.ends.family == FAMILY_V4 {
+        IPV4_BE
+    } else {
+        IPV6_BE
+    };
+    frame.replace_link(&before.link, path, ethertype_be)
 }
 
 /// Takes one hop off a frame whose Ethernet header has been replaced.
 #[inline(never)]
 fn take_hop<F: Frame>(frame: &mut F, before: &Before, path: &L2Path) -> bool {
     let Before { segment, ends, .. } = before;
-    let l3 = usize::from(path_octets(path));
+    let l3 = usize::from(frame.link_octets(path));
     let hops = segment.hop_limit.wrapping_sub(1);
     if ends.family == FAMILY_V4 {
         let hop =
             Difference::none().word([segment.hop_limit, tcp::PROTOCOL], [hops, tcp::PROTOCOL]);
         frame.write(l3 + ipv4::TTL_AT, &[hops])
-            && frame.change_checksum(l3 + ipv4::CHECKSUM_AT, hop)
+            && frame.change_header_checksum(l3 + ipv4::CHECKSUM_AT, hop)
     } else {
+        frame.packet_changed(hop_alone(segment.hop_limit));
         frame.write(l3 + ipv6::HOP_LIMIT_AT, &[hops])
     }
 }
 
-/// Ethertype of a packet between these.
+/// One hop fewer in an IPv6 header, where it is the second octet of its word.
 #[inline(always)]
-const fn ethertype(ends: &Ends) -> [u8; 2] {
-    if ends.family == FAMILY_V4 {
-        IPV4_BE
-    } else {
-        IPV6_BE
-    }
+fn hop_alone(limit: u8) -> Difference {
+    Difference::none().word([0, limit], [0, limit.wrapping_sub(1)])
 }
 
 /// Octets of the Ethernet header of a path.
 #[inline(always)]
-const fn path_octets(path: &L2Path) -> u16 {
+pub(crate) const fn path_octets(path: &L2Path) -> u16 {
     let [outer, inner] = path.tags;
     if !is_present(outer) {
         LINK_OCTETS[0]
@@ -153,14 +159,31 @@ const fn path_octets(path: &L2Path) -> u16 {
 }
 
 /// Moves the head of the frame so that the path's Ethernet header fits, and writes it.
-#[inline(never)]
-fn replace_link<F: Frame>(frame: &mut F, link: &Link, path: &L2Path, ethertype: [u8; 2]) -> bool {
+#[inline(always)]
+pub(crate) fn replace_link<F: Frame>(
+    frame: &mut F,
+    link: &Link,
+    path: &L2Path,
+    ethertype: [u8; 2],
+) -> bool {
     let octets = path_octets(path);
     let by = i32::from(octets) - i32::from(link.octets);
     if by != 0 && !frame.grow_head(by) {
         return false;
     }
     write_link(frame, path, ethertype)
+}
+
+/// Makes the frame so long; its content is of no interest any more. Where the driver has put no room
+/// behind a short frame, as veth does, there is some in front of it.
+#[inline(always)]
+pub(crate) fn lengthen<F: Frame>(frame: &mut F, octets: usize) -> bool {
+    if frame.resize(octets) {
+        return true;
+    }
+    let missing = octets.checked_sub(frame.octets());
+    let missing = missing.and_then(|missing| i32::try_from(missing).ok());
+    missing.is_some_and(|missing| frame.grow_head(missing))
 }
 
 /// Writes the Ethernet header of a path.
@@ -179,8 +202,9 @@ pub(crate) fn write_link<F: Frame>(frame: &mut F, path: &L2Path, ethertype: [u8;
         && frame.write(type_at, &ethertype)
 }
 
+/// Whether these are the octets of a tag.
 #[inline(always)]
-const fn is_present([high, low, _, _]: [u8; 4]) -> bool {
+pub(crate) const fn is_present([high, low, _, _]: [u8; 4]) -> bool {
     high != 0 || low != 0
 }
 

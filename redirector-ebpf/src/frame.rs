@@ -45,20 +45,29 @@ impl XdpFrame {
 
     #[inline(always)]
     fn window<const N: usize>(&self, at: usize) -> Option<*mut [u8; N]> {
-        // Hidden from LLVM, or it would fold `at` into other sums and comparisons. The verifier must
-        // see the bound on the very number that is added to the packet pointer, and the very sum that
-        // is compared with the end in the access.
-        let at = black_box(at);
-        if at > LAST_WINDOW {
-            return None;
-        }
-        let (data, end) = self.bounds();
-        let start = data + at;
-        if start + N > end {
-            None
-        } else {
-            Some(start as *mut [u8; N])
-        }
+        window(at, || self.bounds())
+    }
+}
+
+/// The place of `N` octets at `at`, if the frame between `bounds` has them.
+#[inline(always)]
+pub(crate) fn window<const N: usize>(
+    at: usize,
+    bounds: impl FnOnce() -> (usize, usize),
+) -> Option<*mut [u8; N]> {
+    // Hidden from LLVM, or it would fold `at` into other sums and comparisons. The verifier must
+    // see the bound on the very number that is added to the packet pointer, and the very sum that
+    // is compared with the end in the access.
+    let at = black_box(at);
+    if at > LAST_WINDOW {
+        return None;
+    }
+    let (data, end) = bounds();
+    let start = data + at;
+    if start + N > end {
+        None
+    } else {
+        Some(start as *mut [u8; N])
     }
 }
 
@@ -106,4 +115,4 @@ impl Frame for XdpFrame {
 
 /// Largest offset of a window: 22 octets of Ethernet, 40 of IPv6, its extension headers (the last of
 /// which may start at 512 and be 2048 long), and a TCP header behind them.
-const LAST_WINDOW: usize = 0xfff;
+pub(crate) const LAST_WINDOW: usize = 0xfff;

@@ -1,7 +1,7 @@
-//! Kernel shell of the packet core: the XDP entry point.
+//! Kernel shell of the packet core: the XDP entry point, and the one for tc ([`tc`]).
 //!
 //! Everything that decides is `redirector_common::decide`; here are only the octets of the frame
-//! ([`frame`]), the maps ([`tables`]), and the translation of a verdict.
+//! ([`frame`], [`skb`]), the maps ([`tables`]), and the translation of a verdict.
 #![no_std]
 #![no_main]
 // `core::sync::atomic` has no read-modify-write on BPF, although the machine has (xadd).
@@ -13,16 +13,21 @@
 
 mod frame;
 mod radar;
+mod skb;
 mod tables;
+mod tc;
 
-use aya_ebpf::{Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
+use aya_ebpf::{EbpfContext, Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
 use redirector_common::{
     abi::Role,
     decide::{Ingress, Judged, judge},
     tables::Verdict,
 };
 
-use crate::{frame::XdpFrame, tables::Maps};
+use crate::{
+    frame::XdpFrame,
+    tables::{Devices, Exit, Maps},
+};
 
 /// Role of every interface that this load of the program is attached to, as [`Role`]'s number; 0 = the
 /// map `ROLES` says. Written by the loader.
@@ -44,7 +49,7 @@ fn outgate_xdp(context: XdpContext) -> u32 {
         ifindex,
         role: Role::from_number(ROLE.load()),
     };
-    let judged = judge(&mut frame, &mut Maps, ingress);
+    let judged = judge(&mut frame, &mut Maps::<Driver>::new(), ingress);
     if DEBUG_LINES.load() != 0 {
         debug_line(&context, ifindex, &judged);
     }
@@ -56,9 +61,19 @@ fn outgate_xdp(context: XdpContext) -> u32 {
     }
 }
 
+/// Frames leave by the driver of an interface, which must know XDP.
+pub(crate) enum Driver {}
+
+impl Exit for Driver {
+    #[inline(always)]
+    fn redirect(devices: &Devices, ifindex: u32) -> bool {
+        devices.redirect(ifindex, 0).is_ok()
+    }
+}
+
 /// Says what became of a frame. The numbers are those of the counter and the relay.
 #[inline(always)]
-fn debug_line(context: &XdpContext, ifindex: u32, judged: &Judged) {
+fn debug_line<C: EbpfContext>(context: &C, ifindex: u32, judged: &Judged) {
     let Some(counter) = judged.counter else {
         return;
     };

@@ -1,6 +1,6 @@
 //! The maps in the kernel, by the names and shapes of `redirector_common::abi::map`.
 
-use core::ops::Deref;
+use core::{marker::PhantomData, ops::Deref};
 
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
@@ -79,7 +79,7 @@ static COUNTERS: PerCpuArray<u64, { Counter::COUNT as usize }> = PerCpuArray::ne
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_OCTETS, 0);
 #[btf_map]
-static DEVICES: DevMapHash<DEVICES_MAX> = DevMapHash::new();
+static DEVICES: Devices = Devices::new();
 #[btf_map]
 static RADAR_EVEN: LruHashMap<[u8; 16], Sighting, SOURCES_MAX> = LruHashMap::new();
 #[btf_map]
@@ -96,10 +96,26 @@ static UPLINK_PORTS: Array<u64, { PORT_WORDS as usize }> = Array::new();
 #[btf_map]
 static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
 
-/// The maps above.
-pub(crate) struct Maps;
+/// Interfaces that frames may leave by.
+pub(crate) type Devices = DevMapHash<DEVICES_MAX>;
 
-impl Tables for Maps {
+/// How a frame leaves by an interface.
+pub(crate) trait Exit {
+    /// As [`Tables::redirect`].
+    fn redirect(devices: &Devices, ifindex: u32) -> bool;
+}
+
+/// The maps above, and the exits of one hook.
+pub(crate) struct Maps<E>(PhantomData<E>);
+
+impl<E> Maps<E> {
+    #[inline(always)]
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<E: Exit> Tables for Maps<E> {
     type Entry = Entry;
     type Loan = &'static mut Work;
     type Sighted = Record;
@@ -108,8 +124,8 @@ impl Tables for Maps {
     fn work(&mut self) -> Option<&'static mut Work> {
         let work = WORK.get_ptr_mut(0)?;
         // SAFETY: the value is this CPU's own, aligned and zeroed by the kernel, and any octets are a
-        // valid `Work`. XDP programs run with bottom halves off, so none interrupts another on one
-        // CPU, and `judge` asks once: there is no other reference.
+        // valid `Work`. XDP programs, and those at tc's ingress, run with bottom halves off, so none
+        // interrupts another on one CPU, and `judge` asks once: there is no other reference.
         Some(unsafe { &mut *work })
     }
 
@@ -224,7 +240,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn redirect(&mut self, ifindex: u32) -> bool {
-        DEVICES.redirect(ifindex, 0).is_ok()
+        E::redirect(&DEVICES, ifindex)
     }
 
     #[inline(always)]

@@ -33,7 +33,7 @@ pub struct Cli {
 enum Command {
     /// Put the program on an interface
     #[command(
-        after_help = "Example:\n  outgate attach cust0 --role customer\n\nAn [[interface]] in outgated.toml keeps it there over a reboot."
+        after_help = "Example:\n  outgate attach cust0 --role customer\n  outgate attach cust0 --role customer --mode native,tcx\n\nAn [[interface]] in outgated.toml keeps it there over a reboot."
     )]
     Attach(AttachArgs),
     /// Take the program off an interface
@@ -79,9 +79,10 @@ struct AttachArgs {
     /// What stands at its other end
     #[arg(long, value_parser = ["customer", "uplink", "relay"])]
     role: String,
-    /// Where in the kernel: native in the driver; generic is slower and works everywhere
-    #[arg(long, default_value = "native", value_parser = ["native", "generic"])]
-    mode: String,
+    /// Where in the kernel, or several in the order in which they are tried: native in the driver; generic is
+    /// slower and works everywhere; tcx (from Linux 6.6) and clsact (before) go beside another XDP program
+    #[arg(long, default_value = "native", value_delimiter = ',', value_parser = ["native", "generic", "tcx", "clsact"])]
+    mode: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -194,6 +195,8 @@ enum CliError {
     NotFound(String),
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    #[error("--mode: {0}")]
+    Mode(#[from] crate::edge::LadderError),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("{}: {source}", path.display())]
@@ -246,6 +249,7 @@ impl CliError {
                 ErrorKind::Usage | ErrorKind::Internal | ErrorKind::Busy => Outcome::Failed,
             },
             Self::Config(_)
+            | Self::Mode(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
             | Self::File { .. }
             | Self::Output(_)

@@ -28,7 +28,7 @@ use redirector_common::abi::{OnFailure, Role, Via};
 pub(crate) use self::check::{is_interface_name, parse_role};
 pub use self::probe::Through;
 use crate::{
-    edge::{AttachMode, EdgeConfig},
+    edge::{EdgeConfig, Ladder},
     policy::refusal::Words,
 };
 
@@ -80,8 +80,8 @@ pub struct Interface {
     pub name: String,
     /// What stands at its other end.
     pub role: Role,
-    /// Where in the kernel the program sits.
-    pub mode: AttachMode,
+    /// Where in the kernel the program sits, in the order in which it is tried.
+    pub modes: Ladder,
 }
 
 /// Relays that share customers.

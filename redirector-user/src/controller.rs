@@ -17,6 +17,7 @@ mod import;
 mod interfaces;
 pub mod keeping;
 mod kernel;
+mod links;
 mod probing;
 mod radar;
 mod relays;
@@ -38,8 +39,8 @@ use jiff::Timestamp;
 use redirector_common::abi::Via;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-use self::state::State;
 pub use self::{flags::NewFlag, kernel::Kernel, views::Reasons};
+use self::{interfaces::Attempts, state::State};
 use crate::{
     api::view::ImportProgress,
     config::Config,
@@ -63,6 +64,8 @@ pub struct Controller {
     history: std::sync::Mutex<History>,
     /// Asks the host behind the probe's wire, where there is one.
     probes: OnceLock<probe::Line>,
+    /// What came of attaching.
+    attempts: std::sync::Mutex<Attempts>,
     /// Changes after each pass over the kernel.
     passes: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
@@ -175,6 +178,7 @@ impl Controller {
             generation: watch::Sender::new(state.generation),
             history: std::sync::Mutex::default(),
             probes: OnceLock::new(),
+            attempts: std::sync::Mutex::default(),
             passes: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             last_heartbeat: std::sync::Mutex::default(),

@@ -19,6 +19,7 @@ mod flows;
 pub mod health;
 pub(crate) mod interface;
 mod judge;
+mod ladder;
 mod maps;
 mod memory;
 pub mod nexthop;
@@ -48,6 +49,7 @@ pub use self::{
     error::{Blame, EdgeError},
     events::{DebugLines, EventReader},
     flows::SweepReport,
+    ladder::{AttachMode, Ladder, LadderError, RefusedMode},
     pins::Shape,
     radar::Sighted,
 };
@@ -77,16 +79,6 @@ pub struct EdgeConfig {
     pub radar_sources_max: u32,
 }
 
-/// How a program is attached. Never changed silently: what was asked is tried, and what was got is reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AttachMode {
-    /// In the driver.
-    Native,
-    /// In the kernel's generic hook; slower, works everywhere.
-    Generic,
-}
-
 /// One interface with the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
@@ -100,6 +92,10 @@ pub struct Attachment {
     pub mode: AttachMode,
     /// Kernel's number of the program.
     pub program_id: u32,
+    /// Modes that stood before this one in the ladder, and why they were not got. Known as long as the
+    /// controller that tried them runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedMode>,
 }
 
 /// What the program would do with a new connection, and why.

@@ -129,10 +129,28 @@ impl Dialogue {
     /// # Errors
     /// A refusal before the end of the data, or the end of the connection.
     pub fn transaction(&mut self, content: &[u8]) -> Result<Reply> {
+        self.begin_data()?;
+        self.send_data(content)?;
+        self.command(".")
+    }
+
+    /// The part of a transaction before its content.
+    ///
+    /// # Errors
+    /// A refusal, or the end of the connection.
+    pub fn begin_data(&mut self) -> Result<()> {
         self.expect(250, "EHLO client.example.org")?;
         self.expect(250, "MAIL FROM:<sender@example.org>")?;
         self.expect(250, "RCPT TO:<recipient@example.net>")?;
         self.expect(354, "DATA")?;
+        Ok(())
+    }
+
+    /// Some of the content, whose lines are not split between two calls where one begins with a dot.
+    ///
+    /// # Errors
+    /// The end of the connection.
+    pub fn send_data(&mut self, content: &[u8]) -> Result<()> {
         let mut stuffed = Vec::with_capacity(content.len() + 8);
         for line in content.split_inclusive(|octet| *octet == b'\n') {
             if line.starts_with(b".") {
@@ -141,7 +159,7 @@ impl Dialogue {
             stuffed.extend_from_slice(line);
         }
         self.stream.get_mut().write_all(&stuffed)?;
-        self.command(".")
+        Ok(())
     }
 
     /// What was said so far.

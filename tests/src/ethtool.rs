@@ -22,6 +22,8 @@ use crate::netns::Namespace;
 pub(crate) enum Offload {
     /// Transmit checksums; without them TSO goes as well.
     TxChecksum = 0x17,
+    /// Segmentation of TCP by the card.
+    Tso = 0x1f,
     /// Generic segmentation.
     Gso = 0x24,
     /// Generic receive.

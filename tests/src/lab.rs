@@ -154,6 +154,32 @@ impl Lab {
         Ok(xdp_pass::NAME)
     }
 
+    /// Takes the wire between a host and the edge away, with the interfaces at both ends.
+    ///
+    /// # Errors
+    /// As `ip` says.
+    pub fn unplug(&self, host: Host) -> Result<()> {
+        wires::remove(&self.namespace(Host::Edge), host.edge_interface())
+    }
+
+    /// Makes that wire anew.
+    ///
+    /// # Errors
+    /// As `ip` says.
+    pub fn plug_in(&self, host: Host) -> Result<()> {
+        let object = xdp_pass::write(&self.dir)?;
+        let (edge, namespace) = (self.namespace(Host::Edge), self.namespace(host));
+        wires::join_one(&edge, &namespace, host.wire(), &object)
+    }
+
+    /// Lets a host leave checksums and segmentation to a network card that does not exist.
+    ///
+    /// # Errors
+    /// As `ip` or the kernel says.
+    pub fn offload(&self, host: Host) -> Result<()> {
+        wires::offload(&self.namespace(host))
+    }
+
     /// Makes a file system of that many octets, empty, and gone with the lab.
     ///
     /// # Errors

@@ -27,40 +27,67 @@ pub(crate) fn join(namespace: impl Fn(Host) -> Namespace, xdp_pass: &Path) -> Re
             ("net/ipv6/conf/all/forwarding", "1"),
         ],
     )?;
-    let mut at_edge = vec!["link set lo up".to_owned()];
+    batch(&edge, &["link set lo up".to_owned()])?;
     for wire in &WIRES {
-        let host = namespace(wire.host);
-        quiet_kernel(&host)?;
-        checked(edge.command("ip").args([
-            "link",
-            "add",
-            wire.edge_interface,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            HOST_INTERFACE,
-            "netns",
-            host.name(),
-        ]))?;
-        at_edge.extend(edge_side(wire));
-        batch(&host, &host_side(wire))?;
-    }
-    batch(&edge, &at_edge)?;
-    for wire in &WIRES {
-        // A frame whose checksum is still to be computed by hardware that does not exist: its
-        // receiver believes it unseen, so a wrong rewrite would never show.
-        let host = namespace(wire.host);
-        ethtool::set(&host, HOST_INTERFACE, Offload::TxChecksum, false)?;
-        ethtool::set(&edge, wire.edge_interface, Offload::TxChecksum, false)?;
-        ethtool::set(&host, HOST_INTERFACE, Offload::Gso, false)?;
-        ethtool::set(&host, HOST_INTERFACE, Offload::Gro, false)?;
-    }
-    // Whoever frames are redirected to; a third party's relay stands on mx2's host.
-    for host in [Host::CustomerA, Host::CustomerB, Host::Relay, Host::Mx2] {
-        xdp_pass::attach(&namespace(host), HOST_INTERFACE, xdp_pass)?;
+        quiet_kernel(&namespace(wire.host))?;
+        join_one(&edge, &namespace(wire.host), wire, xdp_pass)?;
     }
     Ok(())
+}
+
+/// Joins one host to the edge.
+pub(crate) fn join_one(
+    edge: &Namespace,
+    host: &Namespace,
+    wire: &Wire,
+    xdp_pass: &Path,
+) -> Result<()> {
+    checked(edge.command("ip").args([
+        "link",
+        "add",
+        wire.edge_interface,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        HOST_INTERFACE,
+        "netns",
+        host.name(),
+    ]))?;
+    batch(host, &host_side(wire))?;
+    batch(edge, &edge_side(wire))?;
+    // A frame whose checksum is still to be computed by hardware that does not exist: its
+    // receiver believes it unseen, so a wrong rewrite would never show.
+    ethtool::set(host, HOST_INTERFACE, Offload::TxChecksum, false)?;
+    ethtool::set(edge, wire.edge_interface, Offload::TxChecksum, false)?;
+    ethtool::set(host, HOST_INTERFACE, Offload::Gso, false)?;
+    ethtool::set(host, HOST_INTERFACE, Offload::Gro, false)?;
+    if XDP_PASS.contains(&wire.host) {
+        xdp_pass::attach(host, HOST_INTERFACE, xdp_pass)?;
+    }
+    Ok(())
+}
+
+/// Lets a host leave checksums and segmentation to a network card, as hosts do. The other end of its wire
+/// still hides nothing: what leaves there is summed in software.
+pub(crate) fn offload(host: &Namespace) -> Result<()> {
+    checked(
+        host.command("ip")
+            .args(["link", "set", "dev", HOST_INTERFACE, "xdpdrv", "off"]),
+    )?;
+    ethtool::set(host, HOST_INTERFACE, Offload::TxChecksum, true)?;
+    ethtool::set(host, HOST_INTERFACE, Offload::Gso, true)?;
+    ethtool::set(host, HOST_INTERFACE, Offload::Tso, true)
+}
+
+/// Takes an interface of a namespace away, and what it is joined to with it.
+pub(crate) fn remove(namespace: &Namespace, interface: &str) -> Result<()> {
+    checked(
+        namespace
+            .command("ip")
+            .args(["link", "delete", "dev", interface]),
+    )
+    .map(drop)
 }
 
 pub(crate) fn add_address(namespace: &Namespace, address: IpAddr, family: Family) -> Result<()> {
@@ -121,6 +148,9 @@ fn host_side(wire: &Wire) -> [String; 6] {
         format!("route add default via {}", wire.edge_v6),
     ]
 }
+
+/// Hosts that frames are sent to by XDP.
+const XDP_PASS: [Host; 3] = [Host::CustomerA, Host::CustomerB, Host::Relay];
 
 /// Switches off what would delay or drop: duplicate address detection (two seconds at start),
 /// router solicitations, and reverse path filters.

@@ -3,6 +3,7 @@
 use crate::{
     abi::{L2Path, RoleKey},
     frame::Frame,
+    rewrite::is_present,
 };
 
 /// EtherType of IPv4.
@@ -23,7 +24,8 @@ pub const TAGS_AT: usize = 12;
 pub struct Link {
     /// Type of the packet.
     pub ethertype_be: [u8; 2],
-    /// Octets of the header with its tags, which is where the packet starts.
+    /// Octets of the header with the tags that are among the frame's octets, which is where the packet
+    /// starts.
     pub octets: u16,
 }
 
@@ -38,7 +40,7 @@ pub fn link<F: Frame>(frame: &F) -> Option<Link> {
         });
     }
     let [_, _, t0, t1] = frame.read::<TAG_OCTETS>(HEADER_OCTETS)?;
-    if !is_tag([t0, t1]) {
+    if !is_tag([t0, t1]) || is_present(frame.tag_beside()) {
         return Some(Link {
             ethertype_be: [t0, t1],
             octets: LINK_OCTETS[1],
@@ -93,6 +95,14 @@ pub const fn is_group([first, ..]: [u8; 6]) -> bool {
 #[inline(always)]
 fn tags<F: Frame>(frame: &F, link: Link) -> Option<[[u8; 4]; 2]> {
     let mut tags = [[0; 4]; 2];
+    let beside = frame.tag_beside();
+    if is_present(beside) {
+        tags[0] = beside;
+        if link.octets >= LINK_OCTETS[1] {
+            tags[1] = frame.read::<TAG_OCTETS>(TAGS_AT)?;
+        }
+        return Some(tags);
+    }
     if link.octets >= LINK_OCTETS[1] {
         tags[0] = frame.read::<TAG_OCTETS>(TAGS_AT)?;
     }

@@ -48,6 +48,7 @@ impl Quote {
     /// it quotes is no TCP segment, or too little of it.
     #[inline(never)]
     pub fn read<F: Frame>(&mut self, frame: &F, link: Link) -> bool {
+        frame.reach(REACH_OCTETS);
         let outer = usize::from(link.octets);
         let v4 = link.ethertype_be == IPV4_BE;
         let (icmp, end) = if v4 {
@@ -117,3 +118,7 @@ const fn is_error(kind: u8, v4: bool) -> bool {
         matches!(kind, 1..=4)
     }
 }
+
+/// Octets of a frame within which an error quotes what is read of it, with room for options and extension
+/// headers.
+const REACH_OCTETS: usize = 512;

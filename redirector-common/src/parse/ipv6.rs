@@ -34,6 +34,9 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
         return Packet::Icmp;
     }
     let payload_octets = usize::from(u16::from_be_bytes([p0, p1]));
+    if is_extension(next) {
+        frame.reach(l3 + HEADER_OCTETS + CHAIN_REACH_OCTETS);
+    }
     match walk(frame, l3 + HEADER_OCTETS, next, payload_octets) {
         Walk::Tcp {
             chain_octets,
@@ -173,6 +176,8 @@ const fn is_extension(next: u8) -> bool {
     )
 }
 
+/// What is behind the fixed header of a packet whose chain is followed: a chain, its last header, and TCP.
+const CHAIN_REACH_OCTETS: usize = CHAIN_OCTETS + 2048 + tcp::HEADER_OCTETS;
 /// Every extension header has at least so many octets, and counts the others in units of as many.
 const EXTENSION_OCTETS: usize = 8;
 

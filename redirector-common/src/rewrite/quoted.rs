@@ -5,7 +5,7 @@
 //! follow by what changed, so a wrong one stays wrong and a right one right, inside the quote too: TCP looks
 //! at what it is shown of its own segment.
 
-use super::{Before, End, Rewrite, path_octets};
+use super::{Before, End, Rewrite};
 use crate::{
     addr::FAMILY_V4,
     checksum::Difference,
@@ -37,7 +37,7 @@ pub(crate) fn translate<F: Frame>(
     end: End,
 ) -> bool {
     let v4 = before.ends.family == FAMILY_V4;
-    let new_link = path_octets(&rewrite.path);
+    let new_link = frame.link_octets(&rewrite.path);
     let moved = |at: u16| usize::from((at + new_link).wrapping_sub(before.link.octets));
     let (old, at4, at6) = match end {
         End::Source => (
@@ -89,7 +89,8 @@ pub(crate) fn translate<F: Frame>(
         && frame.write(l4 + tcp::DESTINATION_PORT_AT, &rewrite.source_port_be)
         && frame.change_checksum(
             moved(quoted.quote.icmp) + icmp::CHECKSUM_AT,
-            pseudo.and(message),
+            pseudo,
+            message,
         )
 }
 
@@ -110,7 +111,7 @@ fn outer<F: Frame>(
         (End::Destination, false) => ipv6::DESTINATION_AT,
     };
     put_address(frame, l3 + at, rewrite, v4)
-        && (!v4 || frame.change_checksum(l3 + ipv4::CHECKSUM_AT, address))
+        && (!v4 || frame.change_header_checksum(l3 + ipv4::CHECKSUM_AT, address))
 }
 
 #[inline(always)]

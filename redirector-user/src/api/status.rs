@@ -96,7 +96,11 @@ pub(super) async fn attach(
             "role {role}: unknown; allowed are customer, uplink and relay"
         ))
     })?;
-    let interface = Interface { name, role, mode };
+    let interface = Interface {
+        name,
+        role,
+        modes: mode,
+    };
     let attachment =
         to_its_end(async move { controller.attach(interface, actor_or_us(&actor)).await }).await?;
     Ok((StatusCode::CREATED, Json(attachment)))

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    edge::{AttachMode, Attachment, Judgement},
+    edge::{Attachment, Judgement, Ladder},
     policy::dial::{Flag, FlagId},
 };
 
@@ -97,6 +97,9 @@ pub struct StatusView {
     pub generation: Generation,
     /// Where the program is.
     pub interfaces: Vec<Attachment>,
+    /// Configured interfaces that it is not on.
+    #[serde(default)]
+    pub missing: Vec<MissingInterface>,
     /// Pools and their relays.
     pub pools: Vec<PoolView>,
     /// How many flags.
@@ -107,6 +110,17 @@ pub struct StatusView {
     pub flows_max: u32,
     /// Seconds since the kernel last heard of the controller.
     pub heartbeat_age_s: u64,
+}
+
+/// A configured interface without the program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingInterface {
+    /// Name.
+    pub interface: String,
+    /// Role, as configured.
+    pub role: String,
+    /// Why: the last attempt's error.
+    pub reason: String,
 }
 
 /// How many flags.
@@ -226,8 +240,8 @@ pub struct AttachRequest {
     pub name: String,
     /// `customer`, `uplink` or `relay`.
     pub role: String,
-    /// Where in the kernel.
-    pub mode: AttachMode,
+    /// Where in the kernel: one mode, or several in the order in which they are tried.
+    pub mode: Ladder,
     /// Who, for the trail.
     #[serde(default)]
     pub actor: String,

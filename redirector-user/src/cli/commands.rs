@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, import, radar, relay,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, import, radar,
+    relay,
     tables::{self, Style},
 };
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     client::{Client, escaped, with_query},
     config::Config,
     doctor::{self, Level},
-    edge::{AttachMode, Attachment},
+    edge::{AttachMode, Attachment, Ladder},
     policy::dial::{FlagRequest, read_target},
 };
 
@@ -93,11 +94,8 @@ async fn attach(
         role,
         mode,
     } = arguments;
-    let mode = if mode == "generic" {
-        AttachMode::Generic
-    } else {
-        AttachMode::Native
-    };
+    let modes = mode.iter().filter_map(|name| AttachMode::parse(name));
+    let mode = Ladder::new(modes.collect())?;
     let request = AttachRequest {
         name: interface,
         role,
@@ -110,7 +108,7 @@ async fn attach(
             "{}: attached as {}, {}; an [[interface]] in outgated.toml keeps it there over a reboot",
             attachment.interface,
             attachment.role,
-            tables::mode(attachment.mode)
+            tables::mode(attachment)
         )
     })
 }

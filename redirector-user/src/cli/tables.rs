@@ -6,9 +6,12 @@ use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::{
-    api::view::{FlagState, FlagView, PoolView, RelayHealth, RelayView, StatusView, WhyView},
+    api::view::{
+        FlagState, FlagView, MissingInterface, PoolView, RelayHealth, RelayView, StatusView,
+        WhyView,
+    },
     doctor::{Finding, Level},
-    edge::AttachMode,
+    edge::Attachment,
 };
 
 /// Whether colour is welcome, and what time it is.
@@ -94,7 +97,7 @@ pub(super) fn status(status: &StatusView, style: Style) -> String {
         interfaces.add_row([
             &attachment.interface,
             &attachment.role,
-            mode(attachment.mode),
+            &mode(attachment),
             &program,
         ]);
     }
@@ -104,6 +107,16 @@ pub(super) fn status(status: &StatusView, style: Style) -> String {
         ),
         false => interfaces.to_string(),
     });
+    for missing in &status.missing {
+        let MissingInterface {
+            interface,
+            role,
+            reason,
+        } = missing;
+        parts.push(format!(
+            "{interface} ({role}) has NO program, its traffic is not looked at: {reason}"
+        ));
+    }
     let mut relays = style.table(&[
         "POOL",
         "VIA",
@@ -256,11 +269,15 @@ pub(super) fn counters(counters: &BTreeMap<String, u64>, style: Style) -> String
     table.to_string()
 }
 
-pub(super) const fn mode(mode: AttachMode) -> &'static str {
-    match mode {
-        AttachMode::Native => "native",
-        AttachMode::Generic => "generic",
+/// How it is attached, and what could not be had instead.
+pub(super) fn mode(attachment: &Attachment) -> String {
+    let mode = attachment.mode.name();
+    if attachment.refused.is_empty() {
+        return mode.to_owned();
     }
+    let refused = attachment.refused.iter().map(|refused| refused.mode.name());
+    let refused: Vec<&str> = refused.collect();
+    format!("{mode} (refused: {})", refused.join(", "))
 }
 
 /// The newest generation that a relay has, if it is told of any.

@@ -20,9 +20,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     Config, Interface, LogFormat, Wrong,
-    raw::{RawConfig, RawEdge, RawInterface, RawRadar},
+    raw::{RawConfig, RawEdge, RawInterface, RawMode, RawRadar},
 };
-use crate::edge::{AttachMode, EdgeConfig, probe};
+use crate::edge::{AttachMode, EdgeConfig, Ladder, probe};
 
 impl TryFrom<RawConfig> for Config {
     type Error = Wrong;
@@ -200,13 +200,11 @@ fn interfaces(raw: &[RawInterface]) -> Result<Vec<Interface>, Wrong> {
                 "unknown; allowed are customer, uplink and relay",
             )
         })?;
-        let mode = parse_mode(mode).ok_or_else(|| {
-            Wrong::new(key("mode"), mode, "unknown; allowed are native and generic")
-        })?;
+        let modes = ladder(&key("mode"), mode)?;
         interfaces.push(Interface {
             name: name.clone(),
             role,
-            mode,
+            modes,
         });
     }
     Ok(interfaces)
@@ -277,13 +275,20 @@ pub(crate) fn parse_role(name: &str) -> Option<Role> {
     Role::ALL.iter().copied().find(|role| role.name() == name)
 }
 
-/// The mode of that name.
-fn parse_mode(name: &str) -> Option<AttachMode> {
-    match name {
-        "native" => Some(AttachMode::Native),
-        "generic" => Some(AttachMode::Generic),
-        _ => None,
-    }
+/// The modes of an interface.
+fn ladder(key: &str, raw: &RawMode) -> Result<Ladder, Wrong> {
+    let names = match raw {
+        RawMode::One(name) => std::slice::from_ref(name),
+        RawMode::Several(names) => names.as_slice(),
+    };
+    let mode = |name: &String| {
+        AttachMode::parse(name).ok_or_else(|| {
+            let problem = "unknown; allowed are native, generic, tcx and clsact";
+            Wrong::new(key, name, problem)
+        })
+    };
+    let modes = names.iter().map(mode).collect::<Result<_, _>>()?;
+    Ladder::new(modes).map_err(|error| Wrong::new(key, format!("{names:?}"), error.to_string()))
 }
 
 /// Entries of 104 octets and the kernel's overhead: the upper end is about 8 GiB.

@@ -53,7 +53,15 @@ pub(super) struct RawInterface {
     pub(super) name: String,
     pub(super) role: String,
     #[serde(default = "default_mode")]
-    pub(super) mode: String,
+    pub(super) mode: RawMode,
+}
+
+/// `mode` of an interface: one, or several in the order in which they are tried.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawMode {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// `[[pool]]`.
@@ -161,8 +169,8 @@ fn default_log_format() -> String {
     String::from("text")
 }
 
-fn default_mode() -> String {
-    String::from("native")
+fn default_mode() -> RawMode {
+    RawMode::One(String::from("native"))
 }
 
 const fn default_weight() -> i64 {

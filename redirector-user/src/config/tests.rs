@@ -3,6 +3,7 @@ mod values;
 use std::path::Path;
 
 use super::*;
+use crate::edge::AttachMode;
 
 /// Every key, with values that differ from the defaults.
 const WHOLE: &str = r#"
@@ -112,7 +113,7 @@ fn every_key_is_read() {
     let cust0 = Interface {
         name: String::from("cust0"),
         role: Role::Customer,
-        mode: AttachMode::Generic,
+        modes: AttachMode::Generic.into(),
     };
     assert_eq!(config.interfaces, [cust0]);
     let pools: Vec<_> = config

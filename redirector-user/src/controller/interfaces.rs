@@ -2,15 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use redirector_common::abi::Role;
 use serde_json::json;
 
 use super::{Controller, Problem, clock};
 use crate::{
+    api::view::MissingInterface,
     config::{self, Interface},
-    edge::{AttachMode, Attachment},
+    edge::{Attachment, RefusedMode},
     store::audit::{Entry, Kind},
 };
+
+/// What came of attaching, by interface, as far as the kernel does not tell.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    /// Modes that stood before the one that was got.
+    refused: BTreeMap<String, Vec<RefusedMode>>,
+    /// Why it has no program.
+    failed: BTreeMap<String, String>,
+}
 
 impl Controller {
     /// Where the program is.
@@ -19,7 +28,35 @@ impl Controller {
     ///
     /// Only what the kernel answers.
     pub async fn attachments(&self) -> Result<Vec<Attachment>, Problem> {
-        Ok(self.kernel.call(|edge| edge.attachments()).await??)
+        let mut attachments = self.kernel.call(|edge| edge.attachments()).await??;
+        let attempts = self.attempts();
+        for attachment in &mut attachments {
+            if let Some(refused) = attempts.refused.get(&attachment.interface) {
+                attachment.refused.clone_from(refused);
+            }
+        }
+        Ok(attachments)
+    }
+
+    /// Configured interfaces without the program, but for those that a person took it off.
+    pub(super) async fn missing_from(&self, attached: &[Attachment]) -> Vec<MissingInterface> {
+        let state = self.lock().await;
+        let attempts = self.attempts();
+        let configured = self.config.interfaces.iter().filter(|interface| {
+            let there = |attachment: &Attachment| attachment.interface == interface.name;
+            !attached.iter().any(there) && !state.by_hand.contains(&interface.name)
+        });
+        configured
+            .map(|interface| MissingInterface {
+                interface: interface.name.clone(),
+                role: interface.role.name().to_owned(),
+                reason: attempts
+                    .failed
+                    .get(&interface.name)
+                    .cloned()
+                    .unwrap_or_else(|| String::from("it has gone, or has just come")),
+            })
+            .collect()
     }
 
     /// Attaches the program at a person's word, which from then on stands above the configuration.
@@ -86,7 +123,7 @@ impl Controller {
                 let interface = Interface {
                     name: attachment.interface,
                     role,
-                    mode: attachment.mode,
+                    modes: attachment.mode.into(),
                 };
                 wanted.insert(interface.name.clone(), interface);
             }
@@ -118,7 +155,7 @@ impl Controller {
             // The mode of the probe's end follows from the others', of which nobody has the last word.
             let there = attached.iter().any(|attachment| {
                 attachment.interface == interface.name
-                    && (probe.as_ref() != Some(interface) || attachment.mode == interface.mode)
+                    && (probe.as_ref() != Some(interface) || interface.modes.has(attachment.mode))
             });
             if there || state.by_hand.contains(&interface.name) {
                 continue;
@@ -131,16 +168,56 @@ impl Controller {
     }
 
     pub(super) async fn attach_now(&self, interface: &Interface) -> Result<Attachment, Problem> {
-        let (name, role, mode): (String, Role, AttachMode) =
-            (interface.name.clone(), interface.role, interface.mode);
-        let attachment = self
+        let Interface { name, role, modes } = interface.clone();
+        let outcome = self
             .kernel
-            .call(move |edge| edge.attach(&name, role, mode))
-            .await??;
+            .call(move |edge| edge.attach(&name, role, modes))
+            .await?;
+        let mut attempts = self.attempts();
+        let attachment = match outcome {
+            Ok(attachment) => attachment,
+            Err(error) => {
+                attempts
+                    .failed
+                    .insert(interface.name.clone(), error.to_string());
+                return Err(error.into());
+            }
+        };
+        attempts.failed.remove(&interface.name);
+        if attachment.refused.is_empty() {
+            // Kept in its mode, it has refused nothing anew.
+            let kept = attempts.refused.get(&interface.name);
+            if kept.is_some_and(|kept| kept.iter().any(|one| one.mode == attachment.mode)) {
+                attempts.refused.remove(&interface.name);
+            }
+        } else {
+            attempts
+                .refused
+                .insert(interface.name.clone(), attachment.refused.clone());
+        }
+        drop(attempts);
+        for RefusedMode { mode, reason } in &attachment.refused {
+            tracing::warn!(
+                interface = attachment.interface,
+                mode = mode.name(),
+                reason,
+                "a mode was refused; the next one was tried"
+            );
+        }
         tracing::info!(
-            interface = attachment.interface, role = attachment.role, mode = ?attachment.mode,
-            program.id = attachment.program_id, "attached"
+            interface = attachment.interface,
+            role = attachment.role,
+            mode = attachment.mode.name(),
+            program.id = attachment.program_id,
+            "attached"
         );
         Ok(attachment)
+    }
+
+    fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
+        // A panic while it was held left whole records.
+        self.attempts
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

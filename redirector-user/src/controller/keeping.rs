@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Controller, Problem,
+    Controller, Problem, links,
     probing::{ProbeLine, open_wire},
     rings::{Events, read_ring},
 };
@@ -30,6 +30,7 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     keep(Box::pin(expire(Arc::clone(controller))));
     keep(Box::pin(sweep(Arc::clone(controller))));
     keep(Box::pin(refresh(Arc::clone(controller))));
+    keep(Box::pin(links::watch(Arc::clone(controller))));
     let first_window = controller.start_radar().await?;
     keep(Box::pin(radar(Arc::clone(controller), first_window)));
     if let Some(line) = controller.open_probe_line()? {
@@ -112,16 +113,13 @@ async fn sweep(controller: Arc<Controller>) {
     }
 }
 
-/// Keeps the ways to the relays, and the configured interfaces, as they should be.
+/// Keeps the ways to the relays as they should be.
 async fn refresh(controller: Arc<Controller>) {
     let mut trouble = Trouble::new("the ways to the relays could not be refreshed");
     let mut way = Trouble::new("no way to a relay");
-    let mut interface = Trouble::new("an interface could not be attached");
     let mut ticks = ticks(REFRESH);
     loop {
         ticks.tick().await;
-        let attached = controller.attach_configured().await;
-        interface.report(attached);
         match controller.refresh_paths().await {
             Ok(troubles) if troubles.is_empty() => way.report(Ok::<_, String>(())),
             Ok(troubles) => way.report(Err(troubles.join("; "))),
@@ -182,17 +180,17 @@ fn ticks(period: Duration) -> tokio::time::Interval {
 }
 
 /// Logs a trouble once, not at every tick, and its end.
-struct Trouble {
+pub(super) struct Trouble {
     what: &'static str,
     last: Option<String>,
 }
 
 impl Trouble {
-    const fn new(what: &'static str) -> Self {
+    pub(super) const fn new(what: &'static str) -> Self {
         Self { what, last: None }
     }
 
-    fn report<E: std::fmt::Display>(&mut self, outcome: Result<(), E>) {
+    pub(super) fn report<E: std::fmt::Display>(&mut self, outcome: Result<(), E>) {
         let now = outcome.err().map(|error| error.to_string());
         if now == self.last {
             return;

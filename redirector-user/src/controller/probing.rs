@@ -11,7 +11,7 @@ use super::{Controller, Problem, StartError};
 use crate::{
     config::{self, Config, Interface, Through},
     edge::{
-        AttachMode, Attachment, EdgeError,
+        AttachMode, Attachment, EdgeError, Ladder,
         health::{self, ProbeError},
         probe::{self, INTERFACE, Questions, Wire},
     },
@@ -56,21 +56,24 @@ impl Controller {
             return None;
         }
         let towards_relays = [Role::Relay, Role::Uplink];
-        let configured = self.config.interfaces.iter();
-        let configured = configured.map(|interface| (Some(interface.role), interface.mode));
+        let is_attached = |name: &str| attached.iter().any(|one| one.interface == name);
+        let awaited = self.config.interfaces.iter();
+        let awaited = awaited
+            .filter(|interface| !is_attached(&interface.name))
+            .map(|interface| (Some(interface.role), interface.modes.first()));
         let attached = attached.iter();
         let attached = attached.map(|one| (config::parse_role(&one.role), one.mode));
-        let generic = configured.chain(attached).any(|(role, mode)| {
+        let generic = awaited.chain(attached).any(|(role, mode)| {
             role.is_some_and(|role| towards_relays.contains(&role)) && mode != AttachMode::Native
         });
         Some(Interface {
             name: String::from(INTERFACE),
             role: Role::Customer,
-            mode: if generic {
+            modes: Ladder::from(if generic {
                 AttachMode::Generic
             } else {
                 AttachMode::Native
-            },
+            }),
         })
     }
 

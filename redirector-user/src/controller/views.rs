@@ -46,6 +46,7 @@ impl Controller {
     /// Only what the kernel answers.
     pub async fn status(&self) -> Result<StatusView, Problem> {
         let interfaces = self.attachments().await?;
+        let missing = self.missing_from(&interfaces).await;
         let heartbeat_age_s = {
             let last = self.last_heartbeat.lock();
             let last = *last.unwrap_or_else(PoisonError::into_inner);
@@ -57,6 +58,7 @@ impl Controller {
         Ok(StatusView {
             generation: state.generation,
             interfaces,
+            missing,
             pools: pools.collect(),
             flags: FlagCounts {
                 active: state.flags.active() - state.flags.pending(),
@@ -72,7 +74,9 @@ impl Controller {
     pub async fn pools(&self) -> Vec<PoolView> {
         let state = self.lock().await;
         let pools = self.config.pools.iter();
-        pools.map(|pool| pool_view(&state, &self.config, pool)).collect()
+        pools
+            .map(|pool| pool_view(&state, &self.config, pool))
+            .collect()
     }
 
     /// Every counter of the kernel program.

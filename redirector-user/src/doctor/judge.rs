@@ -114,27 +114,28 @@ pub(super) fn interface(
             &format!("ip link set {about} up; look at the cable and the other end"),
         ));
     }
-    if configured.mode == AttachMode::Native && link.mtu > NATIVE_MTU {
+    let mode = ours.map_or_else(|| configured.modes.first(), |ours| ours.mode);
+    if mode == AttachMode::Native && link.mtu > NATIVE_MTU {
         findings.push(warning(
             about,
             format!(
                 "its MTU of {} is more than most drivers take with XDP",
                 link.mtu
             ),
-            &format!("ip link set {about} mtu {NATIVE_MTU}, or mode = \"generic\""),
+            &format!("ip link set {about} mtu {NATIVE_MTU}, or mode = \"tcx\""),
         ));
     }
-    if link.veth {
+    if link.veth && mode.is_xdp() {
         findings.push(warning(
             about,
-            "it is a veth: frames sent on into it arrive only if its other end has an XDP program or GRO, RST answers only with an XDP program",
-            "attach an XDP program that passes everything to the other end",
+            "it is a veth: frames sent on into it arrive only if its other end has an XDP program or GRO, RST answers only with an XDP program; and what its other end leaves to a network card to sum (tx-checksumming) is diverted with a wrong checksum",
+            "attach an XDP program that passes everything to the other end and switch tx-checksumming off there; or use mode = \"tcx\", which needs neither",
         ));
     }
     let offloads = seen.offloads.iter().flatten();
     for (name, why) in offloads.filter_map(|name| {
-        let (_, why) = HARMFUL.iter().find(|(harmful, _)| harmful == name)?;
-        Some((name, why))
+        let harmful = HARMFUL.iter().find(|harmful| harmful.0 == name)?;
+        (mode.is_xdp() || harmful.1 == Hurts::Everywhere).then_some((name, harmful.2))
     }) {
         findings.push(warning(
             about,
@@ -149,14 +150,19 @@ pub(super) fn interface(
 fn program(configured: &Interface, link: &Link, ours: Option<&Attachment>) -> Finding {
     let about = configured.name.as_str();
     let wanted = configured.role.name();
-    match (link.xdp, ours) {
-        (Some(xdp), Some(ours)) if xdp.program_id == ours.program_id => {
-            let how = match ours.mode {
-                AttachMode::Native => "native",
-                AttachMode::Generic => "generic",
-            };
+    let is_ours = |ours: &&Attachment| {
+        let in_xdp = link.xdp.map(|xdp| xdp.program_id);
+        !ours.mode.is_xdp() || in_xdp == Some(ours.program_id)
+    };
+    match (link.xdp, ours.filter(is_ours)) {
+        (_, Some(ours)) => {
+            let how = ours.mode.name();
             if ours.role == wanted {
-                good(about, format!("attached as {wanted}, {how}"))
+                let beside = match link.xdp.filter(|_| !ours.mode.is_xdp()) {
+                    Some(xdp) => format!(", behind XDP program {}", xdp.program_id),
+                    None => String::new(),
+                };
+                good(about, format!("attached as {wanted}, {how}{beside}"))
             } else {
                 warning(
                     about,
@@ -165,14 +171,14 @@ fn program(configured: &Interface, link: &Link, ours: Option<&Attachment>) -> Fi
                 )
             }
         }
-        (Some(xdp), _) => warning(
+        (Some(xdp), None) => warning(
             about,
             format!(
                 "XDP program {} is on it, which this controller does not name as its own",
                 xdp.program_id
             ),
             &format!(
-                "`bpftool prog show id {}` says whose it is; two cannot share an interface",
+                "`bpftool prog show id {}` says whose it is; two cannot share an interface in XDP: mode = \"tcx\" goes behind it",
                 xdp.program_id
             ),
         ),
@@ -281,18 +287,29 @@ const KERNEL: (u32, u32) = (6, 1);
 /// differ by some octets).
 const NATIVE_MTU: u32 = 3498;
 
+/// Where an offload hurts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hurts {
+    /// In XDP; in tc the kernel says beside the octets what the card did.
+    InXdp,
+    Everywhere,
+}
+
 /// Offloads that hide from the program what it must see.
-const HARMFUL: [(&str, &str); 3] = [
+const HARMFUL: [(&str, Hurts, &str); 3] = [
     (
         "rx-lro",
+        Hurts::Everywhere,
         "merged segments are longer than the frames that they came in, and cannot be sent on",
     ),
     (
         "rx-gro-hw",
+        Hurts::InXdp,
         "merged segments are longer than the frames that they came in, and cannot be sent on",
     ),
     (
         "rx-vlan-hw-parse",
+        Hurts::InXdp,
         "the card takes VLAN tags off before the program sees them, so roles by tag and tagged answers fail",
     ),
 ];

@@ -49,16 +49,21 @@ mod tests {
             in_rotation: true,
             acknowledged: None,
             since: jiff::Timestamp::UNIX_EPOCH,
+            weight: std::num::NonZeroU8::MIN,
+            flows: 0,
+            drained: None,
             probed: probed.to_owned(),
             trouble: trouble.map(str::to_owned),
         };
         let status = StatusView {
             generation: contract::Generation(1),
             interfaces: Vec::new(),
+            missing: Vec::new(),
             pools: vec![PoolView {
                 name: String::from("default"),
                 via: String::from("rewrite"),
                 on_failure: String::from("closed"),
+                third_party: false,
                 relays: vec![relay],
             }],
             flags: FlagCounts {

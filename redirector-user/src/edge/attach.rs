@@ -1,64 +1,65 @@
 //! Attaching the program to interfaces, and finding where it is.
 //!
-//! What holds the program on an interface is a pinned link, so nothing changes for a packet when
-//! the controller ends. The role of an attachment stands in ROLES under the untagged key of its
-//! interface: an instance with a role of its own never reads it there, the next controller does.
+//! What holds the program on an interface is a pinned link, or a filter of the interface, so nothing
+//! changes for a packet when the controller ends. The role of an attachment stands in ROLES under the
+//! untagged key of its interface: an instance with a role of its own never reads it there, the next
+//! controller does.
+//!
+//! [`xdp`] and [`tc`] know how it is held; here is what is common: the order of the modes, the maps that
+//! say which interfaces there are, and that the old holder goes only when the new one stands.
 
+mod filter;
 mod refusal;
+mod tc;
+mod xdp;
 
 use std::{
     fs, io,
+    path::Path,
     time::{Duration, Instant},
 };
 
-use aya::{
-    programs::{
-        links::{FdLink, LinkError, PinnedLink},
-        xdp::{XdpLink, XdpMode},
-    },
-    util::KernelVersion,
-};
 use redirector_common::abi::{Role, RoleKey, map};
-use rustix::io::Errno;
 
+use self::{filter::Filter, xdp::Before};
 use super::{
-    AttachMode, Attachment, Edge, EdgeError,
-    error::errno,
+    AttachMode, Attachment, Edge, EdgeError, Ladder, RefusedMode,
     interface::{self, Interface},
-    maps, program,
+    maps,
+    pins::Hook,
 };
+
+/// The program on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Running {
+    mode: AttachMode,
+    program_id: u32,
+}
 
 impl Edge {
     /// Attaches the program to an interface, or changes role and mode of what is attached.
     ///
-    /// In the same mode the running instance is replaced atomically. Another mode needs the old
-    /// instance gone first: some frames of that moment pass unseen, and if the new mode is refused
-    /// an instance as before comes back.
+    /// Where it already sits in a mode of the ladder it stays in that mode, and is replaced atomically: no
+    /// better mode is worth a frame that nobody judges. Else the modes are tried in their order. The old
+    /// instance goes when the new one stands, except between the two modes of XDP: of those an interface
+    /// has one, so some frames of that moment pass unseen, and if the new mode is refused an instance as
+    /// before comes back.
     ///
     /// # Errors
     ///
-    /// [`EdgeError::NoSuchInterface`], [`EdgeError::Busy`] if another XDP program is attached,
-    /// [`EdgeError::AttachRefused`] if driver or kernel refuse the mode.
+    /// [`EdgeError::NoSuchInterface`]. Of one mode: [`EdgeError::Busy`] if another XDP program is attached,
+    /// [`EdgeError::AttachRefused`] if driver or kernel refuse; of several: [`EdgeError::EveryModeRefused`].
     pub fn attach(
         &mut self,
         interface: &str,
         role: Role,
-        mode: AttachMode,
+        ladder: impl Into<Ladder>,
     ) -> Result<Attachment, EdgeError> {
+        let ladder = ladder.into();
         let found = look_up(interface)?.ok_or_else(|| EdgeError::NoSuchInterface {
             interface: interface.to_owned(),
         })?;
-        let ours = self.link_on(&found)?;
-        if ours.is_none() {
-            refusal::busy(&found)?;
-        }
-
-        let mut object = program::open(&self.config, &self.pins, Some(role))?;
-        let instance = program::load(&mut object)?;
-        let program_id = instance
-            .info()
-            .map_err(|error| EdgeError::kernel("reading the loaded program", error))?
-            .id();
+        let running = self.running(&found)?;
         let previous_role = self.role_of(found.index)?;
         self.put_role(found.index, Some(role))?;
         self.maps
@@ -66,28 +67,52 @@ impl Edge {
             .insert(found.index, found.index, None, 0)
             .map_err(|error| EdgeError::kernel(format!("writing map {}", map::DEVICES), error))?;
 
-        let running = found.xdp.map(|xdp| AttachMode::of(xdp.native));
-        let attached = match (ours, running) {
-            (Some(link), Some(running)) if running == mode => replace(instance, link),
-            (Some(link), Some(running)) => {
-                let restore = (running, previous_role);
-                self.change_mode(instance, &found, link, mode, restore)
-            }
-            (None, _) | (Some(_), None) => self.attach_new(instance, &found, mode),
+        let kept = running.iter().find(|running| ladder.has(running.mode));
+        let modes: Vec<AttachMode> = match kept {
+            Some(kept) => vec![kept.mode],
+            None => ladder.modes().collect(),
         };
-        if let Err(error) = attached {
-            self.put_role(found.index, previous_role)?;
-            if previous_role.is_none() {
-                self.forget_device(found.index)?;
+        let mut refused = Vec::new();
+        let outcome = modes
+            .into_iter()
+            .find_map(|mode| {
+                let before = Before {
+                    running: &running,
+                    role: previous_role,
+                };
+                match self.attach_as(&found, role, mode, &before) {
+                    Ok(program_id) => Some(Ok(Running { mode, program_id })),
+                    Err(error) if error.is_of_mode() => {
+                        refused.push((mode, error));
+                        None
+                    }
+                    Err(error) => Some(Err(error)),
+                }
+            })
+            .unwrap_or_else(|| Err(refusal::of_all(&found.name, std::mem::take(&mut refused))));
+        let attached = match outcome {
+            Ok(attached) => attached,
+            Err(error) => {
+                self.put_role(found.index, previous_role)?;
+                if previous_role.is_none() {
+                    self.forget_device(found.index)?;
+                }
+                return Err(error);
             }
-            return Err(error);
+        };
+        for old in running {
+            if old.mode.hook() != attached.mode.hook() {
+                self.let_go(&found, old)?;
+            }
         }
+        let refused = refused.into_iter().map(RefusedMode::from).collect();
         Ok(Attachment {
             interface: found.name,
             ifindex: found.index,
             role: role.name().to_owned(),
-            mode,
-            program_id,
+            mode: attached.mode,
+            program_id: attached.program_id,
+            refused,
         })
     }
 
@@ -97,31 +122,34 @@ impl Edge {
     ///
     /// [`EdgeError::NotAttached`] if it is not there.
     pub fn detach(&mut self, interface: &str) -> Result<(), EdgeError> {
-        let path = self.pins.link(interface);
         let found = look_up(interface)?;
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(EdgeError::NotAttached {
-                    interface: interface.to_owned(),
-                });
-            }
-            Err(error) => {
-                return Err(EdgeError::kernel(
-                    format!("removing {}", path.display()),
-                    error,
-                ));
+        let running = match &found {
+            Some(found) => self.running(found)?,
+            None => Vec::new(),
+        };
+        let mut held = !running.is_empty();
+        if let Some(found) = &found {
+            for running in running {
+                self.let_go(found, running)?;
             }
         }
+        // What is left is of an interface that has gone.
+        for hook in Hook::ALL {
+            held |= remove_pin(&self.pins.holder(hook, interface))?;
+        }
+        if !held {
+            return Err(EdgeError::NotAttached {
+                interface: interface.to_owned(),
+            });
+        }
         if let Some(found) = found {
-            await_detached(&found)?;
             self.put_role(found.index, None)?;
             self.forget_device(found.index)?;
         }
         Ok(())
     }
 
-    /// Where the program is, by the pinned links and by what the kernel says runs on the interfaces.
+    /// Where the program is, by what is pinned and by what the kernel says runs on the interfaces.
     ///
     /// An interface that has gone, or come back without the program, is not listed.
     ///
@@ -130,11 +158,12 @@ impl Edge {
     /// Only what the kernel answers.
     pub fn attachments(&self) -> Result<Vec<Attachment>, EdgeError> {
         let mut attachments = Vec::new();
-        for name in self.pins.linked()? {
+        for name in self.pins.held()? {
             let Some(found) = look_up(&name)? else {
                 continue;
             };
-            let (Some(_), Some(xdp)) = (self.link_on(&found)?, found.xdp) else {
+            // Two for a moment, while a mode changes: the older one still counts.
+            let Some(running) = self.running(&found)?.into_iter().next() else {
                 continue;
             };
             attachments.push(Attachment {
@@ -144,98 +173,53 @@ impl Edge {
                     .role_of(found.index)?
                     .map_or("unknown", Role::name)
                     .to_owned(),
-                mode: AttachMode::of(xdp.native),
-                program_id: xdp.program_id,
+                mode: running.mode,
+                program_id: running.program_id,
+                refused: Vec::new(),
             });
         }
         Ok(attachments)
     }
 
-    /// The pinned link that holds the program on this very interface.
-    ///
-    /// A pin outlives its interface; an interface made anew under the old name is another one.
-    fn link_on(&self, interface: &Interface) -> Result<Option<PinnedLink>, EdgeError> {
-        let path = self.pins.link(&interface.name);
-        let opening = |error| EdgeError::kernel(format!("opening {}", path.display()), error);
-        let link = match PinnedLink::from_pin(&path) {
-            Ok(link) => FdLink::from(link),
-            Err(error) if errno(&error) == Some(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(opening(error)),
-        };
-        let program_id = link.info().map_err(opening)?.program_id();
-        if interface.xdp.is_none_or(|xdp| xdp.program_id != program_id) {
-            return Ok(None);
-        }
-        PinnedLink::from_pin(&path).map(Some).map_err(opening)
+    /// What of ours runs on this very interface. A pin outlives its interface; an interface made anew
+    /// under the old name is another one.
+    fn running(&self, interface: &Interface) -> Result<Vec<Running>, EdgeError> {
+        let found = [
+            self.running_xdp(interface)?,
+            self.running_tcx(interface)?,
+            self.running_clsact(interface)?,
+        ];
+        Ok(found.into_iter().flatten().collect())
     }
 
-    /// Attaches a loaded instance to an interface without one, and pins the link.
-    fn attach_new(
+    /// Puts an instance there in one mode; answers the kernel's number of the program.
+    fn attach_as(
         &self,
-        instance: &mut aya::programs::Xdp,
         interface: &Interface,
+        role: Role,
         mode: AttachMode,
-    ) -> Result<(), EdgeError> {
-        // Without links aya would fall back to an attachment that ends with this process.
-        if KernelVersion::current().is_ok_and(|version| version < LINKS_SINCE) {
-            return Err(refusal::no_links(interface, mode));
-        }
-        let flags = match mode {
-            AttachMode::Native => XdpMode::Driver,
-            AttachMode::Generic => XdpMode::Skb,
-        };
-        let link: FdLink = instance
-            .attach_to_if_index(interface.index, flags)
-            .and_then(|id| instance.take_link(id))
-            .map_err(|error| refusal::of_mode(interface, mode, &error))?
-            .try_into()
-            .map_err(|_not_a_link: LinkError| refusal::no_links(interface, mode))?;
-        let path = self.pins.link(&interface.name);
-        // A pin left by an interface that has gone holds nothing any more.
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                return Err(EdgeError::kernel(
-                    format!("removing {}", path.display()),
-                    error,
-                ));
+        before: &Before<'_>,
+    ) -> Result<u32, EdgeError> {
+        match mode {
+            AttachMode::Native | AttachMode::Generic => {
+                self.attach_xdp(interface, role, mode, before)
             }
+            AttachMode::Tcx => self.attach_tcx(interface, role, before.has(mode)),
+            AttachMode::Clsact => self.attach_clsact(interface, role, before.has(mode)),
         }
-        link.pin(&path)
-            .map_err(|error| EdgeError::kernel(format!("pinning {}", path.display()), error))?;
+    }
+
+    /// Takes one instance off.
+    fn let_go(&self, interface: &Interface, old: Running) -> Result<(), EdgeError> {
+        if old.mode == AttachMode::Clsact {
+            Filter::remove(interface)?;
+            remove_pin(&self.pins.holder(Hook::NextClsact, &interface.name))?;
+        }
+        remove_pin(&self.pins.holder(old.mode.hook(), &interface.name))?;
+        if old.mode.is_xdp() {
+            await_gone(interface, old.program_id)?;
+        }
         Ok(())
-    }
-
-    /// Takes the running instance off and attaches the new one in another mode, which no link
-    /// update can do. If that is refused, an instance as before comes back.
-    fn change_mode(
-        &self,
-        instance: &mut aya::programs::Xdp,
-        interface: &Interface,
-        link: PinnedLink,
-        mode: AttachMode,
-        (previous_mode, previous_role): (AttachMode, Option<Role>),
-    ) -> Result<(), EdgeError> {
-        let link = link.unpin().map_err(|error| {
-            EdgeError::kernel(format!("unpinning the link of {}", interface.name), error)
-        })?;
-        drop(link);
-        await_detached(interface)?;
-        self.attach_new(instance, interface, mode).inspect_err(|_refusal| {
-            let restored = program::open(&self.config, &self.pins, previous_role)
-                .and_then(|mut object| {
-                    let instance = program::load(&mut object)?;
-                    self.attach_new(instance, interface, previous_mode)
-                });
-            if let Err(error) = restored {
-                tracing::error!(
-                    interface = interface.name,
-                    %error,
-                    "the program is off the interface: what was there before could not be restored"
-                );
-            }
-        })
     }
 
     /// Role of an interface's untagged traffic, as last attached.
@@ -273,30 +257,22 @@ impl Edge {
 }
 
 impl AttachMode {
-    /// As the operator writes it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    const fn hook(self) -> Hook {
         match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
+            Self::Native | Self::Generic => Hook::Xdp,
+            Self::Tcx => Hook::Tcx,
+            Self::Clsact => Hook::Clsact,
         }
-    }
-
-    const fn of(native: bool) -> Self {
-        if native { Self::Native } else { Self::Generic }
     }
 }
 
-/// Swaps the program of a pinned link; not one frame sees neither.
-fn replace(instance: &mut aya::programs::Xdp, link: PinnedLink) -> Result<(), EdgeError> {
-    let replacing = "replacing the attached program";
-    let link = XdpLink::try_from(FdLink::from(link))
-        .map_err(|error| EdgeError::kernel(replacing, error))?;
-    // The instance keeps a descriptor of the link; closing it leaves the pinned link alone.
-    instance
-        .attach_to_link(link)
-        .map(|_link_id| ())
-        .map_err(|error| EdgeError::kernel(replacing, error))
+impl From<(AttachMode, EdgeError)> for RefusedMode {
+    fn from((mode, error): (AttachMode, EdgeError)) -> Self {
+        Self {
+            mode,
+            reason: error.to_string(),
+        }
+    }
 }
 
 fn look_up(name: &str) -> Result<Option<Interface>, EdgeError> {
@@ -304,14 +280,30 @@ fn look_up(name: &str) -> Result<Option<Interface>, EdgeError> {
         .map_err(|error| EdgeError::kernel(format!("looking up interface {name}"), error))
 }
 
-/// Waits until the kernel has let go of an interface whose pin was removed.
+/// Removes a pin; `false` = there was none.
+fn remove_pin(path: &Path) -> Result<bool, EdgeError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(EdgeError::kernel(
+            format!("removing {}", path.display()),
+            error,
+        )),
+    }
+}
+
+/// Waits until the kernel has let go of an interface whose pin in XDP was removed, or the next program could
+/// not be attached.
 ///
 /// The last reference of an unpinned link is dropped by a work queue after an RCU grace period, so
 /// for some milliseconds the interface is still busy.
-fn await_detached(interface: &Interface) -> Result<(), EdgeError> {
+fn await_gone(interface: &Interface, program_id: u32) -> Result<(), EdgeError> {
     let deadline = Instant::now() + DETACH_DEADLINE;
-    while look_up(&interface.name)?.is_some_and(|now| now.xdp.is_some() && now.xdp == interface.xdp)
-    {
+    let still_there = || -> Result<bool, EdgeError> {
+        let now = look_up(&interface.name)?.and_then(|found| found.xdp);
+        Ok(now.is_some_and(|xdp| xdp.program_id == program_id))
+    };
+    while still_there()? {
         if Instant::now() > deadline {
             return Err(EdgeError::Kernel {
                 what: format!("detaching from {}", interface.name),
@@ -323,7 +315,5 @@ fn await_detached(interface: &Interface) -> Result<(), EdgeError> {
     Ok(())
 }
 
-/// Linux 5.9 brought XDP links.
-const LINKS_SINCE: KernelVersion = KernelVersion::new(5, 9, 0);
 const DETACH_DEADLINE: Duration = Duration::from_secs(5);
 const DETACH_POLL: Duration = Duration::from_millis(2);

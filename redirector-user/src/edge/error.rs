@@ -4,7 +4,7 @@ use std::{error::Error, io, path::PathBuf};
 
 use rustix::io::Errno;
 
-use super::{AttachMode, pins::Shape, radar::RADAR};
+use super::{AttachMode, RefusedMode, pins::Shape, radar::RADAR};
 
 /// Why the edge could not do what was asked. Every message says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,8 @@ pub enum EdgeError {
     },
     /// Another XDP program owns the interface.
     #[error(
-        "{interface}: busy: XDP program {program_id} ({program_name}) is attached; detach it first (its own tool, or `ip link set dev {interface} xdp off`), or choose another interface"
+        "{interface}: busy: XDP program {program_id} ({program_name}) is attached; attach behind it (mode = \"{beside}\", --mode {beside}), detach it first (its own tool, or `ip link set dev {interface} xdp off`), or choose another interface",
+        beside = beside.name()
     )]
     Busy {
         /// Name asked for.
@@ -68,6 +69,8 @@ pub enum EdgeError {
         program_id: u32,
         /// Its name, or `unnamed`.
         program_name: String,
+        /// The mode of this kernel that goes beside it.
+        beside: AttachMode,
     },
     /// An interface that is not ours has a name that we need.
     #[error(
@@ -106,6 +109,14 @@ pub enum EdgeError {
         mode: AttachMode,
         /// Meaning of the kernel's answer, and what to do.
         reason: String,
+    },
+    /// No mode of a ladder could be had.
+    #[error("{interface}: cannot attach in any mode: {}", each(refused))]
+    EveryModeRefused {
+        /// The interface.
+        interface: String,
+        /// What was tried, in this order.
+        refused: Vec<RefusedMode>,
     },
     /// The kernel answered something else with an error.
     #[error("{what}: {answer}; the kernel log (`dmesg`) may say more")]
@@ -155,9 +166,16 @@ impl EdgeError {
             | Self::NameTaken { .. }
             | Self::MixedFamilies { .. }
             | Self::PoliciesFull { .. } => Blame::Operator,
-            Self::AttachRefused { .. } | Self::Kernel { .. } => Blame::Host,
+            Self::AttachRefused { .. } | Self::EveryModeRefused { .. } | Self::Kernel { .. } => {
+                Blame::Host
+            }
             Self::Program { .. } | Self::Impossible(_) => Blame::Outgate,
         }
+    }
+
+    /// Whether another way of attaching may fare better.
+    pub(crate) const fn is_of_mode(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::AttachRefused { .. })
     }
 
     /// Wraps what the kernel answered; a lack of privilege becomes [`EdgeError::NotPermitted`].
@@ -216,6 +234,13 @@ fn with_causes(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     line
+}
+
+fn each(refused: &[RefusedMode]) -> String {
+    let reasons = refused
+        .iter()
+        .map(|RefusedMode { reason, .. }| reason.as_str());
+    reasons.collect::<Vec<_>>().join("; ")
 }
 
 fn mend_shape(map: &str, path: &std::path::Path, found: &Shape, expected: &Shape) -> String {

@@ -2,12 +2,15 @@
 
 use std::{future::Future, io, panic};
 
-use futures_util::TryStreamExt as _;
-use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
-    VlanProtocol,
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{
+        InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
+        VlanProtocol,
+    },
 };
-use rtnetlink::Handle;
+use rtnetlink::{Handle, MulticastGroup, packet_core::NetlinkPayload};
 use rustix::io::Errno;
 
 /// What the edge needs to know of one interface.
@@ -73,6 +76,38 @@ pub(crate) async fn by_index(handle: &Handle, index: u32) -> io::Result<Option<I
         .execute()
         .try_next()
         .await)
+}
+
+/// What became of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It has come, or something about it is another.
+    Is(Interface),
+    /// The interface of that name has gone.
+    Gone(String),
+    /// Messages were lost: anything may have changed.
+    Unknown,
+}
+
+/// What becomes of the interfaces of this network namespace, from now on.
+pub(crate) fn changes() -> io::Result<impl Stream<Item = Change> + Unpin> {
+    let (connection, handle, messages) =
+        rtnetlink::new_multicast_connection(&[MulticastGroup::Link])?;
+    tokio::spawn(connection);
+    Ok(messages.filter_map(move |(message, _from)| {
+        // The connection ends with its last handle.
+        let _open = &handle;
+        std::future::ready(match message.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                Some(Change::Is(read(&link)))
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
+                Some(Change::Gone(read(&link).name))
+            }
+            NetlinkPayload::Overrun(_) => Some(Change::Unknown),
+            _ => None,
+        })
+    }))
 }
 
 /// Runs a future to its end on a thread of its own, for the blocking half of this crate.

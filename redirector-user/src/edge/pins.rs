@@ -4,7 +4,7 @@
 //! reader expects overruns the reader's buffer. So every shape is compared before anything is loaded.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -45,6 +45,23 @@ impl fmt::Display for Shape {
     }
 }
 
+/// Where in the kernel a program is held, each in a way of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// In XDP, by a pinned link.
+    Xdp,
+    /// In tc, by a pinned link.
+    Tcx,
+    /// In tc, by a filter of the interface; the program is pinned, so that the next controller knows it.
+    Clsact,
+    /// The same, of the program that is just taking the other's place.
+    NextClsact,
+}
+
+impl Hook {
+    pub(crate) const ALL: [Self; 4] = [Self::Xdp, Self::Tcx, Self::Clsact, Self::NextClsact];
+}
+
 /// The directory of one ABI version.
 #[derive(Clone, Debug)]
 pub(crate) struct Pins {
@@ -62,9 +79,11 @@ impl Pins {
             shapes: expected_shapes(config)?,
         };
         pins.require_bpffs(&config.pin_dir)?;
-        fs::create_dir_all(pins.links()).map_err(|error| {
-            EdgeError::kernel(format!("making {}", pins.links().display()), error)
-        })?;
+        for hook in Hook::ALL {
+            let dir = pins.held_by(hook);
+            fs::create_dir_all(&dir)
+                .map_err(|error| EdgeError::kernel(format!("making {}", dir.display()), error))?;
+        }
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -82,8 +101,9 @@ impl Pins {
     /// on this machine then needs no privilege to learn original destinations (Linux 5.19). aya opens
     /// pins for reading and writing, so the group may write, too.
     pub(crate) fn share_with_group(&self) -> Result<(), EdgeError> {
-        let (dir, links, flows) = (self.dir.clone(), self.links(), self.map(map::FLOWS));
-        for (path, mode) in [(links, 0o700), (dir, 0o750), (flows, 0o660)] {
+        let (dir, flows) = (self.dir.clone(), self.map(map::FLOWS));
+        let held = Hook::ALL.map(|hook| (self.held_by(hook), 0o700));
+        for (path, mode) in held.into_iter().chain([(dir, 0o750), (flows, 0o660)]) {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(|error| {
                 EdgeError::kernel(format!("chmod {mode:o} {}", path.display()), error)
             })?;
@@ -101,9 +121,14 @@ impl Pins {
         self.shapes.keys().map(String::as_str)
     }
 
-    /// Directory of the links.
-    pub(crate) fn links(&self) -> PathBuf {
-        self.dir.join("links")
+    /// Directory of what holds the program on the interfaces at one hook.
+    fn held_by(&self, hook: Hook) -> PathBuf {
+        self.dir.join(match hook {
+            Hook::Xdp => "links",
+            Hook::Tcx => "tcx",
+            Hook::Clsact => "clsact",
+            Hook::NextClsact => "clsact-next",
+        })
     }
 
     /// Directory of the sets of policies.
@@ -111,25 +136,25 @@ impl Pins {
         self.dir.join("sets")
     }
 
-    /// Path of an interface's link.
+    /// Path of what holds the program on an interface.
     ///
     /// bpffs refuses dots in names, which VLAN interfaces have (`eth0.100`); interface names in
     /// turn cannot have colons (`dev_valid_name`), so one stands for the other.
-    pub(crate) fn link(&self, interface: &str) -> PathBuf {
-        self.links().join(interface.replace('.', ":"))
+    pub(crate) fn holder(&self, hook: Hook, interface: &str) -> PathBuf {
+        self.held_by(hook).join(interface.replace('.', ":"))
     }
 
-    /// Interfaces that a link is pinned for, whether they still exist or not.
-    pub(crate) fn linked(&self) -> Result<Vec<String>, EdgeError> {
-        let reading =
-            |error| EdgeError::kernel(format!("reading {}", self.links().display()), error);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(self.links()).map_err(reading)? {
-            if let Ok(name) = entry.map_err(reading)?.file_name().into_string() {
-                names.push(name.replace(':', "."));
+    /// Interfaces that something is pinned for, whether they still exist or not.
+    pub(crate) fn held(&self) -> Result<BTreeSet<String>, EdgeError> {
+        let mut names = BTreeSet::new();
+        for dir in Hook::ALL.map(|hook| self.held_by(hook)) {
+            let reading = |error| EdgeError::kernel(format!("reading {}", dir.display()), error);
+            for entry in fs::read_dir(&dir).map_err(reading)? {
+                if let Ok(name) = entry.map_err(reading)?.file_name().into_string() {
+                    names.insert(name.replace(':', "."));
+                }
             }
         }
-        names.sort();
         Ok(names)
     }
 

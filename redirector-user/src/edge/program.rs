@@ -1,6 +1,9 @@
-//! Loading the kernel program: one instance per interface, all on the same pinned maps.
+//! Loading the kernel program: one instance per interface, for XDP or for tc, all on the same pinned maps.
 
-use aya::{Ebpf, EbpfLoader, programs::Xdp};
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{Program, SchedClassifier, Xdp},
+};
 use redirector_common::abi::{Role, map};
 
 use super::{EdgeConfig, EdgeError, PROGRAM, pins::Pins, radar::RADAR};
@@ -33,20 +36,35 @@ pub(crate) fn open(
 
 /// Loads the XDP program of an opened object into the kernel.
 pub(crate) fn load(object: &mut Ebpf) -> Result<&mut Xdp, EdgeError> {
-    let program = object
-        .program_mut(NAME)
-        .ok_or_else(|| EdgeError::Impossible(format!("the embedded object has no {NAME}")))?;
-    let program: &mut Xdp = program
+    let program: &mut Xdp = find(object, XDP)?
         .try_into()
-        .map_err(|error| EdgeError::program(format!("{NAME} is no XDP program"), error))?;
+        .map_err(|error| EdgeError::program(format!("{XDP} is no XDP program"), error))?;
     program
         .load()
-        .map_err(|error| EdgeError::program(format!("loading {NAME}"), error))?;
+        .map_err(|error| EdgeError::program(format!("loading {XDP}"), error))?;
     Ok(program)
 }
 
-/// Name of the program, as the kernel lists it.
-const NAME: &str = "outgate_xdp";
+/// Loads the program for tc of an opened object into the kernel.
+pub(crate) fn load_tc(object: &mut Ebpf) -> Result<&mut SchedClassifier, EdgeError> {
+    let program: &mut SchedClassifier = find(object, TC)?
+        .try_into()
+        .map_err(|error| EdgeError::program(format!("{TC} is no classifier"), error))?;
+    program
+        .load()
+        .map_err(|error| EdgeError::program(format!("loading {TC}"), error))?;
+    Ok(program)
+}
+
+fn find<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut Program, EdgeError> {
+    object
+        .program_mut(name)
+        .ok_or_else(|| EdgeError::Impossible(format!("the embedded object has no {name}")))
+}
+
+/// Names of the programs, as the kernel lists them.
+const XDP: &str = "outgate_xdp";
+const TC: &str = "outgate_tc";
 
 /// `ROLE` of an instance that finds the role by the frame's tags.
 const LOOK_UP_ROLE: u8 = 0;

@@ -179,11 +179,13 @@ fn a_busy_interface_says_whose_it_is() {
             interface,
             program_id,
             program_name,
+            beside,
         } = &error
         else {
             panic!("{error}");
         };
         assert_eq!(interface, "cust0");
+        assert!(error.to_string().contains(beside.name()), "{error}");
         assert_eq!(*program_id, other.program_id);
         assert_eq!(program_name, "outgate_xdp");
         assert_eq!(error.blame(), Blame::Operator);

@@ -13,3 +13,4 @@ mod nexthop;
 mod radar;
 mod sets;
 mod state;
+mod tc;

@@ -11,7 +11,7 @@ use aya::{
         Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key,
         xdp::DevMapHash,
     },
-    programs::{TestRun as _, TestRunOptions, Xdp},
+    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult, Xdp},
 };
 use redirector_common::{
     abi::{
@@ -22,13 +22,16 @@ use redirector_common::{
     addr::Addr,
     cases::FLOWS_MAX,
     counters::Counter,
-    tables::{Verdict, memory::MemoryTables},
+    tables::memory::MemoryTables,
 };
 use redirector_user::edge::PROGRAM;
+
+use super::hook::Hook;
 
 /// One load of the program for one role.
 pub(crate) struct Kernel {
     ebpf: Ebpf,
+    hook: Hook,
     hosts4: Hosts<4>,
     hosts6: Hosts<16>,
     prefixes4: Prefixes<4>,
@@ -63,7 +66,7 @@ type Prefixes<const N: usize> = LpmTrie<MapData, [u8; N], [u8; Policy::SIZE]>;
 /// What came of a frame in the kernel.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// `enum xdp_action`.
+    /// `enum xdp_action`, or a `TC_ACT_`.
     pub(crate) verdict: u32,
     /// The frame afterwards.
     pub(crate) frame: Vec<u8>,
@@ -83,7 +86,7 @@ pub(crate) struct Ran {
 
 impl Kernel {
     /// Loads the program, without pinning or attaching anything.
-    pub(crate) fn load(role: Option<Role>, debug_lines: bool) -> Self {
+    pub(crate) fn load(hook: Hook, role: Option<Role>, debug_lines: bool) -> Self {
         let role = role.map_or(0, |role| role as u8);
         let debug_lines = u8::from(debug_lines);
         let mut ebpf = EbpfLoader::new()
@@ -95,8 +98,12 @@ impl Kernel {
             .map_max_entries(map::RADAR_OPENINGS, SOURCES_MAX)
             .load(PROGRAM)
             .expect("the object is well-formed, and we are privileged");
-        let program: &mut Xdp = ebpf.program_mut("outgate_xdp").unwrap().try_into().unwrap();
-        program.load().expect("the verifier accepts the program");
+        let program = ebpf.program_mut(hook.program()).unwrap();
+        let loaded = match hook {
+            Hook::Xdp => <&mut Xdp>::try_from(program).unwrap().load(),
+            Hook::Tc => <&mut SchedClassifier>::try_from(program).unwrap().load(),
+        };
+        loaded.expect("the verifier accepts the program");
         let mut places4: ArrayOfMaps<MapData, Hosts<4>> = take(&mut ebpf, map::HOSTS4);
         let mut places6: ArrayOfMaps<MapData, Hosts<16>> = take(&mut ebpf, map::HOSTS6);
         let mut wide4: ArrayOfMaps<MapData, Prefixes<4>> = take(&mut ebpf, map::PREFIXES4);
@@ -137,7 +144,18 @@ impl Kernel {
             in_slots: None,
             uplink_words: BTreeSet::new(),
             ebpf,
+            hook,
         }
+    }
+
+    /// Instructions that the verifier looked at; `None` = the kernel does not say (before Linux 5.16).
+    pub(crate) fn verified_instructions(&self) -> Option<u32> {
+        let program = self.ebpf.program(self.hook.program()).unwrap();
+        let info = match self.hook {
+            Hook::Xdp => <&Xdp>::try_from(program).unwrap().info(),
+            Hook::Tc => <&SchedClassifier>::try_from(program).unwrap().info(),
+        };
+        info.unwrap().verified_instruction_count()
     }
 
     /// Makes the maps hold what the case says, and nothing else.
@@ -248,19 +266,12 @@ impl Kernel {
     pub(crate) fn run(&mut self, frame: &[u8]) -> Ran {
         let before = self.counts();
         let mut out = vec![0; 4096];
-        let program: &Xdp = self
-            .ebpf
-            .program("outgate_xdp")
-            .unwrap()
-            .try_into()
-            .unwrap();
-        let result = program
-            .test_run(TestRunOptions {
-                data_in: Some(frame),
-                data_out: Some(&mut out),
-                ..TestRunOptions::default()
-            })
-            .expect("the kernel runs the program");
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..TestRunOptions::default()
+        };
+        let result = self.run_once(options).expect("the kernel runs the program");
         out.truncate(usize::try_from(result.data_size_out).unwrap());
         let raised = self
             .counts()
@@ -294,6 +305,16 @@ impl Kernel {
         }
     }
 
+    fn run_once(&self, options: TestRunOptions<'_>) -> Result<TestRunResult, ProgramError> {
+        let program = self.ebpf.program(self.hook.program()).unwrap();
+        match self.hook {
+            Hook::Xdp => <&Xdp>::try_from(program).unwrap().test_run(options),
+            Hook::Tc => <&SchedClassifier>::try_from(program)
+                .unwrap()
+                .test_run(options),
+        }
+    }
+
     fn counts(&self) -> BTreeMap<Counter, u64> {
         let sum = |counter: &Counter| self.counters.get(&counter.index(), 0).unwrap().iter().sum();
         Counter::ALL
@@ -323,16 +344,6 @@ impl Kernel {
             self.devices.remove(key).unwrap();
         }
         while self.events.next().is_some() {}
-    }
-}
-
-/// The verdict as the kernel numbers it.
-pub(crate) fn code(verdict: Verdict) -> u32 {
-    match verdict {
-        Verdict::Drop => 1,
-        Verdict::Pass => 2,
-        Verdict::Tx => 3,
-        Verdict::Redirect { .. } => 4,
     }
 }
 

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lab::{
     Family, Host, Lab,
     binaries::Binaries,
     dialogue::{Dialogue, any_port, smtp},
-    gate::Gate,
+    gate::{Gate, INTERFACES},
     relay::{Options, RelayNode},
 };
 
@@ -31,6 +31,8 @@ mod radar;
 mod refusal;
 mod steer;
 mod tags;
+mod tc;
+mod upgrade;
 
 /// A lab with nothing in it. Its prefix is the test's own, so that tests run side by side and a
 /// killed one is cleaned up by its next run.
@@ -44,6 +46,22 @@ fn start<'lab>(lab: &'lab Lab, options: &Options) -> Result<(Gate<'lab>, RelayNo
     let relay = RelayNode::start(lab, options)?;
     gate.wait_for_relay()?;
     Ok((gate, relay))
+}
+
+/// Starts the controller again, with every interface in another mode.
+fn change_mode(gate: &mut Gate<'_>, mode: &str) -> Result<()> {
+    gate.stop()?;
+    gate.configure("mode = \"native\"", &format!("mode = \"{mode}\""))?;
+    gate.launch()?;
+    gate.wait_for_relay()?;
+    let status = gate.json(&["status"])?;
+    let interfaces = status["interfaces"].as_array().context("no interfaces")?;
+    anyhow::ensure!(
+        interfaces.len() == INTERFACES.len()
+            && interfaces.iter().all(|interface| interface["mode"] == mode),
+        "{status:#}"
+    );
+    Ok(())
 }
 
 /// Opens a connection to port 25 of `to`; an error of the socket is returned as it is.

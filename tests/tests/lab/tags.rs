@@ -11,12 +11,22 @@ use lab::{
     wait::until,
 };
 
-use crate::{flag, lab_up, start};
+use crate::{change_mode, flag, lab_up, start};
 
 #[test]
 fn a_flagged_source_does_not_slip_through_by_tags() -> Result<()> {
-    let lab = lab_up("ogttags")?;
-    let (gate, _relay) = start(&lab, &Options::default())?;
+    tags_hide_nothing("ogttags", "native")
+}
+
+#[test]
+fn nor_where_the_kernel_has_taken_the_outer_tag_off() -> Result<()> {
+    tags_hide_nothing("ogttagstc", "tcx")
+}
+
+fn tags_hide_nothing(prefix: &str, mode: &str) -> Result<()> {
+    let lab = lab_up(prefix)?;
+    let (mut gate, _relay) = start(&lab, &Options::default())?;
+    change_mode(&mut gate, mode)?;
     let namespace = lab.namespace(Host::CustomerA);
     let source_mac = lab.mac(Host::CustomerA, HOST_INTERFACE)?;
     let destination_mac = lab.mac(Host::Edge, Host::CustomerA.edge_interface())?;

@@ -143,7 +143,22 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
         (
             "\"generic\"",
             "\"offload\"",
-            "interface[0].mode: offload: unknown; allowed are native and generic",
+            "interface[0].mode: offload: unknown; allowed are native, generic, tcx and clsact",
+        ),
+        (
+            "\"generic\"",
+            "[\"native\", \"offload\"]",
+            "interface[0].mode: offload: unknown; allowed are native, generic, tcx and clsact",
+        ),
+        (
+            "\"generic\"",
+            "[\"tcx\", \"native\", \"tcx\"]",
+            "interface[0].mode: [\"tcx\", \"native\", \"tcx\"]: tcx is named twice",
+        ),
+        (
+            "\"generic\"",
+            "[]",
+            "interface[0].mode: []: no mode; name at least one of native, generic, tcx and clsact",
         ),
         (
             "name = \"default\"",

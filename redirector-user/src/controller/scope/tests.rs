@@ -96,8 +96,18 @@ proptest! {
     #[test]
     fn what_was_not_touched_is_what_it_should_be(steps in prop::collection::vec(steps(), 0..24)) {
         let config = config();
-        let loaded = Loaded { generation: Generation(0), flags: BTreeMap::new() };
-        let mut state = State::adopt(&config, loaded, EdgeState::default(), &BTreeMap::new());
+        let loaded = Loaded {
+            generation: Generation(0),
+            flags: BTreeMap::new(),
+            drained: BTreeMap::new(),
+        };
+        let mut state = State::adopt(
+            &config,
+            loaded,
+            EdgeState::default(),
+            &BTreeMap::new(),
+            BTreeSet::new(),
+        );
         pass(&mut state, &config);
         for (id, step) in (1..).zip(steps) {
             match step {

@@ -116,7 +116,7 @@ fn each_thing_about_an_interface_that_hurts_is_named() {
     let configured = Interface {
         name: String::from("eth0"),
         role: Role::Customer,
-        mode: AttachMode::Native,
+        modes: AttachMode::Native.into(),
     };
     let ours = Attachment {
         interface: String::from("eth0"),
@@ -124,6 +124,7 @@ fn each_thing_about_an_interface_that_hurts_is_named() {
         role: String::from("customer"),
         mode: AttachMode::Native,
         program_id: 42,
+        refused: Vec::new(),
     };
     let link = Link {
         index: 7,
@@ -206,9 +207,32 @@ fn each_thing_about_an_interface_that_hurts_is_named() {
         ..link.clone()
     };
     check(&judged(&foreign, &[]), Level::Warning, "eth0", "program 43");
-    for (harmful, _) in HARMFUL {
+    for (harmful, ..) in HARMFUL {
         check(&judged(&link, &[harmful]), Level::Warning, "eth0", harmful);
     }
+    let veth = Link { veth: true, ..link };
+    check(
+        &judged(&veth, &[]),
+        Level::Warning,
+        "eth0",
+        "tx-checksumming",
+    );
+    // In tc none of that hurts, and the other program is a neighbour.
+    let in_tc = Attachment {
+        mode: AttachMode::Tcx,
+        ..ours.clone()
+    };
+    let seen = Seen {
+        link: Ok(Some(Link {
+            veth: true,
+            mtu: 9000,
+            ..foreign
+        })),
+        offloads: Some(BTreeSet::from([String::from("rx-vlan-hw-parse")])),
+    };
+    let findings = interface(&configured, &seen, Some(&in_tc));
+    check(&findings, Level::Good, "eth0", "tcx, behind XDP program 43");
+    assert_eq!(findings.len(), 1, "{findings:#?}");
     let gone = Seen {
         link: Ok(None),
         offloads: None,

@@ -3,7 +3,7 @@
 use aya::programs::{ProgramError, loaded_programs};
 use rustix::io::Errno;
 
-use crate::edge::{AttachMode, EdgeError, error::errno, interface::Interface};
+use crate::edge::{AttachMode, EdgeError, RefusedMode, error::errno, interface::Interface};
 
 /// Refuses an interface that another XDP program owns, and says whose it is.
 pub(super) fn busy(interface: &Interface) -> Result<(), EdgeError> {
@@ -20,7 +20,35 @@ pub(super) fn busy(interface: &Interface) -> Result<(), EdgeError> {
         interface: interface.name.clone(),
         program_id: xdp.program_id,
         program_name,
+        beside: AttachMode::beside_xdp(),
     })
+}
+
+/// What is said of one or more modes that were refused.
+pub(super) fn of_all(interface: &str, mut refused: Vec<(AttachMode, EdgeError)>) -> EdgeError {
+    match refused.pop() {
+        Some((_, only)) if refused.is_empty() => only,
+        last => EdgeError::EveryModeRefused {
+            interface: interface.to_owned(),
+            refused: refused
+                .into_iter()
+                .chain(last)
+                .map(RefusedMode::from)
+                .collect(),
+        },
+    }
+}
+
+/// Refuses a kernel that has no tcx.
+pub(super) fn no_tcx(interface: &Interface) -> EdgeError {
+    let reason = "this kernel has no tcx; it needs Linux 6.6 or newer: use --mode clsact";
+    refused(interface, AttachMode::Tcx, reason)
+}
+
+/// Refuses a place that another filter has.
+pub(super) fn filter_taken(interface: &Interface) -> EdgeError {
+    let reason = "another filter has priority 1 and handle 0x4f47 (`tc filter show dev IFACE ingress`), maybe of an Outgate with another edge.pin_dir; detach it there, or `tc filter del`";
+    refused(interface, AttachMode::Clsact, reason)
 }
 
 /// Refuses a kernel that has no links to pin.
@@ -36,17 +64,19 @@ pub(super) fn no_links(interface: &Interface, mode: AttachMode) -> EdgeError {
 pub(super) fn of_mode(interface: &Interface, mode: AttachMode, error: &ProgramError) -> EdgeError {
     let reason = match errno(error) {
         Some(Errno::OPNOTSUPP) if mode == AttachMode::Native => {
-            "the driver has no native XDP (EOPNOTSUPP); use --mode generic"
+            "the driver has no native XDP (EOPNOTSUPP); use --mode tcx, or the slower --mode generic"
         }
         Some(Errno::RANGE) => {
-            "the MTU is too large for a program without fragments (ERANGE); lower the MTU at both ends of a veth, or use --mode generic"
+            "the MTU is too large for a program without fragments (ERANGE); lower the MTU at both ends of a veth, or use --mode tcx or generic"
         }
         Some(Errno::NOMEM) => {
-            "the driver lacks queues or memory (ENOMEM; virtio needs two queues per CPU); add queues, or use --mode generic"
+            "the driver lacks queues or memory (ENOMEM; virtio needs two queues per CPU); add queues, or use --mode tcx or generic"
         }
-        Some(Errno::BUSY) => "another XDP program came first (EBUSY); `ip link show` names it",
-        Some(Errno::INVAL) => {
-            "the driver refuses with its present settings (EINVAL); switch LRO off (`ethtool -K IFACE lro off`), check the MTU, or use --mode generic"
+        Some(Errno::BUSY) if mode.is_xdp() => {
+            "another XDP program came first (EBUSY); `ip link show` names it"
+        }
+        Some(Errno::INVAL) if mode.is_xdp() => {
+            "the driver refuses with its present settings (EINVAL); switch LRO off (`ethtool -K IFACE lro off`), check the MTU, or use --mode tcx or generic"
         }
         Some(Errno::PERM) => {
             return EdgeError::NotPermitted {

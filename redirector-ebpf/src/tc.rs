@@ -1,0 +1,70 @@
+//! The tc entry point: the same core behind the kernel's own receive path.
+//!
+//! For interfaces whose driver has no XDP, or where another XDP program is. What is not ours is left to the
+//! programs after this one.
+
+use aya_ebpf::{
+    bindings::{TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    helpers::generated::bpf_redirect,
+    macros::classifier,
+    programs::TcContext,
+};
+use redirector_common::{
+    abi::Role,
+    decide::{Ingress, judge},
+    tables::Verdict,
+};
+
+use crate::{
+    DEBUG_LINES, ROLE, debug_line,
+    skb::SkbFrame,
+    tables::{Devices, Exit, Maps},
+};
+
+/// tc entry point, for tcx (where [`TC_ACT_UNSPEC`] is `TCX_NEXT`) and for a classifier in
+/// direct-action mode.
+#[classifier]
+fn outgate_tc(context: TcContext) -> i32 {
+    let mut frame = SkbFrame::new(&context);
+    let ifindex = frame.ifindex();
+    let ingress = Ingress {
+        ifindex,
+        role: Role::from_number(ROLE.load()),
+    };
+    let judged = judge(&mut frame, &mut Maps::<Egress>::new(), ingress);
+    if DEBUG_LINES.load() != 0 {
+        debug_line(&context, ifindex, &judged);
+    }
+    match judged.verdict {
+        Verdict::Pass => TC_ACT_UNSPEC,
+        Verdict::Drop => TC_ACT_SHOT,
+        Verdict::Tx => {
+            leave(ifindex);
+            TC_ACT_REDIRECT
+        }
+        // The exit was told when the core asked for it.
+        Verdict::Redirect { .. } => TC_ACT_REDIRECT,
+    }
+}
+
+/// Frames leave by the egress path of an interface, whatever its driver can do.
+pub(crate) enum Egress {}
+
+impl Exit for Egress {
+    #[inline(always)]
+    fn redirect(devices: &Devices, ifindex: u32) -> bool {
+        match devices.get_ifindex(ifindex) {
+            Some(ifindex) => {
+                leave(ifindex);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[inline(always)]
+fn leave(ifindex: u32) {
+    // SAFETY: the helper takes two numbers, and only remembers them. It refuses unknown flags alone.
+    let _redirect = unsafe { bpf_redirect(ifindex, 0) };
+}
