@@ -14,13 +14,14 @@
 mod declare;
 mod kinds;
 pub mod map;
+pub mod trial;
 
 use self::declare::{Octets, put_octets, take_octets};
 pub use self::kinds::{Action, EventKind, OnFailure, RefusalText, Role, Via};
 use crate::addr::Addr;
 
-/// Version of all that this module describes; names the pin directory (`v2`).
-pub const ABI_VERSION: u32 = 2;
+/// Version of all that this module describes; names the pin directory (`v3`).
+pub const ABI_VERSION: u32 = 3;
 
 /// Pools at most.
 pub const POOLS_MAX: u32 = 16;
@@ -349,6 +350,16 @@ impl FlowKey {
             family: customer.family(),
             reserved: [0; 3],
         }
+    }
+}
+
+impl Octets for Policy {
+    fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8] {
+        put_octets(self.to_octets(), into)
+    }
+
+    fn take(from: &mut &[u8]) -> Self {
+        Self::from_octets(&take_octets(from))
     }
 }
 

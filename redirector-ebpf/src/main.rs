@@ -11,13 +11,15 @@
     reason = "the compiler is pinned, and this crate is built with its unstable features anyway"
 )]
 
+mod dry;
 mod frame;
 mod radar;
 mod tables;
 
 use aya_ebpf::{Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
 use redirector_common::{
-    abi::Role,
+    abi::{NO_RELAY, Role, trial::NO_COUNTER},
+    counters::Counter,
     decide::{Ingress, Judged, judge},
     tables::Verdict,
 };
@@ -37,7 +39,11 @@ static DEBUG_LINES: Global<u8> = Global::new(0);
 #[xdp]
 fn outgate_xdp(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&context);
-    let ifindex = frame.ingress_ifindex();
+    let ifindex = if dry::is_run() {
+        dry::begin()
+    } else {
+        frame.ingress_ifindex()
+    };
     let ingress = Ingress {
         ifindex,
         role: Role::from_number(ROLE.load()),
@@ -45,6 +51,13 @@ fn outgate_xdp(context: XdpContext) -> u32 {
     let judged = judge(&mut frame, &mut Maps, ingress);
     if DEBUG_LINES.load() != 0 {
         debug_line(&context, ifindex, &judged);
+    }
+    if dry::is_run() {
+        dry::record(
+            judged.counter.map_or(NO_COUNTER, Counter::index),
+            judged.relay.unwrap_or(NO_RELAY),
+            u32::from(judged.policy.is_some()),
+        );
     }
     match judged.verdict {
         Verdict::Pass => xdp_action::XDP_PASS,

@@ -6,6 +6,7 @@
 mod commands;
 mod radar;
 mod tables;
+mod why;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -45,13 +46,7 @@ enum Command {
     #[command(subcommand)]
     Flag(FlagCommand),
     /// Say what would happen to a new mail connection, and why
-    #[command(after_help = "Example:\n  outgate why 192.0.2.10 203.0.113.25")]
-    Why {
-        /// Who would connect
-        source: std::net::IpAddr,
-        /// Whereto [default: anywhere in the internet]
-        destination: Option<std::net::IpAddr>,
-    },
+    Why(why::WhyArgs),
     /// Show every counter of the kernel program
     Counters,
     /// Name each thing about this host that will hurt, and what to do about it

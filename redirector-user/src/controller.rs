@@ -29,7 +29,7 @@ use redirector_common::abi::Via;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use self::state::State;
-pub use self::{flags::NewFlag, kernel::Kernel, views::Reasons};
+pub use self::{flags::NewFlag, kernel::Kernel, views::{Opening, Reasons}};
 use crate::{
     config::Config,
     edge::{self, EdgeError},

@@ -44,6 +44,7 @@ pub use self::{
     error::{Blame, EdgeError},
     events::{DebugLines, EventReader},
     flows::SweepReport,
+    judge::{Entrance, Ingress, Judgement, Unjudgeable},
     pins::Shape,
     radar::Sighted,
 };
@@ -96,23 +97,6 @@ pub struct Attachment {
     pub program_id: u32,
 }
 
-/// What the program would do with a new connection, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Judgement {
-    /// `pass`, `drop`, `tx` or `redirect`.
-    pub verdict: String,
-    /// Counter that it would raise.
-    pub counter: String,
-    /// Prefix of the rule that matched.
-    pub rule: Option<ipnetwork::IpNetwork>,
-    /// Flag behind it.
-    pub flag_id: Option<u32>,
-    /// Action of the rule.
-    pub action: Option<String>,
-    /// Relay number and listener, if diverted.
-    pub relay: Option<(u32, IpAddr)>,
-}
-
 /// The pinned maps and links of one pin directory.
 pub struct Edge {
     config: EdgeConfig,
@@ -120,6 +104,10 @@ pub struct Edge {
     maps: Maps,
     /// The object that owns the ring of debug lines, until somebody reads them.
     debug: Option<aya::Ebpf>,
+    /// What judges without consequences.
+    dry_runs: judge::DryRuns,
+    /// The flow table as it was counted last.
+    counted: Option<judge::Counted>,
 }
 
 impl Edge {
@@ -140,6 +128,8 @@ impl Edge {
             pins,
             maps,
             debug,
+            dry_runs: judge::DryRuns::default(),
+            counted: None,
         };
         edge.mend_listeners()?;
         edge.ensure_cookie_key()?;

@@ -90,6 +90,7 @@ fn hidden<F: Frame, T: Tables>(
     let Some(policy) = policy(tables, work.before.ends.source()) else {
         return Judged::counted(tables, Verdict::Pass, passed);
     };
+    work.policy = policy;
     match Action::from_number(policy.action) {
         Some(Action::Pass | Action::Observe | Action::Linger) => {
             Judged::counted(tables, Verdict::Pass, passed).under(policy)

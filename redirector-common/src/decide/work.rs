@@ -35,6 +35,13 @@ pub struct Work {
 }
 
 impl Work {
+    /// The policy that the last judgement has found, if it says that it went by one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        self.policy
+    }
+
     /// The connection that the customer's segment belongs to.
     #[inline(always)]
     pub(super) const fn connection(&self) -> Connection<'_> {

@@ -167,8 +167,10 @@ pub enum RelayHealth {
 pub struct WhyView {
     /// Who would connect.
     pub source: IpAddr,
-    /// Whereto, port 25.
+    /// Whereto.
     pub destination: IpAddr,
+    /// The port there.
+    pub port: u16,
     /// What the program would do.
     #[serde(flatten)]
     pub judgement: Judgement,
@@ -176,6 +178,8 @@ pub struct WhyView {
     pub flag: Option<FlagView>,
     /// The relay that it would meet.
     pub relay_name: Option<String>,
+    /// Interfaces of that kind whose program is of another build than the one that judged.
+    pub other_build: Vec<String>,
     /// All of it in one sentence.
     pub explanation: String,
 }

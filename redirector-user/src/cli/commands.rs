@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, radar,
     tables::{self, Style},
+    why,
 };
 use crate::{
-    api::view::{AttachRequest, FlagState, FlagView, StatusView, WhyView},
+    api::view::{AttachRequest, FlagState, FlagView, StatusView},
     client::{Client, escaped, with_query},
     config::Config,
     doctor::{self, Level},
@@ -33,23 +34,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Flag(FlagCommand::Show { target, exact }) => {
             show(&client, &teller, &target, exact).await
         }
-        Command::Why {
-            source,
-            destination,
-        } => {
-            let (source, destination) = (
-                source.to_string(),
-                destination.map(|address| address.to_string()),
-            );
-            let mut query = vec![("source", source.as_str())];
-            query.extend(
-                destination
-                    .as_deref()
-                    .map(|destination| ("destination", destination)),
-            );
-            let why: WhyView = client.get(&with_query("/v1/why", &query)).await?;
-            teller.tell(&why, tables::why)
-        }
+        Command::Why(arguments) => why::run(&client, &teller, arguments).await,
         Command::Counters => {
             let counters: BTreeMap<String, u64> = client.get("/v1/counters").await?;
             teller.tell(&counters, |counters, style| {

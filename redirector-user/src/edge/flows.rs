@@ -11,6 +11,7 @@ use redirector_common::{
 use super::{
     Edge, EdgeError,
     clock::monotonic_s,
+    judge::Counted,
     maps::{found, reading, removed},
 };
 
@@ -60,6 +61,7 @@ impl Edge {
     pub fn sweep(&mut self) -> Result<SweepReport, EdgeError> {
         let now_s = monotonic_s();
         let mut report = SweepReport::default();
+        let opened = self.opened()?;
         for key in self.flow_keys()? {
             // Read as late as can be: a SYN may reopen a closing entry at any moment, and removing
             // it then would cost that connection a reset.
@@ -78,6 +80,10 @@ impl Edge {
             }
         }
         report.pressure = is_pressure(report.live, self.config.flows_max);
+        self.counted = Some(Counted {
+            flows: report.live,
+            opened,
+        });
         Ok(report)
     }
 

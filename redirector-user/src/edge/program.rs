@@ -13,12 +13,29 @@ pub(crate) fn open(
     pins: &Pins,
     role: Option<Role>,
 ) -> Result<Ebpf, EdgeError> {
+    open_for(config, pins, role, false)
+}
+
+/// Opens the object for an instance that only judges, and is never attached.
+pub(crate) fn open_dry(config: &EdgeConfig, pins: &Pins, role: Role) -> Result<Ebpf, EdgeError> {
+    open_for(config, pins, Some(role), true)
+}
+
+fn open_for(
+    config: &EdgeConfig,
+    pins: &Pins,
+    role: Option<Role>,
+    dry_run: bool,
+) -> Result<Ebpf, EdgeError> {
     let role = role.map_or(LOOK_UP_ROLE, |role| role as u8);
-    let debug_lines = u8::from(config.debug_lines);
+    // What is only judged is not told of, either.
+    let debug_lines = u8::from(config.debug_lines && !dry_run);
+    let dry_run = u8::from(dry_run);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("ROLE", &role, true)
         .override_global("DEBUG_LINES", &debug_lines, true)
+        .override_global("DRY_RUN", &dry_run, true)
         .map_max_entries(map::FLOWS, config.flows_max);
     for name in RADAR {
         loader.map_max_entries(name, config.radar_sources_max);
@@ -46,7 +63,7 @@ pub(crate) fn load(object: &mut Ebpf) -> Result<&mut Xdp, EdgeError> {
 }
 
 /// Name of the program, as the kernel lists it.
-const NAME: &str = "outgate_xdp";
+pub(crate) const NAME: &str = "outgate_xdp";
 
 /// `ROLE` of an instance that finds the role by the frame's tags.
 const LOOK_UP_ROLE: u8 = 0;

@@ -15,7 +15,8 @@ use aya::{
 use redirector_common::{
     abi::{
         Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool,
-        REFUSALS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, Sighting, map,
+        REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, Sighting, map,
+        trial::{TRIAL, Trial},
     },
     addr::Addr,
     cases::FLOWS_MAX,
@@ -48,6 +49,8 @@ pub(crate) struct Kernel {
     openings: HashMap<MapData, u64, u32>,
     cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
     refusals: Array<MapData, [u8; Refusal::SIZE]>,
+    /// What a dry run is told and says.
+    trial: Array<MapData, [u8; Trial::SIZE]>,
     /// What stands in every slot of pool 0; writing them all takes longer than a case.
     in_slots: Option<u32>,
 }
@@ -73,14 +76,34 @@ pub(crate) struct Ran {
     pub(crate) openings: BTreeMap<u64, u32>,
 }
 
+/// What came of a frame in an instance that only judges.
+#[derive(Debug)]
+pub(crate) struct Tried {
+    /// `enum xdp_action`.
+    pub(crate) verdict: u32,
+    /// The frame afterwards.
+    pub(crate) frame: Vec<u8>,
+    /// What the program says of it.
+    pub(crate) said: Trial,
+}
+
 impl Kernel {
     /// Loads the program, without pinning or attaching anything.
     pub(crate) fn load(role: Option<Role>, debug_lines: bool) -> Self {
+        Self::load_as(role, u8::from(debug_lines), 0)
+    }
+
+    /// The same for an instance that only judges.
+    pub(crate) fn load_dry(role: Option<Role>) -> Self {
+        Self::load_as(role, 0, 1)
+    }
+
+    fn load_as(role: Option<Role>, debug_lines: u8, dry_run: u8) -> Self {
         let role = role.map_or(0, |role| role as u8);
-        let debug_lines = u8::from(debug_lines);
         let mut ebpf = EbpfLoader::new()
             .override_global("ROLE", &role, true)
             .override_global("DEBUG_LINES", &debug_lines, true)
+            .override_global("DRY_RUN", &dry_run, true)
             .map_max_entries(map::FLOWS, u32::try_from(FLOWS_MAX).unwrap())
             .map_max_entries(map::RADAR_EVEN, SOURCES_MAX)
             .map_max_entries(map::RADAR_ODD, SOURCES_MAX)
@@ -111,6 +134,7 @@ impl Kernel {
             openings: take(&mut ebpf, map::RADAR_OPENINGS),
             cookie_key: take(&mut ebpf, map::COOKIE_KEY),
             refusals: take(&mut ebpf, map::REFUSALS),
+            trial: take(&mut ebpf, TRIAL),
             in_slots: None,
             ebpf,
         }
@@ -213,21 +237,7 @@ impl Kernel {
     /// Runs the program once.
     pub(crate) fn run(&mut self, frame: &[u8]) -> Ran {
         let before = self.counts();
-        let mut out = vec![0; 4096];
-        let program: &Xdp = self
-            .ebpf
-            .program("outgate_xdp")
-            .unwrap()
-            .try_into()
-            .unwrap();
-        let result = program
-            .test_run(TestRunOptions {
-                data_in: Some(frame),
-                data_out: Some(&mut out),
-                ..TestRunOptions::default()
-            })
-            .expect("the kernel runs the program");
-        out.truncate(usize::try_from(result.data_size_out).unwrap());
+        let (verdict, out) = self.test_run(frame);
         let raised = self
             .counts()
             .into_iter()
@@ -240,7 +250,7 @@ impl Kernel {
         let flows = self.flows.iter().map(|entry| entry.unwrap());
         let buckets = self.buckets.iter().map(|entry| entry.unwrap());
         Ran {
-            verdict: result.return_value,
+            verdict,
             frame: out,
             counters: raised,
             flows: flows
@@ -258,6 +268,92 @@ impl Kernel {
             }),
             openings: self.openings.iter().map(|entry| entry.unwrap()).collect(),
         }
+    }
+
+    /// Runs an instance that only judges: verdict, frame, and what it says.
+    pub(crate) fn try_out(&mut self, frame: &[u8], ifindex: u32, full: bool) -> Tried {
+        let told = Trial {
+            ifindex,
+            flows_full: u32::from(full),
+            ..Trial::default()
+        };
+        self.trial.set(0, told.to_octets(), 0).unwrap();
+        let (verdict, frame) = self.test_run(frame);
+        Tried {
+            verdict,
+            frame,
+            said: Trial::from_octets(&self.trial.get(&0, 0).unwrap()),
+        }
+    }
+
+    fn test_run(&self, frame: &[u8]) -> (u32, Vec<u8>) {
+        let mut out = vec![0; 4096];
+        let program: &Xdp = self
+            .ebpf
+            .program("outgate_xdp")
+            .unwrap()
+            .try_into()
+            .unwrap();
+        let result = program
+            .test_run(TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut out),
+                ..TestRunOptions::default()
+            })
+            .expect("the kernel runs the program");
+        out.truncate(usize::try_from(result.data_size_out).unwrap());
+        (result.return_value, out)
+    }
+
+    /// Tag that the kernel has computed over the program's instructions.
+    pub(crate) fn tag(&self) -> u64 {
+        let program: &Xdp = self
+            .ebpf
+            .program("outgate_xdp")
+            .unwrap()
+            .try_into()
+            .unwrap();
+        program.info().unwrap().tag()
+    }
+
+    /// Every octet of every map that the program shares, but for the ring: nobody may take out of that
+    /// and leave it as it was.
+    pub(crate) fn dump(&self) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+        let mut dump = Vec::new();
+        hash(map::HOSTS4, &self.hosts4, &mut dump);
+        hash(map::HOSTS6, &self.hosts6, &mut dump);
+        trie(map::PREFIXES4, &self.prefixes4, &mut dump);
+        trie(map::PREFIXES6, &self.prefixes6, &mut dump);
+        trie(map::CUSTOMERS4, &self.customers4, &mut dump);
+        trie(map::CUSTOMERS6, &self.customers6, &mut dump);
+        array(map::POOLS, &self.pools, &mut dump);
+        array(map::SLOTS, &self.slots, &mut dump);
+        array(map::RELAYS, &self.relays, &mut dump);
+        hash(map::LISTENERS, &self.listeners, &mut dump);
+        hash(map::FLOWS, &self.flows, &mut dump);
+        hash(map::SYN_BUCKETS, &self.buckets, &mut dump);
+        hash(map::ROLES, &self.roles, &mut dump);
+        array(map::SETTINGS, &self.settings, &mut dump);
+        hash(map::RADAR_EVEN, &self.radar[0], &mut dump);
+        hash(map::RADAR_ODD, &self.radar[1], &mut dump);
+        hash(map::RADAR_OPENINGS, &self.openings, &mut dump);
+        array(map::COOKIE_KEY, &self.cookie_key, &mut dump);
+        array(map::REFUSALS, &self.refusals, &mut dump);
+        for (counter, count) in self.counts() {
+            dump.push((map::COUNTERS, counter.name().into(), octets_of(&count)));
+        }
+        for key in self.devices.keys() {
+            let key = key.unwrap();
+            let device = self.devices.get(key, 0).unwrap();
+            dump.push((map::DEVICES, octets_of(&key), octets_of(&device.if_index)));
+        }
+        dump.sort();
+        dump
+    }
+
+    /// Whether nothing waits in the ring of events.
+    pub(crate) fn has_told_nothing(&mut self) -> bool {
+        self.events.next().is_none()
     }
 
     fn counts(&self) -> BTreeMap<Counter, u64> {
@@ -317,6 +413,38 @@ pub(crate) fn tokenless(bucket: Bucket) -> Bucket {
 pub(crate) fn monotonic_s() -> u32 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u32::try_from(now.tv_sec).unwrap()
+}
+
+type Dump = Vec<(&'static str, Vec<u8>, Vec<u8>)>;
+
+fn hash<K: Pod, V: Pod>(name: &'static str, map: &HashMap<MapData, K, V>, dump: &mut Dump) {
+    for entry in map.iter() {
+        let (key, value) = entry.unwrap();
+        dump.push((name, octets_of(&key), octets_of(&value)));
+    }
+}
+
+fn trie<K: Pod, V: Pod>(name: &'static str, map: &LpmTrie<MapData, K, V>, dump: &mut Dump) {
+    for entry in map.iter() {
+        let (key, value) = entry.unwrap();
+        let mut octets = octets_of(&key.data());
+        octets.extend(key.prefix_len().to_be_bytes());
+        dump.push((name, octets, octets_of(&value)));
+    }
+}
+
+/// Of the slots, the largest map by far, the first ones.
+fn array<V: Pod>(name: &'static str, map: &Array<MapData, V>, dump: &mut Dump) {
+    for index in 0..map.len().min(RELAYS_MAX) {
+        dump.push((name, octets_of(&index), octets_of(&map.get(&index, 0).unwrap())));
+    }
+}
+
+/// The octets of a key or value.
+fn octets_of<V: Pod>(value: &V) -> Vec<u8> {
+    let octets = std::ptr::from_ref(value).cast::<u8>();
+    // SAFETY: `Pod` says that a value is so many initialised octets.
+    unsafe { std::slice::from_raw_parts(octets, size_of::<V>()) }.to_vec()
 }
 
 fn take<M>(ebpf: &mut Ebpf, name: &str) -> M

@@ -9,6 +9,7 @@
 )]
 
 mod corpus;
+mod dry;
 mod kernel;
 
 use std::collections::BTreeSet;
@@ -148,6 +149,7 @@ fn the_verifier_accepts_the_program_in_every_role() {
         for debug_lines in [false, true] {
             drop(Kernel::load(role, debug_lines));
         }
+        drop(Kernel::load_dry(role));
     }
 }
 

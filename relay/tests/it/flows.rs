@@ -29,7 +29,7 @@ impl PinDirectory {
     }
 
     fn flows(&self) -> PathBuf {
-        self.0.join("v2/FLOWS")
+        self.0.join("v3/FLOWS")
     }
 
     /// Pins an empty table, in place of one that may be there.
