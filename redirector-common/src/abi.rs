@@ -12,6 +12,7 @@
 
 #[macro_use]
 mod declare;
+pub mod capture;
 mod kinds;
 pub mod map;
 pub mod trial;

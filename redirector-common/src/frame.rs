@@ -26,6 +26,11 @@ pub trait Frame {
     /// `false` = nothing changed: there was no room.
     fn resize(&mut self, octets: usize) -> bool;
 
+    /// The frame is about to be changed: whoever captures keeps it as it came. Everything that writes
+    /// says so before its first write.
+    #[inline(always)]
+    fn about_to_change(&mut self) {}
+
     /// Changes the TCP checksum at `at` because of what changed under it. Separate from
     /// [`Frame::write`], because an executor on an `skb` must leave partial checksums partial.
     #[inline(always)]

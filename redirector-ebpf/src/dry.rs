@@ -8,12 +8,7 @@
 use core::ptr::null_mut;
 
 use aya_ebpf::{Global, btf_maps::Array, macros::btf_map};
-use redirector_common::{
-    abi::{
-        Flow, FlowKey,
-        trial::Trial,
-    },
-};
+use redirector_common::abi::{Flow, FlowKey, trial::Trial};
 
 use crate::tables::{E2BIG, EEXIST, FLOWS, WORK};
 

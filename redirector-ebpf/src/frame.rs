@@ -10,6 +10,8 @@ use aya_ebpf::{
 };
 use redirector_common::frame::Frame;
 
+use crate::capture;
+
 /// One frame, as the driver handed it over.
 pub(crate) struct XdpFrame {
     context: *mut xdp_md,
@@ -92,6 +94,11 @@ impl Frame for XdpFrame {
         // SAFETY: the context is valid; no window outlives the call, because each is read or written
         // where it is made.
         unsafe { bpf_xdp_adjust_head(self.context, -by) == 0 }
+    }
+
+    #[inline(always)]
+    fn about_to_change(&mut self) {
+        capture::keep(self.context);
     }
 
     #[inline(always)]

@@ -11,16 +11,17 @@
     reason = "the compiler is pinned, and this crate is built with its unstable features anyway"
 )]
 
+mod capture;
 mod dry;
 mod frame;
 mod radar;
 mod tables;
 
-use aya_ebpf::{Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
+use aya_ebpf::{EbpfContext as _, Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
 use redirector_common::{
     abi::{NO_RELAY, Role, trial::NO_COUNTER},
     counters::Counter,
-    decide::{Ingress, Judged, judge},
+    decide::{Ingress, judge},
     tables::Verdict,
 };
 
@@ -35,8 +36,9 @@ static ROLE: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 static DEBUG_LINES: Global<u8> = Global::new(0);
 
-/// XDP entry point.
+/// XDP entry point. Inlined into what the macro makes of it, whose frame would cost 32 octets of stack.
 #[xdp]
+#[inline(always)]
 fn outgate_xdp(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&context);
     let ifindex = if dry::is_run() {
@@ -49,37 +51,35 @@ fn outgate_xdp(context: XdpContext) -> u32 {
         role: Role::from_number(ROLE.load()),
     };
     let judged = judge(&mut frame, &mut Maps, ingress);
-    if DEBUG_LINES.load() != 0 {
-        debug_line(&context, ifindex, &judged);
+    let counter = judged.counter.map_or(NO_COUNTER, Counter::index);
+    let relay = judged.relay.unwrap_or(NO_RELAY);
+    let flag_id = judged.policy.map_or(0, |policy| policy.flag_id);
+    if DEBUG_LINES.load() != 0 && counter != NO_COUNTER {
+        debug_line(&context, counter, flag_id, relay);
     }
-    if dry::is_run() {
-        dry::record(
-            judged.counter.map_or(NO_COUNTER, Counter::index),
-            judged.relay.unwrap_or(NO_RELAY),
-            u32::from(judged.policy.is_some()),
-        );
-    }
-    match judged.verdict {
+    let action = match judged.verdict {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Drop => xdp_action::XDP_DROP,
         Verdict::Tx => xdp_action::XDP_TX,
         Verdict::Redirect { .. } => xdp_action::XDP_REDIRECT,
+    };
+    if dry::is_run() {
+        dry::record(counter, relay, u32::from(judged.policy.is_some()));
+    } else if action != xdp_action::XDP_PASS {
+        capture::show(context.as_ptr().cast(), action, counter, relay, flag_id);
     }
+    action
 }
 
-/// Says what became of a frame. The numbers are those of the counter and the relay.
-#[inline(always)]
-fn debug_line(context: &XdpContext, ifindex: u32, judged: &Judged) {
-    let Some(counter) = judged.counter else {
-        return;
-    };
-    let flag_id = judged.policy.map_or(0, |policy| policy.flag_id);
-    let relay = judged.relay.unwrap_or(u32::MAX);
+/// Says what became of a frame. The numbers are those of the counter and the relay. Out of line: what a line
+/// needs of the stack is not there while a frame is judged.
+#[inline(never)]
+fn debug_line(context: &XdpContext, counter: u32, flag_id: u32, relay: u32) {
     aya_log_ebpf::debug!(
         context,
         "judged ifindex={} counter={} flag_id={} relay={}",
-        ifindex,
-        counter.index(),
+        XdpFrame::new(context).ingress_ifindex(),
+        counter,
         flag_id,
         relay
     );

@@ -3,6 +3,7 @@
 //! Exit codes are part of the interface: 0 done, 1 usage, controller unreachable or internal, 2 not found, 3
 //! refused by a guard, 4 partial (stored, not yet in force).
 
+mod capture;
 mod commands;
 mod radar;
 mod tables;
@@ -46,7 +47,7 @@ enum Command {
     #[command(subcommand)]
     Flag(FlagCommand),
     /// Say what would happen to a new mail connection, and why
-    Why(why::WhyArgs),
+    Why(Box<why::WhyArgs>),
     /// Show every counter of the kernel program
     Counters,
     /// Name each thing about this host that will hurt, and what to do about it
@@ -58,6 +59,8 @@ enum Command {
         #[arg(long, default_value = crate::DEFAULT_CONFIG, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Write the frames that the program takes into a file for Wireshark
+    Capture(capture::CaptureArgs),
     /// Show who sends how, the most suspicious first
     Radar(radar::RadarArgs),
 }
@@ -176,7 +179,14 @@ enum CliError {
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
     #[error(transparent)]
+    Capture(#[from] crate::pcap::read::ReadError),
+    #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("{}: {source}", path.display())]
+    File {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("writing the output: {0}")]
     Output(#[from] std::io::Error),
     #[error("writing the output: {0}")]
@@ -222,7 +232,9 @@ impl CliError {
                 ErrorKind::Usage | ErrorKind::Internal | ErrorKind::Busy => Outcome::Failed,
             },
             Self::Config(_)
+            | Self::Capture(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
+            | Self::File { .. }
             | Self::Output(_)
             | Self::Json(_) => Outcome::Failed,
         }

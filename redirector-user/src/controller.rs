@@ -11,6 +11,7 @@
 //!
 //! [`Problem`] is what a caller is told. What nobody asked for is logged, at `error` only if a person must act.
 
+mod capture;
 mod flags;
 mod interfaces;
 pub mod keeping;
@@ -29,7 +30,12 @@ use redirector_common::abi::Via;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use self::state::State;
-pub use self::{flags::NewFlag, kernel::Kernel, views::{Opening, Reasons}};
+pub use self::{
+    capture::CaptureOrder,
+    flags::NewFlag,
+    kernel::Kernel,
+    views::{Opening, Reasons},
+};
 use crate::{
     config::Config,
     edge::{self, EdgeError},
@@ -53,6 +59,8 @@ pub struct Controller {
     /// Changes after each pass over the kernel.
     passes: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
+    /// Held by whoever captures.
+    capturing: Arc<Mutex<()>>,
 }
 
 /// Why a request was not granted.
@@ -139,6 +147,7 @@ impl Controller {
             history: std::sync::Mutex::default(),
             passes: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
+            capturing: Arc::default(),
             state: Mutex::new(state),
             config,
             store,

@@ -11,6 +11,7 @@
 //! [`EdgeError`], sorted by who can mend it; each message says what to do next. Nothing panics.
 
 mod attach;
+mod capture;
 mod clock;
 mod error;
 mod events;
@@ -40,11 +41,14 @@ use redirector_common::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    clock::monotonic_s,
+    capture::{CaptureReader, CaptureTerms},
+    clock::{boot_time, monotonic_s},
     error::{Blame, EdgeError},
     events::{DebugLines, EventReader},
     flows::SweepReport,
-    judge::{Entrance, Ingress, Judgement, Unjudgeable},
+    judge::{
+        Entrance, Ingress, Judgement, Unjudgeable, headers, interface_name, sockets, verdict_name,
+    },
     pins::Shape,
     radar::Sighted,
 };
@@ -132,6 +136,8 @@ impl Edge {
             counted: None,
         };
         edge.mend_listeners()?;
+        // Whoever asked for frames has gone with the last controller.
+        edge.end_capture()?;
         edge.ensure_cookie_key()?;
         Ok(edge)
     }

@@ -46,9 +46,15 @@ pub const RADAR_OPENINGS: &str = "RADAR_OPENINGS";
 pub const COOKIE_KEY: &str = "COOKIE_KEY";
 /// `ARRAY -> Refusal`, by [`super::RefusalText::index`].
 pub const REFUSALS: &str = "REFUSALS";
+/// `ARRAY -> CaptureOrder`, one entry: whether taken frames are shown.
+pub const CAPTURE: &str = "CAPTURE";
+/// `RINGBUF` of [`super::capture::Captured`], each with the octets of its frame behind it.
+pub const CAPTURED: &str = "CAPTURED";
+/// `PERCPU_ARRAY -> u64`, one entry: frames that found no room in [`CAPTURED`].
+pub const CAPTURE_LOST: &str = "CAPTURE_LOST";
 
 /// Every map that is pinned.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 25] = [
     HOSTS4,
     HOSTS6,
     PREFIXES4,
@@ -71,4 +77,7 @@ pub const ALL: [&str; 22] = [
     RADAR_OPENINGS,
     COOKIE_KEY,
     REFUSALS,
+    CAPTURE,
+    CAPTURED,
+    CAPTURE_LOST,
 ];

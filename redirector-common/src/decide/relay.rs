@@ -101,6 +101,7 @@ fn answer<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -
         source_port_be: SMTP_PORT_BE,
         destination_port_be: work.flow.customer_port_be,
     };
+    frame.about_to_change();
     let sent = if steer::is_of(&work.key, &work.flow) {
         rewrite::steer(frame, &work.before, &work.rewrite.path)
     } else {

@@ -42,6 +42,13 @@ impl Work {
         self.policy
     }
 
+    /// Source and destination of the frame that was judged last, [`Addr::mapped`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn ends(&self) -> [&[u8; 16]; 2] {
+        [&self.before.ends.source, &self.before.ends.destination]
+    }
+
     /// The connection that the customer's segment belongs to.
     #[inline(always)]
     pub(super) const fn connection(&self) -> Connection<'_> {

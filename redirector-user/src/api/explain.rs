@@ -41,11 +41,12 @@ pub(super) fn explain(opening: &Opening, reasons: &Reasons) -> String {
         counter => format!("counted as {counter}"),
     };
     let rule = match (judgement.counter.as_str(), reasons.role) {
-        (NOT_COUNTED, _) if *port != SMTP_PORT => {
-            String::from("because only port 25 is looked at")
-        }
+        (NOT_COUNTED, _) if *port != SMTP_PORT => String::from("because only port 25 is looked at"),
         (NOT_COUNTED, role) if role != Role::Customer => {
-            format!("because it comes in by an interface with role {}", role.name())
+            format!(
+                "because it comes in by an interface with role {}",
+                role.name()
+            )
         }
         _ => rule,
     };

@@ -130,7 +130,7 @@ pub(super) async fn detach(
 }
 
 /// The name becomes a file name below the pin directory, so it is judged before anything else.
-fn interface_name(name: String) -> Result<String, ApiError> {
+pub(super) fn interface_name(name: String) -> Result<String, ApiError> {
     if config::is_interface_name(&name) {
         return Ok(name);
     }

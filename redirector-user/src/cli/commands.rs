@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, radar,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, radar,
     tables::{self, Style},
     why,
 };
@@ -34,7 +34,8 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Flag(FlagCommand::Show { target, exact }) => {
             show(&client, &teller, &target, exact).await
         }
-        Command::Why(arguments) => why::run(&client, &teller, arguments).await,
+        Command::Why(arguments) => why::run(&client, &teller, *arguments).await,
+        Command::Capture(arguments) => capture::run(&client, &teller, arguments).await,
         Command::Counters => {
             let counters: BTreeMap<String, u64> = client.get("/v1/counters").await?;
             teller.tell(&counters, |counters, style| {
@@ -231,7 +232,7 @@ async fn flags_over(client: &Client, target: &str, exact: bool) -> Result<Vec<Fl
 }
 
 /// Who is at the keyboard: through sudo the person, not root.
-fn whoever(given: Option<String>) -> String {
+pub(super) fn whoever(given: Option<String>) -> String {
     let named = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
     let known = given
         .or_else(|| named("SUDO_USER"))
@@ -241,7 +242,7 @@ fn whoever(given: Option<String>) -> String {
 
 /// How answers are shown.
 pub(super) struct Teller {
-    json: bool,
+    pub(super) json: bool,
     style: Style,
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::view::{FlagCounts, FlagView, HistoryView, PoolView, RelayHealth, RelayView, StatusView},
-    edge::{Edge, EdgeError, Entrance, Judgement, health::Health},
+    edge::{Edge, EdgeError, Entrance, Ingress, Judgement, Unjudgeable, health::Health},
     policy::dial::{Flag, FlagId},
     store::{audit, flags::subject},
 };
@@ -149,6 +149,25 @@ impl Controller {
             guarded: !ingress.interfaces.is_empty(),
             other_build: ingress.other_build,
         })
+    }
+
+    /// What the program would do with each of these frames, for itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Edge`] if the program is not on the interface, else what the kernel answers.
+    pub async fn judge_frames(
+        &self,
+        entrance: Entrance,
+        frames: Vec<Vec<u8>>,
+    ) -> Result<(Ingress, Vec<Result<Judgement, Unjudgeable>>), Problem> {
+        let judge = move |edge: &mut Edge| {
+            let ingress = edge.entrance(&entrance)?;
+            let judged = frames.iter().map(|frame| edge.judge_frame(frame, &ingress));
+            let judged = judged.collect::<Result<Vec<_>, EdgeError>>()?;
+            Ok::<_, EdgeError>((ingress, judged))
+        };
+        Ok(self.kernel.call(judge).await??)
     }
 
     /// Flags by number; with `ended`, the ended ones too.

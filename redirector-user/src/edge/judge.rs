@@ -23,8 +23,9 @@ use redirector_common::{
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::room::Counted;
 use self::dry::{DryRun, Ran};
+pub use self::frame::{headers, sockets};
+pub(super) use self::room::Counted;
 use super::{Attachment, Edge, EdgeError, program};
 
 /// What the program would do, and why.
@@ -176,9 +177,7 @@ impl Edge {
         use std::collections::btree_map::Entry;
         match self.dry_runs.0.entry(role as u8) {
             Entry::Occupied(loaded) => Ok(loaded.into_mut()),
-            Entry::Vacant(free) => {
-                Ok(free.insert(DryRun::load(&self.config, &self.pins, role)?))
-            }
+            Entry::Vacant(free) => Ok(free.insert(DryRun::load(&self.config, &self.pins, role)?)),
         }
     }
 
@@ -193,7 +192,7 @@ impl Edge {
         };
         let verdict = verdict_name(ran.verdict)?;
         let leaves_by = match verdict {
-            REDIRECT => Some(name_of(said.leaves_by)?),
+            REDIRECT => Some(interface_name(said.leaves_by)?),
             _ => None,
         };
         let name = |counter: &Counter| counter.name().to_owned();
@@ -249,7 +248,12 @@ fn other_builds(attachments: &[Attachment], tag: u64) -> Result<Vec<String>, Edg
     Ok(other.map(|at| at.interface.clone()).collect())
 }
 
-fn name_of(ifindex: u32) -> Result<String, EdgeError> {
+/// Name of an interface of this network namespace, or its number if it has gone.
+///
+/// # Errors
+///
+/// Only what the kernel answers.
+pub fn interface_name(ifindex: u32) -> Result<String, EdgeError> {
     let looking_up = |error| EdgeError::kernel(format!("looking up interface {ifindex}"), error);
     // Any socket will do to ask by.
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(looking_up)?;
@@ -261,7 +265,12 @@ fn name_of(ifindex: u32) -> Result<String, EdgeError> {
     }
 }
 
-fn verdict_name(action: u32) -> Result<&'static str, EdgeError> {
+/// The name of an `enum xdp_action`, as people read it.
+///
+/// # Errors
+///
+/// [`EdgeError::Impossible`] for one that the program never answers with.
+pub fn verdict_name(action: u32) -> Result<&'static str, EdgeError> {
     match action {
         1 => Ok("drop"),
         2 => Ok("pass"),

@@ -15,7 +15,10 @@ use aya::{
 use redirector_common::{
     abi::{
         Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool,
-        REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, Sighting, map,
+        REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings,
+        Sighting,
+        capture::{CaptureOrder, Captured},
+        map,
         trial::{TRIAL, Trial},
     },
     addr::Addr,
@@ -49,6 +52,9 @@ pub(crate) struct Kernel {
     openings: HashMap<MapData, u64, u32>,
     cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
     refusals: Array<MapData, [u8; Refusal::SIZE]>,
+    capture: Array<MapData, [u8; CaptureOrder::SIZE]>,
+    captured: RingBuf<MapData>,
+    capture_lost: PerCpuArray<MapData, u64>,
     /// What a dry run is told and says.
     trial: Array<MapData, [u8; Trial::SIZE]>,
     /// What stands in every slot of pool 0; writing them all takes longer than a case.
@@ -111,7 +117,9 @@ impl Kernel {
             .load(PROGRAM)
             .expect("the object is well-formed, and we are privileged");
         let program: &mut Xdp = ebpf.program_mut("outgate_xdp").unwrap().try_into().unwrap();
-        program.load().expect("the verifier accepts the program");
+        program.load().unwrap_or_else(|error| {
+            panic!("role {role}, debug lines {debug_lines}, dry run {dry_run}: the verifier refuses the program: {error:?}")
+        });
         Self {
             hosts4: take(&mut ebpf, map::HOSTS4),
             hosts6: take(&mut ebpf, map::HOSTS6),
@@ -134,6 +142,9 @@ impl Kernel {
             openings: take(&mut ebpf, map::RADAR_OPENINGS),
             cookie_key: take(&mut ebpf, map::COOKIE_KEY),
             refusals: take(&mut ebpf, map::REFUSALS),
+            capture: take(&mut ebpf, map::CAPTURE),
+            captured: take(&mut ebpf, map::CAPTURED),
+            capture_lost: take(&mut ebpf, map::CAPTURE_LOST),
             trial: take(&mut ebpf, TRIAL),
             in_slots: None,
             ebpf,
@@ -339,6 +350,7 @@ impl Kernel {
         hash(map::RADAR_OPENINGS, &self.openings, &mut dump);
         array(map::COOKIE_KEY, &self.cookie_key, &mut dump);
         array(map::REFUSALS, &self.refusals, &mut dump);
+        array(map::CAPTURE, &self.capture, &mut dump);
         for (counter, count) in self.counts() {
             dump.push((map::COUNTERS, counter.name().into(), octets_of(&count)));
         }
@@ -349,6 +361,26 @@ impl Kernel {
         }
         dump.sort();
         dump
+    }
+
+    /// Asks for taken frames.
+    pub(crate) fn ask(&mut self, order: &CaptureOrder) {
+        self.capture.set(0, order.to_octets(), 0).unwrap();
+    }
+
+    /// The frames that were shown.
+    pub(crate) fn shown(&mut self) -> Vec<(Captured, Vec<u8>)> {
+        let mut shown = Vec::new();
+        while let Some(item) = self.captured.next() {
+            let (head, octets) = item.split_first_chunk().unwrap();
+            shown.push((Captured::from_octets(head), octets.to_vec()));
+        }
+        shown
+    }
+
+    /// How many found no room.
+    pub(crate) fn lost(&self) -> u64 {
+        self.capture_lost.get(&0, 0).unwrap().iter().sum()
     }
 
     /// Whether nothing waits in the ring of events.
@@ -436,7 +468,11 @@ fn trie<K: Pod, V: Pod>(name: &'static str, map: &LpmTrie<MapData, K, V>, dump: 
 /// Of the slots, the largest map by far, the first ones.
 fn array<V: Pod>(name: &'static str, map: &Array<MapData, V>, dump: &mut Dump) {
     for index in 0..map.len().min(RELAYS_MAX) {
-        dump.push((name, octets_of(&index), octets_of(&map.get(&index, 0).unwrap())));
+        dump.push((
+            name,
+            octets_of(&index),
+            octets_of(&map.get(&index, 0).unwrap()),
+        ));
     }
 }
 

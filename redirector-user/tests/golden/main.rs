@@ -8,6 +8,7 @@
     reason = "what stands between a test and its assertion fails it too"
 )]
 
+mod capture;
 mod corpus;
 mod dry;
 mod kernel;
