@@ -120,10 +120,13 @@ fn take(context: *mut xdp_md, order: &CaptureOrder, kept: &mut Kept) {
         return;
     };
     kept.head.wire_octets = wire_octets;
-    let octets = black_box(wire_octets.min(order.octets));
-    if octets == 0 || octets > CAPTURE_OCTETS {
+    // The helper takes no length of zero, and before Linux 6.8 the verifier learns nothing from "not zero":
+    // so the number that is bounded is one less.
+    let last = black_box(wire_octets.min(order.octets).wrapping_sub(1));
+    if last >= CAPTURE_OCTETS {
         return;
     }
+    let octets = last + 1;
     let into = (&raw mut kept.octets).cast();
     // SAFETY: so many octets fit, and the context is valid.
     if unsafe { bpf_xdp_load_bytes(context, 0, into, octets) } == 0 {

@@ -140,6 +140,16 @@ impl Controller {
                 }
             }
         }
+        // What was taken in time and is on its way.
+        while order.count.is_none_or(|count| told < count)
+            && let Ok((head, octets)) = captured.try_recv()
+        {
+            told += 1;
+            let view = Box::new(teller.view(&head, &octets));
+            if lines.send(CaptureLine::Frame(view)).await.is_err() {
+                break;
+            }
+        }
         if let Ok(in_kernel) = self.renew(lost_before).await {
             lost = in_kernel;
         }
