@@ -65,7 +65,7 @@ fn taken_frames_are_in_the_file_with_what_became_of_them() -> Result<()> {
         );
 
         // The same frames as octets on request.
-        let whole = lab.dir().join("whole.pcapng");
+        let whole = lab.dir().join(format!("{}-whole.pcapng", family.name()));
         let whole = whole.to_str().context("a path of letters")?;
         while_capturing(&gate, whole, &["--octets", "2048"], || {
             connect(&lab, Host::CustomerA, Host::Mx1, family)?.reply()?;
