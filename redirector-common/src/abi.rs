@@ -12,9 +12,11 @@
 
 #[macro_use]
 mod declare;
+pub mod capture;
 mod direct;
 mod kinds;
 pub mod map;
+pub mod trial;
 
 use self::declare::{Octets, put_octets, take_octets};
 pub use self::kinds::{Action, EventKind, OnFailure, RefusalText, Role, Via};
@@ -378,6 +380,16 @@ impl FlowKey {
             family: customer.family(),
             reserved: [0; 3],
         }
+    }
+}
+
+impl Octets for Policy {
+    fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8] {
+        put_octets(self.to_octets(), into)
+    }
+
+    fn take(from: &mut &[u8]) -> Self {
+        Self::from_octets(&take_octets(from))
     }
 }
 

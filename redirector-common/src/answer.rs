@@ -37,6 +37,7 @@ pub(crate) struct Answer {
 /// stack holds.
 #[inline(always)]
 pub(crate) fn send<F: Frame>(frame: &mut F, before: &Before, answer: &Answer) -> bool {
+    frame.about_to_change();
     if answer.flags & Flags::SYN == 0 {
         return network_header(frame, before, 0) && tcp_header(frame, before, answer, 0, 0);
     }
@@ -57,6 +58,7 @@ pub(crate) fn say<F: Frame, T: Tables>(
     text: RefusalText,
 ) -> bool {
     let sum = render(tables, before, answer, text);
+    frame.about_to_change();
     sum != 0
         && network_header(frame, before, REFUSAL_OCTETS)
         && tcp_header(frame, before, answer, REFUSAL_OCTETS, sum)

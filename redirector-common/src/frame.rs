@@ -29,6 +29,11 @@ pub trait Frame: Sized {
     /// `false` = nothing changed: there was no room.
     fn resize(&mut self, octets: usize) -> bool;
 
+    /// The frame is about to be changed: whoever captures keeps it as it came. Everything that writes
+    /// says so before its first write.
+    #[inline(always)]
+    fn about_to_change(&mut self) {}
+
     /// Lets windows reach the first `octets` octets, or all, if there are fewer.
     #[inline(always)]
     fn reach(&self, _octets: usize) {}

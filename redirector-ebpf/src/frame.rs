@@ -1,14 +1,16 @@
 //! The octets of a frame in XDP.
 
-use core::{hint::black_box, ptr};
+use core::{ffi::c_void, hint::black_box, ptr};
 
 use aya_ebpf::{
     EbpfContext,
     bindings::xdp_md,
-    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::XdpContext,
 };
 use redirector_common::frame::Frame;
+
+use crate::capture::{self, Shown};
 
 /// One frame, as the driver handed it over.
 pub(crate) struct XdpFrame {
@@ -71,6 +73,25 @@ pub(crate) fn window<const N: usize>(
     }
 }
 
+impl Shown for XdpFrame {
+    #[inline(always)]
+    fn wire_octets(&self) -> u32 {
+        // SAFETY: the context is valid. No driver makes a frame of 4 GiB.
+        unsafe { bpf_xdp_get_buff_len(self.context) as u32 }
+    }
+
+    #[inline(always)]
+    fn load(&self, into: *mut c_void, octets: u32) -> bool {
+        // SAFETY: the context is valid, and whoever asks has room for so many octets.
+        unsafe { bpf_xdp_load_bytes(self.context, 0, into, octets) == 0 }
+    }
+
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        self.ingress_ifindex()
+    }
+}
+
 impl Frame for XdpFrame {
     #[inline(always)]
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
@@ -101,6 +122,11 @@ impl Frame for XdpFrame {
         // SAFETY: the context is valid; no window outlives the call, because each is read or written
         // where it is made.
         unsafe { bpf_xdp_adjust_head(self.context, -by) == 0 }
+    }
+
+    #[inline(always)]
+    fn about_to_change(&mut self) {
+        capture::keep(self);
     }
 
     #[inline(always)]

@@ -11,6 +11,8 @@
     reason = "the compiler is pinned, and this crate is built with its unstable features anyway"
 )]
 
+mod capture;
+mod dry;
 mod frame;
 mod radar;
 mod skb;
@@ -19,7 +21,8 @@ mod tc;
 
 use aya_ebpf::{EbpfContext, Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
 use redirector_common::{
-    abi::Role,
+    abi::{NO_RELAY, Role, trial::NO_COUNTER},
+    counters::Counter,
     decide::{Ingress, Judged, judge},
     tables::Verdict,
 };
@@ -44,20 +47,44 @@ static DEBUG_LINES: Global<u8> = Global::new(0);
 #[inline(always)]
 fn outgate_xdp(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&context);
-    let ifindex = frame.ingress_ifindex();
+    let ifindex = if dry::is_run() {
+        dry::begin()
+    } else {
+        frame.ingress_ifindex()
+    };
     let ingress = Ingress {
         ifindex,
         role: Role::from_number(ROLE.load()),
     };
     let judged = judge(&mut frame, &mut Maps::<Driver>::new(), ingress);
-    if DEBUG_LINES.load() != 0 {
-        debug_line(&context, ifindex, &judged);
-    }
-    match judged.verdict {
+    let action = match judged.verdict {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Drop => xdp_action::XDP_DROP,
         Verdict::Tx => xdp_action::XDP_TX,
         Verdict::Redirect { .. } => xdp_action::XDP_REDIRECT,
+    };
+    tell(&context, &frame, &judged, action);
+    action
+}
+
+/// Tells whoever has asked what became of a frame; `action` is the verdict in numbers of XDP.
+#[inline(always)]
+pub(crate) fn tell<C: EbpfContext, F: capture::Shown>(
+    context: &C,
+    frame: &F,
+    judged: &Judged,
+    action: u32,
+) {
+    let counter = judged.counter.map_or(NO_COUNTER, Counter::index);
+    let relay = judged.relay.unwrap_or(NO_RELAY);
+    let flag_id = judged.policy.map_or(0, |policy| policy.flag_id);
+    if DEBUG_LINES.load() != 0 && counter != NO_COUNTER {
+        debug_line(context, frame.ifindex(), counter, flag_id, relay);
+    }
+    if dry::is_run() {
+        dry::record(counter, relay, u32::from(judged.policy.is_some()));
+    } else if action != xdp_action::XDP_PASS {
+        capture::show(frame, action, counter, relay, flag_id);
     }
 }
 
@@ -71,19 +98,15 @@ impl Exit for Driver {
     }
 }
 
-/// Says what became of a frame. The numbers are those of the counter and the relay.
-#[inline(always)]
-fn debug_line<C: EbpfContext>(context: &C, ifindex: u32, judged: &Judged) {
-    let Some(counter) = judged.counter else {
-        return;
-    };
-    let flag_id = judged.policy.map_or(0, |policy| policy.flag_id);
-    let relay = judged.relay.unwrap_or(u32::MAX);
+/// Says what became of a frame. The numbers are those of the counter and the relay. Out of line: what a line
+/// needs of the stack is not there while a frame is judged.
+#[inline(never)]
+fn debug_line<C: EbpfContext>(context: &C, ifindex: u32, counter: u32, flag_id: u32, relay: u32) {
     aya_log_ebpf::debug!(
         context,
         "judged ifindex={} counter={} flag_id={} relay={}",
         ifindex,
-        counter.index(),
+        counter,
         flag_id,
         relay
     );

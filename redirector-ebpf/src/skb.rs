@@ -6,14 +6,15 @@
 //! (`CHECKSUM_PARTIAL`: the host's own frames, a guest's by virtio, merged ones) or have been summed by
 //! the network card (`CHECKSUM_COMPLETE`). So all writing goes through the helpers that know all that.
 
-use core::ptr;
+use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
     EbpfContext,
     bindings::{__sk_buff, BPF_F_PSEUDO_HDR, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
     helpers::generated::{
         bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail,
-        bpf_skb_pull_data, bpf_skb_store_bytes, bpf_skb_vlan_pop, bpf_skb_vlan_push,
+        bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes, bpf_skb_vlan_pop,
+        bpf_skb_vlan_push,
     },
     programs::TcContext,
 };
@@ -27,7 +28,10 @@ use redirector_common::{
     },
 };
 
-use crate::frame::window;
+use crate::{
+    capture::{self, Shown},
+    frame::window,
+};
 
 /// One frame, as the kernel's stack hands it over.
 pub(crate) struct SkbFrame {
@@ -43,13 +47,6 @@ impl SkbFrame {
         };
         frame.reach(USUAL_HEADERS_OCTETS);
         frame
-    }
-
-    /// Interface that the frame came in by.
-    #[inline(always)]
-    pub(crate) fn ifindex(&self) -> u32 {
-        // SAFETY: the kernel passes a valid context for as long as the program runs.
-        unsafe { (*self.skb).ifindex }
     }
 
     /// Octets of the whole frame, without the tag beside it.
@@ -72,6 +69,27 @@ impl SkbFrame {
         // SAFETY: as above.
         let end = unsafe { ptr::read_volatile(&raw const context.data_end) };
         (data as usize, end as usize)
+    }
+}
+
+/// The tag beside the octets is not shown.
+impl Shown for SkbFrame {
+    #[inline(always)]
+    fn wire_octets(&self) -> u32 {
+        // SAFETY: the kernel passes a valid context for as long as the program runs.
+        unsafe { (*self.skb).len }
+    }
+
+    #[inline(always)]
+    fn load(&self, into: *mut c_void, octets: u32) -> bool {
+        // SAFETY: the context is valid, and whoever asks has room for so many octets.
+        unsafe { bpf_skb_load_bytes(self.skb.cast(), 0, into, octets) == 0 }
+    }
+
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        // SAFETY: the kernel passes a valid context for as long as the program runs.
+        unsafe { (*self.skb).ifindex }
     }
 }
 
@@ -102,6 +120,11 @@ impl Frame for SkbFrame {
     fn grow_head(&mut self, _by: i32) -> bool {
         // Tags come and go by `replace_link`, and nothing else moves a head.
         false
+    }
+
+    #[inline(always)]
+    fn about_to_change(&mut self) {
+        capture::keep(self);
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! The maps in the kernel, by the names and shapes of `redirector_common::abi::map`.
 
-use core::{marker::PhantomData, ops::Deref};
+use core::{marker::PhantomData, ops::Deref, ptr::null};
 
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
@@ -23,7 +23,7 @@ use redirector_common::{
     tables::{FlowEntry, InsertError, Tables},
 };
 
-use crate::radar::Record;
+use crate::{dry, radar::Record};
 
 const UNPREALLOCATED: usize = BPF_F_NO_PREALLOC as usize;
 const PREFIXES_MAX: usize = 65_536;
@@ -66,7 +66,7 @@ static RELAYS: Array<Relay, { RELAYS_MAX as usize }> = Array::new();
 #[btf_map]
 static LISTENERS: HashMap<ListenerKey, u32, LISTENERS_MAX> = HashMap::new();
 #[btf_map]
-static FLOWS: HashMap<FlowKey, Flow, FLOWS_MAX> = HashMap::new();
+pub(crate) static FLOWS: HashMap<FlowKey, Flow, FLOWS_MAX> = HashMap::new();
 #[btf_map]
 static SYN_BUCKETS: LruHashMap<[u8; 16], Bucket, CUSTOMERS_SEEN_MAX> = LruHashMap::new();
 #[btf_map]
@@ -94,7 +94,7 @@ static REFUSALS: Array<Refusal, { REFUSALS_MAX as usize }> = Array::new();
 static UPLINK_PORTS: Array<u64, { PORT_WORDS as usize }> = Array::new();
 /// Working memory; this program's own, not pinned.
 #[btf_map]
-static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
+pub(crate) static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
 
 /// Interfaces that frames may leave by.
 pub(crate) type Devices = DevMapHash<DEVICES_MAX>;
@@ -204,17 +204,29 @@ impl<E: Exit> Tables for Maps<E> {
 
     #[inline(always)]
     fn flow(&self, key: &FlowKey) -> Option<Entry> {
-        FLOWS.get_ptr_mut(key).map(Entry)
+        let live = FLOWS.get_ptr_mut(key);
+        if dry::is_run() {
+            let entry = dry::flow(key, live.map_or(null(), <*mut Flow>::cast_const));
+            return (!entry.is_null()).then_some(Entry(entry));
+        }
+        live.map(Entry)
     }
 
     #[inline(always)]
     fn insert_flow(&mut self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
-        FLOWS
-            .insert(key, flow, u64::from(BPF_NOEXIST))
-            .map_err(|errno| match errno {
-                EEXIST => InsertError::Exists,
-                _ => InsertError::Full,
-            })
+        let outcome = if dry::is_run() {
+            dry::insert(key, flow)
+        } else {
+            FLOWS
+                .insert(key, flow, u64::from(BPF_NOEXIST))
+                .err()
+                .unwrap_or(0)
+        };
+        match outcome {
+            0 => Ok(()),
+            EEXIST => Err(InsertError::Exists),
+            _ => Err(InsertError::Full),
+        }
     }
 
     #[inline(always)]
@@ -224,6 +236,9 @@ impl<E: Exit> Tables for Maps<E> {
 
     #[inline(always)]
     fn put_bucket(&mut self, customer: &[u8; 16], bucket: &Bucket) {
+        if dry::is_run() {
+            return;
+        }
         // An LRU table makes room; if it cannot, the customer starts afresh, which harms nobody.
         let _lost = SYN_BUCKETS.insert(customer, bucket, u64::from(BPF_ANY));
     }
@@ -240,11 +255,18 @@ impl<E: Exit> Tables for Maps<E> {
 
     #[inline(always)]
     fn redirect(&mut self, ifindex: u32) -> bool {
+        if dry::is_run() {
+            dry::leave_by(ifindex);
+        }
         E::redirect(&DEVICES, ifindex)
     }
 
     #[inline(always)]
     fn count(&mut self, counter: Counter) {
+        if dry::is_run() {
+            dry::count(counter.index());
+            return;
+        }
         if let Some(value) = COUNTERS.get_ptr_mut(counter.index()) {
             // SAFETY: the pointer is to this CPU's own, aligned value, and a program is not preempted
             // by itself on one CPU.
@@ -254,6 +276,9 @@ impl<E: Exit> Tables for Maps<E> {
 
     #[inline(always)]
     fn event(&mut self, event: &Event) {
+        if dry::is_run() {
+            return;
+        }
         if let Some(mut entry) = EVENTS.reserve::<Event>(0) {
             entry.write(*event);
             entry.submit(0);
@@ -262,6 +287,10 @@ impl<E: Exit> Tables for Maps<E> {
 
     #[inline(always)]
     fn sighting(&self, window: u32, source: &[u8; 16]) -> Option<Record> {
+        // A judgement is no frame, so the radar does not see it; no verdict depends on that.
+        if dry::is_run() {
+            return None;
+        }
         let found = if window & 1 == 0 {
             RADAR_EVEN.get_ptr_mut(source)
         } else {
@@ -272,6 +301,9 @@ impl<E: Exit> Tables for Maps<E> {
 
     #[inline(always)]
     fn first_sighting(&mut self, window: u32, source: &[u8; 16]) {
+        if dry::is_run() {
+            return;
+        }
         // By reference: by value it would be copied to the stack.
         let nothing: &Sighting = &NOTHING;
         let flags = u64::from(BPF_NOEXIST);
@@ -290,12 +322,18 @@ impl<E: Exit> Tables for Maps<E> {
 
     #[inline(always)]
     fn put_opening(&mut self, connection: u64, first: u32) {
+        if dry::is_run() {
+            return;
+        }
         // An LRU table makes room; if it cannot, one connection's end is not counted.
         let _lost = RADAR_OPENINGS.insert(connection, first, u64::from(BPF_ANY));
     }
 
     #[inline(always)]
     fn forget_opening(&mut self, connection: u64) {
+        if dry::is_run() {
+            return;
+        }
         // Two CPUs may see the end of one connection; it is gone all the same.
         let _gone = RADAR_OPENINGS.remove(connection);
     }
@@ -379,4 +417,6 @@ fn copy<V: Copy>(found: Option<*const V>) -> Option<V> {
     found.map(|value| unsafe { value.read() })
 }
 
-const EEXIST: i32 = -17;
+pub(crate) const EEXIST: i32 = -17;
+/// What a hash map without room answers.
+pub(crate) const E2BIG: i32 = -7;

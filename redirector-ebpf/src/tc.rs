@@ -4,7 +4,7 @@
 //! programs after this one.
 
 use aya_ebpf::{
-    bindings::{TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    bindings::{TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     helpers::generated::bpf_redirect,
     macros::classifier,
     programs::TcContext,
@@ -16,9 +16,12 @@ use redirector_common::{
 };
 
 use crate::{
-    DEBUG_LINES, ROLE, debug_line,
+    ROLE,
+    capture::Shown as _,
+    dry,
     skb::SkbFrame,
     tables::{Devices, Exit, Maps},
+    tell,
 };
 
 /// tc entry point, for tcx (where [`TC_ACT_UNSPEC`] is `TCX_NEXT`) and for a classifier in
@@ -26,25 +29,28 @@ use crate::{
 #[classifier]
 fn outgate_tc(context: TcContext) -> i32 {
     let mut frame = SkbFrame::new(&context);
-    let ifindex = frame.ifindex();
+    let ifindex = if dry::is_run() {
+        dry::begin()
+    } else {
+        frame.ifindex()
+    };
     let ingress = Ingress {
         ifindex,
         role: Role::from_number(ROLE.load()),
     };
     let judged = judge(&mut frame, &mut Maps::<Egress>::new(), ingress);
-    if DEBUG_LINES.load() != 0 {
-        debug_line(&context, ifindex, &judged);
-    }
-    match judged.verdict {
-        Verdict::Pass => TC_ACT_UNSPEC,
-        Verdict::Drop => TC_ACT_SHOT,
+    let (action, shown) = match judged.verdict {
+        Verdict::Pass => (TC_ACT_UNSPEC, xdp_action::XDP_PASS),
+        Verdict::Drop => (TC_ACT_SHOT, xdp_action::XDP_DROP),
         Verdict::Tx => {
             leave(ifindex);
-            TC_ACT_REDIRECT
+            (TC_ACT_REDIRECT, xdp_action::XDP_TX)
         }
         // The exit was told when the core asked for it.
-        Verdict::Redirect { .. } => TC_ACT_REDIRECT,
-    }
+        Verdict::Redirect { .. } => (TC_ACT_REDIRECT, xdp_action::XDP_REDIRECT),
+    };
+    tell(&context, &frame, &judged, shown);
+    action
 }
 
 /// Frames leave by the egress path of an interface, whatever its driver can do.

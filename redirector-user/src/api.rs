@@ -7,9 +7,11 @@
 //!
 //! [`BindError`] at start. A request's problem becomes an [`view::ErrorBody`] with its status.
 
+mod capture;
 mod error;
 mod explain;
 mod flags;
+pub(crate) mod frames;
 mod import;
 mod radar;
 mod relays;
@@ -24,7 +26,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{delete, get, put},
+    routing::{delete, get, post, put},
 };
 use tokio::time::timeout;
 
@@ -39,6 +41,10 @@ pub fn router(controller: Arc<Controller>) -> Router {
         .route("/v1/counters", get(status::counters))
         .route("/v1/why", get(status::why))
         .route(
+            "/v1/why/frames",
+            post(frames::judge).layer(DefaultBodyLimit::max(frames::BODY_OCTETS)),
+        )
+        .route(
             "/v1/interfaces",
             get(status::interfaces).post(status::attach),
         )
@@ -51,6 +57,7 @@ pub fn router(controller: Arc<Controller>) -> Router {
             put(relays::drain).delete(relays::resume),
         )
         .route("/v1/relays/{relay}/snapshot", get(relays::snapshot))
+        .route("/v1/capture", post(capture::begin))
         .route("/v1/radar", get(radar::list))
         .route("/v1/radar/{source}", get(radar::source))
         .fallback(async || ApiError::not_found("no such path; the API is described in the README"))

@@ -3,11 +3,13 @@
 //! Exit codes are part of the interface: 0 done, 1 usage, controller unreachable or internal, 2 not found, 3
 //! refused by a guard, 4 partial (stored, not yet in force).
 
+mod capture;
 mod commands;
 mod import;
 mod radar;
 mod relay;
 mod tables;
+mod why;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -47,13 +49,7 @@ enum Command {
     #[command(subcommand)]
     Flag(FlagCommand),
     /// Say what would happen to a new mail connection, and why
-    #[command(after_help = "Example:\n  outgate why 192.0.2.10 203.0.113.25")]
-    Why {
-        /// Who would connect
-        source: std::net::IpAddr,
-        /// Whereto [default: anywhere in the internet]
-        destination: Option<std::net::IpAddr>,
-    },
+    Why(Box<why::WhyArgs>),
     /// Show every counter of the kernel program
     Counters,
     /// Name each thing about this host that will hurt, and what to do about it
@@ -65,6 +61,8 @@ enum Command {
         #[arg(long, default_value = crate::DEFAULT_CONFIG, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Write the frames that the program takes into a file for Wireshark
+    Capture(capture::CaptureArgs),
     /// Show who sends how, the most suspicious first
     Radar(radar::RadarArgs),
     /// Show relays, take one out of rotation, let it back
@@ -198,6 +196,8 @@ enum CliError {
     #[error("--mode: {0}")]
     Mode(#[from] crate::edge::LadderError),
     #[error(transparent)]
+    Capture(#[from] crate::pcap::read::ReadError),
+    #[error(transparent)]
     Client(#[from] ClientError),
     #[error("{}: {source}", path.display())]
     File {
@@ -250,6 +250,7 @@ impl CliError {
             },
             Self::Config(_)
             | Self::Mode(_)
+            | Self::Capture(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
             | Self::File { .. }
             | Self::Output(_)

@@ -5,18 +5,18 @@
 //! [`ClientError`] tells apart that nobody listens, that the controller refused (with its own words), and that
 //! something else answered.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, ops::ControlFlow, path::PathBuf, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
-    Method, Request, StatusCode,
+    Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1,
     header,
 };
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 
 use crate::api::view::{ErrorBody, ErrorView};
 
@@ -112,6 +112,45 @@ impl Client {
         self.parse(answer.await?)
     }
 
+    /// `POST` with a JSON body that answers with a line of JSON now and then, until the other side ends it, or
+    /// `each` says that it is enough by [`ControlFlow::Break`], or fails.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`], or what `each` fails with.
+    pub async fn post_for_lines<T: DeserializeOwned, E: From<ClientError>>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        mut each: impl FnMut(T) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let body = serde_json::to_vec(body).map_err(|error| self.unusable(error))?;
+        let (response, driver) = self.ask(Method::POST, path, body.into()).await?;
+        let status = response.status();
+        let mut body = response.into_body();
+        if !status.is_success() {
+            let said = self.read(body).await?;
+            return self.judge(status, said).map(drop).map_err(E::from);
+        }
+        let mut pending = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.unusable(error))?;
+            pending.extend(frame.into_data().unwrap_or_default());
+            while let Some(end) = pending.iter().position(|octet| *octet == b'\n') {
+                let line: Vec<u8> = pending.drain(..=end).collect();
+                let line = serde_json::from_slice(&line).map_err(|error| self.unusable(error))?;
+                if each(line)?.is_break() {
+                    driver.abort();
+                    return Ok(());
+                }
+            }
+            if pending.len() > LINE_OCTETS {
+                return Err(self.unusable("a line without an end").into());
+            }
+        }
+        Ok(())
+    }
+
     /// `DELETE` that answers with what was deleted.
     ///
     /// # Errors
@@ -143,6 +182,23 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Bytes, ClientError> {
+        let exchange = async {
+            let (response, driver) = self.ask(method, path, body).await?;
+            let (status, body) = (response.status(), self.read(response.into_body()).await?);
+            driver.abort();
+            self.judge(status, body)
+        };
+        let elapsed = |_| self.unusable("none in time");
+        timeout(longest, exchange).await.map_err(elapsed)?
+    }
+
+    /// Sends a request, and returns with the head of its answer and the task that drives the connection.
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), ClientError> {
         let stream =
             UnixStream::connect(&self.socket)
                 .await
@@ -150,28 +206,20 @@ impl Client {
                     socket: self.socket.clone(),
                     source,
                 })?;
-        let exchange = async {
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(header::HOST, "outgated")
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Full::new(body))
-                .map_err(|error| self.unusable(error))?;
-            let handshake = http1::handshake(TokioIo::new(stream)).await;
-            let (mut sender, connection) = handshake.map_err(|error| self.unusable(error))?;
-            // Drives the sockets while the request waits; it ends with the answer.
-            let driver = tokio::spawn(connection);
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|error| self.unusable(error))?;
-            let (status, body) = (response.status(), self.read(response.into_body()).await?);
-            driver.abort();
-            self.judge(status, body)
-        };
-        let elapsed = |_| self.unusable("none in time");
-        timeout(longest, exchange).await.map_err(elapsed)?
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "outgated")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.unusable(error))?;
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| self.unusable(error))?;
+        // Drives the sockets while the request waits; it ends with the answer.
+        let driver = tokio::spawn(connection);
+        let sent = sender.send_request(request).await;
+        let response = sent.map_err(|error| self.unusable(error))?;
+        Ok((response, driver))
     }
 
     async fn read(&self, body: Incoming) -> Result<Bytes, ClientError> {
@@ -232,6 +280,8 @@ pub fn escaped(text: &str) -> String {
 const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 /// Four million flags on a slow disk.
 const LONGEST_UPLOAD: Duration = Duration::from_secs(3600);
+/// A line says at most one frame.
+const LINE_OCTETS: usize = 1024 * 1024;
 /// A list of a hundred thousand flags.
 const ANSWER_OCTETS: usize = 128 * 1024 * 1024;
 

@@ -11,6 +11,7 @@
 //!
 //! [`Problem`] is what a caller is told. What nobody asked for is logged, at `error` only if a person must act.
 
+mod capture;
 mod drains;
 mod flags;
 mod import;
@@ -39,7 +40,12 @@ use jiff::Timestamp;
 use redirector_common::abi::Via;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-pub use self::{flags::NewFlag, kernel::Kernel, views::Reasons};
+pub use self::{
+    capture::CaptureOrder,
+    flags::NewFlag,
+    kernel::Kernel,
+    views::{Opening, Reasons},
+};
 use self::{interfaces::Attempts, state::State};
 use crate::{
     api::view::ImportProgress,
@@ -75,6 +81,8 @@ pub struct Controller {
     import_gate: Mutex<()>,
     /// How far it is.
     importing: watch::Sender<Option<ImportProgress>>,
+    /// Held by whoever captures.
+    capturing: Arc<Mutex<()>>,
 }
 
 /// Why a request was not granted.
@@ -184,6 +192,7 @@ impl Controller {
             last_heartbeat: std::sync::Mutex::default(),
             import_gate: Mutex::new(()),
             importing: watch::Sender::new(None),
+            capturing: Arc::default(),
             state: Mutex::new(state),
             config,
             store,

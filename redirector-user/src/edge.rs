@@ -12,6 +12,7 @@
 
 mod attach;
 mod batch;
+mod capture;
 mod clock;
 mod error;
 mod events;
@@ -45,10 +46,14 @@ use redirector_common::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    clock::monotonic_s,
+    capture::{CaptureReader, CaptureTerms},
+    clock::{boot_time, monotonic_s},
     error::{Blame, EdgeError},
     events::{DebugLines, EventReader},
     flows::SweepReport,
+    judge::{
+        Entrance, Ingress, Judgement, Unjudgeable, headers, interface_name, sockets, verdict_name,
+    },
     ladder::{AttachMode, Ladder, LadderError, RefusedMode},
     pins::Shape,
     radar::Sighted,
@@ -98,23 +103,6 @@ pub struct Attachment {
     pub refused: Vec<RefusedMode>,
 }
 
-/// What the program would do with a new connection, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Judgement {
-    /// `pass`, `drop`, `tx` or `redirect`.
-    pub verdict: String,
-    /// Counter that it would raise.
-    pub counter: String,
-    /// Prefix of the rule that matched.
-    pub rule: Option<ipnetwork::IpNetwork>,
-    /// Flag behind it.
-    pub flag_id: Option<u32>,
-    /// Action of the rule.
-    pub action: Option<String>,
-    /// Relay number and listener, if diverted.
-    pub relay: Option<(u32, IpAddr)>,
-}
-
 /// The pinned maps and links of one pin directory.
 pub struct Edge {
     config: EdgeConfig,
@@ -123,6 +111,10 @@ pub struct Edge {
     sets: Sets,
     /// The object that owns the ring of debug lines, until somebody reads them.
     debug: Option<aya::Ebpf>,
+    /// What judges without consequences.
+    dry_runs: judge::DryRuns,
+    /// The flow table as it was counted last.
+    counted: Option<judge::Counted>,
 }
 
 impl Edge {
@@ -145,8 +137,12 @@ impl Edge {
             maps,
             sets,
             debug,
+            dry_runs: judge::DryRuns::default(),
+            counted: None,
         };
         edge.mend_listeners()?;
+        // Whoever asked for frames has gone with the last controller.
+        edge.end_capture()?;
         edge.ensure_cookie_key()?;
         edge.fit_policies()?;
         Ok(edge)

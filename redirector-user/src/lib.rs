@@ -11,6 +11,8 @@ pub mod controller;
 pub mod daemon;
 pub mod doctor;
 pub mod edge;
+mod hex;
+pub mod pcap;
 pub mod policy;
 pub mod radar;
 pub mod reconcile;

@@ -163,7 +163,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 9] = [
+const DEBIAN_PACKAGES: [&str; 10] = [
     "build-essential",
     "iproute2",
     "openssl",
@@ -171,6 +171,7 @@ const DEBIAN_PACKAGES: [&str; 9] = [
     "rspamd",
     "strace",
     "swaks",
+    "tcpdump",
     // Without it swaks speaks no STARTTLS.
     "libnet-ssleay-perl",
     // Nor IPv6 without this.

@@ -48,13 +48,19 @@ pub const COOKIE_KEY: &str = "COOKIE_KEY";
 pub const REFUSALS: &str = "REFUSALS";
 /// `ARRAY -> u64`: ports of relays beyond the uplink, one bit each, by [`super::port_bit`].
 pub const UPLINK_PORTS: &str = "UPLINK_PORTS";
+/// `ARRAY -> CaptureOrder`, one entry: whether taken frames are shown.
+pub const CAPTURE: &str = "CAPTURE";
+/// `RINGBUF` of [`super::capture::Captured`], each with the octets of its frame behind it.
+pub const CAPTURED: &str = "CAPTURED";
+/// `PERCPU_ARRAY -> u64`, one entry: frames that found no room in [`CAPTURED`].
+pub const CAPTURE_LOST: &str = "CAPTURE_LOST";
 
 /// The maps that hold two sets of policies each; [`super::Settings::policy_set`] says which is in force. A
 /// place without a map stands for no policy of that kind, and costs no look-up.
 pub const SETS: [&str; 4] = [HOSTS4, HOSTS6, PREFIXES4, PREFIXES6];
 
 /// Every map that is pinned under its own name. What stands in the places of [`SETS`] is pinned beside.
-pub const ALL: [&str; 23] = [
+pub const ALL: [&str; 26] = [
     HOSTS4,
     HOSTS6,
     PREFIXES4,
@@ -78,4 +84,7 @@ pub const ALL: [&str; 23] = [
     COOKIE_KEY,
     REFUSALS,
     UPLINK_PORTS,
+    CAPTURE,
+    CAPTURED,
+    CAPTURE_LOST,
 ];

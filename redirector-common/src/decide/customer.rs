@@ -67,7 +67,9 @@ pub(super) fn judge<F: Frame, T: Tables>(
     if !known {
         return Judged::counted(tables, Verdict::Pass, Counter::Unflagged);
     }
-    act(frame, tables, &mut work).under(work.policy)
+    let judged = act(frame, tables, &mut work);
+    // Read again: carried through the judgement it would lie on the stack.
+    judged.under(work.policy)
 }
 
 /// A packet that could carry mail where nobody sees it. A source whose mail is not left alone must
@@ -186,12 +188,12 @@ fn forward<F: Frame, T: Tables>(
     if ifindex == 0 {
         return Judged::counted(tables, Verdict::Drop, Counter::PathUnknown).by_relay(number);
     }
-    let flow = entry.flow();
+    work.flow = entry.flow();
     entry.mark_customer(
-        seen(flow.from_customer, work.before.segment.flags),
+        seen(work.flow.from_customer, work.before.segment.flags),
         work.now_s(),
     );
-    if work.before.way_back != flow.customer_path {
+    if work.before.way_back != work.flow.customer_path {
         entry.move_customer(&work.before.way_back);
     }
     work.rewrite = Rewrite {
@@ -200,7 +202,8 @@ fn forward<F: Frame, T: Tables>(
         source_port_be: work.key.shown_port_be,
         destination_port_be: work.target.port_be,
     };
-    let sent = if steer::is_of(&work.key, &flow) {
+    frame.about_to_change();
+    let sent = if steer::is_of(&work.key, &work.flow) {
         rewrite::steer(frame, &work.before, &work.rewrite.path)
     } else {
         rewrite::apply(frame, &work.before, &work.rewrite, End::Destination)

@@ -219,6 +219,7 @@ fn send<F: Frame, T: Tables>(
     if path.ifindex == 0 {
         return Counter::PathUnknown;
     }
+    frame.about_to_change();
     let sent = rewrite::steer(frame, &work.before, path)
         && end.is_none_or(|end| {
             quoted::translate(frame, &work.before, &work.quoted, &work.rewrite, end)

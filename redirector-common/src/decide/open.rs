@@ -50,9 +50,8 @@ fn found_or_made<T: Tables>(tables: &mut T, work: &mut Work) -> Result<T::Entry,
     if work.before.segment.hop_limit <= 1 {
         return Err(Stop::judged(tables, Verdict::Pass, Counter::HopLimit));
     }
+    refill(tables, work);
     let settings = tables.settings();
-    let rate = Rate::per_second(settings.syn_rate, settings.syn_burst);
-    work.bucket = refilled(tables.bucket(&work.customer), rate, work.now_ns);
     if work.now_s().saturating_sub(settings.heartbeat_s) > settings.heartbeat_limit_s {
         tables.count(Counter::HeartbeatStale);
         return Err(Stop::Failed(EventKind::NoRelay));
@@ -79,6 +78,14 @@ fn found_or_made<T: Tables>(tables: &mut T, work: &mut Work) -> Result<T::Entry,
     }
     point(work, free);
     create(tables, work)
+}
+
+/// The customer's bucket as it is now. Out of line, for the sake of the customer's stack.
+#[inline(never)]
+fn refill<T: Tables>(tables: &T, work: &mut Work) {
+    let settings = tables.settings();
+    let rate = Rate::per_second(settings.syn_rate, settings.syn_burst);
+    work.bucket = refilled(tables.bucket(&work.customer), rate, work.now_ns);
 }
 
 /// Points `work` at one of the places that [`look_through`] answers with.

@@ -170,6 +170,7 @@ pub(super) fn send_back<F: Frame, T: Tables>(
         return Judged::counted(tables, verdict, counter);
     }
     radar::returning(frame, tables, work);
+    frame.about_to_change();
     let sent = if found == Found::Steered {
         rewrite::steer(frame, &work.before, &work.rewrite.path)
     } else {

@@ -85,6 +85,7 @@ pub(super) fn send<F: Frame, T: Tables>(
     if ifindex == 0 {
         return Judged::counted(tables, Verdict::Drop, Counter::PathUnknown);
     }
+    frame.about_to_change();
     if !rewrite::steer(frame, &work.before, path) || !tables.redirect(ifindex) {
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
     }

@@ -37,6 +37,20 @@ pub struct Work {
 }
 
 impl Work {
+    /// The policy that the last judgement has found, if it says that it went by one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Source and destination of the frame that was judged last, [`Addr::mapped`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn ends(&self) -> [&[u8; 16]; 2] {
+        [&self.before.ends.source, &self.before.ends.destination]
+    }
+
     /// The connection that the customer's segment belongs to.
     #[inline(always)]
     pub(super) const fn connection(&self) -> Connection<'_> {

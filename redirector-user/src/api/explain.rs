@@ -1,17 +1,21 @@
 //! `why`, in words: what would happen, by which rule, and whose.
 
-use std::net::IpAddr;
-
 use contract::Egress;
 use redirector_common::{
-    abi::{Action, Via},
+    abi::{Action, Role, SMTP_PORT, Via},
     counters::Counter,
 };
 
-use crate::controller::Reasons;
+use crate::controller::{Opening, Reasons};
 
 /// One sentence for people; programs read the fields beside it.
-pub(super) fn explain(source: IpAddr, destination: IpAddr, reasons: &Reasons) -> String {
+pub(super) fn explain(opening: &Opening, reasons: &Reasons) -> String {
+    let Opening {
+        source,
+        destination,
+        port,
+        ..
+    } = opening;
     let judgement = &reasons.judgement;
     let rule = match (&judgement.rule, &reasons.flag) {
         (Some(rule), Some(flag)) => {
@@ -32,11 +36,40 @@ pub(super) fn explain(source: IpAddr, destination: IpAddr, reasons: &Reasons) ->
     } else {
         "; but the program is on no customer interface, so nothing of this happens yet (`outgate attach`)"
     };
+    let counted = match judgement.counter.as_str() {
+        NOT_COUNTED => String::from("not counted"),
+        counter => format!("counted as {counter}"),
+    };
+    let rule = match (judgement.counter.as_str(), reasons.role) {
+        (NOT_COUNTED, _) if *port != SMTP_PORT => String::from("because only port 25 is looked at"),
+        (NOT_COUNTED, role) if role != Role::Customer => {
+            format!(
+                "because it comes in by an interface with role {}",
+                role.name()
+            )
+        }
+        _ => rule,
+    };
     format!(
-        "a new connection from {source} to {destination} port 25 {effect}, {rule}; counted as {}{unguarded}",
-        judgement.counter
+        "a new connection from {source} to {destination} port {port} {effect}, {rule}; {counted}{unguarded}{}",
+        of_another_build(&reasons.other_build)
     )
 }
+
+/// That the answer is not the attached program's own.
+fn of_another_build(interfaces: &[String]) -> String {
+    match interfaces {
+        [] => String::new(),
+        named => format!(
+            "; but the attached program is of another build on {}, which may see it otherwise (a restart of \
+             outgated replaces it)",
+            named.join(", ")
+        ),
+    }
+}
+
+/// What a judgement says of a frame that is nothing to us.
+const NOT_COUNTED: &str = "none";
 
 /// What becomes of the connection. The counter says which way the program went; the rest names who and where.
 fn effect(reasons: &Reasons) -> String {
@@ -138,7 +171,7 @@ const REASONS: [(Counter, &str); 12] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::Judgement;
+    use crate::edge::{Entrance, Judgement};
 
     /// What is said of a redirected customer for a verdict and a counter.
     fn said(verdict: &str, counter: Counter, relay: bool, guarded: bool) -> String {
@@ -160,18 +193,28 @@ mod tests {
                 flag_id: Some(3),
                 action: Some(String::from("redirect")),
                 relay: relay.then(|| (7, "198.51.100.2".parse().unwrap())),
+                counters: vec![counter.name().to_owned()],
+                leaves_by: None,
+                changed: false,
             },
             flag: None,
             relay_name: relay.then(|| String::from("relay-1")),
             via,
             customer_prefix: Some("192.0.2.0/24".parse().unwrap()),
+            role: Role::Customer,
             guarded,
+            other_build: Vec::new(),
         };
-        let (source, destination) = (
-            "192.0.2.10".parse().unwrap(),
-            "203.0.113.10".parse().unwrap(),
-        );
-        explain(source, destination, &reasons)
+        explain(&opening(SMTP_PORT), &reasons)
+    }
+
+    fn opening(port: u16) -> Opening {
+        Opening {
+            source: "192.0.2.10".parse().unwrap(),
+            destination: "203.0.113.10".parse().unwrap(),
+            port,
+            entrance: Entrance::Role(Role::Customer),
+        }
     }
 
     #[test]
@@ -230,6 +273,34 @@ mod tests {
         let said = said_via(Some(Via::Steer), "redirect", Counter::ToRelay, true, true);
         let expected =
             "is steered to relay relay-1 (198.51.100.2) with its addresses as they are, because";
+        assert!(said.contains(expected), "{said}");
+    }
+
+    #[test]
+    fn another_port_and_another_build_are_named() {
+        let reasons = Reasons {
+            judgement: Judgement {
+                verdict: String::from("pass"),
+                counter: String::from(NOT_COUNTED),
+                rule: None,
+                flag_id: None,
+                action: None,
+                relay: None,
+                counters: Vec::new(),
+                leaves_by: None,
+                changed: false,
+            },
+            flag: None,
+            relay_name: None,
+            via: None,
+            customer_prefix: None,
+            role: Role::Customer,
+            guarded: true,
+            other_build: vec![String::from("cust0")],
+        };
+        let said = explain(&opening(587), &reasons);
+        let expected = "port 587 passes to the internet, because only port 25 is looked at; not counted; \
+                        but the attached program is of another build on cust0";
         assert!(said.contains(expected), "{said}");
     }
 

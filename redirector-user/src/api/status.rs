@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use axum::{Json, extract::State, http::StatusCode};
+use redirector_common::abi::{Role, SMTP_PORT};
 use serde::Deserialize;
 
 use super::{
@@ -14,7 +15,8 @@ use super::{
 };
 use crate::{
     config::{self, Interface},
-    edge::Attachment,
+    controller::Opening,
+    edge::{Attachment, Entrance},
     store::audit::OUTGATED,
 };
 
@@ -24,6 +26,8 @@ use crate::{
 pub(super) struct WhyQuery {
     source: IpAddr,
     destination: Option<IpAddr>,
+    port: Option<u16>,
+    interface: Option<String>,
 }
 
 /// Query of a detachment.
@@ -49,6 +53,8 @@ pub(super) async fn why(
     Query(WhyQuery {
         source,
         destination,
+        port,
+        interface,
     }): Query<WhyQuery>,
 ) -> Result<Json<WhyView>, ApiError> {
     let somewhere = if source.is_ipv4() {
@@ -62,15 +68,26 @@ pub(super) async fn why(
             format!("{source} cannot connect to {destination}: give two addresses of one family");
         return Err(ApiError::usage(message));
     }
-    let reasons = controller.why(source, destination).await?;
-    let explanation = explain(source, destination, &reasons);
-    let (judgement, flag, relay_name) = (reasons.judgement, reasons.flag, reasons.relay_name);
+    let entrance = match interface {
+        Some(name) => Entrance::Interface(interface_name(name)?),
+        None => Entrance::Role(Role::Customer),
+    };
+    let opening = Opening {
+        source,
+        destination,
+        port: port.unwrap_or(SMTP_PORT),
+        entrance,
+    };
+    let reasons = controller.why(opening.clone()).await?;
+    let explanation = explain(&opening, &reasons);
     Ok(Json(WhyView {
         source,
         destination,
-        judgement,
-        flag,
-        relay_name,
+        port: opening.port,
+        judgement: reasons.judgement,
+        flag: reasons.flag,
+        relay_name: reasons.relay_name,
+        other_build: reasons.other_build,
         explanation,
     }))
 }
@@ -117,7 +134,7 @@ pub(super) async fn detach(
 }
 
 /// The name becomes a file name below the pin directory, so it is judged before anything else.
-fn interface_name(name: String) -> Result<String, ApiError> {
+pub(super) fn interface_name(name: String) -> Result<String, ApiError> {
     if config::is_interface_name(&name) {
         return Ok(name);
     }

@@ -219,8 +219,10 @@ pub enum RelayHealth {
 pub struct WhyView {
     /// Who would connect.
     pub source: IpAddr,
-    /// Whereto, port 25.
+    /// Whereto.
     pub destination: IpAddr,
+    /// The port there.
+    pub port: u16,
     /// What the program would do.
     #[serde(flatten)]
     pub judgement: Judgement,
@@ -228,8 +230,109 @@ pub struct WhyView {
     pub flag: Option<FlagView>,
     /// The relay that it would meet.
     pub relay_name: Option<String>,
+    /// Interfaces of that kind whose program is of another build than the one that judged.
+    pub other_build: Vec<String>,
     /// All of it in one sentence.
     pub explanation: String,
+}
+
+/// `POST /v1/why/frames`: frames to be judged, each for itself, against the maps as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FramesRequest {
+    /// Interface that they come in by; it must have the program.
+    #[serde(default)]
+    pub interface: Option<String>,
+    /// Role of the interface, where none is named: `customer` (the default), `uplink` or `relay`.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// The frames in hexadecimal, from the Ethernet header on, without the frame check sequence.
+    pub frames: Vec<String>,
+}
+
+/// What is said of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FramesView {
+    /// Role of the interface.
+    pub role: String,
+    /// Interfaces with that role and the program. None = nothing of this happens yet.
+    pub interfaces: Vec<String>,
+    /// Those of them whose program is of another build than the one that judged.
+    pub other_build: Vec<String>,
+    /// In the order of the frames.
+    pub frames: Vec<FrameView>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameView {
+    /// What the program would do; `None` = it could not be judged.
+    pub judgement: Option<Judgement>,
+    /// Why not.
+    pub not_judged: Option<String>,
+}
+
+/// `POST /v1/capture`: asks for the frames that the program takes. The answer is a line of JSON for each
+/// [`CaptureLine`], until it ends or the connection is closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureRequest {
+    /// Frames from or to this prefix alone.
+    #[serde(default)]
+    pub source: Option<IpNetwork>,
+    /// Octets of each frame, 1 to 2048; without it the headers, and no payload.
+    #[serde(default)]
+    pub octets: Option<u32>,
+    /// It ends with so many frames.
+    #[serde(default)]
+    pub count: Option<u64>,
+    /// It ends after so many seconds.
+    #[serde(default)]
+    pub seconds: Option<u64>,
+    /// Who, for the log.
+    #[serde(default)]
+    pub actor: String,
+}
+
+/// One line of a capture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureLine {
+    /// A frame was taken.
+    Frame(Box<CapturedView>),
+    /// It goes on; told every second.
+    Going {
+        /// Frames that found no room so far.
+        lost: u64,
+    },
+    /// It has ended, and nothing follows.
+    Ended {
+        /// Frames that found no room.
+        lost: u64,
+    },
+}
+
+/// A frame that the program took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedView {
+    /// When.
+    pub at: Timestamp,
+    /// Interface that it came in by.
+    pub interface: String,
+    /// `drop`, `tx` or `redirect`.
+    pub verdict: String,
+    /// Counter that says most about it.
+    pub counter: String,
+    /// Number of the relay that it went to or came from.
+    pub relay: Option<u32>,
+    /// The flag behind it.
+    pub flag_id: Option<u32>,
+    /// How long it was.
+    pub octets: u32,
+    /// Whether `frame` is as it left, not as it came in.
+    pub as_it_left: bool,
+    /// What was kept of it, in hexadecimal.
+    pub frame: String,
 }
 
 /// `POST /v1/interfaces`.

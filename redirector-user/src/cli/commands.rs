@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, import, radar,
-    relay,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, import,
+    radar, relay,
     tables::{self, Style},
+    why,
 };
 use crate::{
-    api::view::{AttachRequest, FlagState, FlagView, StatusView, WhyView},
+    api::view::{AttachRequest, FlagState, FlagView, StatusView},
     client::{Client, escaped, with_query},
     config::Config,
     doctor::{self, Level},
@@ -39,23 +40,8 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Flag(FlagCommand::Show { target, exact }) => {
             show(&client, &teller, &target, exact).await
         }
-        Command::Why {
-            source,
-            destination,
-        } => {
-            let (source, destination) = (
-                source.to_string(),
-                destination.map(|address| address.to_string()),
-            );
-            let mut query = vec![("source", source.as_str())];
-            query.extend(
-                destination
-                    .as_deref()
-                    .map(|destination| ("destination", destination)),
-            );
-            let why: WhyView = client.get(&with_query("/v1/why", &query)).await?;
-            teller.tell(&why, tables::why)
-        }
+        Command::Why(arguments) => why::run(&client, &teller, *arguments).await,
+        Command::Capture(arguments) => capture::run(&client, &teller, arguments).await,
         Command::Counters => {
             let counters: BTreeMap<String, u64> = client.get("/v1/counters").await?;
             teller.tell(&counters, |counters, style| {
@@ -279,7 +265,7 @@ pub(super) fn whoever(given: Option<String>) -> String {
 
 /// How answers are shown.
 pub(super) struct Teller {
-    json: bool,
+    pub(super) json: bool,
     style: Style,
 }
 

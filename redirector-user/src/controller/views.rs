@@ -16,7 +16,7 @@ use crate::{
         DrainView, FlagCounts, FlagView, HistoryView, PoolView, RelayHealth, RelayView, StatusView,
     },
     config::Config,
-    edge::{Judgement, health::Health, probe},
+    edge::{Edge, EdgeError, Entrance, Ingress, Judgement, Unjudgeable, health::Health},
     policy::dial::{Flag, FlagId},
     store::{audit, flags::subject},
 };
@@ -34,8 +34,25 @@ pub struct Reasons {
     pub via: Option<Via>,
     /// The customer prefix that the source is in.
     pub customer_prefix: Option<IpNetwork>,
-    /// Whether any interface with role `customer` has the program.
+    /// Role of the interface that the connection is taken to come in by.
+    pub role: Role,
+    /// Whether any such interface has the program.
     pub guarded: bool,
+    /// Those of them whose program is of another build than this controller's.
+    pub other_build: Vec<String>,
+}
+
+/// A connection that somebody might open.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Who.
+    pub source: IpAddr,
+    /// Whereto, of the same family.
+    pub destination: IpAddr,
+    /// The port there.
+    pub port: u16,
+    /// Where its SYN comes in.
+    pub entrance: Entrance,
 }
 
 impl Controller {
@@ -88,16 +105,24 @@ impl Controller {
         Ok(self.kernel.call(|edge| edge.counters()).await??)
     }
 
-    /// What the program would do with a new connection to port 25, and why.
+    /// What the program would do with a new connection, and why.
     ///
     /// # Errors
     ///
-    /// Only what the kernel or the store answers.
-    pub async fn why(&self, source: IpAddr, destination: IpAddr) -> Result<Reasons, Problem> {
-        let judgement = self
-            .kernel
-            .call(move |edge| edge.judge(source, destination))
-            .await??;
+    /// [`Problem::Edge`] if the program is not on the interface, else what the kernel or the store answers.
+    pub async fn why(&self, opening: Opening) -> Result<Reasons, Problem> {
+        let Opening {
+            source,
+            destination,
+            port,
+            entrance,
+        } = opening;
+        let judge = move |edge: &mut Edge| {
+            let ingress = edge.entrance(&entrance)?;
+            let judgement = edge.judge(source, destination, port, &ingress)?;
+            Ok::<_, EdgeError>((judgement, ingress))
+        };
+        let (judgement, ingress) = self.kernel.call(judge).await??;
         let flag = match judgement.flag_id.filter(|id| *id != 0) {
             Some(id) => self.show_flag(FlagId(id)).await.ok(),
             None => None,
@@ -107,7 +132,6 @@ impl Controller {
             let mut pools = self.config.pools.iter();
             pools.find(|pool| pool.name == *name).map(|pool| pool.via)
         });
-        let attachments = self.attachments().await?;
         let state = self.lock().await;
         let relay = judgement.relay.and_then(|(number, _)| {
             state
@@ -127,10 +151,29 @@ impl Controller {
                 .iter()
                 .copied()
                 .find(|prefix| prefix.contains(source)),
-            guarded: attachments.iter().any(|attachment| {
-                attachment.role == Role::Customer.name() && attachment.interface != probe::INTERFACE
-            }),
+            role: ingress.role,
+            guarded: !ingress.interfaces.is_empty(),
+            other_build: ingress.other_build,
         })
+    }
+
+    /// What the program would do with each of these frames, for itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Edge`] if the program is not on the interface, else what the kernel answers.
+    pub async fn judge_frames(
+        &self,
+        entrance: Entrance,
+        frames: Vec<Vec<u8>>,
+    ) -> Result<(Ingress, Vec<Result<Judgement, Unjudgeable>>), Problem> {
+        let judge = move |edge: &mut Edge| {
+            let ingress = edge.entrance(&entrance)?;
+            let judged = frames.iter().map(|frame| edge.judge_frame(frame, &ingress));
+            let judged = judged.collect::<Result<Vec<_>, EdgeError>>()?;
+            Ok::<_, EdgeError>((ingress, judged))
+        };
+        Ok(self.kernel.call(judge).await??)
     }
 
     /// Flags by number, from the one after `after`, at most so many; with `ended`, the ended ones too.

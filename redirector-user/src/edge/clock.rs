@@ -1,5 +1,6 @@
 //! The clock of the maps.
 
+use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Whole seconds of `CLOCK_MONOTONIC`, which is what `bpf_ktime_get_ns` counts.
@@ -10,10 +11,11 @@ pub fn monotonic_s() -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`.
+/// When the clock of the maps was zero, by the time of day: the two are read one after the other, and the
+/// time of day may have been set since.
 #[must_use]
-pub(crate) fn monotonic_ns() -> u64 {
+pub fn boot_time() -> Timestamp {
     let now = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+    let nanoseconds = i32::try_from(now.tv_nsec).unwrap_or(0);
+    Timestamp::now() - SignedDuration::new(now.tv_sec, nanoseconds)
 }

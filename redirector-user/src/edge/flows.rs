@@ -14,6 +14,7 @@ use redirector_common::{
 use super::{
     Edge, EdgeError,
     clock::monotonic_s,
+    judge::Counted,
     maps::{found, removed},
 };
 
@@ -64,6 +65,7 @@ impl Edge {
     pub fn sweep(&mut self) -> Result<SweepReport, EdgeError> {
         let now_s = monotonic_s();
         let mut report = SweepReport::default();
+        let opened = self.opened()?;
         let mut ended = Vec::new();
         self.each_flow(|key, flow| {
             if flow::expired(&flow, now_s) {
@@ -86,6 +88,10 @@ impl Edge {
             }
         }
         report.pressure = is_pressure(report.live, self.config.flows_max);
+        self.counted = Some(Counted {
+            flows: report.live,
+            opened,
+        });
         Ok(report)
     }
 

@@ -10,8 +10,8 @@ use aya::maps::{
 };
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{
-    Bucket, CookieKey, Flow, FlowKey, ListenerKey, Pool, Refusal, Relay, RoleKey, Settings,
-    Sighting, map,
+    CookieKey, Flow, FlowKey, ListenerKey, Pool, Refusal, Relay, RoleKey, Settings, Sighting,
+    capture::CaptureOrder, map,
 };
 
 use rustix::io::Errno;
@@ -29,7 +29,6 @@ pub(crate) struct Maps {
     pub(crate) flows: HashMap<MapData, [u8; FlowKey::SIZE], [u8; Flow::SIZE]>,
     /// The same, for reading all of it.
     pub(crate) all_flows: RawMap,
-    pub(crate) buckets: HashMap<MapData, [u8; 16], [u8; Bucket::SIZE]>,
     pub(crate) roles: HashMap<MapData, [u8; RoleKey::SIZE], u32>,
     pub(crate) settings: Array<MapData, [u8; Settings::SIZE]>,
     pub(crate) counters: PerCpuArray<MapData, u64>,
@@ -39,6 +38,8 @@ pub(crate) struct Maps {
     pub(crate) cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
     pub(crate) refusals: Array<MapData, [u8; Refusal::SIZE]>,
     pub(crate) uplink_ports: Array<MapData, u64>,
+    pub(crate) capture: Array<MapData, [u8; CaptureOrder::SIZE]>,
+    pub(crate) capture_lost: PerCpuArray<MapData, u64>,
 }
 
 impl Maps {
@@ -53,7 +54,6 @@ impl Maps {
             listeners: open(pins, map::LISTENERS, Map::HashMap)?,
             flows: open(pins, map::FLOWS, Map::HashMap)?,
             all_flows: open_raw(&pins.map(map::FLOWS))?,
-            buckets: open(pins, map::SYN_BUCKETS, Map::LruHashMap)?,
             roles: open(pins, map::ROLES, Map::HashMap)?,
             settings: open(pins, map::SETTINGS, Map::Array)?,
             counters: open(pins, map::COUNTERS, Map::PerCpuArray)?,
@@ -65,6 +65,8 @@ impl Maps {
             cookie_key: open(pins, map::COOKIE_KEY, Map::Array)?,
             refusals: open(pins, map::REFUSALS, Map::Array)?,
             uplink_ports: open(pins, map::UPLINK_PORTS, Map::Array)?,
+            capture: open(pins, map::CAPTURE, Map::Array)?,
+            capture_lost: open(pins, map::CAPTURE_LOST, Map::PerCpuArray)?,
         })
     }
 
@@ -88,6 +90,11 @@ impl Maps {
 /// The ring buffer of events.
 pub(crate) fn open_events(pins: &Pins) -> Result<RingBuf<MapData>, EdgeError> {
     open(pins, map::EVENTS, Map::RingBuf)
+}
+
+/// The ring buffer of captured frames.
+pub(crate) fn open_captured(pins: &Pins) -> Result<RingBuf<MapData>, EdgeError> {
+    open(pins, map::CAPTURED, Map::RingBuf)
 }
 
 /// A look-up whose key may be missing, or beyond the end of an array, as the kernel sees it.
@@ -124,12 +131,6 @@ pub(crate) fn prefix_key<const N: usize>(
     octets: [u8; N],
 ) -> lpm_trie::Key<[u8; N]> {
     lpm_trie::Key::new(u32::from(prefix.prefix()), octets)
-}
-
-/// Key of a look-up of one address in an LPM trie.
-pub(crate) fn host_key<const N: usize>(octets: [u8; N]) -> lpm_trie::Key<[u8; N]> {
-    let bits = u32::try_from(N * 8).unwrap_or(u32::MAX);
-    lpm_trie::Key::new(bits, octets)
 }
 
 /// A map by its pin, as octets.

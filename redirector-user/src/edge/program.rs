@@ -16,12 +16,29 @@ pub(crate) fn open(
     pins: &Pins,
     role: Option<Role>,
 ) -> Result<Ebpf, EdgeError> {
+    open_for(config, pins, role, false)
+}
+
+/// Opens the object for an instance that only judges, and is never attached.
+pub(crate) fn open_dry(config: &EdgeConfig, pins: &Pins, role: Role) -> Result<Ebpf, EdgeError> {
+    open_for(config, pins, Some(role), true)
+}
+
+fn open_for(
+    config: &EdgeConfig,
+    pins: &Pins,
+    role: Option<Role>,
+    dry_run: bool,
+) -> Result<Ebpf, EdgeError> {
     let role = role.map_or(LOOK_UP_ROLE, |role| role as u8);
-    let debug_lines = u8::from(config.debug_lines);
+    // What is only judged is not told of, either.
+    let debug_lines = u8::from(config.debug_lines && !dry_run);
+    let dry_run = u8::from(dry_run);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("ROLE", &role, true)
         .override_global("DEBUG_LINES", &debug_lines, true)
+        .override_global("DRY_RUN", &dry_run, true)
         .map_max_entries(map::FLOWS, config.flows_max);
     for name in RADAR {
         loader.map_max_entries(name, config.radar_sources_max);
@@ -63,7 +80,7 @@ fn find<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut P
 }
 
 /// Names of the programs, as the kernel lists them.
-const XDP: &str = "outgate_xdp";
+pub(crate) const XDP: &str = "outgate_xdp";
 const TC: &str = "outgate_tc";
 
 /// `ROLE` of an instance that finds the role by the frame's tags.

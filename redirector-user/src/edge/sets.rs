@@ -19,7 +19,6 @@ mod kind;
 use std::{
     collections::BTreeMap,
     fs, io,
-    net::IpAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
@@ -97,19 +96,6 @@ impl Sets {
                 .map_err(|error| reading(kind, error))?;
         }
         Ok(policies.into_iter().collect())
-    }
-
-    /// The policy of exactly this address, or (`wide`) of the longest prefix around it.
-    pub(crate) fn find(&self, address: IpAddr, wide: bool) -> Result<Option<Policy>, EdgeError> {
-        let key = Key::of(IpNetwork::from(address));
-        let key = if wide { key.widened() } else { key };
-        let Some(table) = self.tables.of(key.kind) else {
-            return Ok(None);
-        };
-        let octets = table
-            .get(key.octets())
-            .map_err(|error| reading(key.kind, error))?;
-        Ok(octets.map(|octets| Policy::from_octets(&octets)))
     }
 
     /// Writes one policy into the set in force.

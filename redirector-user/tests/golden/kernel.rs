@@ -11,13 +11,19 @@ use aya::{
         Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key,
         xdp::DevMapHash,
     },
-    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult, Xdp},
+    programs::{
+        ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult,
+        Xdp,
+    },
 };
 use redirector_common::{
     abi::{
         Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool,
-        REFUSALS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, Sighting, map,
-        port_bit,
+        REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings,
+        Sighting,
+        capture::{CaptureOrder, Captured},
+        map, port_bit,
+        trial::{TRIAL, Trial},
     },
     addr::Addr,
     cases::FLOWS_MAX,
@@ -54,6 +60,11 @@ pub(crate) struct Kernel {
     cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
     refusals: Array<MapData, [u8; Refusal::SIZE]>,
     uplink_ports: Array<MapData, u64>,
+    capture: Array<MapData, [u8; CaptureOrder::SIZE]>,
+    captured: RingBuf<MapData>,
+    capture_lost: PerCpuArray<MapData, u64>,
+    /// What a dry run is told and says.
+    trial: Array<MapData, [u8; Trial::SIZE]>,
     /// What stands in every slot of pool 0; writing them all takes longer than a case.
     in_slots: Option<u32>,
     /// Words of `uplink_ports` that are not zero.
@@ -84,14 +95,34 @@ pub(crate) struct Ran {
     pub(crate) openings: BTreeMap<u64, u32>,
 }
 
+/// What came of a frame in an instance that only judges.
+#[derive(Debug)]
+pub(crate) struct Tried {
+    /// `enum xdp_action`.
+    pub(crate) verdict: u32,
+    /// The frame afterwards.
+    pub(crate) frame: Vec<u8>,
+    /// What the program says of it.
+    pub(crate) said: Trial,
+}
+
 impl Kernel {
     /// Loads the program, without pinning or attaching anything.
     pub(crate) fn load(hook: Hook, role: Option<Role>, debug_lines: bool) -> Self {
+        Self::load_as(hook, role, u8::from(debug_lines), 0)
+    }
+
+    /// The same for an instance that only judges.
+    pub(crate) fn load_dry(hook: Hook, role: Option<Role>) -> Self {
+        Self::load_as(hook, role, 0, 1)
+    }
+
+    fn load_as(hook: Hook, role: Option<Role>, debug_lines: u8, dry_run: u8) -> Self {
         let role = role.map_or(0, |role| role as u8);
-        let debug_lines = u8::from(debug_lines);
         let mut ebpf = EbpfLoader::new()
             .override_global("ROLE", &role, true)
             .override_global("DEBUG_LINES", &debug_lines, true)
+            .override_global("DRY_RUN", &dry_run, true)
             .map_max_entries(map::FLOWS, u32::try_from(FLOWS_MAX).unwrap())
             .map_max_entries(map::RADAR_EVEN, SOURCES_MAX)
             .map_max_entries(map::RADAR_ODD, SOURCES_MAX)
@@ -103,7 +134,9 @@ impl Kernel {
             Hook::Xdp => <&mut Xdp>::try_from(program).unwrap().load(),
             Hook::Tc => <&mut SchedClassifier>::try_from(program).unwrap().load(),
         };
-        loaded.expect("the verifier accepts the program");
+        loaded.unwrap_or_else(|error| {
+            panic!("role {role}, debug lines {debug_lines}, dry run {dry_run}: the verifier refuses the program: {error:?}")
+        });
         let mut places4: ArrayOfMaps<MapData, Hosts<4>> = take(&mut ebpf, map::HOSTS4);
         let mut places6: ArrayOfMaps<MapData, Hosts<16>> = take(&mut ebpf, map::HOSTS6);
         let mut wide4: ArrayOfMaps<MapData, Prefixes<4>> = take(&mut ebpf, map::PREFIXES4);
@@ -141,6 +174,10 @@ impl Kernel {
             cookie_key: take(&mut ebpf, map::COOKIE_KEY),
             refusals: take(&mut ebpf, map::REFUSALS),
             uplink_ports: take(&mut ebpf, map::UPLINK_PORTS),
+            capture: take(&mut ebpf, map::CAPTURE),
+            captured: take(&mut ebpf, map::CAPTURED),
+            capture_lost: take(&mut ebpf, map::CAPTURE_LOST),
+            trial: take(&mut ebpf, TRIAL),
             in_slots: None,
             uplink_words: BTreeSet::new(),
             ebpf,
@@ -150,12 +187,16 @@ impl Kernel {
 
     /// Instructions that the verifier looked at; `None` = the kernel does not say (before Linux 5.16).
     pub(crate) fn verified_instructions(&self) -> Option<u32> {
+        self.info().verified_instruction_count()
+    }
+
+    fn info(&self) -> ProgramInfo {
         let program = self.ebpf.program(self.hook.program()).unwrap();
         let info = match self.hook {
             Hook::Xdp => <&Xdp>::try_from(program).unwrap().info(),
             Hook::Tc => <&SchedClassifier>::try_from(program).unwrap().info(),
         };
-        info.unwrap().verified_instruction_count()
+        info.unwrap()
     }
 
     /// Makes the maps hold what the case says, and nothing else.
@@ -265,14 +306,7 @@ impl Kernel {
     /// Runs the program once.
     pub(crate) fn run(&mut self, frame: &[u8]) -> Ran {
         let before = self.counts();
-        let mut out = vec![0; 4096];
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            data_out: Some(&mut out),
-            ..TestRunOptions::default()
-        };
-        let result = self.run_once(options).expect("the kernel runs the program");
-        out.truncate(usize::try_from(result.data_size_out).unwrap());
+        let (verdict, out) = self.test_run(frame);
         let raised = self
             .counts()
             .into_iter()
@@ -285,7 +319,7 @@ impl Kernel {
         let flows = self.flows.iter().map(|entry| entry.unwrap());
         let buckets = self.buckets.iter().map(|entry| entry.unwrap());
         Ran {
-            verdict: result.return_value,
+            verdict,
             frame: out,
             counters: raised,
             flows: flows
@@ -313,6 +347,101 @@ impl Kernel {
                 .unwrap()
                 .test_run(options),
         }
+    }
+
+    /// Runs an instance that only judges: verdict, frame, and what it says.
+    pub(crate) fn try_out(&mut self, frame: &[u8], ifindex: u32, full: bool) -> Tried {
+        let told = Trial {
+            ifindex,
+            flows_full: u32::from(full),
+            ..Trial::default()
+        };
+        self.trial.set(0, told.to_octets(), 0).unwrap();
+        let (verdict, frame) = self.test_run(frame);
+        Tried {
+            verdict,
+            frame,
+            said: Trial::from_octets(&self.trial.get(&0, 0).unwrap()),
+        }
+    }
+
+    fn test_run(&self, frame: &[u8]) -> (u32, Vec<u8>) {
+        let mut out = vec![0; 4096];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..TestRunOptions::default()
+        };
+        let result = self.run_once(options).expect("the kernel runs the program");
+        out.truncate(usize::try_from(result.data_size_out).unwrap());
+        (result.return_value, out)
+    }
+
+    /// Tag that the kernel has computed over the program's instructions.
+    pub(crate) fn tag(&self) -> u64 {
+        self.info().tag()
+    }
+
+    /// Every octet of every map that the program shares, but for the ring: nobody may take out of that
+    /// and leave it as it was.
+    pub(crate) fn dump(&self) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+        let mut dump = Vec::new();
+        hash(map::HOSTS4, &self.hosts4, &mut dump);
+        hash(map::HOSTS6, &self.hosts6, &mut dump);
+        trie(map::PREFIXES4, &self.prefixes4, &mut dump);
+        trie(map::PREFIXES6, &self.prefixes6, &mut dump);
+        trie(map::CUSTOMERS4, &self.customers4, &mut dump);
+        trie(map::CUSTOMERS6, &self.customers6, &mut dump);
+        array(map::POOLS, &self.pools, &mut dump);
+        array(map::SLOTS, &self.slots, &mut dump);
+        array(map::RELAYS, &self.relays, &mut dump);
+        hash(map::LISTENERS, &self.listeners, &mut dump);
+        hash(map::FLOWS, &self.flows, &mut dump);
+        hash(map::SYN_BUCKETS, &self.buckets, &mut dump);
+        hash(map::ROLES, &self.roles, &mut dump);
+        array(map::SETTINGS, &self.settings, &mut dump);
+        hash(map::RADAR_EVEN, &self.radar[0], &mut dump);
+        hash(map::RADAR_ODD, &self.radar[1], &mut dump);
+        hash(map::RADAR_OPENINGS, &self.openings, &mut dump);
+        array(map::COOKIE_KEY, &self.cookie_key, &mut dump);
+        array(map::REFUSALS, &self.refusals, &mut dump);
+        array(map::UPLINK_PORTS, &self.uplink_ports, &mut dump);
+        array(map::CAPTURE, &self.capture, &mut dump);
+        for (counter, count) in self.counts() {
+            dump.push((map::COUNTERS, counter.name().into(), octets_of(&count)));
+        }
+        for key in self.devices.keys() {
+            let key = key.unwrap();
+            let device = self.devices.get(key, 0).unwrap();
+            dump.push((map::DEVICES, octets_of(&key), octets_of(&device.if_index)));
+        }
+        dump.sort();
+        dump
+    }
+
+    /// Asks for taken frames.
+    pub(crate) fn ask(&mut self, order: &CaptureOrder) {
+        self.capture.set(0, order.to_octets(), 0).unwrap();
+    }
+
+    /// The frames that were shown.
+    pub(crate) fn shown(&mut self) -> Vec<(Captured, Vec<u8>)> {
+        let mut shown = Vec::new();
+        while let Some(item) = self.captured.next() {
+            let (head, octets) = item.split_first_chunk().unwrap();
+            shown.push((Captured::from_octets(head), octets.to_vec()));
+        }
+        shown
+    }
+
+    /// How many found no room.
+    pub(crate) fn lost(&self) -> u64 {
+        self.capture_lost.get(&0, 0).unwrap().iter().sum()
+    }
+
+    /// Whether nothing waits in the ring of events.
+    pub(crate) fn has_told_nothing(&mut self) -> bool {
+        self.events.next().is_none()
     }
 
     fn counts(&self) -> BTreeMap<Counter, u64> {
@@ -365,6 +494,42 @@ pub(crate) fn tokenless(bucket: Bucket) -> Bucket {
 pub(crate) fn monotonic_s() -> u32 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u32::try_from(now.tv_sec).unwrap()
+}
+
+type Dump = Vec<(&'static str, Vec<u8>, Vec<u8>)>;
+
+fn hash<K: Pod, V: Pod>(name: &'static str, map: &HashMap<MapData, K, V>, dump: &mut Dump) {
+    for entry in map.iter() {
+        let (key, value) = entry.unwrap();
+        dump.push((name, octets_of(&key), octets_of(&value)));
+    }
+}
+
+fn trie<K: Pod, V: Pod>(name: &'static str, map: &LpmTrie<MapData, K, V>, dump: &mut Dump) {
+    for entry in map.iter() {
+        let (key, value) = entry.unwrap();
+        let mut octets = octets_of(&key.data());
+        octets.extend(key.prefix_len().to_be_bytes());
+        dump.push((name, octets, octets_of(&value)));
+    }
+}
+
+/// Of the slots, the largest map by far, the first ones.
+fn array<V: Pod>(name: &'static str, map: &Array<MapData, V>, dump: &mut Dump) {
+    for index in 0..map.len().min(RELAYS_MAX) {
+        dump.push((
+            name,
+            octets_of(&index),
+            octets_of(&map.get(&index, 0).unwrap()),
+        ));
+    }
+}
+
+/// The octets of a key or value.
+fn octets_of<V: Pod>(value: &V) -> Vec<u8> {
+    let octets = std::ptr::from_ref(value).cast::<u8>();
+    // SAFETY: `Pod` says that a value is so many initialised octets.
+    unsafe { std::slice::from_raw_parts(octets, size_of::<V>()) }.to_vec()
 }
 
 fn take<M>(ebpf: &mut Ebpf, name: &str) -> M

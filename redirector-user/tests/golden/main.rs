@@ -8,7 +8,9 @@
     reason = "what stands between a test and its assertion fails it too"
 )]
 
+mod capture;
 mod corpus;
+mod dry;
 mod hook;
 mod kernel;
 
@@ -174,6 +176,7 @@ fn the_verifier_accepts_the_program_in_every_role() {
             drop(writeln!(std::io::stderr(), "{said}"));
             assert!(looked_at < VERIFIER_BUDGET, "{said}");
         }
+        drop(Kernel::load_dry(hook, role));
     }
 }
 

@@ -16,6 +16,7 @@ use lab::{
 
 mod actions;
 mod bare;
+mod capture;
 mod cli;
 mod configuration;
 mod diversion;

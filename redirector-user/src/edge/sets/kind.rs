@@ -151,15 +151,6 @@ impl Key {
         Self { kind, octets }
     }
 
-    /// The key by which a host asks for the longest prefix around it.
-    pub(super) fn widened(self) -> Self {
-        let (kind, bits) = match self.kind {
-            Kind::Hosts4 | Kind::Prefixes4 => (Kind::Prefixes4, 32_u32),
-            Kind::Hosts6 | Kind::Prefixes6 => (Kind::Prefixes6, 128),
-        };
-        Self::joined(kind, &bits.to_ne_bytes(), self.octets())
-    }
-
     pub(super) fn octets(&self) -> &[u8] {
         self.octets
             .get(..self.kind.key_octets())
