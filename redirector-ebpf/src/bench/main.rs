@@ -175,19 +175,25 @@ fn folded(sum: u32) -> u16 {
     !(sum as u16)
 }
 
+/// In network order, of TCP without extension headers.
 #[inline(always)]
 fn destination_port(context: &XdpContext) -> Option<u16> {
-    let start = context.data();
-    if start + FRAME_V4 > context.data_end() {
+    let [a, b] = match read::<2>(context, 12)? {
+        [0x08, 0x00] => read(context, 36)?,
+        [0x86, 0xdd] => read(context, 56)?,
+        _ => return None,
+    };
+    Some(u16::from_ne_bytes([a, b]))
+}
+
+#[inline(always)]
+fn read<const N: usize>(context: &XdpContext, at: usize) -> Option<[u8; N]> {
+    let start = context.data() + at;
+    if start + N > context.data_end() {
         return None;
     }
-    // SAFETY: the frame was just proved to have this many octets.
-    let frame = unsafe { (start as *const [u8; FRAME_V4]).read() };
-    match [frame[12], frame[13]] {
-        [0x08, 0x00] => Some(u16::from_ne_bytes([frame[36], frame[37]])),
-        [0x86, 0xdd] => Some(u16::from_ne_bytes([frame[56], frame[57]])),
-        _ => None,
-    }
+    // SAFETY: the frame was just proved to reach that far, and an array of octets has alignment 1.
+    Some(unsafe { (start as *const [u8; N]).read() })
 }
 
 #[inline(always)]
