@@ -5,8 +5,6 @@
 //! whole way. What a device *adds* is that less the way to a program that drops at once, of the same
 //! round: bringing a frame to the edge costs the same whatever the edge then does.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 
 use crate::{
@@ -160,8 +158,7 @@ impl Stage {
         };
         let mut times = Vec::new();
         for _ in 0..slices {
-            let elapsed = self.send(&variant, &traffic, effort.frames)?;
-            times.push(elapsed.as_secs_f64() * 1e9 / f64::from(effort.frames));
+            times.push(self.send(&variant, &traffic, effort.frames)?);
         }
         let after = (self.programs.arrived()?, self.device(&variant).received()?);
         let sent = u64::from(slices) * u64::from(effort.frames);
@@ -238,7 +235,7 @@ impl Stage {
         }
     }
 
-    fn send(&self, variant: &Variant, traffic: &Traffic, frames: u32) -> Result<Duration> {
+    fn send(&self, variant: &Variant, traffic: &Traffic, frames: u32) -> Result<f64> {
         let generator = self.device(variant).generator;
         self.programs.send(traffic.family, generator, frames)
     }

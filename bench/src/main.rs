@@ -152,8 +152,7 @@ fn measure(quick: bool) -> Result<Report> {
         let variants = plans::variants(&sizes, &rivals);
         let live = stage.measure(variants, effort)?;
         say("the program alone");
-        let repeat = if quick { 20_000 } else { 200_000 };
-        let alone = alone::measure(&mut stage, plans::cases(), effort.rounds, repeat)?;
+        let alone = alone::measure(&mut stage, plans::cases(), effort.rounds)?;
 
         let mut targets = plans::alone_targets(&sizes, &alone)?;
         targets.extend(plans::live_targets(&sizes, &rivals, &live)?);
