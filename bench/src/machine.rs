@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, Result};
 use rustix::{
-    process::setpriority_process,
     system::uname,
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
@@ -62,7 +61,7 @@ impl Machine {
     }
 }
 
-/// Keeps this thread on the last CPU that it may use, before others that want it; answers which.
+/// Keeps this thread on the last CPU that it may use; answers which.
 pub(crate) fn settle() -> Result<usize> {
     let allowed = sched_getaffinity(None)?;
     let last = (0..CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu));
@@ -70,7 +69,6 @@ pub(crate) fn settle() -> Result<usize> {
     let mut only = CpuSet::new();
     only.set(last);
     sched_setaffinity(None, &only)?;
-    setpriority_process(None, PRIORITY).context("a higher priority needs root")?;
     Ok(last)
 }
 
@@ -80,6 +78,3 @@ pub(crate) fn load() -> Result<String> {
     let averages: Vec<&str> = text.split_whitespace().take(3).collect();
     Ok(averages.join(" "))
 }
-
-/// What others run at the same time should not be measured.
-const PRIORITY: i32 = -20;

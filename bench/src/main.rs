@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: what a packet costs, beside what one would use instead.
 //!
-//! Needs root: it makes network namespaces without names, loads BPF, and keeps maps below /sys/fs/bpf, all of
-//! which goes with it. For the time it runs, connection tracking of the whole machine has room for more.
+//! Needs root: it makes network namespaces without names, loads BPF, and pins maps below /sys/fs/bpf, all of
+//! which goes with it (the pins of one that was killed go with the next). While it runs, connection tracking of
+//! the whole machine has room for more.
 //!
 //! Exit codes: 0 done, 1 what was asked could not be measured, 2 usage; with `--check` also 1 if a target
 //! was missed.
@@ -74,6 +75,9 @@ struct Dataplane {
     /// Exit with 1 if a target is missed, and name it
     #[arg(long, conflicts_with = "quick")]
     check: bool,
+    /// Measure everything so many times; five give bounds
+    #[arg(long, default_value_t = FULL.rounds, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50))]
+    rounds: u32,
     /// Few frames, policies and flows, in one minute: to see that it works; no figure of it counts
     #[arg(long)]
     quick: bool,
@@ -85,7 +89,7 @@ Examples:
   cargo xtask bench dataplane --check --json bench.json --svg bench.svg
   cargo xtask bench dataplane --quick
 
-Let the machine do nothing else meanwhile. All runs on one CPU, at the highest priority.";
+Let the machine do nothing else meanwhile. All that is measured runs on one CPU.";
 
 fn main() -> ExitCode {
     let Command::Dataplane(options) = Cli::parse().command;
@@ -99,7 +103,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Dataplane) -> Result<ExitCode> {
-    let report = measure(options.quick)?;
+    let report = measure(options)?;
     write!(std::io::stdout(), "{}", report::text(&report))?;
     if let Some(path) = &options.json {
         report.write_json(path)?;
@@ -127,7 +131,8 @@ fn run(options: &Dataplane) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn measure(quick: bool) -> Result<Report> {
+fn measure(options: &Dataplane) -> Result<Report> {
+    let quick = options.quick;
     let begun = Instant::now();
     let load_before = machine::load()?;
     let pins = Pins::new()?;
@@ -143,7 +148,14 @@ fn measure(quick: bool) -> Result<Report> {
         policies: wanted.min(room),
         flows: wanted,
     };
-    let effort = if quick { QUICK } else { FULL };
+    let effort = if quick {
+        QUICK
+    } else {
+        Effort {
+            rounds: options.rounds,
+            ..FULL
+        }
+    };
     let conntrack = Conntrack::make_room(most.flows)?;
     let outside = Netns::new()?;
     let (sizes, rivals) = (plans::scenes(most), plans::rivals(most));
@@ -295,9 +307,23 @@ impl Pins {
                 .any(|line| line.contains(" /sys/fs/bpf bpf ")),
             "no BPF file system at /sys/fs/bpf; `cargo xtask setup` mounts it"
         );
-        let dir = Path::new("/sys/fs/bpf").join(format!("outgate-bench-{}", std::process::id()));
+        let bpffs = Path::new("/sys/fs/bpf");
+        for entry in fs::read_dir(bpffs)? {
+            let left = entry?.path();
+            if Self::is_left(&left) {
+                fs::remove_dir_all(&left).with_context(|| left.display().to_string())?;
+            }
+        }
+        let dir = bpffs.join(format!("{PINS}{}", std::process::id()));
         fs::create_dir(&dir).context("a pin directory needs root")?;
         Ok(Self(dir))
+    }
+
+    /// Whether it is of a benchmark that was killed: its maps would stay in memory for ever.
+    fn is_left(path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let of = name.and_then(|name| name.strip_prefix(PINS));
+        of.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
     }
 
     fn dir(&self, name: &str) -> PathBuf {
@@ -331,5 +357,7 @@ const QUICK: Effort = Effort {
     slices: 1,
     frames: 20_000,
 };
+/// Pin directories, with the number of the process behind it.
+const PINS: &str = "outgate-bench-";
 /// Of a single policy into the kernel.
 const WRITES: u32 = 1000;

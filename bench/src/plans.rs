@@ -417,3 +417,55 @@ const SMTP: u16 = 25;
 const HTTPS: u16 = 443;
 /// Below, what was measured is not what was meant.
 const DELIVERED_PERCENT: f64 = 99.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: Most = Most {
+        policies: MILLION,
+        flows: MILLION,
+    };
+
+    #[test]
+    fn whatever_a_target_compares_is_measured_once_and_longer() {
+        let (scenes, rivals) = (scenes(FULL), rivals(FULL));
+        let variants = variants(&scenes, &rivals);
+        for comparison in comparisons() {
+            for side in [comparison.dear, comparison.cheap, Side::floor()] {
+                let found: Vec<&Variant> = variants
+                    .iter()
+                    .filter(|variant| side.is(&scenes, &rivals, variant))
+                    .collect();
+                assert!(
+                    found.len() == 1 && found[0].checked,
+                    "{}: {found:?}",
+                    comparison.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_variants_are_the_same() {
+        let variants = variants(&scenes(FULL), &rivals(FULL));
+        for (at, variant) in variants.iter().enumerate() {
+            let same = |other: &Variant| {
+                (other.subject, other.spread) == (variant.subject, variant.spread)
+            };
+            assert!(!variants[..at].iter().any(same), "{variant:?}");
+        }
+    }
+
+    #[test]
+    fn less_than_a_million_is_said() {
+        assert_eq!(fewer(MILLION, 0, false), None);
+        assert_eq!(fewer(MILLION, MILLION, true), None);
+        assert!(
+            fewer(262_144, MILLION, true)
+                .unwrap()
+                .contains("262144 policies")
+        );
+        assert!(fewer(MILLION, 5, true).unwrap().contains("5 flows"));
+    }
+}
