@@ -176,8 +176,8 @@ impl Stage {
             Subject::Ours {
                 scene, deed, port, ..
             } => {
-                let size = self.scenes.get(scene).context("a scene")?.size;
-                let flows = size.flows.map_or(0, |(_, flows)| flows);
+                let scene = self.scenes.get(scene).context("a scene")?;
+                let (size, flows) = (scene.size, scene.flows());
                 let diverts = matches!(deed, Some(Deed::Rewrite | Deed::Steer));
                 let opened = if diverts { variety } else { 0 };
                 let end = match deed {

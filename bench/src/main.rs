@@ -244,7 +244,7 @@ fn house_targets(stage: &mut Stage, pins: &Pins, toggles: &[f64]) -> Result<Vec<
     let policy_octets =
         many.octets_each(&pins.dir(&format!("scene-{MANY}")), map::HOSTS4, policies)?;
     let flowing = &stage.scenes[plans::FLOWING];
-    let flows = flowing.size.flows.map_or(1, |(_, flows)| flows);
+    let flows = flowing.flows();
     let flow_pins = pins.dir(&format!("scene-{}", plans::FLOWING));
     let flow_octets = flowing.octets_each(&flow_pins, map::FLOWS, flows)?;
     let most =

@@ -102,7 +102,7 @@ impl Rival {
     /// Frames of the members of its set; `spread` over all of them and their connections, or from a few.
     pub(crate) fn traffic(&self, spread: bool) -> Traffic {
         let customers = self.policies.max(1);
-        let ports = (self.flows / customers).max(1);
+        let ports = self.flows.div_ceil(customers).max(1);
         Traffic {
             family: self.family,
             flags: if self.kind == Kind::NftDnat { ACK } else { SYN },

@@ -122,6 +122,7 @@ impl Scene {
         pins: &Path,
     ) -> Result<Self> {
         let flows = size.flows.map_or(0, |(_, flows)| flows);
+        // Flows are spread evenly over the customers, which makes them a few more.
         let flows_max = (flows + flows / 20).max(1024);
         let mut edge = Edge::open(config(pins, flows_max, size.radar_sources))?;
         let room = room(pins, size.family)?;
@@ -149,8 +150,8 @@ impl Scene {
             edge,
             program_id,
         };
-        if let Some((deed, flows)) = size.flows {
-            scene.open_flows(programs, deed, flows)?;
+        if let Some((deed, _)) = size.flows {
+            scene.open_flows(programs, deed)?;
         }
         Ok(scene)
     }
@@ -160,7 +161,7 @@ impl Scene {
     pub(crate) fn traffic(&self, deed: Deed, spread: bool) -> Traffic {
         let (first, customers) = self.customers(deed);
         let ports = match self.size.flows {
-            Some((of, flows)) if of == deed => (flows / customers).max(1),
+            Some((of, flows)) if of == deed => flows.div_ceil(customers),
             _ => 1,
         };
         let flags = match deed {
@@ -180,6 +181,12 @@ impl Scene {
             },
             ports: if spread { ports } else { 1 },
         }
+    }
+
+    /// Connections in the table: what was asked for, or a little more, as many of each customer.
+    pub(crate) fn flows(&self) -> u32 {
+        let deed = self.size.flows.map(|(deed, _)| deed);
+        deed.map_or(0, |deed| self.traffic(deed, true).variety())
     }
 
     /// Frames of customers that nobody has flagged.
@@ -219,12 +226,6 @@ impl Scene {
             self.send_syns(programs, deed, false)?;
         }
         Ok(())
-    }
-
-    /// A counter of the program.
-    pub(crate) fn counter(&self, name: &str) -> Result<u64> {
-        let counters = self.edge.counters()?;
-        counters.get(name).copied().context("a counter")
     }
 
     /// How long one policy takes to be written and removed again, per write.
@@ -295,12 +296,13 @@ impl Scene {
     }
 
     /// Sends the SYN of every flow.
-    fn open_flows(&mut self, programs: &mut Programs, deed: Deed, flows: u32) -> Result<()> {
+    fn open_flows(&mut self, programs: &mut Programs, deed: Deed) -> Result<()> {
         self.prepare(programs, None, false)?;
         self.send_syns(programs, deed, true)?;
-        let opened = self.counter("flow_opened")?;
-        if opened < u64::from(flows) * 99 / 100 {
-            let counters = self.edge.counters()?;
+        let flows = self.flows();
+        let counters = self.edge.counters()?;
+        let opened = counters.get("flow_opened").copied().unwrap_or(0);
+        if opened < u64::from(flows) {
             bail!("{opened} of {flows} flows were opened; {counters:?}");
         }
         Ok(())
@@ -396,7 +398,8 @@ fn prefixes(size: Size) -> Result<Vec<MapOp>> {
 /// Entries that the map of single addresses has room for; a new edge is made to find out.
 pub(crate) fn room_for_hosts(pins: &Path) -> Result<u32> {
     let _edge = Edge::open(config(pins, 1024, 1024))?;
-    room(pins, Family::V4)
+    // Some are toggled while the rest stands.
+    Ok(room(pins, Family::V4)?.saturating_sub(SPARE))
 }
 
 fn config(pins: &Path, flows_max: u32, radar_sources_max: u32) -> EdgeConfig {
@@ -435,6 +438,7 @@ const fn whole(family: Family) -> u8 {
 }
 
 const KINDS: u32 = 8;
+const SPARE: u32 = 64;
 const POOL_REWRITE: u8 = 0;
 const POOL_STEER: u8 = 1;
 /// The relay's.
