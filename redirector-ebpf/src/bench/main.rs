@@ -152,10 +152,22 @@ impl Plan {
             // are spread evenly.
             let scattered = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let ports = (scattered & 0xffff_ffff) * u64::from(self.ports);
-            ((scattered >> 32) * u64::from(self.sources) >> 32, ports >> 32)
+            (
+                (scattered >> 32) * u64::from(self.sources) >> 32,
+                ports >> 32,
+            )
         };
-        let source = self.first_source.wrapping_add(source as u32);
-        (source, (self.first_port as u16).wrapping_add(port as u16))
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "below `sources` and `ports`"
+        )]
+        let (source, port) = (source as u32, port as u16);
+        #[expect(clippy::cast_possible_truncation, reason = "a port")]
+        let first_port = self.first_port as u16;
+        (
+            self.first_source.wrapping_add(source),
+            first_port.wrapping_add(port),
+        )
     }
 }
 
@@ -172,7 +184,9 @@ fn put<const N: usize, const M: usize>(frame: &mut [u8; N], at: usize, octets: [
 fn folded(sum: u32) -> u16 {
     let sum = (sum >> 16) + (sum & 0xffff);
     let sum = (sum >> 16) + (sum & 0xffff);
-    !(sum as u16)
+    #[expect(clippy::cast_possible_truncation, reason = "twice folded")]
+    let sum = sum as u16;
+    !sum
 }
 
 /// In network order, of TCP without extension headers.
