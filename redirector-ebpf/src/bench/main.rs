@@ -153,7 +153,7 @@ impl Plan {
             let scattered = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let ports = (scattered & 0xffff_ffff) * u64::from(self.ports);
             (
-                (scattered >> 32) * u64::from(self.sources) >> 32,
+                ((scattered >> 32) * u64::from(self.sources)) >> 32,
                 ports >> 32,
             )
         };
