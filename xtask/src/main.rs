@@ -6,6 +6,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod fuzz;
 mod kernels;
 mod lint;
@@ -58,6 +59,15 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure what a packet costs, beside nftables, tc and the kernel's forwarding, and check the targets
+    ///
+    /// Example: cargo xtask bench dataplane --check --json bench.json
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Arguments for the benchmark: dataplane, --check, --json FILE, --svg FILE, --quick; --help explains
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Load the kernel program under Debian's stock kernel, in an emulator
     Kernels,
     /// All that must hold before a change lands: setup, lint, tidy, test, demo
@@ -79,6 +89,7 @@ fn main() -> Result<()> {
             seconds,
             keep,
         } => fuzz::run(target.as_deref(), seconds, keep),
+        Command::Bench { args } => bench::run(&args),
         Command::Kernels => kernels::run(),
         Command::Ci => {
             setup::run()?;

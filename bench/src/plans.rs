@@ -1,0 +1,471 @@
+//! Which scenes, rivals and variants there are, and which of them a target compares.
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    alone::{Alone, Case},
+    live::{Measured, Subject, Variant},
+    rivals::Kind,
+    scene::{Deed, Size},
+    targets::{Target, Wanted, differences, ratios},
+    traffic::Family,
+};
+
+/// A rival to be set up: kind, family, members of its set, connections.
+pub(crate) type RivalPlan = (Kind, Family, u32, u32);
+
+/// How many of what, at the large end; a map may have less room than the targets ask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most {
+    /// Policies of single addresses.
+    pub(crate) policies: u32,
+    /// Connections.
+    pub(crate) flows: u32,
+}
+
+/// Scenes, by the constants below.
+pub(crate) fn scenes(most: Most) -> Vec<Size> {
+    let size = |policies, flows| Size {
+        family: Family::V4,
+        policies,
+        prefixes: 0,
+        flows,
+        radar_sources: RADAR_SOURCES,
+    };
+    vec![
+        size(1, None),
+        size(THOUSAND, None),
+        Size {
+            prefixes: PREFIXES,
+            // Every source that sends cold has its place.
+            radar_sources: MILLION.next_power_of_two(),
+            ..size(most.policies, None)
+        },
+        size(1, Some((Deed::Rewrite, most.flows))),
+        size(THOUSAND, Some((Deed::Rewrite, most.flows))),
+        size(most.policies, Some((Deed::Rewrite, most.flows))),
+        size(most.policies, Some((Deed::Steer, most.flows))),
+        Size {
+            family: Family::V6,
+            ..size(most.policies, Some((Deed::Rewrite, most.flows)))
+        },
+    ]
+}
+
+/// Rivals, by their place.
+pub(crate) fn rivals(most: Most) -> Vec<RivalPlan> {
+    use Family::{V4, V6};
+    let many = most.policies;
+    vec![
+        (Kind::Discard, V4, 0, 0),
+        (Kind::Pass, V4, 0, 0),
+        (Kind::Forward, V4, 0, 0),
+        (Kind::Kernel, V4, 0, 0),
+        (Kind::NftDrop, V4, 1, 0),
+        (Kind::NftDrop, V4, THOUSAND, 0),
+        (Kind::NftDrop, V4, many, 0),
+        (Kind::NftDnat, V4, 1, 1),
+        (Kind::NftDnat, V4, many, most.flows),
+        (Kind::TcU32, V4, 1, 0),
+        (Kind::TcProgram, V4, 0, 0),
+        (Kind::NftDrop, V6, many, 0),
+        (Kind::NftDnat, V6, many, most.flows),
+    ]
+}
+
+/// Everything that is measured on the live path.
+pub(crate) fn variants(scenes: &[Size], rivals: &[RivalPlan]) -> Vec<Variant> {
+    let mut variants = Vec::new();
+    for (at, (kind, family, policies, _)) in rivals.iter().enumerate() {
+        let words = match kind {
+            Kind::Discard => FLOOR,
+            Kind::Pass => "empty XDP pass, kernel forwards",
+            Kind::Forward => "XDP redirect only",
+            Kind::Kernel => "kernel forwarding",
+            Kind::NftDrop => "nft ingress set drop",
+            Kind::NftDnat => "nft DNAT + conntrack",
+            Kind::TcU32 => "tc u32 + mirred redirect",
+            Kind::TcProgram => "tc program, redirect only",
+        };
+        for spread in [false, true] {
+            // Without a set there is nothing to be spread over.
+            if spread && *policies <= 1 {
+                continue;
+            }
+            variants.push(Variant {
+                name: named(words, *family, spread),
+                subject: Subject::Other(at),
+                spread,
+                checked: false,
+            });
+        }
+    }
+    for (scene, size) in scenes.iter().enumerate() {
+        variants.extend(ours(scene, size));
+    }
+    // The targets' own are measured longer.
+    for comparison in comparisons() {
+        for side in [&comparison.dear, &comparison.cheap, &Side::floor()] {
+            for variant in &mut variants {
+                variant.checked |= side.is(scenes, rivals, variant);
+            }
+        }
+    }
+    variants
+}
+
+fn ours(scene: usize, size: &Size) -> Vec<Variant> {
+    let variant = |words: &str, deed, port, radar, spread| Variant {
+        name: named(&format!("outgate {words}"), size.family, spread),
+        subject: Subject::Ours {
+            scene,
+            deed,
+            port,
+            radar,
+        },
+        spread,
+        checked: false,
+    };
+    let deeds: &[(&str, Deed)] = match size.flows {
+        None => &[
+            ("drop", Deed::Drop),
+            ("reset", Deed::Reset),
+            ("refuse", Deed::Refuse),
+            ("limit", Deed::Limit),
+            ("pass", Deed::Pass),
+            ("observe", Deed::Observe),
+            ("rewrite", Deed::Rewrite),
+            ("steer", Deed::Steer),
+        ],
+        Some((Deed::Steer, _)) => &[("steer", Deed::Steer)],
+        Some(_) if size.family == Family::V6 => &[("rewrite", Deed::Rewrite), ("drop", Deed::Drop)],
+        Some(_) => &[("rewrite", Deed::Rewrite)],
+    };
+    let mut variants = Vec::new();
+    for spread in [false, true] {
+        for (words, deed) in deeds {
+            let diverts = matches!(deed, Deed::Rewrite | Deed::Steer);
+            // Cold, a diversion needs its flows, and the buckets of a limit would be pushed out and full.
+            let few = size.policies == 1 || diverts || *deed == Deed::Limit;
+            if spread && size.flows.is_none() && few {
+                continue;
+            }
+            variants.push(variant(words, Some(*deed), SMTP, false, spread));
+        }
+        if size.flows.is_none() && (size.policies > 1 || !spread) {
+            for (words, port, radar) in [
+                ("unflagged", SMTP, false),
+                ("unflagged, radar", SMTP, true),
+                ("not port 25", HTTPS, false),
+            ] {
+                variants.push(variant(words, None, port, radar, spread));
+            }
+        }
+    }
+    variants
+}
+
+fn named(words: &str, family: Family, spread: bool) -> String {
+    let family = match family {
+        Family::V4 => "",
+        Family::V6 => ", IPv6",
+    };
+    let spread = if spread { ", cold" } else { "" };
+    format!("{words}{family}{spread}")
+}
+
+/// Two variants that a target compares.
+struct Comparison {
+    name: &'static str,
+    times: f64,
+    dear: Side,
+    cheap: Side,
+}
+
+/// One of them.
+struct Side {
+    rival: Option<Kind>,
+    deed: Option<Deed>,
+    flows: bool,
+    spread: bool,
+}
+
+impl Side {
+    const fn floor() -> Self {
+        Self::rival(Kind::Discard, false)
+    }
+
+    const fn rival(kind: Kind, spread: bool) -> Self {
+        Self {
+            rival: Some(kind),
+            deed: None,
+            flows: false,
+            spread,
+        }
+    }
+
+    const fn ours(deed: Deed, flows: bool, spread: bool) -> Self {
+        Self {
+            rival: None,
+            deed: Some(deed),
+            flows,
+            spread,
+        }
+    }
+
+    /// Whether a variant is this one: IPv4, with the most policies and flows that there are.
+    fn is(&self, scenes: &[Size], rivals: &[RivalPlan], variant: &Variant) -> bool {
+        if variant.spread != self.spread {
+            return false;
+        }
+        match variant.subject {
+            Subject::Ours { scene, deed, .. } => {
+                let most = scenes.iter().map(|size| size.policies).max();
+                scenes.get(scene).is_some_and(|size| {
+                    self.rival.is_none()
+                        && deed == self.deed
+                        && size.family == Family::V4
+                        && Some(size.policies) == most
+                        && size.flows.is_some() == self.flows
+                })
+            }
+            Subject::Other(at) => {
+                let of_kind = rivals
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, (kind, family, ..))| {
+                        Some(*kind) == self.rival && *family == Family::V4
+                    })
+                    .max_by_key(|(_, (_, _, policies, flows))| (*policies, *flows));
+                of_kind.is_some_and(|(most, _)| most == at)
+            }
+        }
+    }
+}
+
+/// All that the targets compare on the live path, with hot caches on both sides; the cold ones stand beside
+/// them in the table.
+fn comparisons() -> [Comparison; 3] {
+    [
+        Comparison {
+            name: "drop, against nft ingress set drop",
+            times: 10.0,
+            dear: Side::rival(Kind::NftDrop, false),
+            cheap: Side::ours(Deed::Drop, false, false),
+        },
+        Comparison {
+            name: "rewrite of established flows, against nft DNAT + conntrack",
+            times: 6.0,
+            dear: Side::rival(Kind::NftDnat, false),
+            cheap: Side::ours(Deed::Rewrite, true, false),
+        },
+        Comparison {
+            name: "steer of established flows, against nft DNAT + conntrack",
+            times: 7.0,
+            dear: Side::rival(Kind::NftDnat, false),
+            cheap: Side::ours(Deed::Steer, true, false),
+        },
+    ]
+}
+
+/// Targets of the live path.
+pub(crate) fn live_targets(
+    scenes: &[Size],
+    rivals: &[RivalPlan],
+    all: &[Measured],
+) -> Result<Vec<Target>> {
+    let find = |side: &Side| {
+        all.iter()
+            .find(|measured| side.is(scenes, rivals, &measured.variant))
+            .context("a variant that a target compares was not measured")
+    };
+    let floor = find(&Side::floor())?;
+    comparisons()
+        .iter()
+        .map(|comparison| {
+            let (dear, cheap) = (find(&comparison.dear)?, find(&comparison.cheap)?);
+            let ratios = ratios(&dear.added(floor), &cheap.added(floor));
+            let lost = [dear, cheap]
+                .into_iter()
+                .find(|side| side.ended_percent() < DELIVERED_PERCENT);
+            let lost = lost.map(|side| {
+                format!(
+                    "only {:.1} % of {} delivered",
+                    side.ended_percent(),
+                    side.variant.name
+                )
+            });
+            let name = comparison.name;
+            Ok(
+                Target::by_rounds(name, "x", Wanted::AtLeast, comparison.times, &ratios)
+                    .but(lost)
+                    .but(fewer(cheap.policies, cheap.flows, comparison.cheap.flows)),
+            )
+        })
+        .collect()
+}
+
+/// What is measured by test runs: the empty program first.
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |name: &str, scene, deed, port, radar| Case {
+        name: name.to_owned(),
+        scene,
+        deed,
+        port,
+        radar,
+    };
+    vec![
+        case("empty program", None, None, HTTPS, false),
+        case("not port 25", Some(MANY), None, HTTPS, false),
+        case("unflagged, without radar", Some(MANY), None, SMTP, false),
+        case("unflagged, with radar", Some(MANY), None, SMTP, true),
+        case("unflagged, 1,000 policies", Some(SOME), None, SMTP, false),
+        case(
+            "dropped, 1,000 policies",
+            Some(SOME),
+            Some(Deed::Drop),
+            SMTP,
+            false,
+        ),
+        case(
+            "dropped, most policies",
+            Some(MANY),
+            Some(Deed::Drop),
+            SMTP,
+            false,
+        ),
+    ]
+}
+
+/// Targets of the program alone.
+pub(crate) fn alone_targets(scenes: &[Size], all: &[Alone]) -> Result<Vec<Target>> {
+    let rounds = |name: &str| {
+        let found = all.iter().find(|alone| alone.case.name == name);
+        found
+            .map(|alone| alone.rounds.as_slice())
+            .with_context(|| name.to_owned())
+    };
+    let policies = scenes.get(MANY).context("the largest scene")?.policies;
+    let few = || fewer(policies, 0, false);
+    let empty = rounds("empty program")?;
+    let not_ours = differences(rounds("not port 25")?, empty);
+    let growth = ratios(
+        rounds("dropped, most policies")?,
+        rounds("dropped, 1,000 policies")?,
+    );
+    Ok(vec![
+        Target::by_rounds(
+            "not port 25, above the empty program",
+            "ns",
+            Wanted::AtMost,
+            5.0,
+            &not_ours,
+        ),
+        Target::by_rounds(
+            "port 25 of an unflagged source, without radar",
+            "ns",
+            Wanted::AtMost,
+            100.0,
+            rounds("unflagged, without radar")?,
+        )
+        .but(few()),
+        Target::by_rounds(
+            "port 25 of an unflagged source, with radar",
+            "ns",
+            Wanted::AtMost,
+            180.0,
+            rounds("unflagged, with radar")?,
+        )
+        .but(few()),
+        Target::by_rounds(
+            "hot cost, from 10^3 to 10^6 policies",
+            "x",
+            Wanted::AtMost,
+            1.3,
+            &growth,
+        )
+        .but(few()),
+    ])
+}
+
+/// That it was less than a million of what the target asks a million of.
+pub(crate) fn fewer(policies: u32, flows: u32, with_flows: bool) -> Option<String> {
+    if policies < MILLION {
+        Some(format!("with {policies} policies, not a million"))
+    } else if with_flows && flows < MILLION {
+        Some(format!("with {flows} flows, not a million"))
+    } else {
+        None
+    }
+}
+
+/// The name of the floor.
+pub(crate) const FLOOR: &str = "XDP drop at once (the floor)";
+/// Place of the scene with a thousand policies.
+pub(crate) const SOME: usize = 1;
+/// Place of the scene with the most policies, and prefixes beside them.
+pub(crate) const MANY: usize = 2;
+/// Place of a scene with the most flows.
+pub(crate) const FLOWING: usize = 5;
+const THOUSAND: u32 = 1000;
+/// What the targets speak of.
+pub(crate) const MILLION: u32 = 1_000_000;
+const PREFIXES: u32 = 10_000;
+/// The default of `radar.sources_max`.
+const RADAR_SOURCES: u32 = 65_536;
+const SMTP: u16 = 25;
+const HTTPS: u16 = 443;
+/// Below, what was measured is not what was meant.
+const DELIVERED_PERCENT: f64 = 99.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: Most = Most {
+        policies: MILLION,
+        flows: MILLION,
+    };
+
+    #[test]
+    fn whatever_a_target_compares_is_measured_once_and_longer() {
+        let (scenes, rivals) = (scenes(FULL), rivals(FULL));
+        let variants = variants(&scenes, &rivals);
+        for comparison in comparisons() {
+            for side in [comparison.dear, comparison.cheap, Side::floor()] {
+                let found: Vec<&Variant> = variants
+                    .iter()
+                    .filter(|variant| side.is(&scenes, &rivals, variant))
+                    .collect();
+                assert!(
+                    found.len() == 1 && found[0].checked,
+                    "{}: {found:?}",
+                    comparison.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_variants_are_the_same() {
+        let variants = variants(&scenes(FULL), &rivals(FULL));
+        for (at, variant) in variants.iter().enumerate() {
+            let same = |other: &Variant| {
+                (other.subject, other.spread) == (variant.subject, variant.spread)
+            };
+            assert!(!variants[..at].iter().any(same), "{variant:?}");
+        }
+    }
+
+    #[test]
+    fn less_than_a_million_is_said() {
+        assert_eq!(fewer(MILLION, 0, false), None);
+        assert_eq!(fewer(MILLION, MILLION, true), None);
+        assert!(
+            fewer(262_144, MILLION, true)
+                .unwrap()
+                .contains("262144 policies")
+        );
+        assert!(fewer(MILLION, 5, true).unwrap().contains("5 flows"));
+    }
+}

@@ -1,0 +1,31 @@
+//! The benchmark: what it needs, built for release, run.
+
+use anyhow::Result;
+
+use crate::{
+    setup,
+    shell::{cargo, command, target_dir},
+};
+
+/// Runs `outgate-bench` with these arguments; it explains itself with `--help`.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let asks = args.is_empty() || args.iter().any(|arg| arg == "--help" || arg == "-h");
+    if !asks {
+        setup::run()?;
+        setup::root_needed("bench")?;
+        setup::install(&DEBIAN_PACKAGES)?;
+    }
+    // The controller's programs, too: it toggles flags by the real command line.
+    let crates = ["--package", "outgate-bench", "--package", "redirector-user"];
+    cargo(["build", "--locked", "--release", "--quiet"])
+        .args(crates)
+        .run()?;
+    let bench = command(target_dir().join("release").join("outgate-bench")).args(args);
+    if args.is_empty() {
+        return bench.args(["--help"]).run();
+    }
+    bench.run()
+}
+
+/// What Outgate is compared with, and what switches a veth.
+const DEBIAN_PACKAGES: [&str; 3] = ["conntrack", "ethtool", "nftables"];
