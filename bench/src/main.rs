@@ -142,10 +142,9 @@ fn measure(options: &Dataplane) -> Result<Report> {
     let toggles = house::toggles(if quick { 20 } else { 200 }, &pins.dir("toggles"), &disk)?;
 
     let on_cpu = machine::settle()?;
-    let room = scene::room_for_hosts(&pins.dir("room"))?;
     let wanted = if quick { MILLION / 50 } else { MILLION };
     let most = Most {
-        policies: wanted.min(room),
+        policies: wanted,
         flows: wanted,
     };
     let effort = if quick {
@@ -168,7 +167,7 @@ fn measure(options: &Dataplane) -> Result<Report> {
 
         let mut targets = plans::alone_targets(&sizes, &alone)?;
         targets.extend(plans::live_targets(&sizes, &rivals, &live)?);
-        targets.extend(house_targets(&mut stage, &pins, &toggles)?);
+        targets.extend(house_targets(&mut stage, &toggles)?);
         let floor = live
             .iter()
             .find(|measured| measured.variant.name == plans::FLOOR)
@@ -232,7 +231,7 @@ fn set_up(
 }
 
 /// Targets that are about the controller and the memory.
-fn house_targets(stage: &mut Stage, pins: &Pins, toggles: &[f64]) -> Result<Vec<Target>> {
+fn house_targets(stage: &mut Stage, toggles: &[f64]) -> Result<Vec<Target>> {
     let many = &mut stage.scenes[MANY];
     let policies = many.size.policies;
     let few = || plans::fewer(policies, 0, false);
@@ -241,12 +240,10 @@ fn house_targets(stage: &mut Stage, pins: &Pins, toggles: &[f64]) -> Result<Vec<
         writes.push(many.toggle()?.as_secs_f64() * 1e6);
     }
     let loading = many.loading.as_secs_f64();
-    let policy_octets =
-        many.octets_each(&pins.dir(&format!("scene-{MANY}")), map::HOSTS4, policies)?;
+    let policy_octets = many.octets_each(map::HOSTS4, policies)?;
     let flowing = &stage.scenes[plans::FLOWING];
     let flows = flowing.flows();
-    let flow_pins = pins.dir(&format!("scene-{}", plans::FLOWING));
-    let flow_octets = flowing.octets_each(&flow_pins, map::FLOWS, flows)?;
+    let flow_octets = flowing.octets_each(map::FLOWS, flows)?;
     let most =
         |name, unit, target, measured| Target::by_one(name, unit, Wanted::AtMost, target, measured);
     Ok(vec![

@@ -5,19 +5,17 @@
 //! program makes them itself, from as many SYNs.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
-use aya::{
-    maps::{MapInfo, MapType},
-    programs::{ProgramInfo, Xdp, loaded_programs},
-};
+use anyhow::{Context as _, Result, bail};
+use aya::programs::{ProgramInfo, Xdp, loaded_programs};
 use aya_obj::programs::XdpAttachType;
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{
-    ABI_VERSION, Action, L2Path, OnFailure, Policy, Pool, Relay, Role, SLOTS_PER_POOL, Via, map,
+    Action, L2Path, OnFailure, Policy, Pool, Relay, Role, SLOTS_PER_POOL, Via,
 };
 use redirector_user::{
     edge::{AttachMode, Edge, EdgeConfig},
@@ -107,7 +105,7 @@ pub(crate) struct Scene {
     pub(crate) device: Device,
     /// What was asked for.
     pub(crate) size: Size,
-    /// How long writing the policies of single addresses took.
+    /// How long putting all policies into force took.
     pub(crate) loading: Duration,
     edge: Edge,
     program_id: u32,
@@ -124,13 +122,9 @@ impl Scene {
         let flows = size.flows.map_or(0, |(_, flows)| flows);
         // Flows are spread evenly over the customers, which makes them a few more.
         let flows_max = (flows + flows / 20).max(1024);
-        let mut edge = Edge::open(config(pins, flows_max, size.radar_sources))?;
-        let room = room(pins, size.family)?;
-        ensure!(
-            size.policies <= room,
-            "{} policies of single addresses, and the map has room for {room}",
-            size.policies
-        );
+        // Some are toggled while the rest stands.
+        let policies_max = size.policies + size.prefixes + SPARE;
+        let mut edge = Edge::open(config(pins, policies_max, flows_max, size.radar_sources))?;
         let program_id = device.netns.inside(|| {
             edge.attach("out0", Role::Relay, AttachMode::Native)?;
             let attached = edge.attach("in0", Role::Customer, AttachMode::Native)?;
@@ -138,10 +132,10 @@ impl Scene {
         })?;
         edge.heartbeat()?;
         edge.apply(&relays(device.output)?)?;
-        edge.apply(&prefixes(size)?)?;
-        let hosts = hosts(size)?;
+        let mut policies = prefixes(size)?;
+        policies.extend(hosts(size)?);
         let begun = Instant::now();
-        edge.apply(&hosts)?;
+        edge.load_policies(&policies)?;
         let loading = begun.elapsed();
         let mut scene = Self {
             device,
@@ -254,16 +248,10 @@ impl Scene {
     }
 
     /// Octets of kernel memory that a map takes, as the kernel says, for each of so many entries.
-    pub(crate) fn octets_each(&self, pins: &Path, name: &str, entries: u32) -> Result<f64> {
-        let info = MapInfo::from_pin(pins.join(format!("v{ABI_VERSION}")).join(name))?;
-        let fd = info.fd()?;
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&fd));
-        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
-        let octets = text
-            .lines()
-            .find_map(|line| line.strip_prefix("memlock:"))
-            .context("fdinfo has no memlock")?;
-        Ok(octets.trim().parse::<f64>()? / f64::from(entries))
+    pub(crate) fn octets_each(&self, name: &'static str, entries: u32) -> Result<f64> {
+        let memory = self.edge.memory()?;
+        let octets = memory.get(name).with_context(|| format!("no map {name}"))?;
+        Ok(octets.to_string().parse::<f64>()? / f64::from(entries))
     }
 
     /// First customer of a kind, and how many there are.
@@ -332,7 +320,8 @@ fn relays(ifindex: u32) -> Result<Vec<MapOp>> {
         addr4: RELAY_V4.parse::<std::net::Ipv4Addr>()?.octets(),
         addr6: RELAY_V6.parse::<std::net::Ipv6Addr>()?.octets(),
         port_be: RELAY_PORT.to_be_bytes(),
-        reserved: [0; 2],
+        flags: 0,
+        reserved: 0,
         path4: path,
         path6: path,
     };
@@ -357,18 +346,18 @@ fn relays(ifindex: u32) -> Result<Vec<MapOp>> {
 }
 
 /// Policies of single addresses, as many of each kind.
-fn hosts(size: Size) -> Result<Vec<MapOp>> {
+fn hosts(size: Size) -> Result<BTreeMap<IpNetwork, Policy>> {
     let length = whole(size.family);
     if size.policies == 1 {
         let Some((deed, flows)) = size.flows else {
-            return Ok(Vec::new());
+            return Ok(BTreeMap::new());
         };
         let bits = u8::try_from(flows.next_power_of_two().trailing_zeros())?;
         let host_bits = if size.family == Family::V6 { 64 } else { 0 };
         let length = length - host_bits - bits;
         let prefix = IpNetwork::new(size.family.customer(0), length)?;
         let prefix = IpNetwork::new(prefix.network(), length)?;
-        return Ok(vec![MapOp::PutPolicy(prefix, deed.policy(length))]);
+        return Ok(BTreeMap::from([(prefix, deed.policy(length))]));
     }
     let each = size.policies / KINDS;
     (0..size.policies)
@@ -376,13 +365,13 @@ fn hosts(size: Size) -> Result<Vec<MapOp>> {
             let deed = (number / each).min(KINDS - 1);
             let deed = Deed::ALL[usize::try_from(deed)?];
             let prefix = IpNetwork::new(size.family.customer(number), length)?;
-            Ok(MapOp::PutPolicy(prefix, deed.policy(length)))
+            Ok((prefix, deed.policy(length)))
         })
         .collect()
 }
 
 /// Prefixes around addresses that send nothing, among those that do.
-fn prefixes(size: Size) -> Result<Vec<MapOp>> {
+fn prefixes(size: Size) -> Result<BTreeMap<IpNetwork, Policy>> {
     let host_bits = if size.family == Family::V6 { 64 } else { 0 };
     let length = whole(size.family) - host_bits - PREFIX_BITS;
     (0..size.prefixes)
@@ -390,22 +379,16 @@ fn prefixes(size: Size) -> Result<Vec<MapOp>> {
             let first = size.family.customer(PREFIXED + (number << PREFIX_BITS));
             let prefix = IpNetwork::new(first, length)?;
             let prefix = IpNetwork::new(prefix.network(), length)?;
-            Ok(MapOp::PutPolicy(prefix, Deed::Drop.policy(length)))
+            Ok((prefix, Deed::Drop.policy(length)))
         })
         .collect()
 }
 
-/// Entries that the map of single addresses has room for; a new edge is made to find out.
-pub(crate) fn room_for_hosts(pins: &Path) -> Result<u32> {
-    let _edge = Edge::open(config(pins, 1024, 1024))?;
-    // Some are toggled while the rest stands.
-    Ok(room(pins, Family::V4)?.saturating_sub(SPARE))
-}
-
-fn config(pins: &Path, flows_max: u32, radar_sources_max: u32) -> EdgeConfig {
+fn config(pins: &Path, policies_max: u32, flows_max: u32, radar_sources_max: u32) -> EdgeConfig {
     EdgeConfig {
         pin_dir: pins.to_owned(),
         flows_max,
+        policies_max,
         // No customer is to be slowed down.
         syn_rate: 1_000_000,
         syn_burst: 1_000_000,
@@ -413,20 +396,6 @@ fn config(pins: &Path, flows_max: u32, radar_sources_max: u32) -> EdgeConfig {
         debug_lines: false,
         radar_sources_max,
     }
-}
-
-/// Entries that the map of single addresses has room for.
-fn room(pins: &Path, family: Family) -> Result<u32> {
-    let name = match family {
-        Family::V4 => map::HOSTS4,
-        Family::V6 => map::HOSTS6,
-    };
-    let info = MapInfo::from_pin(pins.join(format!("v{ABI_VERSION}")).join(name))?;
-    ensure!(
-        info.map_type()? == MapType::Hash,
-        "{name} is no longer one hash table; teach `bench` where policies live"
-    );
-    Ok(info.max_entries())
 }
 
 /// Length of a prefix that is one address.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
-use crate::netns::Namespace;
+use crate::{netns::Namespace, wait::patient};
 
 /// One connection and what was said on it.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ impl Dialogue {
         to: SocketAddr,
         patience: Duration,
     ) -> Result<Self> {
+        let patience = patient(patience);
         let stream = namespace.inside(|| Ok(connected(from, to, patience)?))?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
