@@ -37,7 +37,7 @@ struct Kept {
 /// What is asked of a frame that is to be shown.
 pub(crate) trait Shown {
     /// Octets of the whole frame.
-    fn wire_octets(&self) -> u32;
+    fn wire_octets(&self) -> u64;
 
     /// Copies its first `octets` octets, which are at least one.
     fn load(&self, into: *mut c_void, octets: u32) -> bool;
@@ -124,7 +124,9 @@ fn asked() -> Option<&'static CaptureOrder> {
 fn take<F: Shown>(frame: &F, order: &CaptureOrder, kept: &mut Kept) {
     kept.head.number = order.number;
     kept.head.kept_octets = 0;
-    let wire_octets = frame.wire_octets();
+    let Ok(wire_octets) = u32::try_from(frame.wire_octets()) else {
+        return;
+    };
     kept.head.wire_octets = wire_octets;
     // The helper takes no length of zero, and before Linux 6.8 the verifier learns nothing from "not zero":
     // so the number that is bounded is one less.

@@ -75,9 +75,9 @@ pub(crate) fn window<const N: usize>(
 
 impl Shown for XdpFrame {
     #[inline(always)]
-    fn wire_octets(&self) -> u32 {
-        // SAFETY: the context is valid. No driver makes a frame of 4 GiB.
-        unsafe { bpf_xdp_get_buff_len(self.context) as u32 }
+    fn wire_octets(&self) -> u64 {
+        // SAFETY: the context is valid.
+        unsafe { bpf_xdp_get_buff_len(self.context) }
     }
 
     #[inline(always)]

@@ -75,9 +75,9 @@ impl SkbFrame {
 /// The tag beside the octets is not shown.
 impl Shown for SkbFrame {
     #[inline(always)]
-    fn wire_octets(&self) -> u32 {
+    fn wire_octets(&self) -> u64 {
         // SAFETY: the kernel passes a valid context for as long as the program runs.
-        unsafe { (*self.skb).len }
+        u64::from(unsafe { (*self.skb).len })
     }
 
     #[inline(always)]
