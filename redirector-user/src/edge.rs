@@ -49,6 +49,7 @@ pub use self::{
     flows::SweepReport,
     pins::Shape,
     radar::Sighted,
+    sets::make_places,
 };
 use self::{maps::Maps, pins::Pins, sets::Sets};
 
@@ -137,6 +138,7 @@ impl Edge {
     /// pinned by another build or with another `flows_max`.
     pub fn open(config: EdgeConfig) -> Result<Self, EdgeError> {
         let pins = Pins::prepare(&config)?;
+        make_places(&pins.dir())?;
         let object = program::open(&config, &pins, None)?;
         pins.share_with_group()?;
         let maps = Maps::open(&pins)?;

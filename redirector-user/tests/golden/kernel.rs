@@ -3,6 +3,8 @@
 use std::{
     borrow::Borrow,
     collections::{BTreeMap, HashMap as StdHashMap},
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use aya::{
@@ -23,7 +25,7 @@ use redirector_common::{
     counters::Counter,
     tables::{Verdict, memory::MemoryTables},
 };
-use redirector_user::edge::PROGRAM;
+use redirector_user::edge::{PROGRAM, make_places};
 
 /// One load of the program for one role.
 pub(crate) struct Kernel {
@@ -82,15 +84,26 @@ impl Kernel {
     pub(crate) fn load(role: Option<Role>, debug_lines: bool) -> Self {
         let role = role.map_or(0, |role| role as u8);
         let debug_lines = u8::from(debug_lines);
-        let mut ebpf = EbpfLoader::new()
+        // The maps of sets are made as the controller makes them, and found by their pins.
+        static LOADS: AtomicU32 = AtomicU32::new(0);
+        let load = LOADS.fetch_add(1, Ordering::Relaxed);
+        let dir = PathBuf::from(format!("/sys/fs/bpf/golden-{}-{load}", std::process::id()));
+        std::fs::create_dir(&dir).expect("a BPF file system is mounted at /sys/fs/bpf");
+        make_places(&dir).unwrap();
+        let mut loader = EbpfLoader::new();
+        for name in map::SETS {
+            loader.map_pin_path(name, dir.join(name));
+        }
+        let loaded = loader
             .override_global("ROLE", &role, true)
             .override_global("DEBUG_LINES", &debug_lines, true)
             .map_max_entries(map::FLOWS, u32::try_from(FLOWS_MAX).unwrap())
             .map_max_entries(map::RADAR_EVEN, SOURCES_MAX)
             .map_max_entries(map::RADAR_ODD, SOURCES_MAX)
             .map_max_entries(map::RADAR_OPENINGS, SOURCES_MAX)
-            .load(PROGRAM)
-            .expect("the object is well-formed, and we are privileged");
+            .load(PROGRAM);
+        std::fs::remove_dir_all(&dir).unwrap();
+        let mut ebpf = loaded.expect("the object is well-formed, and we are privileged");
         let program: &mut Xdp = ebpf.program_mut("outgate_xdp").unwrap().try_into().unwrap();
         program.load().expect("the verifier accepts the program");
         let mut places4: ArrayOfMaps<MapData, Hosts<4>> = take(&mut ebpf, map::HOSTS4);
