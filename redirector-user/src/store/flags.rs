@@ -4,8 +4,8 @@ mod bulk;
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt as _;
 use contract::{Egress, Generation, Treatment};
+use futures_util::TryStreamExt as _;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::{Value, json};
