@@ -57,6 +57,7 @@ pub use self::{
     ladder::{AttachMode, Ladder, LadderError, RefusedMode},
     pins::Shape,
     radar::Sighted,
+    sets::make_places,
 };
 use self::{maps::Maps, pins::Pins, sets::Sets};
 
@@ -126,6 +127,7 @@ impl Edge {
     /// pinned by another build or with another `flows_max`.
     pub fn open(config: EdgeConfig) -> Result<Self, EdgeError> {
         let pins = Pins::prepare(&config)?;
+        make_places(&pins.dir())?;
         let object = program::open(&config, &pins, None)?;
         pins.share_with_group()?;
         let maps = Maps::open(&pins)?;

@@ -18,6 +18,7 @@ log_format = "json"
 [edge]
 pin_dir = "/sys/fs/bpf/other"
 flows_max = 4096
+policies_max = 8192
 syn_rate = 5
 syn_burst = 6
 heartbeat_limit = "90s"

@@ -38,6 +38,7 @@ impl Controller {
         let pools = pool_terms(&self.config);
         let mut passes = self.passes.subscribe();
         let id = {
+            self.unless_importing()?;
             let mut state = self.lock().await;
             // Read under the lock, so that flags are as old as their order says.
             let proposal = Proposal::read(request, &pools, clock())?;
@@ -90,6 +91,7 @@ impl Controller {
                 "lifting a flag needs a reason and an actor, for the trail",
             )));
         }
+        self.unless_importing()?;
         let mut state = self.lock().await;
         let active = state
             .flags
@@ -116,6 +118,10 @@ impl Controller {
 
     /// Ends the flags whose time has come; answers with the next time to look.
     pub(super) async fn expire_flags(&self) -> Result<Option<Timestamp>, Problem> {
+        if self.unless_importing().is_err() {
+            // A little later is soon enough.
+            return Ok(None);
+        }
         let mut state = self.lock().await;
         let now = clock();
         for id in state.flags.due(now) {

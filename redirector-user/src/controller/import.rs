@@ -41,6 +41,16 @@ impl Controller {
         outcome
     }
 
+    /// Refuses a change of the store while an import holds it: whoever waited would hold the one lock meanwhile.
+    pub(super) fn unless_importing(&self) -> Result<(), Problem> {
+        match self.import_gate.try_lock() {
+            Ok(_free) => Ok(()),
+            Err(_held) => Err(Problem::Busy(String::from(
+                "an import is running; ask again when it is done",
+            ))),
+        }
+    }
+
     /// How far a running import is.
     #[must_use]
     pub fn import_progress(&self) -> Option<ImportProgress> {

@@ -66,6 +66,7 @@ impl Controller {
     /// [`Problem::Edge`] says what the interface or its driver refuses.
     pub async fn attach(&self, interface: Interface, actor: &str) -> Result<Attachment, Problem> {
         self.refuse_probe_interface(&interface.name)?;
+        self.unless_importing()?;
         let mut state = self.lock().await;
         let attachment = self.attach_now(&interface).await?;
         state.by_hand.insert(interface.name);
@@ -92,6 +93,7 @@ impl Controller {
     /// [`Problem::Edge`] if it is not there.
     pub async fn detach(&self, interface: String, actor: &str) -> Result<(), Problem> {
         self.refuse_probe_interface(&interface)?;
+        self.unless_importing()?;
         let mut state = self.lock().await;
         let name = interface.clone();
         self.kernel.call(move |edge| edge.detach(&name)).await??;

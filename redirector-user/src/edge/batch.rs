@@ -11,10 +11,11 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
 };
 
 use aya::maps::{MapData, MapError};
+use aya_obj::generated::bpf_map_type;
 
 /// A map whose entries are octets.
 pub(crate) struct RawMap {
@@ -44,6 +45,28 @@ impl RawMap {
             id: info.id(),
             data,
         })
+    }
+
+    /// Makes an array of so many places for maps of this one's shape. aya would make it with type information
+    /// that maps made here have not, and Linux 6.1 takes that for another shape.
+    pub(crate) fn places_for(&self, map_name: [u8; 16], places: u32) -> io::Result<OwnedFd> {
+        let mut attr = Create {
+            map_type: bpf_map_type::BPF_MAP_TYPE_ARRAY_OF_MAPS as u32,
+            key_size: 4,
+            value_size: 4,
+            max_entries: places,
+            inner_map_fd: self.map_fd(),
+            map_name,
+            ..Create::default()
+        };
+        // SAFETY: the kernel reads `size_of` octets of the structure, which holds no address.
+        let answer =
+            unsafe { libc::syscall(libc::SYS_bpf, CREATE, &raw mut attr, size_of::<Create>()) };
+        let Ok(fd @ 0..) = i32::try_from(answer) else {
+            return Err(io::Error::last_os_error());
+        };
+        // SAFETY: the kernel has just opened the descriptor for us, and nobody else knows it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     /// The map as aya knows it.
@@ -225,6 +248,20 @@ struct Element {
     flags: u64,
 }
 
+/// The half of `union bpf_attr` that makes a map.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Create {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+    numa_node: u32,
+    map_name: [u8; 16],
+}
+
 /// The batch half of `union bpf_attr`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -239,6 +276,7 @@ struct Batch {
     flags: u64,
 }
 
+const _: () = assert!(size_of::<Create>() == 44);
 const _: () = assert!(size_of::<Element>() == 32);
 const _: () = assert!(size_of::<Batch>() == 56);
 
@@ -270,6 +308,7 @@ unsafe fn bpf_batch(command: libc::c_long, attr: &mut Batch) -> io::Result<()> {
 }
 
 /// `enum bpf_cmd` of linux/bpf.h.
+const CREATE: libc::c_long = 0;
 const LOOKUP: libc::c_long = 1;
 const UPDATE: libc::c_long = 2;
 const DELETE: libc::c_long = 3;

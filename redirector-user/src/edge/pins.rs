@@ -111,6 +111,11 @@ impl Pins {
         Ok(())
     }
 
+    /// Where maps are pinned.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.dir.clone()
+    }
+
     /// Path of a map.
     pub(crate) fn map(&self, name: &str) -> PathBuf {
         self.dir.join(name)

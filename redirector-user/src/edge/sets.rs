@@ -151,7 +151,7 @@ impl Sets {
         for kind in Kind::ALL {
             let row = rows.of(kind);
             if !row.keys.is_empty() {
-                let table = self.make(kind)?;
+                let table = make(kind, self.policies_max)?;
                 table
                     .put_all(row)
                     .map_err(|error| self.writing(kind, error))?;
@@ -219,7 +219,10 @@ impl Sets {
             return self.vacate(kind, self.number);
         }
         let table = open_raw(&path)?;
-        let (found, expected) = (shape(kind, &table)?, self.shape(kind));
+        let (found, expected) = (
+            shape(kind, &table)?,
+            expected_shape(kind, self.policies_max),
+        );
         let resized = found.max_entries != expected.max_entries;
         let expected = Shape {
             max_entries: found.max_entries,
@@ -248,31 +251,11 @@ impl Sets {
 
     /// Makes an empty table and puts it into force.
     fn add_table(&mut self, kind: Kind, number: u32) -> Result<(), EdgeError> {
-        let table = self.make(kind)?;
+        let table = make(kind, self.policies_max)?;
         self.pin_table(kind, number, &table)?;
         self.occupy(kind, number, &table)?;
         *self.tables.of_mut(kind) = Some(table);
         Ok(())
-    }
-
-    fn make(&self, kind: Kind) -> Result<RawMap, EdgeError> {
-        let Shape {
-            key_octets,
-            value_octets,
-            max_entries,
-            ..
-        } = self.shape(kind);
-        // What the program was verified with: the kernel compares them.
-        let map = aya_obj::Map::new_from_params(
-            kind.bpf_type() as u32,
-            key_octets,
-            value_octets,
-            max_entries,
-            BPF_F_NO_PREALLOC,
-        );
-        MapData::create(map, kind.name(), None)
-            .and_then(RawMap::new)
-            .map_err(|error| EdgeError::kernel(format!("making a table of {}", kind.name()), error))
     }
 
     fn pin_table(&self, kind: Kind, number: u32, table: &RawMap) -> Result<(), EdgeError> {
@@ -322,15 +305,6 @@ impl Sets {
             .map(|(kind, table)| (kind.name(), table.fd()))
     }
 
-    fn shape(&self, kind: Kind) -> Shape {
-        Shape {
-            map_type: kind.map_type(),
-            key_octets: u32::try_from(kind.key_octets()).unwrap_or(u32::MAX),
-            value_octets: u32::try_from(Policy::SIZE).unwrap_or(u32::MAX),
-            max_entries: self.policies_max,
-        }
-    }
-
     fn pins_of(&self, number: u32) -> PathBuf {
         self.dir.join(number.to_string())
     }
@@ -346,6 +320,61 @@ impl Sets {
             };
         }
         EdgeError::kernel(format!("writing map {}", kind.name()), error)
+    }
+}
+
+/// Makes the maps that hold sets, in a directory on a BPF file system, where they are missing.
+///
+/// # Errors
+///
+/// Only what the kernel answers.
+pub fn make_places(dir: &Path) -> Result<(), EdgeError> {
+    for kind in Kind::ALL {
+        let path = dir.join(kind.name());
+        if path.exists() {
+            continue;
+        }
+        let mut name = [0; 16];
+        for (octet, given) in name.iter_mut().zip(kind.name().bytes()) {
+            *octet = given;
+        }
+        let making =
+            |error: io::Error| EdgeError::kernel(format!("making {}", path.display()), error);
+        let places = make(kind, 1)?.places_for(name, 2).map_err(making)?;
+        MapData::from_fd(places)
+            .map_err(|error| EdgeError::kernel(format!("making {}", path.display()), error))?
+            .pin(&path)
+            .map_err(|error| EdgeError::kernel(format!("pinning {}", path.display()), error))?;
+    }
+    Ok(())
+}
+
+/// Makes an empty table of the shape that the program was verified with: the kernel compares them.
+fn make(kind: Kind, policies_max: u32) -> Result<RawMap, EdgeError> {
+    let Shape {
+        key_octets,
+        value_octets,
+        max_entries,
+        ..
+    } = expected_shape(kind, policies_max);
+    let map = aya_obj::Map::new_from_params(
+        kind.bpf_type() as u32,
+        key_octets,
+        value_octets,
+        max_entries,
+        BPF_F_NO_PREALLOC,
+    );
+    MapData::create(map, kind.name(), None)
+        .and_then(RawMap::new)
+        .map_err(|error| EdgeError::kernel(format!("making a table of {}", kind.name()), error))
+}
+
+fn expected_shape(kind: Kind, policies_max: u32) -> Shape {
+    Shape {
+        map_type: kind.map_type(),
+        key_octets: u32::try_from(kind.key_octets()).unwrap_or(u32::MAX),
+        value_octets: u32::try_from(Policy::SIZE).unwrap_or(u32::MAX),
+        max_entries: policies_max,
     }
 }
 

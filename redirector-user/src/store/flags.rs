@@ -5,6 +5,7 @@ mod bulk;
 use std::collections::BTreeMap;
 
 use contract::{Egress, Generation, Treatment};
+use futures_util::TryStreamExt as _;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -215,7 +216,7 @@ pub fn subject(id: FlagId) -> String {
 
 /// Flags that have not ended, and the chain of those that a flag not yet in force has replaced.
 pub(super) async fn standing(readers: &AnyPool) -> Result<BTreeMap<FlagId, Flag>, StoreError> {
-    let rows = sqlx::query(
+    let mut rows = sqlx::query(
         "WITH RECURSIVE standing (id, replaces, activated_us) AS ( \
              SELECT id, replaces, activated_us FROM flags WHERE ended_us IS NULL \
              UNION \
@@ -224,11 +225,14 @@ pub(super) async fn standing(readers: &AnyPool) -> Result<BTreeMap<FlagId, Flag>
          ) \
          SELECT flags.* FROM flags JOIN standing ON standing.id = flags.id",
     )
-    .fetch_all(readers)
-    .await?;
-    rows.iter()
-        .map(|row| read(row).map(|flag| (flag.id, flag)))
-        .collect()
+    .fetch(readers);
+    // One by one: a million rows as the driver holds them are a gigabyte.
+    let mut flags = BTreeMap::new();
+    while let Some(row) = rows.try_next().await? {
+        let flag = read(&row)?;
+        flags.insert(flag.id, flag);
+    }
+    Ok(flags)
 }
 
 async fn insert_all(

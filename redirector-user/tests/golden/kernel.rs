@@ -3,6 +3,8 @@
 use std::{
     borrow::Borrow,
     collections::{BTreeMap, BTreeSet, HashMap as StdHashMap},
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use aya::{
@@ -30,7 +32,7 @@ use redirector_common::{
     counters::Counter,
     tables::memory::MemoryTables,
 };
-use redirector_user::edge::PROGRAM;
+use redirector_user::edge::{PROGRAM, make_places};
 
 use super::hook::Hook;
 
@@ -119,7 +121,17 @@ impl Kernel {
 
     fn load_as(hook: Hook, role: Option<Role>, debug_lines: u8, dry_run: u8) -> Self {
         let role = role.map_or(0, |role| role as u8);
-        let mut ebpf = EbpfLoader::new()
+        // The maps of sets are made as the controller makes them, and found by their pins.
+        static LOADS: AtomicU32 = AtomicU32::new(0);
+        let load = LOADS.fetch_add(1, Ordering::Relaxed);
+        let dir = PathBuf::from(format!("/sys/fs/bpf/golden-{}-{load}", std::process::id()));
+        std::fs::create_dir(&dir).expect("a BPF file system is mounted at /sys/fs/bpf");
+        make_places(&dir).unwrap();
+        let mut loader = EbpfLoader::new();
+        for name in map::SETS {
+            loader.map_pin_path(name, dir.join(name));
+        }
+        let loaded = loader
             .override_global("ROLE", &role, true)
             .override_global("DEBUG_LINES", &debug_lines, true)
             .override_global("DRY_RUN", &dry_run, true)
@@ -127,8 +139,9 @@ impl Kernel {
             .map_max_entries(map::RADAR_EVEN, SOURCES_MAX)
             .map_max_entries(map::RADAR_ODD, SOURCES_MAX)
             .map_max_entries(map::RADAR_OPENINGS, SOURCES_MAX)
-            .load(PROGRAM)
-            .expect("the object is well-formed, and we are privileged");
+            .load(PROGRAM);
+        std::fs::remove_dir_all(&dir).unwrap();
+        let mut ebpf = loaded.expect("the object is well-formed, and we are privileged");
         let program = ebpf.program_mut(hook.program()).unwrap();
         let loaded = match hook {
             Hook::Xdp => <&mut Xdp>::try_from(program).unwrap().load(),

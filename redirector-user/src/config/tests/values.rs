@@ -91,7 +91,7 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
             "edge.pin_dir: bpf: a relative path depends on where outgated starts; give an absolute one",
         ),
         (
-            "flows_max = 4096",
+            "policies_max = 8192",
             "policies_max = 5000000",
             "edge.policies_max: 5000000: out of range; allowed are 1024 to 4194304",
         ),

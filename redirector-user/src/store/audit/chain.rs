@@ -107,5 +107,6 @@ impl Chain {
 
 /// Columns of the table.
 const COLUMNS: usize = 11;
-/// Rows of one statement; SQLite takes 32,766 values, PostgreSQL 65,535.
-const ROWS_AT_ONCE: usize = 500;
+/// Rows of one statement. SQLite looks each value's name up in a list, so that the cost of a statement grows with
+/// the square of its length.
+const ROWS_AT_ONCE: usize = 32;

@@ -160,6 +160,7 @@ async fn standing(
     Ok(standing)
 }
 
-/// Flags of one statement; SQLite takes 32,766 values, PostgreSQL 65,535.
-const FLAGS_AT_ONCE: usize = 500;
-const IDS_AT_ONCE: usize = 1000;
+/// Flags of one statement. SQLite looks each value's name up in a list, so that the cost of a statement grows
+/// with the square of its length.
+const FLAGS_AT_ONCE: usize = 32;
+const IDS_AT_ONCE: usize = 256;
