@@ -1,5 +1,6 @@
 //! ICMP and ICMPv6 errors about diverted connections, and about anything else.
 
+mod beyond;
 mod customer;
 mod message;
 mod quotes;
@@ -21,6 +22,7 @@ pub(super) fn cases(world: &World, cases: &mut Vec<Case>) {
     quotes::cases(world, cases);
     relay::cases(world, cases);
     uplink::cases(world, cases);
+    beyond::cases(world, cases);
 }
 
 /// A packet too big, from one address to the sender of what it quotes.

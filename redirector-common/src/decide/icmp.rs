@@ -5,12 +5,18 @@
 //! entry is found, and the way out of it, as for any other segment. Steered, the error keeps all but its
 //! stations and one hop; of a rewritten connection it is translated inside and out.
 //!
+//! About a segment to a relay beyond the uplink an error comes in from the internet, and goes to the customer.
+//!
 //! An error changes no entry: nobody proves by it that he is at either end, so it may neither prolong a
 //! connection nor end it (RFC 5382 REQ-10).
 //!
 //! All of it is out of line and answers in a register: the stack is the customers' segments'.
 
-use super::{Judged, Work, customer, find, relay, steer};
+use super::{
+    Judged, Work, customer, find,
+    relay::{self, Side},
+    steer,
+};
 use crate::{
     abi::{ANY_PORT, EGRESS_PORTS, FlowKey, Role},
     counters::Counter,
@@ -93,7 +99,7 @@ fn through_gate<F: Frame, T: Tables>(
     // About a steered connection the relay itself speaks with the MX's address, which may be a customer's.
     let by_its_end = turned && work.quoted.speaker == work.before.ends.source;
     let counter = if turned && (by_its_end || !spoofed) {
-        to_customer(frame, tables, work)
+        to_customer(frame, tables, work, Side::Relays)
     } else {
         None
     };
@@ -113,6 +119,7 @@ pub(super) fn to_customer<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &mut T,
     work: &mut Work,
+    side: Side,
 ) -> Option<Counter> {
     let (segment, ends) = (&work.before.segment, &work.before.ends);
     work.key = FlowKey {
@@ -124,9 +131,12 @@ pub(super) fn to_customer<F: Frame, T: Tables>(
         reserved: [0; 3],
     };
     let Some(entry) = tables.flow(&work.key) else {
-        return is_stray(tables, work).then_some(Counter::IcmpWithoutEntry);
+        return is_stray(tables, work, side).then_some(Counter::IcmpWithoutEntry);
     };
     work.flow = entry.flow();
+    if side == Side::Uplink && !relay::is_beyond_uplink(tables, work.flow.relay) {
+        return None;
+    }
     work.target.number = work.flow.relay;
     work.rewrite = Rewrite {
         path: work.flow.customer_path,
@@ -145,18 +155,30 @@ pub(super) fn to_customer<F: Frame, T: Tables>(
 /// Whether an error without an entry is about a diverted connection all the same, as a relay's answer
 /// without one is: the customer never spoke to that address, or no longer does.
 #[inline(always)]
-fn is_stray<T: Tables>(tables: &T, work: &Work) -> bool {
+fn is_stray<T: Tables>(tables: &T, work: &mut Work, side: Side) -> bool {
+    if side == Side::Uplink {
+        return customer::is_diverted(tables, work);
+    }
     let (segment, ends) = (&work.before.segment, &work.before.ends);
     let of_a_pool = relay::is_relays(tables, ends, segment.source_port_be)
         || segment.source_port_be == SMTP_PORT_BE && !relay::is_relays(tables, ends, ANY_PORT);
     of_a_pool && tables.is_customer(ends.destination())
 }
 
-/// Sends an error to the relay whose own leg from the customer's address it is about.
+/// Sends an error to the customer whose connection to a relay beyond the uplink it is about, or to the relay
+/// whose own leg from the customer's address it is about.
 #[inline(never)]
 fn to_leg<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -> Option<Counter> {
     if !is_for_one(frame, work) || !turn(frame, work) {
         return None;
+    }
+    let from_be = work.before.segment.source_port_be;
+    if tables.is_uplink_port(from_be) && relay::is_relays(tables, &work.before.ends, from_be) {
+        let counter = to_customer(frame, tables, work, Side::Uplink);
+        if let Some(counter) = counter {
+            tables.count(counter);
+            return Some(counter);
+        }
     }
     let segment = &work.before.segment;
     let port = u16::from_be_bytes(segment.destination_port_be);

@@ -185,7 +185,7 @@ pub(super) fn send_back<F: Frame, T: Tables>(
 }
 
 #[inline(always)]
-fn is_beyond_uplink<T: Tables>(tables: &T, number: u16) -> bool {
+pub(super) fn is_beyond_uplink<T: Tables>(tables: &T, number: u16) -> bool {
     let relay = tables.relay(u32::from(number));
     relay.is_some_and(|relay| relay.is_beyond_uplink())
 }
