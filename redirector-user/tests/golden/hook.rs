@@ -23,6 +23,14 @@ impl Hook {
         }
     }
 
+    /// Name that people read.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "xdp",
+            Self::Tc => "tc",
+        }
+    }
+
     /// The verdict as the kernel numbers it.
     pub(crate) fn code(self, verdict: Verdict) -> u32 {
         match (self, verdict) {

@@ -1,0 +1,57 @@
+//! How much the verifier has to follow, against what it had to before.
+//!
+//! `verifier.txt` says it for each kernel, hook and role. A program for which it has to follow a tenth more
+//! fails, long before a million, at which the verifier gives up: what costs so much is worth a second look.
+//! Another kernel is held to the most that any of those needs. Whoever means it writes the new figures, which
+//! the test prints, into the file.
+
+use std::io::Write as _;
+
+use redirector_common::abi::Role;
+
+use super::{Kernel, everywhere};
+
+/// Needs no case, so that `cargo xtask kernels` can ask another kernel's verifier soon after its boot.
+#[test]
+fn the_verifier_accepts_the_program_in_every_role_and_follows_little_more_than_before() {
+    let kernel = release();
+    let mut too_much = Vec::new();
+    for (hook, role) in everywhere() {
+        let loaded = Kernel::load(hook, role, false);
+        let followed = loaded.verified_instructions().unwrap_or_default();
+        let name = format!("{} {}", hook.name(), role.map_or("tags", Role::name));
+        drop(writeln!(std::io::stderr(), "{kernel} {name} {followed}"));
+        let before = baseline(&kernel, &name);
+        if u64::from(followed) * 10 > u64::from(before) * 11 {
+            too_much.push(format!("{name}: {followed}, and {before} before"));
+        }
+        drop(Kernel::load(hook, role, true));
+        drop(Kernel::load_dry(hook, role));
+    }
+    assert!(too_much.is_empty(), "{}", too_much.join("; "));
+}
+
+/// Instructions that this kernel had to follow, or the most that any had to.
+fn baseline(kernel: &str, name: &str) -> u32 {
+    let lines = include_str!("verifier.txt").lines();
+    let of_name: Vec<(&str, u32)> = lines.filter_map(|line| entry(line, name)).collect();
+    let own = of_name.iter().find(|(of, _)| *of == kernel);
+    let most = of_name.iter().max_by_key(|(_, followed)| *followed);
+    own.or(most)
+        .map(|(_, followed)| *followed)
+        .expect("a line for each hook and role")
+}
+
+/// Kernel and figure of a line that is about this hook and role.
+fn entry<'line>(line: &'line str, name: &str) -> Option<(&'line str, u32)> {
+    let (kernel, rest) = line.split_once(' ')?;
+    let followed = rest.strip_prefix(name)?.trim();
+    Some((kernel, followed.parse().ok()?))
+}
+
+/// Major and minor version of the running kernel.
+fn release() -> String {
+    let name = rustix::system::uname();
+    let release = name.release().to_str().expect("a version is ASCII");
+    release.split('.').take(2).collect::<Vec<_>>().join(".")
+}
