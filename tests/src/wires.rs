@@ -150,7 +150,7 @@ fn host_side(wire: &Wire) -> [String; 6] {
 }
 
 /// Hosts that frames are sent to by XDP.
-// A third party's relay stands on mx2's host.
+/// A third party's relay stands on mx2's host.
 const XDP_PASS: [Host; 4] = [Host::CustomerA, Host::CustomerB, Host::Relay, Host::Mx2];
 
 /// Switches off what would delay or drop: duplicate address detection (two seconds at start),

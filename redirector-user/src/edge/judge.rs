@@ -11,7 +11,7 @@ mod room;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, UdpSocket},
+    net::IpAddr,
 };
 
 use aya::programs::loaded_programs;
@@ -20,7 +20,10 @@ use redirector_common::{
     abi::{Action, NO_RELAY, Role},
     counters::Counter,
 };
-use rustix::io::Errno;
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketType, socket},
+};
 use serde::{Deserialize, Serialize};
 
 use self::dry::{DryRun, Ran};
@@ -258,8 +261,9 @@ fn other_builds(attachments: &[Attachment], tag: u64) -> Result<Vec<String>, Edg
 /// Only what the kernel answers.
 pub fn interface_name(ifindex: u32) -> Result<String, EdgeError> {
     let looking_up = |error| EdgeError::kernel(format!("looking up interface {ifindex}"), error);
-    // Any socket will do to ask by.
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(looking_up)?;
+    // Any socket will do to ask by; this one needs no network.
+    let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None);
+    let socket = socket.map_err(|error| looking_up(error.into()))?;
     match rustix::net::netdevice::index_to_name(&socket, ifindex) {
         Ok(name) => Ok(name),
         // It has gone since.
