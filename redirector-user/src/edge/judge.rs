@@ -260,15 +260,16 @@ fn other_builds(attachments: &[Attachment], tag: u64) -> Result<Vec<String>, Edg
 ///
 /// Only what the kernel answers.
 pub fn interface_name(ifindex: u32) -> Result<String, EdgeError> {
-    let looking_up = |error| EdgeError::kernel(format!("looking up interface {ifindex}"), error);
+    let looking_up =
+        |error: Errno| EdgeError::kernel(format!("looking up interface {ifindex}"), error);
     // Any socket will do to ask by; this one needs no network.
     let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None);
-    let socket = socket.map_err(|error| looking_up(error.into()))?;
+    let socket = socket.map_err(looking_up)?;
     match rustix::net::netdevice::index_to_name(&socket, ifindex) {
         Ok(name) => Ok(name),
         // It has gone since.
         Err(Errno::NODEV) => Ok(format!("number {ifindex}")),
-        Err(error) => Err(looking_up(error.into())),
+        Err(error) => Err(looking_up(error)),
     }
 }
 
