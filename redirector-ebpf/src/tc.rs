@@ -18,7 +18,6 @@ use redirector_common::{
 use crate::{
     ROLE,
     capture::Shown as _,
-    dry,
     skb::SkbFrame,
     tables::{Devices, Exit, Maps},
     tell,
@@ -29,11 +28,7 @@ use crate::{
 #[classifier]
 fn outgate_tc(context: TcContext) -> i32 {
     let mut frame = SkbFrame::new(&context);
-    let ifindex = if dry::is_run() {
-        dry::begin()
-    } else {
-        frame.ifindex()
-    };
+    let ifindex = frame.ifindex();
     let ingress = Ingress {
         ifindex,
         role: Role::from_number(ROLE.load()),

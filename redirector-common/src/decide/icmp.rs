@@ -18,7 +18,7 @@ use super::{
     steer,
 };
 use crate::{
-    abi::{ANY_PORT, EGRESS_PORTS, FlowKey, Role},
+    abi::{ANY_PORT, EGRESS_PORTS, Role},
     counters::Counter,
     frame::Frame,
     parse::{
@@ -121,15 +121,7 @@ pub(super) fn to_customer<F: Frame, T: Tables>(
     work: &mut Work,
     side: Side,
 ) -> Option<Counter> {
-    let (segment, ends) = (&work.before.segment, &work.before.ends);
-    work.key = FlowKey {
-        customer: ends.destination,
-        relay: ends.source,
-        shown_port_be: segment.destination_port_be,
-        relay_port_be: segment.source_port_be,
-        family: ends.family,
-        reserved: [0; 3],
-    };
+    work.point_back();
     let Some(entry) = tables.flow(&work.key) else {
         return is_stray(tables, work, side).then_some(Counter::IcmpWithoutEntry);
     };

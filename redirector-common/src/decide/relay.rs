@@ -6,7 +6,7 @@
 
 use super::{Judged, Work, customer, radar, steer};
 use crate::{
-    abi::{ANY_PORT, EGRESS_PORTS, FlowKey, ListenerKey},
+    abi::{ANY_PORT, EGRESS_PORTS, ListenerKey},
     counters::Counter,
     flow::seen,
     frame::Frame,
@@ -111,15 +111,7 @@ pub(super) enum Found {
 /// register: see [`super::find::standing`].
 #[inline(never)]
 pub(super) fn find<T: Tables>(tables: &T, work: &mut Work, side: Side) -> Found {
-    let (segment, ends) = (&work.before.segment, &work.before.ends);
-    work.key = FlowKey {
-        customer: ends.destination,
-        relay: ends.source,
-        shown_port_be: segment.destination_port_be,
-        relay_port_be: segment.source_port_be,
-        family: ends.family,
-        reserved: [0; 3],
-    };
+    work.point_back();
     let Some(entry) = tables.flow(&work.key) else {
         return Found::Nothing;
     };

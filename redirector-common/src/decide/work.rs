@@ -98,6 +98,20 @@ impl Work {
             reserved: [0; 3],
         };
     }
+
+    /// Considers the connection that the segment is an answer on.
+    #[inline(always)]
+    pub(super) fn point_back(&mut self) {
+        let (segment, ends) = (&self.before.segment, &self.before.ends);
+        self.key = FlowKey {
+            customer: ends.destination,
+            relay: ends.source,
+            shown_port_be: segment.destination_port_be,
+            relay_port_be: segment.source_port_be,
+            family: ends.family,
+            reserved: [0; 3],
+        };
+    }
 }
 
 /// A relay as a customer's connection meets it.

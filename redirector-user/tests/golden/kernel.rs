@@ -1,18 +1,16 @@
 //! The real program with maps of its own, filled from a case.
 
+mod maps;
+
 use std::{
-    borrow::Borrow,
     collections::{BTreeMap, BTreeSet, HashMap as StdHashMap},
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use aya::{
-    Ebpf, EbpfLoader, Pod,
-    maps::{
-        Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, lpm_trie::Key,
-        xdp::DevMapHash,
-    },
+    Ebpf, EbpfLoader,
+    maps::{Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, xdp::DevMapHash},
     programs::{
         ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult,
         Xdp,
@@ -21,8 +19,7 @@ use aya::{
 use redirector_common::{
     abi::{
         Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool,
-        REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings,
-        Sighting,
+        REFUSALS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, Sighting,
         capture::{CaptureOrder, Captured},
         map, port_bit,
         trial::{TRIAL, Trial},
@@ -34,6 +31,7 @@ use redirector_common::{
 };
 use redirector_user::edge::{PROGRAM, make_places};
 
+use self::maps::{array, clear, clear_trie, hash, octets_of, put, take, trie};
 use super::hook::Hook;
 
 /// One load of the program for one role.
@@ -507,84 +505,6 @@ pub(crate) fn tokenless(bucket: Bucket) -> Bucket {
 pub(crate) fn monotonic_s() -> u32 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u32::try_from(now.tv_sec).unwrap()
-}
-
-type Dump = Vec<(&'static str, Vec<u8>, Vec<u8>)>;
-
-fn hash<K: Pod, V: Pod>(name: &'static str, map: &HashMap<MapData, K, V>, dump: &mut Dump) {
-    for entry in map.iter() {
-        let (key, value) = entry.unwrap();
-        dump.push((name, octets_of(&key), octets_of(&value)));
-    }
-}
-
-fn trie<K: Pod, V: Pod>(name: &'static str, map: &LpmTrie<MapData, K, V>, dump: &mut Dump) {
-    for entry in map.iter() {
-        let (key, value) = entry.unwrap();
-        let mut octets = octets_of(&key.data());
-        octets.extend(key.prefix_len().to_be_bytes());
-        dump.push((name, octets, octets_of(&value)));
-    }
-}
-
-/// Of the slots, the largest map by far, the first ones.
-fn array<V: Pod>(name: &'static str, map: &Array<MapData, V>, dump: &mut Dump) {
-    for index in 0..map.len().min(RELAYS_MAX) {
-        dump.push((
-            name,
-            octets_of(&index),
-            octets_of(&map.get(&index, 0).unwrap()),
-        ));
-    }
-}
-
-/// The octets of a key or value.
-fn octets_of<V: Pod>(value: &V) -> Vec<u8> {
-    let octets = std::ptr::from_ref(value).cast::<u8>();
-    // SAFETY: `Pod` says that a value is so many initialised octets.
-    unsafe { std::slice::from_raw_parts(octets, size_of::<V>()) }.to_vec()
-}
-
-fn take<M>(ebpf: &mut Ebpf, name: &str) -> M
-where
-    M: TryFrom<Map>,
-    M::Error: std::fmt::Debug,
-{
-    let map = ebpf
-        .take_map(name)
-        .unwrap_or_else(|| panic!("the object has no map {name}"));
-    M::try_from(map).unwrap_or_else(|error| panic!("{name}: {error:?}"))
-}
-
-fn put<V: Pod>(
-    four: &mut LpmTrie<MapData, [u8; 4], V>,
-    six: &mut LpmTrie<MapData, [u8; 16], V>,
-    prefix: Addr,
-    length: u8,
-    value: impl Borrow<V>,
-) {
-    match prefix {
-        Addr::V4(octets) => four
-            .insert(&Key::new(length.into(), octets), value, 0)
-            .unwrap(),
-        Addr::V6(octets) => six
-            .insert(&Key::new(length.into(), octets), value, 0)
-            .unwrap(),
-    }
-}
-
-fn clear<K: Pod, V: Pod>(map: &mut HashMap<MapData, K, V>) {
-    let keys: Vec<K> = map.keys().map(|key| key.unwrap()).collect();
-    for key in keys {
-        map.remove(&key).unwrap();
-    }
-}
-
-fn clear_trie<K: Pod, V: Pod>(map: &mut LpmTrie<MapData, K, V>) {
-    let keys: Vec<Key<K>> = map.keys().map(|key| key.unwrap()).collect();
-    for key in keys {
-        map.remove(&key).unwrap();
-    }
 }
 
 /// Policies of each kind in cases.
