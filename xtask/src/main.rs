@@ -68,7 +68,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Load the kernel program under Debian's stock kernel, in an emulator
+    /// Try the kernel program under Debian's stock kernel, in an emulator
+    ///
+    /// The verifier in every role, tests of the lab, and the golden packets. Ten minutes and more.
     Kernels,
     /// All that must hold before a change lands: setup, lint, tidy, test, demo
     Ci,
