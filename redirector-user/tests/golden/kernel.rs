@@ -1,6 +1,7 @@
 //! The real program with maps of its own, filled from a case.
 
-mod maps;
+mod dump;
+mod fill;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap as StdHashMap},
@@ -10,7 +11,9 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, xdp::DevMapHash},
+    maps::{
+        Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, PerCpuArray, RingBuf, xdp::DevMapHash,
+    },
     programs::{
         ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult,
         Xdp,
@@ -18,20 +21,17 @@ use aya::{
 };
 use redirector_common::{
     abi::{
-        Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, NO_RELAY, POOLS_MAX, Policy, Pool,
-        REFUSALS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings, Sighting,
+        Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, Policy, Pool, Refusal, Relay, Role,
+        RoleKey, Settings, Sighting,
         capture::{CaptureOrder, Captured},
-        map, port_bit,
+        map,
         trial::{TRIAL, Trial},
     },
-    addr::Addr,
     cases::FLOWS_MAX,
     counters::Counter,
-    tables::memory::MemoryTables,
 };
 use redirector_user::edge::{PROGRAM, make_places};
 
-use self::maps::{array, clear, clear_trie, hash, octets_of, put, take, trie};
 use super::hook::Hook;
 
 /// One load of the program for one role.
@@ -210,110 +210,6 @@ impl Kernel {
         info.unwrap()
     }
 
-    /// Makes the maps hold what the case says, and nothing else.
-    pub(crate) fn fill(&mut self, tables: &MemoryTables) {
-        self.empty();
-        assert!(
-            tables.settings.policy_set % 2 == 1,
-            "cases' sets have odd numbers"
-        );
-        for (address, policy) in &tables.hosts {
-            match *address {
-                Addr::V4(octets) => self.hosts4.insert(octets, policy.to_octets(), 0).unwrap(),
-                Addr::V6(octets) => self.hosts6.insert(octets, policy.to_octets(), 0).unwrap(),
-            }
-        }
-        for ((prefix, length), policy) in &tables.prefixes {
-            put(
-                &mut self.prefixes4,
-                &mut self.prefixes6,
-                *prefix,
-                *length,
-                policy.to_octets(),
-            );
-        }
-        for (prefix, length) in &tables.customers {
-            put(
-                &mut self.customers4,
-                &mut self.customers6,
-                *prefix,
-                *length,
-                1,
-            );
-        }
-        for number in 0..POOLS_MAX {
-            let pool = tables.pools.get(&u16::try_from(number).unwrap()).copied();
-            self.pools
-                .set(number, pool.unwrap_or_default().to_octets(), 0)
-                .unwrap();
-        }
-        assert!(
-            tables.slots.keys().all(|pool| *pool == 0),
-            "cases have one pool"
-        );
-        let in_slots = tables.slots.get(&0).copied().unwrap_or(NO_RELAY);
-        if self.in_slots != Some(in_slots) {
-            for slot in 0..SLOTS_PER_POOL {
-                self.slots.set(slot, in_slots, 0).unwrap();
-            }
-            self.in_slots = Some(in_slots);
-        }
-        assert!(tables.relays.keys().all(|number| *number < RELAYS_IN_CASES));
-        for number in 0..RELAYS_IN_CASES {
-            let relay = tables.relays.get(&number).copied();
-            self.relays
-                .set(number, relay.unwrap_or_default().to_octets(), 0)
-                .unwrap();
-        }
-        for listener in &tables.listeners {
-            self.listeners.insert(listener.to_octets(), 0, 0).unwrap();
-        }
-        for port in &tables.uplink_ports {
-            let (word, bit) = port_bit(port.to_be_bytes());
-            let others = self.uplink_ports.get(&word, 0).unwrap();
-            self.uplink_ports.set(word, others | bit, 0).unwrap();
-            self.uplink_words.insert(word);
-        }
-        for (key, flow) in tables.flow_records() {
-            self.flows
-                .insert(key.to_octets(), flow.to_octets(), 0)
-                .unwrap();
-        }
-        for (customer, bucket) in &tables.buckets {
-            self.buckets
-                .insert(customer, bucket.to_octets(), 0)
-                .unwrap();
-        }
-        for (key, role) in &tables.roles {
-            self.roles
-                .insert(key.to_octets(), u32::from(*role as u8), 0)
-                .unwrap();
-        }
-        self.settings
-            .set(0, tables.settings.to_octets(), 0)
-            .unwrap();
-        for (map, records) in self.radar.iter_mut().zip(tables.sighting_records()) {
-            for (source, record) in records {
-                map.insert(source, record.to_octets(), 0).unwrap();
-            }
-        }
-        for (connection, first) in &tables.openings {
-            self.openings.insert(connection, first, 0).unwrap();
-        }
-        self.cookie_key
-            .set(0, tables.cookie_key.to_octets(), 0)
-            .unwrap();
-        for index in 0..REFUSALS_MAX {
-            let refusal = tables.refusals.get(&index).copied().unwrap_or_default();
-            self.refusals.set(index, refusal.to_octets(), 0).unwrap();
-        }
-        for key in &tables.devices {
-            // Whatever the interface is called in a case, the loopback is there on every machine; a
-            // test run does not send.
-            self.devices.insert(*key, LOOPBACK, None, 0).unwrap();
-        }
-    }
-
     /// Runs the program once.
     pub(crate) fn run(&mut self, frame: &[u8]) -> Ran {
         let before = self.counts();
@@ -393,43 +289,6 @@ impl Kernel {
         self.info().tag()
     }
 
-    /// Every octet of every map that the program shares, but for the ring: nobody may take out of that
-    /// and leave it as it was.
-    pub(crate) fn dump(&self) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
-        let mut dump = Vec::new();
-        hash(map::HOSTS4, &self.hosts4, &mut dump);
-        hash(map::HOSTS6, &self.hosts6, &mut dump);
-        trie(map::PREFIXES4, &self.prefixes4, &mut dump);
-        trie(map::PREFIXES6, &self.prefixes6, &mut dump);
-        trie(map::CUSTOMERS4, &self.customers4, &mut dump);
-        trie(map::CUSTOMERS6, &self.customers6, &mut dump);
-        array(map::POOLS, &self.pools, &mut dump);
-        array(map::SLOTS, &self.slots, &mut dump);
-        array(map::RELAYS, &self.relays, &mut dump);
-        hash(map::LISTENERS, &self.listeners, &mut dump);
-        hash(map::FLOWS, &self.flows, &mut dump);
-        hash(map::SYN_BUCKETS, &self.buckets, &mut dump);
-        hash(map::ROLES, &self.roles, &mut dump);
-        array(map::SETTINGS, &self.settings, &mut dump);
-        hash(map::RADAR_EVEN, &self.radar[0], &mut dump);
-        hash(map::RADAR_ODD, &self.radar[1], &mut dump);
-        hash(map::RADAR_OPENINGS, &self.openings, &mut dump);
-        array(map::COOKIE_KEY, &self.cookie_key, &mut dump);
-        array(map::REFUSALS, &self.refusals, &mut dump);
-        array(map::UPLINK_PORTS, &self.uplink_ports, &mut dump);
-        array(map::CAPTURE, &self.capture, &mut dump);
-        for (counter, count) in self.counts() {
-            dump.push((map::COUNTERS, counter.name().into(), octets_of(&count)));
-        }
-        for key in self.devices.keys() {
-            let key = key.unwrap();
-            let device = self.devices.get(key, 0).unwrap();
-            dump.push((map::DEVICES, octets_of(&key), octets_of(&device.if_index)));
-        }
-        dump.sort();
-        dump
-    }
-
     /// Asks for taken frames.
     pub(crate) fn ask(&mut self, order: &CaptureOrder) {
         self.capture.set(0, order.to_octets(), 0).unwrap();
@@ -462,29 +321,6 @@ impl Kernel {
             .map(|counter| (*counter, sum(counter)))
             .collect()
     }
-
-    fn empty(&mut self) {
-        clear(&mut self.hosts4);
-        clear(&mut self.hosts6);
-        clear(&mut self.listeners);
-        clear(&mut self.flows);
-        clear(&mut self.buckets);
-        clear(&mut self.roles);
-        self.radar.iter_mut().for_each(clear);
-        clear(&mut self.openings);
-        clear_trie(&mut self.prefixes4);
-        clear_trie(&mut self.prefixes6);
-        clear_trie(&mut self.customers4);
-        clear_trie(&mut self.customers6);
-        while let Some(word) = self.uplink_words.pop_first() {
-            self.uplink_ports.set(word, 0, 0).unwrap();
-        }
-        let keys: Vec<u32> = self.devices.keys().map(|key| key.unwrap()).collect();
-        for key in keys {
-            self.devices.remove(key).unwrap();
-        }
-        while self.events.next().is_some() {}
-    }
 }
 
 /// The event without the time, which two clocks do not agree upon.
@@ -507,11 +343,18 @@ pub(crate) fn monotonic_s() -> u32 {
     u32::try_from(now.tv_sec).unwrap()
 }
 
+fn take<M>(ebpf: &mut Ebpf, name: &str) -> M
+where
+    M: TryFrom<Map>,
+    M::Error: std::fmt::Debug,
+{
+    let map = ebpf
+        .take_map(name)
+        .unwrap_or_else(|| panic!("the object has no map {name}"));
+    M::try_from(map).unwrap_or_else(|error| panic!("{name}: {error:?}"))
+}
+
 /// Policies of each kind in cases.
 const POLICIES_MAX: u32 = 64;
 /// Few, so that reading them all is quick.
 const SOURCES_MAX: u32 = 1024;
-/// Relay numbers in cases are below.
-const RELAYS_IN_CASES: u32 = 8;
-/// Index of the loopback interface in every namespace.
-const LOOPBACK: u32 = 1;

@@ -1,0 +1,181 @@
+//! Flags, their trail, and files of them.
+
+use contract::{Egress, Generation, Treatment};
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::dial::{Flag, FlagId};
+
+/// One flag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlagView {
+    /// Number.
+    pub id: FlagId,
+    /// Whom it is about.
+    pub prefix: IpNetwork,
+    /// Name of the action.
+    pub action: String,
+    /// Of a redirect, else `None`.
+    pub pool: Option<String>,
+    /// Of a redirect, else `None`.
+    pub treatment: Option<Treatment>,
+    /// Of a redirect, else `None`.
+    pub egress: Option<Egress>,
+    /// Of a limit, as `30/min`, else `None`.
+    pub rate: Option<String>,
+    /// Of a limit, else `None`.
+    pub burst: Option<u16>,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// Reference into another system.
+    pub ticket: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// When the kernel first had it.
+    pub activated_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Who ended it; `outgated` for an expiry.
+    pub ended_by: Option<String>,
+    /// Why it ended.
+    pub ended_reason: Option<String>,
+    /// Whether it is in force.
+    pub state: FlagState,
+    /// Relays that it waits for while it is pending.
+    pub awaiting: Vec<String>,
+    /// Of a redirect: the relays of its pool that take new connections now.
+    pub serving: Vec<String>,
+    /// The flag of the same prefix that it ended.
+    pub replaces: Option<FlagId>,
+    /// State of the policy that brought it.
+    pub generation: Generation,
+    /// What happened to it, oldest first; empty in lists.
+    pub history: Vec<HistoryView>,
+}
+
+impl FlagView {
+    /// A flag as it is told; `awaiting` are the relays that it waits for, `serving` those that would take its
+    /// connections.
+    #[must_use]
+    pub fn new(
+        flag: Flag,
+        awaiting: Vec<String>,
+        serving: Vec<String>,
+        history: Vec<HistoryView>,
+    ) -> Self {
+        let state = match (&flag.ended, flag.activated_at) {
+            (Some(_), _) => FlagState::Ended,
+            (None, Some(_)) => FlagState::Active,
+            (None, None) => FlagState::Pending,
+        };
+        let Flag {
+            id,
+            terms,
+            generation,
+            replaces,
+            activated_at,
+            ended,
+        } = flag;
+        let redirect = terms.action.redirect().cloned();
+        let limit = terms.action.limit();
+        Self {
+            id,
+            prefix: terms.prefix,
+            action: terms.action.name().to_owned(),
+            treatment: redirect.as_ref().map(|redirect| redirect.treatment),
+            egress: redirect.as_ref().map(|redirect| redirect.egress),
+            pool: redirect.map(|redirect| redirect.pool),
+            rate: limit.map(|limit| limit.rate.to_string()),
+            burst: limit.map(|limit| limit.burst.get()),
+            reason: terms.reason,
+            actor: terms.actor,
+            ticket: terms.ticket,
+            created_at: terms.created_at,
+            expires_at: terms.expires_at,
+            activated_at,
+            ended_at: ended.as_ref().map(|ended| ended.at),
+            ended_reason: ended.as_ref().map(|ended| ended.reason.clone()),
+            ended_by: ended.map(|ended| ended.by),
+            state,
+            awaiting,
+            serving,
+            replaces,
+            generation,
+            history,
+        }
+    }
+}
+
+/// Whether a flag is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlagState {
+    /// The kernel has it.
+    Active,
+    /// It is stored, and waits for relays.
+    Pending,
+    /// It has ended.
+    Ended,
+}
+
+/// One row of a flag's trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryView {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub event: String,
+    /// The rest; `None` once erased.
+    pub detail: Option<serde_json::Value>,
+}
+
+/// `POST /v1/flags/import`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportView {
+    /// Whether the file was only judged.
+    pub dry_run: bool,
+    /// Flags in it.
+    pub flags: usize,
+    /// Active flags of the same prefixes that they end.
+    pub replaced: usize,
+    /// How many are stored and not yet in force.
+    pub pending: usize,
+    /// The relays that those wait for.
+    pub awaiting: Vec<String>,
+    /// State of the policy that brought them; `None` if nothing was stored.
+    pub generation: Option<Generation>,
+    /// Number of the first; the others follow on it.
+    pub first: Option<FlagId>,
+    /// Number of the last.
+    pub last: Option<FlagId>,
+}
+
+/// What an import is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImportStage {
+    /// The file is judged.
+    Reading,
+    /// It is written into the store.
+    Storing,
+    /// It is put into the kernel.
+    Enforcing,
+}
+
+/// `GET /v1/flags/import`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportProgress {
+    /// What is being done.
+    pub stage: ImportStage,
+    /// Flags that it is done for.
+    pub done: usize,
+    /// Flags in the file; 0 while that is not known.
+    pub of: usize,
+}
