@@ -63,6 +63,32 @@ pub enum Treatment {
     /// Own certificate on STARTTLS, scan, then deliver by cut-through.
     #[default]
     Filter,
+    /// TLS stays end to end: after STARTTLS the session is spliced to its destination untouched, and what is said
+    /// in clear text is scanned as by `filter`.
+    Opaque,
+    /// Every recipient is refused with the reason, but for the operator's abuse@ and postmaster@.
+    Walled,
+}
+
+impl Treatment {
+    /// All of them, the default first.
+    pub const ALL: [Self; 3] = [Self::Filter, Self::Opaque, Self::Walled];
+
+    /// Its name, as serde writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Opaque => "opaque",
+            Self::Walled => "walled",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
 }
 
 /// Where the relay's own leg to the MX leaves from.
@@ -158,8 +184,17 @@ mod tests {
     }
 
     #[test]
+    fn a_treatment_has_one_name() {
+        for treatment in Treatment::ALL {
+            let written = serde_json::to_value(treatment).unwrap();
+            assert_eq!(written, treatment.name());
+            assert_eq!(Treatment::from_name(treatment.name()), Some(treatment));
+        }
+    }
+
+    #[test]
     fn a_word_that_a_relay_cannot_act_on_is_refused() {
-        let unknown = SNAPSHOT.replacen("\"filter\"", "\"opaque\"", 1);
+        let unknown = SNAPSHOT.replacen("\"filter\"", "\"later\"", 1);
         assert!(serde_json::from_str::<Snapshot>(&unknown).is_err());
     }
 }

@@ -131,7 +131,8 @@ struct AddArgs {
     /// Pool of a redirect [default: the first one configured]
     #[arg(long)]
     pool: Option<String>,
-    /// What the relay does: filter [default: filter]
+    /// What the relay does: filter (scan, then deliver), opaque (TLS stays end to end, only clear text is scanned)
+    /// or walled (refuse every recipient with the reason) [default: filter]
     #[arg(long)]
     treatment: Option<String>,
     /// Where the relay's own leg leaves from: pool (an address of the relay) or customer (the customer's own;

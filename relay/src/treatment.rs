@@ -36,7 +36,7 @@ pub(crate) fn choose(
         .map(|policy| policy.treatment)
         .unwrap_or_default();
     match treatment {
-        contract::Treatment::Filter => {
+        contract::Treatment::Filter | contract::Treatment::Opaque | contract::Treatment::Walled => {
             Treatment::Filter(Box::new(Cutthrough::new(relay, admitted, id, drain)))
         }
     }

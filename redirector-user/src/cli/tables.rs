@@ -198,7 +198,7 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
     row("prefix", flag.prefix.to_string());
     row("action", action(flag));
     if let (Some(treatment), Some(egress)) = (flag.treatment, flag.egress) {
-        row("treatment", format!("{treatment:?}").to_lowercase());
+        row("treatment", treatment.name().to_owned());
         row("egress", format!("{egress:?}").to_lowercase());
     }
     row("state", state_in_words(flag));

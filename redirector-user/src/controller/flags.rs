@@ -220,6 +220,7 @@ pub(super) fn pool_terms(config: &Config) -> Vec<PoolTerms> {
     let pools = config.pools.iter().map(|pool| PoolTerms {
         name: pool.name.clone(),
         via: pool.via,
+        third_party: pool.third_party,
     });
     pools.collect()
 }

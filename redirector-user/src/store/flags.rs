@@ -259,7 +259,7 @@ async fn insert_all(
             .bind(if terms.prefix.is_ipv4() { 4_i32 } else { 6 })
             .bind(terms.action.name())
             .bind(redirect.map(|redirect| redirect.pool.clone()))
-            .bind(redirect.map(|redirect| treatment_name(redirect.treatment)))
+            .bind(redirect.map(|redirect| redirect.treatment.name()))
             .bind(redirect.map(|redirect| egress_name(redirect.egress)))
             .bind(terms.reason.clone())
             .bind(terms.actor.clone())
@@ -341,17 +341,14 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
         "redirect" => {
             let (treatment, egress): (String, String) =
                 (row.try_get("treatment")?, row.try_get("egress")?);
-            let read = EGRESSES
+            let known = EGRESSES
                 .into_iter()
-                .find(|known| egress_name(*known) == egress)
-                .filter(|_| treatment == treatment_name(Treatment::Filter));
-            let egress =
-                read.ok_or_else(|| wrong(format!("treatment {treatment}, egress {egress}")))?;
-            let pool = row.try_get("pool")?;
+                .find(|known| egress_name(*known) == egress);
             Action::Redirect(Redirect {
-                pool,
-                treatment: Treatment::Filter,
-                egress,
+                pool: row.try_get("pool")?,
+                treatment: Treatment::from_name(&treatment)
+                    .ok_or_else(|| wrong(format!("treatment {treatment}")))?,
+                egress: known.ok_or_else(|| wrong(format!("egress {egress}")))?,
             })
         }
         _ => return Err(wrong(format!("action {action}"))),
@@ -387,12 +384,6 @@ fn payload(flag: &Flag) -> Value {
         "replaces": flag.replaces,
         "generation": flag.generation,
     })
-}
-
-const fn treatment_name(treatment: Treatment) -> &'static str {
-    match treatment {
-        Treatment::Filter => "filter",
-    }
 }
 
 const fn egress_name(egress: Egress) -> &'static str {

@@ -21,6 +21,7 @@ fn proposal(target: &str, action: &str) -> Proposal {
     let pool = PoolTerms {
         name: String::from("default"),
         via: Via::Rewrite,
+        third_party: false,
     };
     Proposal::read(&request, &[pool], now()).unwrap()
 }

@@ -60,6 +60,8 @@ pub struct PoolTerms {
     pub name: String,
     /// How frames get to its relays.
     pub via: Via,
+    /// Its relays are a third party's, which know of no treatment.
+    pub third_party: bool,
 }
 
 impl Proposal {
@@ -199,13 +201,19 @@ fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect,
         })?,
     };
     let treatment = match request.treatment.as_deref() {
-        None | Some("filter") => Treatment::Filter,
-        Some(other) => {
-            return Err(Refusal::Usage(format!(
-                "treatment {other}: unknown; allowed is filter"
-            )));
-        }
+        None => Treatment::default(),
+        Some(name) => Treatment::from_name(name).ok_or_else(|| {
+            let allowed = Treatment::ALL.map(Treatment::name).join(", ");
+            Refusal::Usage(format!("treatment {name}: unknown; allowed are {allowed}"))
+        })?,
     };
+    if pool.third_party && treatment != Treatment::default() {
+        return Err(Refusal::Usage(format!(
+            "treatment {}: pool {} is a third party's, which does what it does; leave the treatment out",
+            treatment.name(),
+            pool.name
+        )));
+    }
     let egress = match request.egress.as_deref() {
         None | Some("pool") => Egress::Pool,
         Some("customer") if pool.via == Via::Steer => Egress::Customer,

@@ -15,6 +15,7 @@ fn pool(name: &str, via: Via) -> PoolTerms {
     PoolTerms {
         name: name.to_owned(),
         via,
+        third_party: false,
     }
 }
 
@@ -130,10 +131,10 @@ fn what_cannot_be_read_says_what_is_allowed() {
         ),
         (
             FlagRequest {
-                treatment: some("opaque"),
+                treatment: some("clear"),
                 ..request()
             },
-            "allowed is filter",
+            "allowed are filter, opaque, walled",
         ),
         (
             FlagRequest {
@@ -183,6 +184,30 @@ fn what_cannot_be_read_says_what_is_allowed() {
         match read(&request) {
             Err(Refusal::Usage(message)) => assert!(message.contains(expected), "{message}"),
             other => panic!("{request:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_treatment_is_for_relays_that_know_of_it() {
+    for treatment in Treatment::ALL {
+        let request = FlagRequest {
+            treatment: Some(String::from(treatment.name())),
+            ..request()
+        };
+        let proposal = read(&request).unwrap();
+        assert_eq!(proposal.action.redirect().unwrap().treatment, treatment);
+        let theirs = PoolTerms {
+            third_party: true,
+            ..pool("theirs", Via::Rewrite)
+        };
+        match Proposal::read(&request, &[theirs], Timestamp::UNIX_EPOCH) {
+            Ok(_) => assert_eq!(treatment, Treatment::Filter),
+            Err(Refusal::Usage(message)) => {
+                assert_ne!(treatment, Treatment::Filter);
+                assert!(message.contains("a third party's"), "{message}");
+            }
+            Err(other) => panic!("{other:?}"),
         }
     }
 }

@@ -10,6 +10,7 @@ fn judges() -> Judges {
         pools: vec![PoolTerms {
             name: String::from("default"),
             via: Via::Rewrite,
+            third_party: false,
         }],
         guards: Guards {
             customer_prefixes: ["192.0.2.0/24", "2001:db8:a::/48"]
