@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use contract::{CustomerPolicy, Egress};
+use contract::{CustomerPolicy, Egress, Treatment};
 use relay_proto::reply::Reply;
 
 use crate::Relay;
@@ -37,11 +37,45 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
+    /// What is done with its mail.
+    pub(crate) fn treatment(&self) -> Treatment {
+        self.policy
+            .as_ref()
+            .map(|policy| policy.treatment)
+            .unwrap_or_default()
+    }
+
     /// Where the leg to the destination leaves from.
     pub(crate) fn egress(&self) -> Egress {
         self.policy
             .as_ref()
             .map_or(Egress::Pool, |policy| policy.egress)
+    }
+
+    /// Why, for the customer to read.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.policy.as_ref().map(|policy| policy.reason.as_str())
+    }
+
+    /// The flag, if there is one.
+    pub(crate) fn flag_id(&self) -> Option<u32> {
+        self.policy.as_ref().map(|policy| policy.flag_id)
+    }
+
+    /// The same customer on its way to a place of the operator's, where its own address would only be
+    /// in the way of the answers.
+    pub(crate) fn towards(&self, destination: OriginalDst) -> Self {
+        let from_the_relay = |policy: &Arc<CustomerPolicy>| {
+            Arc::new(CustomerPolicy {
+                egress: Egress::Pool,
+                ..CustomerPolicy::clone(policy)
+            })
+        };
+        Self {
+            customer: self.customer,
+            original_dst: destination,
+            policy: self.policy.as_ref().map(from_the_relay),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use relay_proto::verdict::OnError;
 
 mod check;
 mod error;
+mod operator_mail;
 mod raw;
 
 use check::{
@@ -23,6 +24,7 @@ use check::{
     transparent_listeners,
 };
 pub use error::{ConfigError, Invalid};
+pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawLimits, RawMessage, RawOrigin, RawScanner};
 
 /// All that the relay is told.
@@ -48,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// Scanners, all of which see each message.
     pub scanners: Vec<ScannerConfig>,
+    /// Whom walled customers may still write to; `None` = nobody.
+    pub operator_mail: Option<OperatorMail>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -177,6 +181,19 @@ impl TryFrom<RawConfig> for Config {
             let problem = "must name at least one ADDRESS:PORT, unless transparent does";
             return Err(Invalid::new("listen", "[]", problem));
         }
+        let rewritten = rewritten(&raw.listen, raw.origin)?;
+        let operator_mail: Option<OperatorMail> =
+            raw.operator_mail.map(TryInto::try_into).transpose()?;
+        if let (Some(rewritten), Some(mail)) = (&rewritten, &operator_mail)
+            && rewritten.listen.contains(&mail.deliver_to)
+        {
+            let problem = "is a listener of this relay; the mail server of the operator is meant";
+            return Err(Invalid::new(
+                "operator_mail.deliver_to",
+                mail.deliver_to,
+                problem,
+            ));
+        }
         Ok(Self {
             name: relay_name(raw.name)?,
             identity: Identity {
@@ -184,7 +201,7 @@ impl TryFrom<RawConfig> for Config {
                 hostname: hostname(raw.hostname)?,
                 help_url: help_url(raw.help_url)?,
             },
-            rewritten: rewritten(&raw.listen, raw.origin)?,
+            rewritten,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
             controller: Controller {
@@ -202,6 +219,7 @@ impl TryFrom<RawConfig> for Config {
                 .into_iter()
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
+            operator_mail,
         })
     }
 }

@@ -59,6 +59,8 @@ counters! {
     Lost "messages_lost_total",
     /// Scanners that failed on a message.
     ScannerFailed "scanner_failed_total",
+    /// Recipients of walled customers that were refused.
+    Walled "recipients_walled_total",
 }
 
 impl Metrics {

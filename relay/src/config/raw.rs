@@ -32,6 +32,7 @@ pub(super) struct RawConfig {
     pub(super) limits: RawLimits,
     #[serde(default)]
     pub(super) scanner: Vec<RawScanner>,
+    pub(super) operator_mail: Option<RawOperatorMail>,
 }
 
 /// `[controller]`.
@@ -99,6 +100,14 @@ pub(super) enum RawScanner {
         #[serde(default = "default_on_error")]
         on_error: String,
     },
+}
+
+/// `[operator_mail]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOperatorMail {
+    pub(super) mailboxes: Vec<String>,
+    pub(super) deliver_to: String,
 }
 
 fn default_log() -> String {

@@ -41,6 +41,8 @@ pub(crate) struct Cutthrough {
     admitted: Admitted,
     id: SessionId,
     drain: Drain,
+    /// The scanners see its messages.
+    scanned: bool,
     messages: u32,
     upstream: Option<Upstream>,
     transaction: Option<Transaction>,
@@ -78,9 +80,18 @@ impl Cutthrough {
             admitted,
             id,
             drain,
+            scanned: true,
             messages: 0,
             upstream: None,
             transaction: None,
+        }
+    }
+
+    /// The same, but no scanner sees its messages.
+    pub(crate) fn unscanned(self) -> Self {
+        Self {
+            scanned: false,
+            ..self
         }
     }
 

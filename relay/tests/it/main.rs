@@ -29,3 +29,4 @@ mod spam;
 mod steer;
 mod swaks;
 mod tls;
+mod walled;
