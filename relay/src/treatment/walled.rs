@@ -124,7 +124,7 @@ impl Walled {
                 mailboxes,
                 deliver_to,
             }) if mailboxes.contain(&recipient.forward_path) => {
-                self.to_operator(recipient, facts, OriginalDst::new(deliver_to))
+                self.hand_to_operator(recipient, facts, OriginalDst::new(deliver_to))
                     .await
             }
             Some(_) | None => self.refuse(),
@@ -149,7 +149,7 @@ impl Walled {
         Answer::Reply(Reply::new(550, "5.7.1", &text))
     }
 
-    async fn to_operator(
+    async fn hand_to_operator(
         &mut self,
         recipient: Recipient,
         facts: Facts,
