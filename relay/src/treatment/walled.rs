@@ -22,7 +22,7 @@ use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Question};
 use tracing::info;
 
-use super::{Cutthrough, one_line};
+use super::{Cutthrough, auth_refused, one_line};
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::config::OperatorMail;
@@ -69,6 +69,10 @@ impl Walled {
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
+            // What is offered does not depend on the operator's mail server: hardly a message goes there, and a
+            // blocked customer must not be able to keep it busy.
+            Question::Hello(_) => Answer::Offer(self.relay.offer()),
+            Question::Auth(_) => Answer::Reply(auth_refused()),
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient, facts).await,
             Question::Data => self.pass_on(Question::Data, facts).await,
