@@ -107,7 +107,9 @@ fn check_tlvs(header: &Header<'_>) -> Result<(), ProxyError> {
         let value = at + TLV_FIXED_OCTETS;
         at = value + tlv.value.len();
         if tlv.kind == Type::CRC32C as u8 {
-            let said: [u8; 4] = (*tlv.value).try_into().map_err(|_| ProxyError::Malformed)?;
+            let said: [u8; 4] = (*tlv.value)
+                .try_into()
+                .map_err(|_length| ProxyError::Malformed)?;
             if core::mem::replace(&mut checked, true) {
                 return Err(ProxyError::Malformed);
             }
