@@ -14,7 +14,7 @@ use clap::Parser;
 use contract::Generation;
 use relay::Relay;
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
-use relay::listen::{self, BindError, Drain, Listener};
+use relay::listen::{self, BindError, Drain, Listener, descriptors};
 use relay::metrics::Counter;
 use relay::origin::{FlowMap, Origin, OriginError};
 use relay::snapshot::{self, Newest};
@@ -71,6 +71,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     start_log(&config.log);
+    descriptors::provide(&config.limits).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

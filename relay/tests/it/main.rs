@@ -22,6 +22,7 @@ mod gate;
 mod haproxy;
 mod host;
 mod namespace;
+mod openssl;
 mod postfix;
 mod program;
 mod road;
