@@ -65,6 +65,8 @@ counters! {
     ProxyHeaderInvalid "proxy_header_invalid_total",
     /// Recipients of walled customers that were refused.
     Walled "recipients_walled_total",
+    /// Recipients of walled customers that were deferred, because they had written to the operator too often.
+    WalledDeferred "recipients_walled_deferred_total",
 }
 
 impl Metrics {

@@ -1,5 +1,6 @@
 //! What all sessions of one relay share.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use relay_proto::server;
@@ -12,6 +13,7 @@ use crate::outbound::Outbound;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
+use crate::treatment::Allowance;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
 pub struct Relay {
@@ -22,6 +24,7 @@ pub struct Relay {
     pub(crate) scanners: Vec<Arc<dyn Scanner>>,
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
+    pub(crate) operator_allowance: Allowance,
     metrics: Metrics,
 }
 
@@ -37,11 +40,15 @@ impl Relay {
             max_commands: COMMANDS_MAX,
             timeouts: server::Timeouts::default(),
         };
+        // Without the operator's mailboxes nobody ever asks for it.
+        let operator_mail = config.operator_mail.as_ref();
+        let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
         Arc::new(Self {
             outbound: Outbound::new(&config.identity),
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits),
             session: Arc::new(session),
+            operator_allowance: Allowance::new(operator_mail),
             metrics: Metrics::new(),
             config,
             newest,

@@ -16,6 +16,7 @@ mod cutthrough;
 mod walled;
 
 use cutthrough::Cutthrough;
+pub(crate) use walled::Allowance;
 use walled::Walled;
 
 /// The treatment of one session.

@@ -110,6 +110,12 @@ pub(super) enum RawScanner {
 pub(super) struct RawOperatorMail {
     pub(super) mailboxes: Vec<String>,
     pub(super) deliver_to: String,
+    #[serde(default = "default_messages_per_hour")]
+    pub(super) messages_per_hour: u32,
+}
+
+fn default_messages_per_hour() -> u32 {
+    20
 }
 
 /// One `[[authorised]]`.

@@ -7,7 +7,8 @@
 //!
 //! Mail for the operator's own mailboxes goes to the operator's mail server by cut-through, so that its
 //! answers are that server's. It is not scanned here: who asks why it was blocked may quote the spam that
-//! it was blocked for, and what the operator's server thinks of that is its own affair.
+//! it was blocked for, and what the operator's server thinks of that is its own affair. How often is bounded by
+//! an [`Allowance`].
 //!
 //! # Diagnostics
 //! One `info` per transaction that had a recipient refused, with the reference that the customer heard.
@@ -15,6 +16,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use relay_proto::envelope::{Mail, Recipient};
@@ -31,6 +33,10 @@ use crate::inbound::session::Facts;
 use crate::listen::Drain;
 use crate::metrics::Counter;
 use crate::origin::OriginalDst;
+
+mod allowance;
+
+pub(crate) use allowance::Allowance;
 
 /// One customer's session.
 pub(crate) struct Walled {
@@ -127,6 +133,7 @@ impl Walled {
             Some(OperatorMail {
                 mailboxes,
                 deliver_to,
+                ..
             }) if mailboxes.contain(&recipient.forward_path) => {
                 self.hand_to_operator(recipient, facts, OriginalDst::new(deliver_to))
                     .await
@@ -162,6 +169,12 @@ impl Walled {
         let Some(transaction) = &mut self.transaction else {
             return out_of_turn();
         };
+        let allowance = &self.relay.operator_allowance;
+        if !transaction.operators && !allowance.take(self.admitted.customer, Instant::now()) {
+            self.relay.metrics().count(Counter::WalledDeferred);
+            let text = "too many messages to the operator from your address, try again later";
+            return Answer::Reply(Reply::new(450, "4.7.1", text));
+        }
         let operator = self.operator.get_or_insert_with(|| {
             let admitted = self.admitted.towards(destination);
             let (relay, drain) = (Arc::clone(&self.relay), self.drain.clone());
