@@ -22,7 +22,7 @@ mod raw;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
-    absolute, duration, help_url, hostname, listeners, log, operator, relay_name,
+    absolute, duration, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
     transparent_listeners, treatment,
 };
 pub use error::{ConfigError, Invalid};
@@ -56,6 +56,8 @@ pub struct Config {
     pub scanners: Vec<ScannerConfig>,
     /// Whom walled customers may still write to; `None` = nobody.
     pub operator_mail: Option<OperatorMail>,
+    /// Where the counters are served; a loopback address.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -232,6 +234,10 @@ impl TryFrom<RawConfig> for Config {
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
             operator_mail,
+            metrics: raw
+                .metrics
+                .map(|metrics| metrics_listener(&metrics.listen))
+                .transpose()?,
         })
     }
 }

@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Declares the counters with their names.
+pub mod exposition;
+pub mod http;
+
+/// Declares the counters with their names; what is documented here is told to whoever scrapes them, too.
 macro_rules! counters {
-    ($( $(#[$meta:meta])* $variant:ident $name:literal ),* $(,)?) => {
+    ($( $(#[doc = $doc:literal])+ $variant:ident $name:literal ),* $(,)?) => {
         /// One thing that is counted.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Counter { $( $(#[$meta])* $variant ),* }
+        pub enum Counter { $( $(#[doc = $doc])+ $variant ),* }
 
         impl Counter {
             /// Every counter, in the order of its number.
@@ -17,6 +20,12 @@ macro_rules! counters {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $( Self::$variant => $name ),* }
+            }
+
+            /// What it counts, in a sentence.
+            #[must_use]
+            pub const fn help(self) -> &'static str {
+                match self { $( Self::$variant => concat!($($doc),+) ),* }
             }
         }
 

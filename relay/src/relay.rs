@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
+use crate::metrics::exposition::{self, Gauges};
 use crate::outbound::Outbound;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
@@ -65,6 +66,16 @@ impl Relay {
             starttls: true,
             ..server::Offer::default()
         }
+    }
+
+    /// What a scrape is answered.
+    pub(crate) fn exposition(&self) -> String {
+        let generation = self.newest.borrow().as_ref().map(|it| it.generation().0);
+        let gauges = Gauges {
+            sessions: self.connections.open(),
+            generation: generation.unwrap_or(0),
+        };
+        exposition::text(&self.metrics, gauges)
     }
 
     /// What has been counted so far.

@@ -35,6 +35,14 @@ pub(super) struct RawConfig {
     pub(super) operator_mail: Option<RawOperatorMail>,
     #[serde(default)]
     pub(super) authorised: Vec<RawAuthorised>,
+    pub(super) metrics: Option<RawMetrics>,
+}
+
+/// `[metrics]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMetrics {
+    pub(super) listen: String,
 }
 
 /// `[controller]`.

@@ -48,6 +48,11 @@ impl Connections {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn open(&self) -> usize {
+        lock(&self.open).total
+    }
+
     /// Takes a place for a connection of `customer`.
     pub(crate) fn enter(&self, customer: CustomerAddr) -> Result<Permit, Full> {
         let mut open = lock(&self.open);

@@ -21,7 +21,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use relay_proto::envelope::{Mail, Recipient};
 use relay_proto::reply::Reply;
-use relay_proto::server::{Abort, Answer, Question};
+use relay_proto::server::{Abort, Answer, Offer, Question};
 use tracing::info;
 
 use super::{Cutthrough, auth_refused, one_line};
@@ -75,9 +75,7 @@ impl Walled {
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
-            // What is offered does not depend on the operator's mail server: hardly a message goes there, and a
-            // blocked customer must not be able to keep it busy.
-            Question::Hello(_) => Answer::Offer(self.relay.offer()),
+            Question::Hello(_) => Answer::Offer(self.offer()),
             Question::Auth(_) => Answer::Reply(auth_refused()),
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient, facts).await,
@@ -110,6 +108,17 @@ impl Walled {
         self.conclude();
         if let Some(operator) = self.operator {
             operator.end().await;
+        }
+    }
+
+    /// What every mail server offers. The operator's own is not asked: hardly a message goes there, and a blocked
+    /// customer must neither keep it busy nor go without its refusals while it is away.
+    fn offer(&self) -> Offer {
+        Offer {
+            max_message_octets: self.relay.config.message.max_octets,
+            eight_bit_mime: true,
+            starttls: true,
+            ..Offer::default()
         }
     }
 

@@ -200,6 +200,13 @@ fn a_mistake_names_key_and_value() {
         "messages_per_hour = 0",
         "operator_mail.messages_per_hour: 0: must be between 1 and 3600",
     );
+    for wrong in ["0.0.0.0:9125", "127.0.0.1"] {
+        check(
+            "#[metrics]\n#listen = \"127.0.0.1:9125\"",
+            &format!("[metrics]\nlisten = \"{wrong}\""),
+            &format!("metrics.listen: {wrong}: must be the ADDRESS:PORT of a loopback"),
+        );
+    }
     check("name = \"relay-1\"", "name = relay-1", "line 8: relay-1: ");
 }
 

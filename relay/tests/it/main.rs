@@ -21,6 +21,7 @@ mod flows;
 mod gate;
 mod haproxy;
 mod host;
+mod metrics;
 mod namespace;
 mod openssl;
 mod postfix;

@@ -97,7 +97,19 @@ async fn every_recipient_hears_reason_url_and_reference() {
 async fn the_session_is_a_whole_one_all_the_same() {
     let destination = Untouched::start();
     let gate = gate(&destination, None);
-    let mut customer = Dialogue::ehlo(gate.address).await;
+    let (mut customer, _) = Dialogue::open(gate.address).await;
+    let offer = customer.expect("EHLO client.example\r\n", "250-").await;
+    let offered: Vec<&str> = offer.lines().filter_map(|line| line.get(4..)).collect();
+    assert_eq!(
+        offered[1..],
+        [
+            "SIZE 52428800",
+            "PIPELINING",
+            "8BITMIME",
+            "ENHANCEDSTATUSCODES",
+            "STARTTLS"
+        ]
+    );
     for _ in 0..2 {
         customer.expect(MAIL, "250 2.1.0").await;
         // Without an operator's mailbox there is none, not even this one.
