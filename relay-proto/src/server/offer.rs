@@ -48,6 +48,7 @@ impl Offer {
             ("PIPELINING", true),
             ("8BITMIME", self.eight_bit_mime),
             ("SMTPUTF8", self.smtputf8),
+            ("CHUNKING", self.chunking),
             ("ENHANCEDSTATUSCODES", true),
             // RFC 3207 section 4.2: not offered any more once it was used.
             ("STARTTLS", self.starttls && !tls),

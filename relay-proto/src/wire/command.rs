@@ -39,8 +39,13 @@ pub enum Command {
     StartTls,
     /// AUTH. Its further arguments are dropped here.
     Auth(Mechanism),
-    /// BDAT: never offered, and what follows it would be content.
-    Bdat,
+    /// BDAT: so many octets of content follow (RFC 3030).
+    Bdat {
+        /// How many.
+        octets: u64,
+        /// No more of this message follow after them.
+        last: bool,
+    },
     /// A command of RFC 5321 or of an extension that is never offered.
     Unsupported,
     /// Another protocol: a browser or a proxy client that was pointed at this port.
@@ -59,6 +64,9 @@ pub enum CommandError {
     /// The argument of the command.
     #[error("{0}")]
     Argument(&'static str),
+    /// The argument of BDAT: how much content follows is not known.
+    #[error("BDAT needs a number of octets, and then LAST or nothing")]
+    Chunk,
     /// The path of MAIL.
     #[error("{0}")]
     ReversePath(AddressError),
@@ -96,7 +104,7 @@ impl Command {
             "HELP" => Ok(Self::Help),
             "VRFY" if argument.is_empty() => Err(CommandError::Argument("VRFY needs an argument")),
             "VRFY" => Ok(Self::Vrfy),
-            "BDAT" => Ok(Self::Bdat),
+            "BDAT" => bdat(argument),
             "AUTH" => auth(argument),
             "ATRN" | "BURL" | "ETRN" | "EXPN" | "SAML" | "SEND" | "SOML" | "TURN" | "XCLIENT"
             | "XFORWARD" => Ok(Self::Unsupported),
@@ -123,6 +131,18 @@ fn auth(argument: &str) -> Result<Command, CommandError> {
     match argument.split(' ').next() {
         Some("") | None => Err(CommandError::Argument("AUTH needs a mechanism")),
         Some(mechanism) => Ok(Command::Auth(Mechanism::named(mechanism))),
+    }
+}
+
+/// RFC 3030 section 2. More octets than 64 bits can count are an error: nobody can send them.
+fn bdat(argument: &str) -> Result<Command, CommandError> {
+    let (size, rest) = argument.split_once(' ').unwrap_or((argument, ""));
+    let rest = rest.trim_start_matches(' ');
+    let digits = !size.is_empty() && size.bytes().all(|octet| octet.is_ascii_digit());
+    let last = rest.eq_ignore_ascii_case("LAST");
+    match size.parse() {
+        Ok(octets) if digits && (last || rest.is_empty()) => Ok(Command::Bdat { octets, last }),
+        Ok(_) | Err(_) => Err(CommandError::Chunk),
     }
 }
 
@@ -205,7 +225,8 @@ fn size(value: &str) -> Result<u64, CommandError> {
     Ok(value.parse().unwrap_or(u64::MAX))
 }
 
-/// RFC 6152 section 2. BINARYMIME needs CHUNKING, which is not offered.
+/// RFC 6152 section 2. BINARYMIME is not offered: it would have to leave with BDAT, and not every
+/// destination has that.
 fn body(value: &str) -> Result<BodyType, CommandError> {
     match value.to_ascii_uppercase().as_str() {
         "7BIT" => Ok(BodyType::SevenBit),

@@ -1,11 +1,13 @@
 //! Where a line ends: CRLF and nothing else.
 //!
-//! This is the one file that decides about bare CR, bare LF and NUL. It refuses them, in commands, in
-//! replies and in content alike, and never repairs them: a lenient reader and a strict one would
-//! disagree about where a line, and so a message, ends, which is all that SMTP smuggling needs
-//! (RFC 5321 section 2.3.8). NUL is refused with them because some servers drop it, and what is left
-//! of `CRLF NUL . CRLF` then ends a message that had not ended here (RFC 6152 section 3 forbids NUL in
-//! content, RFC 5321 section 4.1.2 in commands).
+//! This is the one file that decides about bare CR, bare LF and NUL. Bare CR and bare LF it refuses, in
+//! commands, in replies and in content alike, and never repairs them: a lenient reader and a strict one
+//! would disagree about where a line, and so a message, ends, which is all that SMTP smuggling needs
+//! (RFC 5321 section 2.3.8).
+//!
+//! NUL is refused in commands and replies (RFC 5321 section 4.1.2). In content it passes, because honest
+//! senders write it, but for one place: some servers drop it, and what is left of `CRLF NUL . CRLF` then
+//! ends a message that had not ended here. [`ContentLines`] refuses a line that NULs disguise so.
 //!
 //! # Diagnostics
 //! [`FramingError`] and [`LineError`] are the peer's doing.
@@ -21,15 +23,46 @@ pub enum FramingError {
     /// LF without CR before it.
     #[error("bare LF")]
     BareLf,
-    /// NUL.
+    /// NUL where it has no place at all.
     #[error("NUL")]
     Nul,
+    /// A line of content that is a lone dot for those who drop NUL.
+    #[error("a lone dot beside NUL")]
+    NulBesideDot,
+}
+
+/// Finds line ends in content that arrives in pieces, without the dots of its transparency.
+#[derive(Clone, Copy, Debug)]
+pub struct ContentLines {
+    ends: LineEnds,
+    at_line_start: bool,
+    /// The transparency took a dot off this line.
+    dot_taken: bool,
+    disguise: Option<Disguise>,
+}
+
+/// A line that started with NUL and has had nothing but NUL and at most one dot so far.
+#[derive(Clone, Copy, Debug)]
+struct Disguise {
+    dot_taken: bool,
+    dots: u8,
+}
+
+/// Whether NUL passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Nul {
+    /// It is a [`FramingError::Nul`].
+    #[default]
+    Refused,
+    /// It is an octet as any other, but beside a lone dot.
+    Passed,
 }
 
 /// Finds line ends in octets that arrive in pieces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineEnds {
     after_cr: bool,
+    nul: Nul,
 }
 
 /// Where and how a piece of octets broke the rules.
@@ -89,7 +122,11 @@ impl LineEnds {
                     }
                 };
             }
-            let Some(offset) = memchr::memchr3(CR, LF, NUL, rest) else {
+            let found = match self.nul {
+                Nul::Refused => memchr::memchr3(CR, LF, NUL, rest),
+                Nul::Passed => memchr::memchr2(CR, LF, rest),
+            };
+            let Some(offset) = found else {
                 return Ok(None);
             };
             at += offset;
@@ -113,11 +150,91 @@ impl LineEnds {
             }
         }
     }
+}
+
+impl ContentLines {
+    /// At the start of content.
+    #[must_use]
+    pub fn new(nul: Nul) -> Self {
+        Self {
+            ends: LineEnds {
+                after_cr: false,
+                nul,
+            },
+            at_line_start: true,
+            dot_taken: false,
+            disguise: None,
+        }
+    }
+
+    /// The line that starts here had a dot in front, which is not content.
+    pub fn dot_taken(&mut self) {
+        self.dot_taken = true;
+    }
+
+    /// The index just after the first line end in `octets`, which continue those given before; `None` if
+    /// the line goes on after them.
+    ///
+    /// # Errors
+    /// The line breaks a framing rule. The rest must not be given.
+    pub fn next(&mut self, octets: &[u8]) -> Result<Option<usize>, Break> {
+        let mut at = 0;
+        if self.at_line_start
+            && let Some(&first) = octets.first()
+        {
+            self.at_line_start = false;
+            let dot_taken = core::mem::take(&mut self.dot_taken);
+            let suspect = first == NUL && self.ends.nul == Nul::Passed;
+            self.disguise = suspect.then_some(Disguise { dot_taken, dots: 0 });
+        }
+        while let Some(disguise) = &mut self.disguise {
+            match octets.get(at) {
+                None => return Ok(None),
+                Some(&CR) if disguise.is_lone_dot() => {
+                    let error = FramingError::NulBesideDot;
+                    return Err(Break { at, error });
+                }
+                Some(&octet) if disguise.goes_on_with(octet) => at += 1,
+                Some(_) => self.disguise = None,
+            }
+        }
+        let rest = octets.get(at..).unwrap_or_default();
+        match self.ends.next(rest) {
+            Ok(Some(end)) => {
+                self.at_line_start = true;
+                Ok(Some(at + end))
+            }
+            Ok(None) => Ok(None),
+            Err(broken) => Err(Break {
+                at: at + broken.at,
+                ..broken
+            }),
+        }
+    }
+
+    /// Whether the octets so far end in CRLF, or there were none.
+    #[must_use]
+    pub fn is_at_line_start(&self) -> bool {
+        self.at_line_start
+    }
 
     /// Whether the octets so far end in a CR that still needs its LF.
     #[must_use]
-    pub fn is_after_cr(self) -> bool {
-        self.after_cr
+    pub fn is_after_cr(&self) -> bool {
+        self.ends.after_cr
+    }
+}
+
+impl Disguise {
+    /// Whether the line would be the end of data if its NULs were dropped: on the wire as it came, or on
+    /// the wire as it will leave, where a dot was taken from its front.
+    fn is_lone_dot(self) -> bool {
+        self.dots == 1 || (self.dots == 0 && self.dot_taken)
+    }
+
+    fn goes_on_with(&mut self, octet: u8) -> bool {
+        self.dots += u8::from(octet == b'.');
+        matches!(octet, NUL | b'.') && self.dots < 2
     }
 }
 
@@ -200,6 +317,60 @@ mod tests {
             }
         }
         seen
+    }
+
+    /// The line ends of `octets`, in pieces of `step`, and what is wrong with them.
+    fn ends(octets: &[u8], dot_taken: bool, step: usize) -> (usize, Option<FramingError>) {
+        let mut lines = ContentLines::new(Nul::Passed);
+        if dot_taken {
+            lines.dot_taken();
+        }
+        let mut found = 0;
+        for piece in octets.chunks(step) {
+            let mut rest = piece;
+            loop {
+                match lines.next(rest) {
+                    Ok(Some(end)) => (found, rest) = (found + 1, &rest[end..]),
+                    Ok(None) => break,
+                    Err(broken) => return (found, Some(broken.error)),
+                }
+            }
+        }
+        (found, None)
+    }
+
+    #[test]
+    fn nul_passes_in_content_but_not_beside_a_lone_dot() {
+        use FramingError::{BareCr, BareLf, NulBesideDot};
+        type Case<'a> = (&'a [u8], bool, (usize, Option<FramingError>));
+        let cases: [Case<'_>; 17] = [
+            (b"\0\r\n", false, (1, None)),
+            (b"a\0b\r\n\0\0c\r\n", false, (2, None)),
+            (b"\0.\r\n", false, (0, Some(NulBesideDot))),
+            (b"\0\0.\0\r\n", false, (0, Some(NulBesideDot))),
+            (b"a\r\n\0.\r\n", false, (1, Some(NulBesideDot))),
+            (b"\0..\r\n", false, (1, None)),
+            (b"\0.a\r\n", false, (1, None)),
+            (b"a\0.\r\n", false, (1, None)),
+            // The dot that is no content is the one that ends it.
+            (b"\0\r\n", true, (0, Some(NulBesideDot))),
+            (b"\0\0\r\n", true, (0, Some(NulBesideDot))),
+            // It would leave as a lone dot.
+            (b"\0.\r\n", true, (0, Some(NulBesideDot))),
+            (b"\0..\r\n", true, (1, None)),
+            (b"a\0\r\n\0\r\n", true, (2, None)),
+            // Doubled on its way out.
+            (b".\0\r\n", false, (1, None)),
+            (b"\r\0\n", false, (0, Some(BareCr))),
+            (b"\0\n", false, (0, Some(BareLf))),
+            (b"\0\r\0\n", false, (0, Some(BareCr))),
+        ];
+        for (octets, dot_taken, expected) in cases {
+            for step in 1..=octets.len() {
+                let found = ends(octets, dot_taken, step);
+                assert_eq!(found, expected, "{octets:?} {dot_taken} by {step}");
+            }
+        }
     }
 
     #[test]

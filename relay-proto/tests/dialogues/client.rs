@@ -346,7 +346,11 @@ fn bugs_of_the_caller_end_the_session_and_never_the_data() {
         &[READY, CONTENT],
         ">: rset\nE: lost Message command out of turn\nZ: ",
     );
-    for (body, name) in [(r"a\nb", "bare LF"), (r"a\rb", "bare CR"), (r"\0", "NUL")] {
+    for (body, name) in [
+        (r"a\nb", "bare LF"),
+        (r"a\rb", "bare CR"),
+        (r"\0.\r", "a lone dot beside NUL"),
+    ] {
         play_after(
             &[READY, CONTENT],
             &format!(">: body {body}\nE: lost Message content with {name}\nZ: "),

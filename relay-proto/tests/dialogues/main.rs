@@ -6,10 +6,12 @@
 
 mod client;
 mod client_player;
+mod lenient;
 mod pair;
 mod player;
 mod server;
 mod server_bounds;
+mod server_chunks;
 mod server_offers;
 mod server_player;
 mod smuggling;

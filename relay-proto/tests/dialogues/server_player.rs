@@ -11,19 +11,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_proto::reply::Reply;
-use relay_proto::server::{Action, Answer, Config, Offer, Question, Session, Timeouts};
+use relay_proto::server::{Action, Answer, Config, Offer, Question, Session};
 
 use crate::player::{ARRIVALS, Arrival, compare, lines, octets, seconds, take_lines, text};
 
 /// A configuration with small limits.
 pub(crate) fn config() -> Config {
     Config {
-        hostname: "relay.example".to_owned(),
-        operator: "Example Hosting".to_owned(),
         max_recipients: 2,
         max_errors: 4,
         max_commands: 30,
-        timeouts: Timeouts::default(),
+        minimum_rate: None,
+        ..Config::new("relay.example", "Example Hosting")
     }
 }
 

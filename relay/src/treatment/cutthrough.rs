@@ -116,7 +116,8 @@ impl Cutthrough {
         };
         let elapsed_ms = elapsed_ms(&transaction);
         match (abort, transaction.intake.is_some()) {
-            (Abort::Framing(_) | Abort::TooLarge, _) | (_, true) => {
+            (Abort::Framing(_) | Abort::TooLarge | Abort::LineTooLong | Abort::Loop, _)
+            | (_, true) => {
                 info!(queue.id = %transaction.id, verdict = "incomplete", ?abort, elapsed_ms, "message outcome");
             }
             (

@@ -12,6 +12,7 @@
 mod admission;
 mod binary;
 mod config;
+mod content;
 mod controller;
 mod delivery;
 mod dialogue;

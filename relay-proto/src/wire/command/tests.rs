@@ -55,7 +55,20 @@ fn commands_are_read_in_any_case_and_with_trailing_space() {
         ("HELP MAIL", Command::Help),
         ("QUIT", Command::Quit),
         ("STARTTLS", Command::StartTls),
-        ("BDAT 10 LAST", Command::Bdat),
+        (
+            "BDAT 10",
+            Command::Bdat {
+                octets: 10,
+                last: false,
+            },
+        ),
+        (
+            "bdat 0  last ",
+            Command::Bdat {
+                octets: 0,
+                last: true,
+            },
+        ),
         (
             "AUTH PLAIN AGEAYg==",
             Command::Auth(Mechanism::named("PLAIN")),
@@ -73,7 +86,7 @@ fn commands_are_read_in_any_case_and_with_trailing_space() {
 fn what_is_no_command_says_which_rule_it_broke() {
     let argument = CommandError::Argument;
     let parameter = |keyword: &str| CommandError::Parameter(keyword.to_owned());
-    let cases: [(&[u8], CommandError); 27] = [
+    let cases: [(&[u8], CommandError); 34] = [
         (b"", CommandError::Unknown),
         (b" EHLO x", CommandError::Unknown),
         (b"HELLO", CommandError::Unknown),
@@ -91,6 +104,13 @@ fn what_is_no_command_says_which_rule_it_broke() {
         ),
         (b"DATA x", argument("the command takes no argument")),
         (b"STARTTLS now", argument("the command takes no argument")),
+        (b"BDAT", CommandError::Chunk),
+        (b"BDAT LAST", CommandError::Chunk),
+        (b"BDAT -1", CommandError::Chunk),
+        (b"BDAT +1", CommandError::Chunk),
+        (b"BDAT 1 MORE", CommandError::Chunk),
+        (b"BDAT 1 LAST x", CommandError::Chunk),
+        (b"BDAT 99999999999999999999", CommandError::Chunk),
         (b"AUTH ", argument("AUTH needs a mechanism")),
         (b"VRFY", argument("VRFY needs an argument")),
         (b"MAIL", argument("MAIL needs FROM:<address>")),
