@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::pieces;
 use crate::Time;
+use crate::envelope::Mail;
 use crate::reply::Reply;
 use crate::server::{
     Abort, Action, Answer, Config, ContentLimits, MAX_HELD_OCTETS, Offer, Question, Session,
@@ -46,8 +47,8 @@ pub fn session(octets: &[u8], cuts: &[u8]) {
     }
 }
 
-/// A command line is read without a panic, and an address that was taken is the same when it is
-/// said again: what this server understood is what the next one will.
+/// A command line is read without a panic, and an address or a parameter that was taken is the same when
+/// it is said again: what this server understood is what the next one will.
 pub fn command_line(line: &[u8]) {
     let Ok(command) = Command::parse(line) else {
         return;
@@ -56,12 +57,30 @@ pub fn command_line(line: &[u8]) {
         Command::Mail(mail) => {
             let path = mail.reverse_path.to_string();
             assert_eq!(path.parse().as_ref(), Ok(&mail.reverse_path));
-            path
+            let again = format!(
+                "MAIL FROM:{path}{}{}",
+                parameter("RET", mail.ret.as_ref()),
+                parameter("ENVID", mail.envelope_id.as_ref())
+            );
+            let mail = Mail {
+                size: None,
+                body: None,
+                smtputf8: false,
+                ..mail.clone()
+            };
+            assert_eq!(Command::parse(again.as_bytes()), Ok(Command::Mail(mail)));
+            again
         }
         Command::Rcpt(recipient) => {
             let path = recipient.forward_path.to_string();
             assert_eq!(path.parse().as_ref(), Ok(&recipient.forward_path));
-            path
+            let again = format!(
+                "RCPT TO:{path}{}{}",
+                parameter("NOTIFY", recipient.notify.as_ref()),
+                parameter("ORCPT", recipient.original.as_ref())
+            );
+            assert_eq!(Command::parse(again.as_bytes()).as_ref(), Ok(&command));
+            again
         }
         Command::Ehlo(name) | Command::Helo(name) => name.to_string(),
         Command::Auth(mechanism) => mechanism.to_string(),
@@ -77,6 +96,11 @@ pub fn command_line(line: &[u8]) {
         | Command::Foreign => return,
     };
     assert!(!again.chars().any(char::is_control), "{again:?}");
+}
+
+fn parameter(keyword: &str, value: Option<&impl ToString>) -> String {
+    let said = |value: &_| format!(" {keyword}={}", ToString::to_string(value));
+    value.map_or_else(String::new, said)
 }
 
 fn config() -> Config {
@@ -98,8 +122,8 @@ fn offer(offered: Offered) -> Offer {
         eight_bit_mime: true,
         smtputf8: true,
         chunking: matches!(offered, Offered::Chunking),
+        dsn: matches!(offered, Offered::Chunking),
         starttls: matches!(offered, Offered::StartTls),
-        ..Offer::default()
     }
 }
 

@@ -34,6 +34,8 @@ const DIALOGUE: &[&[u8]] = &[
     b"HELO c\r\n",
     b"MAIL FROM:<a@b>\r\n",
     b"MAIL FROM:<a@b> SIZE=10 SMTPUTF8\r\n",
+    b"MAIL FROM:<a@b> RET=FULL ENVID=+41\r\n",
+    b"RCPT TO:<c@d> NOTIFY=NEVER ORCPT=rfc822;e@f\r\n",
     b"RCPT TO:<c@d>\r\n",
     b"RCPT TO:<no@d>\r\n",
     b"DATA\r\n",
@@ -116,7 +118,7 @@ proptest! {
     #[test]
     fn a_path_is_said_as_it_was_understood(
         verb in select(&["MAIL FROM:<", "RCPT TO:<", "EHLO "][..]),
-        rest in "[a-z\"\\\\@.\\[\\]<> :äIPv6]{0,20}(@[a-z.\\-äIPv6:\\[\\]0-9]{1,12})?>?( SIZE=[0-9]{1,3})?",
+        rest in "[a-z\"\\\\@.\\[\\]<> :äIPv6]{0,20}(@[a-z.\\-äIPv6:\\[\\]0-9]{1,12})?>?( SIZE=[0-9]{1,3})?( (RET|ENVID|NOTIFY|ORCPT)=[A-Z;,+0-9]{1,12})?",
     ) {
         server::command_line(format!("{verb}{rest}").as_bytes());
     }

@@ -2,13 +2,17 @@
 //!
 //! A line is read whole into a [`Command`] or into a [`CommandError`]; whether the command fits the
 //! dialogue is for [`crate::server`] to say. White space after a line, and between the colon of `FROM:` or
-//! `TO:` and the path, is tolerated (RFC 5321 section 4.1.1); parameters that were not offered are not.
+//! `TO:` and the path, is tolerated (RFC 5321 section 4.1.1); parameters of extensions that are never
+//! offered are not. One of those is `AUTH=` of MAIL: it belongs to the extension AUTH (RFC 4954 section 5),
+//! no client says it where that was not offered, and to drop it would vouch for nobody.
 //!
 //! # Diagnostics
 //! [`CommandError`] is the peer's doing, and carries what its reply needs; of AUTH nothing, because a
 //! password may stand there.
 
-use crate::envelope::{BodyType, EhloName, Mail, Recipient};
+use core::str::FromStr;
+
+use crate::envelope::{BodyType, EhloName, Mail, Malformed, Recipient};
 use crate::wire::address::{AddressError, Cursor};
 use crate::wire::auth::Mechanism;
 
@@ -150,12 +154,7 @@ fn mail(argument: &str) -> Result<Mail, CommandError> {
     let needed = CommandError::Argument("MAIL needs FROM:<address>");
     let mut cursor = after_keyword(argument, "FROM:").ok_or(needed)?;
     let reverse_path = cursor.reverse_path().map_err(CommandError::ReversePath)?;
-    let mut mail = Mail {
-        reverse_path,
-        size: None,
-        body: None,
-        smtputf8: false,
-    };
+    let mut mail = Mail::new(reverse_path);
     let parameters = parameters(cursor, CommandError::ReversePath(AddressError::Brackets))?;
     for parameter in parameters {
         let (keyword, value) = match parameter.split_once('=') {
@@ -166,8 +165,10 @@ fn mail(argument: &str) -> Result<Mail, CommandError> {
             ("SIZE", Some(value)) => mail.size.replace(size(value)?).is_some(),
             ("BODY", Some(value)) => mail.body.replace(body(value)?).is_some(),
             ("SMTPUTF8", None) => core::mem::replace(&mut mail.smtputf8, true),
-            ("SIZE" | "BODY", None) => {
-                return Err(CommandError::Argument("SIZE and BODY need a value"));
+            ("RET", Some(value)) => mail.ret.replace(dsn(value, RET)?).is_some(),
+            ("ENVID", Some(value)) => mail.envelope_id.replace(dsn(value, ENVID)?).is_some(),
+            ("SIZE" | "BODY" | "RET" | "ENVID", None) => {
+                return Err(CommandError::Argument(NO_VALUE));
             }
             ("SMTPUTF8", Some(_)) => {
                 return Err(CommandError::Argument("SMTPUTF8 takes no value"));
@@ -185,14 +186,31 @@ fn rcpt(argument: &str) -> Result<Recipient, CommandError> {
     let needed = CommandError::Argument("RCPT needs TO:<address>");
     let mut cursor = after_keyword(argument, "TO:").ok_or(needed)?;
     let forward_path = cursor.forward_path().map_err(CommandError::ForwardPath)?;
-    let mut parameters = parameters(cursor, CommandError::ForwardPath(AddressError::Brackets))?;
-    match parameters.next() {
-        None => Ok(Recipient { forward_path }),
-        Some(parameter) => {
-            let keyword = parameter.split('=').next().unwrap_or(parameter);
-            Err(CommandError::Parameter(keyword.to_owned()))
+    let mut recipient = Recipient::new(forward_path);
+    let parameters = parameters(cursor, CommandError::ForwardPath(AddressError::Brackets))?;
+    for parameter in parameters {
+        let (keyword, value) = match parameter.split_once('=') {
+            Some((keyword, value)) => (keyword, Some(value)),
+            None => (parameter, None),
+        };
+        let repeated = match (keyword.to_ascii_uppercase().as_str(), value) {
+            ("NOTIFY", Some(value)) => recipient.notify.replace(dsn(value, NOTIFY)?).is_some(),
+            ("ORCPT", Some(value)) => recipient.original.replace(dsn(value, ORCPT)?).is_some(),
+            ("NOTIFY" | "ORCPT", None) => return Err(CommandError::Argument(NO_VALUE)),
+            _ => return Err(CommandError::Parameter(keyword.to_owned())),
+        };
+        if repeated {
+            return Err(CommandError::Argument("a parameter is given twice"));
         }
     }
+    Ok(recipient)
+}
+
+/// A value of RFC 3461.
+fn dsn<T: FromStr<Err = Malformed>>(value: &str, wrong: &'static str) -> Result<T, CommandError> {
+    value
+        .parse()
+        .map_err(|Malformed| CommandError::Argument(wrong))
 }
 
 fn after_keyword<'a>(argument: &'a str, keyword: &str) -> Option<Cursor<'a>> {
@@ -234,6 +252,12 @@ fn body(value: &str) -> Result<BodyType, CommandError> {
         _ => Err(CommandError::Argument("BODY must be 7BIT or 8BITMIME")),
     }
 }
+
+const NO_VALUE: &str = "the parameter needs a value";
+const RET: &str = "RET must be FULL or HDRS";
+const ENVID: &str = "ENVID must be at most 100 octets of xtext, see RFC 3461 section 4";
+const NOTIFY: &str = "NOTIFY must be NEVER, or some of SUCCESS, FAILURE and DELAY";
+const ORCPT: &str = "ORCPT must be an address type, a semicolon and xtext, see RFC 3461 section 4";
 
 #[cfg(test)]
 mod tests;

@@ -214,9 +214,24 @@ fn asked(question: &Question) -> String {
             if mail.smtputf8 {
                 text += " utf8";
             }
+            if let Some(ret) = mail.ret {
+                text += &format!(" {ret}");
+            }
+            if let Some(id) = &mail.envelope_id {
+                text += &format!(" {id}");
+            }
             text
         }
-        Question::Recipient(recipient) => format!("RCPT {}", recipient.forward_path),
+        Question::Recipient(recipient) => {
+            let mut text = format!("RCPT {}", recipient.forward_path);
+            if let Some(notify) = recipient.notify {
+                text += &format!(" {notify}");
+            }
+            if let Some(original) = &recipient.original {
+                text += &format!(" {original}");
+            }
+            text
+        }
         Question::Data => "DATA".to_owned(),
         Question::Message => "MESSAGE".to_owned(),
     }

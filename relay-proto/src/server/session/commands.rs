@@ -95,7 +95,7 @@ impl Session {
         if self.is_in_transaction() {
             return self.fail(&replies::transaction_open());
         }
-        if !hello.esmtp && (mail.size.is_some() || mail.body.is_some() || mail.smtputf8) {
+        if !hello.esmtp && mail.has_parameters() {
             return self.fail(&replies::parameter_without_ehlo());
         }
         if let Some(keyword) = offer.lacks(&mail) {
@@ -117,7 +117,13 @@ impl Session {
         let State::Envelope(transaction) = self.state else {
             return self.fail(&self.no_envelope("say MAIL first"));
         };
-        if !transaction.utf8 && !recipient.forward_path.is_ascii() {
+        if !self.esmtp() && (recipient.notify.is_some() || recipient.original.is_some()) {
+            return self.fail(&replies::parameter_without_ehlo());
+        }
+        if let Some(keyword) = self.offer().lacks_for(&recipient) {
+            return self.fail(&replies::parameter_not_offered(keyword));
+        }
+        if !transaction.utf8 && !recipient.is_ascii() {
             return self.fail(&replies::needs_smtputf8());
         }
         if transaction.recipients >= self.config.max_recipients {
