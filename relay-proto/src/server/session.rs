@@ -4,6 +4,7 @@
 mod answers;
 mod chunks;
 mod commands;
+mod state;
 mod waits;
 
 use core::ops::ControlFlow;
@@ -19,6 +20,7 @@ use crate::Time;
 use crate::reply::Reply;
 use crate::wire::line::{LineError, LineReader};
 use chunks::Discard;
+use state::{Asked, Greeted, Role, State, Transaction};
 
 /// Server side of one session.
 #[derive(Debug)]
@@ -43,64 +45,6 @@ pub struct Session {
     chunks_refused: bool,
     talked_early: bool,
     hung_up: bool,
-}
-
-/// Whom the session serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Client,
-    /// A health check.
-    Probe,
-    /// A client that was refused by the greeting, and may say QUIT.
-    Refused,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Waiting for the time of the greeting.
-    Pregreet,
-    /// Waiting for a command, outside a transaction.
-    Idle,
-    /// Waiting for a command, inside a transaction.
-    Envelope(Transaction),
-    /// Waiting for the application's word.
-    Asked(Asked),
-    /// After 354.
-    Content(Content),
-    /// After BDAT.
-    Chunk(Chunks),
-    /// Waiting for a command, with more chunks to come.
-    BetweenChunks(Chunks),
-    /// After BDAT that is refused.
-    Discard(Discard),
-    /// Waiting for [`Session::tls_started`].
-    Handshake,
-    Closed,
-}
-
-/// What the application is asked about.
-#[derive(Debug)]
-enum Asked {
-    Hello(Hello),
-    Auth,
-    Mail(Transaction),
-    Recipient(Transaction),
-    /// With the first chunk, if it was BDAT.
-    Data(Transaction, Option<Chunk>),
-    Message(Transaction),
-}
-
-/// The last EHLO or HELO that was answered, and how.
-#[derive(Debug)]
-struct Greeted {
-    hello: Hello,
-    offer: Offer,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Transaction {
-    utf8: bool,
-    recipients: usize,
 }
 
 impl Session {
@@ -377,20 +321,7 @@ impl Session {
 
     /// Tells the application, if it believes in a transaction, that it has ended.
     fn abort(&mut self, cause: Abort) {
-        let believed = match &self.state {
-            State::Envelope(_) | State::Asked(Asked::Recipient(_) | Asked::Data(..)) => true,
-            State::Content(content) => content.is_good(),
-            State::Chunk(_) | State::BetweenChunks(_) => true,
-            // Of MAIL the application has said nothing yet; of the message it says the last word itself.
-            State::Asked(Asked::Mail(_) | Asked::Message(_)) => false,
-            State::Asked(Asked::Hello(_) | Asked::Auth) => false,
-            State::Pregreet
-            | State::Idle
-            | State::Discard(_)
-            | State::Handshake
-            | State::Closed => false,
-        };
-        if believed {
+        if self.state.is_believed_open() {
             self.out.push(Action::Aborted(cause));
         }
     }
@@ -420,15 +351,6 @@ impl Session {
             self.input.clear();
             self.state = State::Closed;
             self.out.push(Action::Close);
-        }
-    }
-}
-
-impl Transaction {
-    fn new(utf8: bool) -> Self {
-        Self {
-            utf8,
-            recipients: 0,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod client;
 mod client_player;
+mod defences;
 mod lenient;
 mod pair;
 mod player;

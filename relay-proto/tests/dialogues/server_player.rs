@@ -4,14 +4,14 @@
 //! (`proceed`, `offer` and what, a reply, or `close` and a reply; EHLO is answered without being shown
 //! unless the script does so); `B` content; `X` a transaction aborted; `T` the handshake is
 //! asked for, and succeeds; `E` the session closes; `H` the client hangs up; `W` so many seconds pass;
-//! `D` the deadline, in seconds since the start, or `none`.
+//! `D` the deadline, in seconds since the start, or `none`; `!` the caller is under stress, `high` or `none`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use relay_proto::reply::Reply;
-use relay_proto::server::{Action, Answer, Config, Offer, Question, Session};
+use relay_proto::server::{Action, Answer, Config, Offer, Question, Session, Stress};
 
 use crate::player::{ARRIVALS, Arrival, compare, lines, octets, seconds, take_lines, text};
 
@@ -118,6 +118,13 @@ impl Player {
                     self.now += seconds(rest);
                     self.session.expire(self.now);
                 }
+                "!" => {
+                    self.seen.push(format!("!: {rest}"));
+                    self.session.set_stress(match *rest {
+                        "high" => Stress::High,
+                        _ => Stress::None,
+                    });
+                }
                 "D" => {
                     let deadline = self.session.deadline();
                     let expected = (*rest != "none").then(|| seconds(rest));
@@ -188,7 +195,7 @@ fn is_input(mark: &str) -> bool {
 
 /// Whether what follows must not arrive before what came so far.
 fn breaks(mark: &str) -> bool {
-    matches!(mark, "H" | "W" | "D" | "T")
+    matches!(mark, "H" | "W" | "D" | "T" | "!")
 }
 
 fn is_hello(question: &str) -> bool {
