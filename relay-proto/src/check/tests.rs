@@ -40,6 +40,7 @@ const DIALOGUE: &[&[u8]] = &[
     b"RSET\r\n",
     b"NOOP\r\n",
     b"STARTTLS\r\n",
+    b"AUTH PLAIN AGEAYg==\r\n",
     b"QUIT\r\n",
     b"text\r\n",
     b"..\r\n",

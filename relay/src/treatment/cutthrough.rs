@@ -32,6 +32,7 @@ use crate::listen::Drain;
 use crate::message::Intake;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Unreachable, Upstream};
+use crate::treatment;
 
 mod delivery;
 
@@ -87,6 +88,8 @@ impl Cutthrough {
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
+            Question::Hello(_) => Answer::Offer(self.relay.offer()),
+            Question::Auth(_) => Answer::Reply(treatment::auth_refused()),
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient, facts.ehlo).await,
             Question::Data => self.data(),
