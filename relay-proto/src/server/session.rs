@@ -32,6 +32,7 @@ pub struct Session {
     commands: u32,
     errors: u32,
     hung_up: bool,
+    quit: bool,
 }
 
 /// Whom the session serves.
@@ -127,6 +128,7 @@ impl Session {
             commands: 0,
             errors: 0,
             hung_up: false,
+            quit: false,
         }
     }
 
@@ -247,6 +249,12 @@ impl Session {
         self.hello
             .as_ref()
             .is_some_and(|greeted| greeted.hello.esmtp)
+    }
+
+    /// Whether the client has said QUIT.
+    #[must_use]
+    pub fn has_quit(&self) -> bool {
+        self.quit
     }
 
     /// Whether TLS has been started.
