@@ -106,7 +106,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 /// The customer waits for the reply to its first RCPT, and many give up after 300 s
 /// (RFC 5321 section 4.5.3.2.3): reaching the destination, MAIL and RCPT must fit in that.
 const REACH_DEADLINE: Duration = Duration::from_secs(120);
-/// Shorter than RFC 5321 wants of a client with a queue, because somebody waits behind us.
+/// Shorter than RFC 5321 wants of a client with a queue, because somebody waits behind us; but for the
+/// reply to the dot, after which nobody can take the message back: it is given all of its ten minutes
+/// (RFC 5321 section 4.5.3.2.6).
 const TIMEOUTS: client::Timeouts = client::Timeouts {
     greeting: Duration::from_secs(90),
     ehlo: Duration::from_secs(60),
@@ -115,6 +117,6 @@ const TIMEOUTS: client::Timeouts = client::Timeouts {
     rcpt: Duration::from_secs(110),
     data: Duration::from_secs(110),
     data_block: Duration::from_secs(110),
-    message: Duration::from_secs(270),
+    message: Duration::from_secs(600),
     quit: Duration::from_secs(10),
 };

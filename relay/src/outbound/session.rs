@@ -112,6 +112,28 @@ impl Upstream {
         Ok(())
     }
 
+    /// Hears what the destination has already said or done, without waiting: an [`Err`] here, before the
+    /// end of data, is a message that it does not have.
+    pub(crate) async fn overhear(&mut self) -> Result<(), Lost> {
+        tokio::select! {
+            biased;
+            read = self.stream.read(&mut self.buffer) => {
+                fed(&mut self.session, self.clock, &self.buffer, read);
+            }
+            () = std::future::ready(()) => {}
+        }
+        match self.poll() {
+            None => Ok(()),
+            Some(Action::Event(Event::Lost { stage, cause })) => Err(Lost { stage, cause }),
+            Some(
+                Action::Send(_)
+                | Action::StartTls
+                | Action::Close
+                | Action::Event(Event::Ready(_) | Event::Answered { .. }),
+            ) => Err(out_of_turn(Stage::Message)),
+        }
+    }
+
     /// The end of data, and the destination's final reply. From here on the destination may have
     /// the message whether or not we hear so.
     pub(crate) async fn end_of_data(&mut self) -> Result<Reply, Lost> {

@@ -53,6 +53,8 @@ struct Transaction {
     id: String,
     mail: Mail,
     upstream: Begun,
+    /// The destination was told MAIL under TLS.
+    tls_upstream: bool,
     /// Those that the destination took.
     recipients: Vec<Recipient>,
     /// The content, from DATA on.
@@ -148,6 +150,7 @@ impl Cutthrough {
             id: self.id.message(self.messages),
             mail,
             upstream: Begun::No,
+            tls_upstream: false,
             recipients: Vec::new(),
             intake: None,
             started: Instant::now(),
@@ -173,6 +176,8 @@ impl Cutthrough {
             };
             if let Some(transaction) = &mut self.transaction {
                 transaction.upstream = begun;
+                let tls = self.upstream.as_ref().and_then(Upstream::tls_description);
+                transaction.tls_upstream = tls.is_some();
             }
         }
         let (Some(transaction), Some(upstream)) = (&mut self.transaction, &mut self.upstream)
@@ -212,18 +217,23 @@ impl Cutthrough {
                 Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
             }
         }
-        let leg = Leg {
-            egress: self.admitted.egress(),
-            customer: self.admitted.customer,
-            ehlo,
-            destination: self.admitted.original_dst,
-        };
+        let leg = self.leg(ehlo);
         let mut upstream = self.relay.outbound.reach(&leg).await?;
         let begun = begin_on(&mut upstream, mail)
             .await
             .map_err(Unreachable::Session)?;
         self.upstream = Some(upstream);
         Ok(begun)
+    }
+
+    /// The leg to the destination, for a customer that calls itself `ehlo`.
+    fn leg(&self, ehlo: Option<EhloName>) -> Leg {
+        Leg {
+            egress: self.admitted.egress(),
+            customer: self.admitted.customer,
+            ehlo,
+            destination: self.admitted.original_dst,
+        }
     }
 
     /// 421 and close, also for a 5xx greeting: only the sender knows the destination's other MXs, and a

@@ -12,6 +12,7 @@ pub(crate) struct Dialogue {
     stream: TcpStream,
     unread: Vec<u8>,
     transcript: String,
+    patience: Duration,
 }
 
 impl Dialogue {
@@ -31,6 +32,7 @@ impl Dialogue {
             stream,
             unread: Vec::new(),
             transcript: String::new(),
+            patience: PATIENCE,
         };
         let greeting = this.hear().await;
         (this, greeting)
@@ -42,6 +44,11 @@ impl Dialogue {
         assert!(greeting.starts_with("220 "), "{greeting}");
         this.expect("EHLO client.example\r\n", "250").await;
         this
+    }
+
+    /// Waits for replies this long.
+    pub(crate) fn wait_for(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Says octets.
@@ -84,7 +91,7 @@ impl Dialogue {
     /// Asserts that the relay has closed.
     pub(crate) async fn expect_close(&mut self) {
         let mut octets = [0; 64];
-        let read = timeout(PATIENCE, self.stream.read(&mut octets)).await;
+        let read = timeout(self.patience, self.stream.read(&mut octets)).await;
         assert!(
             matches!(read, Ok(Ok(0))),
             "not closed: {read:?}\n{}",
@@ -99,7 +106,7 @@ impl Dialogue {
                 return String::from_utf8_lossy(&line[..end]).into_owned();
             }
             let mut octets = [0; 4096];
-            let count = timeout(PATIENCE, self.stream.read(&mut octets)).await;
+            let count = timeout(self.patience, self.stream.read(&mut octets)).await;
             let count = count
                 .unwrap_or_else(|_| panic!("silence\n{}", self.transcript))
                 .unwrap();

@@ -120,7 +120,7 @@ async fn a_destination_lost_after_the_dot_may_have_the_message() {
     let transcript = swaks::send(gate.address, MESSAGE, &[]).await;
     transcript.assert_heard("451 4.4.2 ");
     transcript.assert_heard("may arrive twice");
-    gate.wait_for_count(Counter::Lost, 1).await;
+    gate.wait_for_count(Counter::LostAfterDot, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
