@@ -23,10 +23,18 @@ impl Dialogue {
 
     /// Connects from this address, and hears the greeting.
     pub(crate) async fn open_from(relay: SocketAddr, source: &str) -> (Self, String) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket
-            .bind(SocketAddr::new(source.parse().unwrap(), 0))
-            .unwrap();
+        let source = SocketAddr::new(source.parse().unwrap(), 0);
+        Self::open_at(relay, source).await
+    }
+
+    /// Connects from this address and port, and hears the greeting.
+    pub(crate) async fn open_at(relay: SocketAddr, source: SocketAddr) -> (Self, String) {
+        let socket = if source.is_ipv4() {
+            TcpSocket::new_v4().unwrap()
+        } else {
+            TcpSocket::new_v6().unwrap()
+        };
+        socket.bind(source).unwrap();
         let stream = socket.connect(relay).await.unwrap();
         let mut this = Self {
             stream,

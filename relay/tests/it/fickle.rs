@@ -110,11 +110,7 @@ struct One {
 
 impl One {
     /// Serves to the end; true = TLS is to begin.
-    async fn serve(
-        &self,
-        stream: &mut (impl AsyncBufRead + AsyncWrite),
-        greets: bool,
-    ) -> bool {
+    async fn serve(&self, stream: &mut (impl AsyncBufRead + AsyncWrite), greets: bool) -> bool {
         if greets
             && !self
                 .act(stream, "connect", "220 fickle.example ESMTP")

@@ -11,6 +11,7 @@
 
 mod admission;
 mod binary;
+mod canary;
 mod config;
 mod controller;
 mod delivery;
@@ -21,6 +22,7 @@ mod flows;
 mod gate;
 mod host;
 mod namespace;
+mod offers;
 mod postfix;
 mod program;
 mod replay;

@@ -14,7 +14,7 @@ const CONTENT: &str = "Subject: x\r\n\r\n..leading dot\r\nend\r\n";
 
 fn script(acts: &[(&'static str, Act)]) -> Script {
     Script {
-        offers: vec!["8BITMIME", "SIZE 1000000"],
+        offers: vec!["8BITMIME", "SIZE 100000000"],
         acts: acts.to_vec(),
     }
 }

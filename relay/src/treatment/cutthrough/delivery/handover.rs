@@ -21,7 +21,7 @@ use super::{
 };
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Upstream};
-use crate::treatment::cutthrough::{Begun, Cutthrough, Transaction, begin_on};
+use crate::treatment::cutthrough::{Begun, Cutthrough, Transaction};
 
 /// How one attempt ended before the destination had our dot.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl Cutthrough {
             return Err(Changed("it offered TLS before and does not now".into()));
         }
         let again = async {
-            match begin_on(&mut upstream, &transaction.mail).await? {
+            match self.begin_on(&mut upstream, &transaction.mail).await? {
                 Begun::Yes | Begun::No => {}
                 Begun::Refused(reply) => return Ok(Some(reply)),
             }
