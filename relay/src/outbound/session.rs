@@ -18,7 +18,7 @@ use tracing::debug;
 use super::{Lost, TIMEOUTS};
 use crate::clock::Clock;
 use crate::origin::OriginalDst;
-use crate::stream::Stream;
+use crate::stream::{Protection, Stream};
 
 /// A session with a destination that takes commands.
 #[derive(Debug)]
@@ -68,9 +68,9 @@ impl Upstream {
         &self.extensions
     }
 
-    /// Protocol and cipher suite, for the log; `None` in clear text.
-    pub(crate) fn tls_description(&self) -> Option<String> {
-        self.stream.tls_description()
+    /// How this leg is protected.
+    pub(crate) fn protection(&self) -> Protection {
+        self.stream.protection()
     }
 
     /// MAIL, after RSET if a transaction is open.

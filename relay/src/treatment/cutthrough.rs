@@ -33,6 +33,7 @@ use crate::listen::Drain;
 use crate::message::Intake;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Unreachable, Upstream};
+use crate::stream::Protection;
 
 mod authentication;
 mod delivery;
@@ -57,8 +58,8 @@ struct Transaction {
     id: String,
     mail: Mail,
     upstream: Begun,
-    /// The destination was told MAIL under TLS.
-    tls_upstream: bool,
+    /// How the destination's leg was protected when it was told MAIL.
+    destinations_leg: Protection,
     /// Those that the destination took.
     recipients: Vec<Recipient>,
     /// The content, from DATA on.
@@ -177,7 +178,7 @@ impl Cutthrough {
             id: self.id.message(self.messages),
             mail,
             upstream: Begun::No,
-            tls_upstream: false,
+            destinations_leg: Protection::default(),
             recipients: Vec::new(),
             intake: None,
             started: Instant::now(),
@@ -209,8 +210,8 @@ impl Cutthrough {
             };
             if let Some(transaction) = &mut self.transaction {
                 transaction.upstream = begun;
-                let tls = self.upstream.as_ref().and_then(Upstream::tls_description);
-                transaction.tls_upstream = tls.is_some();
+                let upstream = self.upstream.as_ref().map(Upstream::protection);
+                transaction.destinations_leg = upstream.unwrap_or_default();
             }
         }
         let (Some(transaction), Some(upstream)) = (&mut self.transaction, &mut self.upstream)

@@ -23,6 +23,7 @@ mod gate;
 mod host;
 mod namespace;
 mod offers;
+mod parity;
 mod postfix;
 mod program;
 mod replay;

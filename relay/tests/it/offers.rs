@@ -22,7 +22,11 @@ fn offering(offers: &[&'static str], acts: &[(&'static str, Act)]) -> Script {
 
 /// What follows the name in an answer to EHLO.
 fn offers(reply: &str) -> BTreeSet<&str> {
-    reply.lines().skip(1).map(|line| &line[4..]).collect()
+    reply
+        .lines()
+        .skip(1)
+        .map(|line| line.get(4..).unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,6 @@ use tracing::{error, info};
 use super::{Cutthrough, Facts, Transaction, elapsed_ms};
 use crate::message::Message;
 use crate::metrics::Counter;
-use crate::outbound::Upstream;
 use crate::scan::{self, Report, Submission};
 
 mod handover;
@@ -60,6 +59,9 @@ impl Cutthrough {
             .deliver(&mut transaction, &facts, received, &mut progress)
             .await;
         self.relay.metrics().count(outcome.counter);
+        // Session parity: of each leg the version, the cipher, and how the peer's name was verified. Customers
+        // show no certificate; of destinations any is taken.
+        let outbound = transaction.destinations_leg;
         info!(
             queue.id = %transaction.id,
             verdict = outcome.verdict,
@@ -67,8 +69,12 @@ impl Cutthrough {
             octets = progress.octets,
             recipients = transaction.recipients.len(),
             scanners = progress.scanners,
-            tls.inbound = facts.tls,
-            tls.outbound = self.upstream.as_ref().and_then(Upstream::tls_description),
+            tls.inbound.version = facts.leg.version(),
+            tls.inbound.cipher = facts.leg.cipher(),
+            tls.inbound.verified = "none",
+            tls.outbound.version = outbound.version(),
+            tls.outbound.cipher = outbound.cipher(),
+            tls.outbound.verified = if outbound.is_tls() { "opportunistic" } else { "none" },
             elapsed_ms = elapsed_ms(&transaction),
             "message outcome"
         );

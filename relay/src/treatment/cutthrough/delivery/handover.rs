@@ -44,7 +44,7 @@ impl Cutthrough {
     /// Hands `passed` over, with a second attempt if the destination has gone before the dot.
     pub(super) async fn hand_over(
         &mut self,
-        transaction: &Transaction,
+        transaction: &mut Transaction,
         facts: &Facts,
         passed: &Passed,
     ) -> Outcome {
@@ -130,12 +130,15 @@ impl Cutthrough {
 
     /// Says the whole envelope again, on a new connection. Every answer must be of the class that the
     /// customer has heard, and the connection as safe as the first one was.
-    async fn replay(&mut self, transaction: &Transaction, facts: &Facts) -> Result<(), Changed> {
+    async fn replay(
+        &mut self,
+        transaction: &mut Transaction,
+        facts: &Facts,
+    ) -> Result<(), Changed> {
         let leg = self.leg(facts.ehlo.clone());
         let mut upstream = (self.relay.outbound.reach(&leg).await)
             .map_err(|unreachable| Changed(unreachable.to_string()))?;
-        let tls_was_on = transaction.tls_upstream;
-        if tls_was_on && upstream.tls_description().is_none() {
+        if transaction.destinations_leg.is_tls() && !upstream.protection().is_tls() {
             upstream.quit().await;
             return Err(Changed("it offered TLS before and does not now".into()));
         }
@@ -154,6 +157,7 @@ impl Cutthrough {
         };
         match again.await {
             Ok(None) => {
+                transaction.destinations_leg = upstream.protection();
                 self.upstream = Some(upstream);
                 Ok(())
             }
