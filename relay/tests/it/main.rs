@@ -11,21 +11,27 @@
 
 mod admission;
 mod binary;
+mod canary;
 mod config;
 mod controller;
 mod delivery;
 mod dialogue;
 mod failure;
+mod fickle;
 mod flows;
 mod gate;
 mod host;
 mod namespace;
+mod offers;
+mod parity;
 mod postfix;
 mod program;
+mod replay;
 mod road;
 mod rspamd;
 mod sink;
 mod spam;
 mod steer;
+mod still;
 mod swaks;
 mod tls;
