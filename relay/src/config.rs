@@ -17,6 +17,7 @@ use relay_proto::verdict::OnError;
 mod check;
 mod error;
 mod raw;
+mod splice;
 
 use check::{
     absolute, duration, help_url, hostname, listeners, log, operator, relay_name,
@@ -24,6 +25,7 @@ use check::{
 };
 pub use error::{ConfigError, Invalid};
 use raw::{RawConfig, RawLimits, RawMessage, RawOrigin, RawScanner};
+pub use splice::{Splice, SpliceLimits};
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// Scanners, all of which see each message.
     pub scanners: Vec<ScannerConfig>,
+    /// Sessions whose TLS is not terminated here.
+    pub splice: Splice,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -177,6 +181,7 @@ impl TryFrom<RawConfig> for Config {
             let problem = "must name at least one ADDRESS:PORT, unless transparent does";
             return Err(Invalid::new("listen", "[]", problem));
         }
+        let splice = raw.splice.check(&raw.controller.cache)?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity: Identity {
@@ -202,6 +207,7 @@ impl TryFrom<RawConfig> for Config {
                 .into_iter()
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
+            splice,
         })
     }
 }

@@ -45,6 +45,7 @@ pub struct Session {
     chunks_refused: bool,
     talked_early: bool,
     hung_up: bool,
+    quit: bool,
 }
 
 impl Session {
@@ -100,6 +101,7 @@ impl Session {
             chunks_refused: false,
             talked_early: false,
             hung_up: false,
+            quit: false,
         }
     }
 
@@ -206,6 +208,12 @@ impl Session {
         self.hello
             .as_ref()
             .is_some_and(|greeted| greeted.hello.esmtp)
+    }
+
+    /// Whether the client has said QUIT.
+    #[must_use]
+    pub fn has_quit(&self) -> bool {
+        self.quit
     }
 
     /// Whether TLS has been started.
