@@ -19,6 +19,7 @@ mod check;
 mod error;
 mod operator_mail;
 mod raw;
+mod splice;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
@@ -28,6 +29,7 @@ use check::{
 pub use error::{ConfigError, Invalid};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin, RawScanner};
+pub use splice::{Splice, SpliceLimits};
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -58,6 +60,8 @@ pub struct Config {
     pub operator_mail: Option<OperatorMail>,
     /// Where the counters are served; a loopback address.
     pub metrics: Option<SocketAddr>,
+    /// Sessions whose TLS is not terminated here.
+    pub splice: Splice,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -206,6 +210,7 @@ impl TryFrom<RawConfig> for Config {
                 problem,
             ));
         }
+        let splice = raw.splice.check(&raw.controller.cache)?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity: Identity {
@@ -238,6 +243,7 @@ impl TryFrom<RawConfig> for Config {
                 .metrics
                 .map(|metrics| metrics_listener(&metrics.listen))
                 .transpose()?,
+            splice,
         })
     }
 }

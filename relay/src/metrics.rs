@@ -64,7 +64,7 @@ counters! {
     Deferred "messages_deferred_total",
     /// Messages that did not fit on the disk.
     SpillFailed "messages_spill_failed_total",
-    /// Messages whose destination went away before it answered.
+    /// Messages whose destination went away before it had all of them.
     Lost "messages_lost_total",
     /// Scanners that failed on a message.
     ScannerFailed "scanner_failed_total",
@@ -76,6 +76,12 @@ counters! {
     Walled "recipients_walled_total",
     /// Recipients of walled customers that were deferred, because they had written to the operator too often.
     WalledDeferred "recipients_walled_deferred_total",
+    /// Messages whose destination went away after it had all of them: they may arrive twice.
+    LostAfterDot "messages_lost_after_dot_total",
+    /// Messages for which too much time had gone by: nothing was sent.
+    Late "messages_late_total",
+    /// Envelopes that were said again because the destination had gone before the end of the message.
+    Replayed "destination_replayed_total",
 }
 
 impl Metrics {

@@ -33,17 +33,11 @@ impl Relay {
     /// A relay that serves nobody until `newest` holds a snapshot.
     #[must_use]
     pub fn new(config: Config, newest: watch::Receiver<Newest>, tls: Arc<ServerTls>) -> Arc<Self> {
-        let session = server::Config {
-            hostname: config.identity.hostname.clone(),
-            operator: config.identity.operator.clone(),
-            max_recipients: RECIPIENTS_MAX,
-            max_errors: ERRORS_MAX,
-            max_commands: COMMANDS_MAX,
-            timeouts: server::Timeouts::default(),
-        };
         // Without the operator's mailboxes nobody ever asks for it.
         let operator_mail = config.operator_mail.as_ref();
         let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
+        let identity = &config.identity;
+        let session = server::Config::new(&identity.hostname, &identity.operator);
         Arc::new(Self {
             outbound: Outbound::new(&config.identity),
             scanners: scan::from_config(&config.scanners),
@@ -63,6 +57,7 @@ impl Relay {
             max_message_octets: self.config.message.max_octets,
             eight_bit_mime: true,
             smtputf8: true,
+            chunking: true,
             starttls: true,
             ..server::Offer::default()
         }
@@ -84,9 +79,3 @@ impl Relay {
         &self.metrics
     }
 }
-
-/// The least that RFC 5321 section 4.5.3.1.8 allows; senders then begin another transaction.
-const RECIPIENTS_MAX: usize = 100;
-const ERRORS_MAX: u32 = 20;
-/// Far above what a queue runner needs for a hundred messages of a hundred recipients.
-const COMMANDS_MAX: u32 = 20_000;

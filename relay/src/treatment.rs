@@ -78,11 +78,6 @@ impl Application for Treatment {
     }
 }
 
-/// The answer to AUTH, which is never offered on a diverted connection.
-fn auth_refused() -> Reply {
-    Reply::new(502, "5.5.1", "AUTH is not offered")
-}
-
 /// The application of sessions that take no mail. Such sessions ask nothing; if one did, it would
 /// be refused.
 #[derive(Debug)]

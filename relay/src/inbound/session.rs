@@ -19,7 +19,7 @@ use tracing::{debug, info};
 use crate::Relay;
 use crate::clock::Clock;
 use crate::metrics::Counter;
-use crate::stream::Stream;
+use crate::stream::{Protection, Stream};
 
 /// Decides what becomes of mail.
 pub(crate) trait Application: Send {
@@ -37,6 +37,8 @@ pub(crate) struct Facts {
     pub(crate) ehlo: Option<EhloName>,
     pub(crate) esmtp: bool,
     pub(crate) tls: bool,
+    /// How the client's leg is protected.
+    pub(crate) leg: Protection,
 }
 
 /// One connection and the time.
@@ -84,6 +86,7 @@ impl Driver<'_> {
                             ehlo: session.ehlo().cloned(),
                             esmtp: session.esmtp(),
                             tls: session.is_tls(),
+                            leg: self.stream.protection(),
                         };
                         let answer = application.answer(question, facts).await;
                         session.answer(self.clock.now(), answer);
@@ -127,7 +130,14 @@ impl Driver<'_> {
             () = self.clock.reach(session.deadline()) => Err(io::ErrorKind::TimedOut.into()),
         };
         match &result {
-            Ok(()) => debug!(tls = self.stream.tls_description(), "TLS started"),
+            Ok(()) => {
+                let leg = self.stream.protection();
+                debug!(
+                    tls.inbound.version = leg.version(),
+                    tls.inbound.cipher = leg.cipher(),
+                    "TLS started"
+                );
+            }
             Err(error) => {
                 self.relay.metrics().count(Counter::TlsFailed);
                 // A sender that verifies certificates shows itself here.

@@ -148,6 +148,7 @@ pub(crate) fn snapshot() -> Snapshot {
             egress: Egress::Pool,
             reason: "complaint 4711".into(),
             expires_at: "2099-01-01T00:00:00Z".parse().unwrap(),
+            confirmed: false,
         }],
     }
 }
