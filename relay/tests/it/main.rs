@@ -16,6 +16,7 @@ mod config;
 mod controller;
 mod delivery;
 mod dialogue;
+mod doubt;
 mod failure;
 mod fickle;
 mod flows;
