@@ -40,6 +40,8 @@ pub struct Config {
     pub log: Log,
     /// Where the snapshot of the customers comes from.
     pub controller: Controller,
+    /// Directory of what outlives the relay, but for [`Controller::cache`].
+    pub state_dir: PathBuf,
     /// Own certificate; `None` = a self-signed one in memory.
     pub tls: Option<TlsFiles>,
     /// What a message may cost.
@@ -177,6 +179,16 @@ impl TryFrom<RawConfig> for Config {
             let problem = "must name at least one ADDRESS:PORT, unless transparent does";
             return Err(Invalid::new("listen", "[]", problem));
         }
+        let controller = Controller {
+            socket: absolute("controller.socket", raw.controller.socket)?,
+            cache: absolute("controller.cache", raw.controller.cache)?,
+        };
+        let state_dir = match raw.state_dir {
+            Some(directory) => absolute("state_dir", directory)?,
+            None => (controller.cache.parent())
+                .unwrap_or_else(|| Path::new("/"))
+                .to_owned(),
+        };
         Ok(Self {
             name: relay_name(raw.name)?,
             identity: Identity {
@@ -187,10 +199,8 @@ impl TryFrom<RawConfig> for Config {
             rewritten: rewritten(&raw.listen, raw.origin)?,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
-            controller: Controller {
-                socket: absolute("controller.socket", raw.controller.socket)?,
-                cache: absolute("controller.cache", raw.controller.cache)?,
-            },
+            controller,
+            state_dir,
             tls: raw.tls.map(|tls| TlsFiles {
                 certificate: tls.certificate,
                 key: tls.key,

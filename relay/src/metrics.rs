@@ -55,10 +55,20 @@ counters! {
     Deferred "messages_deferred_total",
     /// Messages that did not fit on the disk.
     SpillFailed "messages_spill_failed_total",
-    /// Messages whose destination went away before it answered.
+    /// Messages whose destination went away before it had all of them.
     Lost "messages_lost_total",
     /// Scanners that failed on a message.
     ScannerFailed "scanner_failed_total",
+    /// Messages whose destination went away after it had all of them: they may arrive twice.
+    LostAfterDot "messages_lost_after_dot_total",
+    /// Messages for which too much time had gone by: nothing was sent.
+    Late "messages_late_total",
+    /// Envelopes that were said again because the destination had gone before the end of the message.
+    Replayed "destination_replayed_total",
+    /// Messages that were delivered, whose customer may not know.
+    Unheard "messages_unheard_total",
+    /// Retries of those, which were told 250 without a second copy.
+    AlreadyDelivered "messages_already_delivered_total",
 }
 
 impl Metrics {

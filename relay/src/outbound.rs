@@ -17,8 +17,10 @@ use crate::config::Identity;
 use crate::egress::{self, ConnectError, Leg};
 use crate::tls;
 
+mod capabilities;
 mod session;
 
+use capabilities::Capabilities;
 pub(crate) use session::Upstream;
 
 /// What all outbound sessions share.
@@ -26,6 +28,7 @@ pub(crate) use session::Upstream;
 pub(crate) struct Outbound {
     session: client::Config,
     tls: Arc<ClientConfig>,
+    capabilities: Capabilities,
 }
 
 /// Why a destination takes no commands.
@@ -66,7 +69,13 @@ impl Outbound {
         Self {
             session,
             tls: Arc::new(tls),
+            capabilities: Capabilities::default(),
         }
+    }
+
+    /// What destinations were last heard to offer.
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
     }
 
     /// A session with the leg's destination that takes commands.
@@ -82,9 +91,12 @@ impl Outbound {
             let upstream = Upstream::open(tcp, config, leg.destination, &self.tls);
             upstream.await.map_err(Unreachable::Session)
         };
-        timeout(REACH_DEADLINE, session)
+        let upstream = timeout(REACH_DEADLINE, session)
             .await
-            .map_err(|_elapsed| Unreachable::TimedOut)?
+            .map_err(|_elapsed| Unreachable::TimedOut)??;
+        self.capabilities
+            .learn(leg.destination, *upstream.extensions());
+        Ok(upstream)
     }
 }
 
@@ -103,10 +115,12 @@ fn stage_name(stage: Stage) -> &'static str {
 }
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
-/// The customer waits for the reply to its first RCPT, and many give up after 300 s
+/// The customer waits for the reply to EHLO, or to its first RCPT, and many give up after 300 s
 /// (RFC 5321 section 4.5.3.2.3): reaching the destination, MAIL and RCPT must fit in that.
 const REACH_DEADLINE: Duration = Duration::from_secs(120);
-/// Shorter than RFC 5321 wants of a client with a queue, because somebody waits behind us.
+/// Shorter than RFC 5321 wants of a client with a queue, because somebody waits behind us; but for the
+/// reply to the dot, after which nobody can take the message back: it is given all of its ten minutes
+/// (RFC 5321 section 4.5.3.2.6).
 const TIMEOUTS: client::Timeouts = client::Timeouts {
     greeting: Duration::from_secs(90),
     ehlo: Duration::from_secs(60),
@@ -115,6 +129,6 @@ const TIMEOUTS: client::Timeouts = client::Timeouts {
     rcpt: Duration::from_secs(110),
     data: Duration::from_secs(110),
     data_block: Duration::from_secs(110),
-    message: Duration::from_secs(270),
+    message: Duration::from_secs(600),
     quit: Duration::from_secs(10),
 };

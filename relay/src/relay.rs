@@ -12,6 +12,7 @@ use crate::outbound::Outbound;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
+use crate::unheard::Unheard;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
 pub struct Relay {
@@ -22,6 +23,7 @@ pub struct Relay {
     pub(crate) scanners: Vec<Arc<dyn Scanner>>,
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
+    pub(crate) unheard: Arc<Unheard>,
     metrics: Metrics,
 }
 
@@ -36,6 +38,7 @@ impl Relay {
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits),
             session: Arc::new(session),
+            unheard: Unheard::open(&config.state_dir),
             metrics: Metrics::new(),
             config,
             newest,

@@ -11,11 +11,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::unacknowledged;
 
 /// One connection.
 #[derive(Debug)]
@@ -26,6 +28,30 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
     /// A handshake failed.
     Closed,
+}
+
+/// How one leg of a message's way was protected, for the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Protection {
+    version: Option<ProtocolVersion>,
+    suite: Option<CipherSuite>,
+}
+
+impl Protection {
+    /// Whether there is TLS.
+    pub(crate) fn is_tls(self) -> bool {
+        self.version.is_some()
+    }
+
+    /// `TLSv1_3`; `None` in clear text.
+    pub(crate) fn version(self) -> Option<&'static str> {
+        self.version.and_then(|version| version.as_str())
+    }
+
+    /// `TLS13_AES_256_GCM_SHA384`; `None` in clear text.
+    pub(crate) fn cipher(self) -> Option<&'static str> {
+        self.suite.and_then(|suite| suite.as_str())
+    }
 }
 
 impl Stream {
@@ -49,13 +75,27 @@ impl Stream {
         Ok(())
     }
 
-    /// Protocol and cipher suite, for the log; `None` in clear text.
-    pub(crate) fn tls_description(&self) -> Option<String> {
-        let Self::Tls(tls) = self else { return None };
+    /// How the octets of this connection are protected.
+    pub(crate) fn protection(&self) -> Protection {
+        let Self::Tls(tls) = self else {
+            return Protection::default();
+        };
         let (_tcp, connection) = tls.get_ref();
-        let version = connection.protocol_version()?;
-        let suite = connection.negotiated_cipher_suite()?.suite();
-        Some(format!("{version:?} {suite:?}"))
+        Protection {
+            version: connection.protocol_version(),
+            suite: connection
+                .negotiated_cipher_suite()
+                .map(|suite| suite.suite()),
+        }
+    }
+
+    /// Octets that were written and that the peer's TCP has not acknowledged.
+    pub(crate) fn unacknowledged_octets(&self) -> io::Result<i32> {
+        match self {
+            Self::Plain(tcp) => unacknowledged::octets(tcp),
+            Self::Tls(tls) => unacknowledged::octets(tls.get_ref().0),
+            Self::Closed => Err(closed()),
+        }
     }
 
     /// Closes so that the peer can still read our last words: a socket closed with unread input is

@@ -9,6 +9,7 @@ use relay_proto::server::{Abort, Answer, Question};
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::id::SessionId;
+use crate::inbound::hearing::Hearing;
 use crate::inbound::session::{Application, Facts};
 use crate::listen::Drain;
 
@@ -69,11 +70,18 @@ impl Application for Treatment {
             Self::Filter(cutthrough) => cutthrough.aborted(abort).await,
         }
     }
-}
 
-/// The answer to AUTH, which is never offered on a diverted connection.
-fn auth_refused() -> Reply {
-    Reply::new(502, "5.5.1", "AUTH is not offered")
+    fn awaits_hearing(&self) -> bool {
+        match self {
+            Self::Filter(cutthrough) => cutthrough.awaits_hearing(),
+        }
+    }
+
+    fn heard(&mut self, hearing: Hearing) {
+        match self {
+            Self::Filter(cutthrough) => cutthrough.heard(hearing),
+        }
+    }
 }
 
 /// The application of sessions that take no mail. Such sessions ask nothing; if one did, it would

@@ -18,8 +18,9 @@ use tracing::{debug, info};
 
 use crate::Relay;
 use crate::clock::Clock;
+use crate::inbound::hearing::{self, Hearing};
 use crate::metrics::Counter;
-use crate::stream::Stream;
+use crate::stream::{Protection, Stream};
 
 /// Decides what becomes of mail.
 pub(crate) trait Application: Send {
@@ -29,6 +30,12 @@ pub(crate) trait Application: Send {
     fn body(&mut self, octets: Bytes) -> impl Future<Output = ()> + Send;
     /// The transaction has ended without its message.
     fn aborted(&mut self, abort: Abort) -> impl Future<Output = ()> + Send;
+    /// Whether it matters that what was said so far is heard.
+    fn awaits_hearing(&self) -> bool {
+        false
+    }
+    /// Whether it was, as soon as that is known; nothing is told while [`Self::awaits_hearing`] is false.
+    fn heard(&mut self, _hearing: Hearing) {}
 }
 
 /// What the session knows about its client.
@@ -37,6 +44,8 @@ pub(crate) struct Facts {
     pub(crate) ehlo: Option<EhloName>,
     pub(crate) esmtp: bool,
     pub(crate) tls: bool,
+    /// How the client's leg is protected.
+    pub(crate) leg: Protection,
 }
 
 /// One connection and the time.
@@ -49,7 +58,11 @@ pub(crate) struct Driver<'a> {
 impl Driver<'_> {
     /// Runs `session` to its end and closes the connection.
     pub(crate) async fn run<A: Application>(mut self, mut session: Session, application: &mut A) {
-        match self.run_until_closed(&mut session, application).await {
+        let ended = self.run_until_closed(&mut session, application).await;
+        if application.awaits_hearing() {
+            application.heard(hearing::at_end(self.stream, &ended).await);
+        }
+        match ended {
             Ok(()) => self.stream.close().await,
             Err(error) => {
                 debug!(%error, "connection lost");
@@ -84,6 +97,7 @@ impl Driver<'_> {
                             ehlo: session.ehlo().cloned(),
                             esmtp: session.esmtp(),
                             tls: session.is_tls(),
+                            leg: self.stream.protection(),
                         };
                         let answer = application.answer(question, facts).await;
                         session.answer(self.clock.now(), answer);
@@ -102,7 +116,12 @@ impl Driver<'_> {
                         hung_up = true;
                         session.hang_up();
                     }
-                    count => session.receive(self.clock.now(), &buffer[..count]),
+                    count => {
+                        if application.awaits_hearing() && hearing::is_acknowledged(self.stream) {
+                            application.heard(Hearing::Acknowledged);
+                        }
+                        session.receive(self.clock.now(), &buffer[..count]);
+                    }
                 },
                 () = self.clock.reach(session.deadline()) => session.expire(self.clock.now()),
             }
@@ -127,7 +146,14 @@ impl Driver<'_> {
             () = self.clock.reach(session.deadline()) => Err(io::ErrorKind::TimedOut.into()),
         };
         match &result {
-            Ok(()) => debug!(tls = self.stream.tls_description(), "TLS started"),
+            Ok(()) => {
+                let leg = self.stream.protection();
+                debug!(
+                    tls.inbound.version = leg.version(),
+                    tls.inbound.cipher = leg.cipher(),
+                    "TLS started"
+                );
+            }
             Err(error) => {
                 self.relay.metrics().count(Counter::TlsFailed);
                 // A sender that verifies certificates shows itself here.

@@ -18,7 +18,7 @@ use tracing::debug;
 use super::{Lost, TIMEOUTS};
 use crate::clock::Clock;
 use crate::origin::OriginalDst;
-use crate::stream::Stream;
+use crate::stream::{Protection, Stream};
 
 /// A session with a destination that takes commands.
 #[derive(Debug)]
@@ -68,9 +68,9 @@ impl Upstream {
         &self.extensions
     }
 
-    /// Protocol and cipher suite, for the log; `None` in clear text.
-    pub(crate) fn tls_description(&self) -> Option<String> {
-        self.stream.tls_description()
+    /// How this leg is protected.
+    pub(crate) fn protection(&self) -> Protection {
+        self.stream.protection()
     }
 
     /// MAIL, after RSET if a transaction is open.
@@ -110,6 +110,28 @@ impl Upstream {
             }
         }
         Ok(())
+    }
+
+    /// Hears what the destination has already said or done, without waiting: an [`Err`] here, before the
+    /// end of data, is a message that it does not have.
+    pub(crate) async fn overhear(&mut self) -> Result<(), Lost> {
+        tokio::select! {
+            biased;
+            read = self.stream.read(&mut self.buffer) => {
+                fed(&mut self.session, self.clock, &self.buffer, read);
+            }
+            () = std::future::ready(()) => {}
+        }
+        match self.poll() {
+            None => Ok(()),
+            Some(Action::Event(Event::Lost { stage, cause })) => Err(Lost { stage, cause }),
+            Some(
+                Action::Send(_)
+                | Action::StartTls
+                | Action::Close
+                | Action::Event(Event::Ready(_) | Event::Answered { .. }),
+            ) => Err(out_of_turn(Stage::Message)),
+        }
     }
 
     /// The end of data, and the destination's final reply. From here on the destination may have

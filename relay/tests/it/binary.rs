@@ -16,7 +16,7 @@ use crate::swaks::{Transcript, send};
 
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\nx\r\n";
 
-fn snapshot(generation: u64) -> Snapshot {
+pub(crate) fn snapshot(generation: u64) -> Snapshot {
     let mut snapshot = crate::gate::snapshot();
     snapshot.generation = Generation(generation);
     snapshot.customer_prefixes = vec![
@@ -28,7 +28,7 @@ fn snapshot(generation: u64) -> Snapshot {
 }
 
 /// A customer's connection, diverted by the edge: the flow is there before the SYN.
-fn divert(flows: &mut FlowTable, customer: &str, port: u16, relay: &str, mx: &str) {
+pub(crate) fn divert(flows: &mut FlowTable, customer: &str, port: u16, relay: &str, mx: &str) {
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
     let relay = SocketAddr::new(address(relay), 2525);
     flows.insert(SocketAddr::new(address(customer), port), relay, address(mx));

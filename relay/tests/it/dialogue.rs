@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -12,6 +13,7 @@ pub(crate) struct Dialogue {
     stream: TcpStream,
     unread: Vec<u8>,
     transcript: String,
+    patience: Duration,
 }
 
 impl Dialogue {
@@ -22,15 +24,24 @@ impl Dialogue {
 
     /// Connects from this address, and hears the greeting.
     pub(crate) async fn open_from(relay: SocketAddr, source: &str) -> (Self, String) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket
-            .bind(SocketAddr::new(source.parse().unwrap(), 0))
-            .unwrap();
+        let source = SocketAddr::new(source.parse().unwrap(), 0);
+        Self::open_at(relay, source).await
+    }
+
+    /// Connects from this address and port, and hears the greeting.
+    pub(crate) async fn open_at(relay: SocketAddr, source: SocketAddr) -> (Self, String) {
+        let socket = if source.is_ipv4() {
+            TcpSocket::new_v4().unwrap()
+        } else {
+            TcpSocket::new_v6().unwrap()
+        };
+        socket.bind(source).unwrap();
         let stream = socket.connect(relay).await.unwrap();
         let mut this = Self {
             stream,
             unread: Vec::new(),
             transcript: String::new(),
+            patience: PATIENCE,
         };
         let greeting = this.hear().await;
         (this, greeting)
@@ -42,6 +53,11 @@ impl Dialogue {
         assert!(greeting.starts_with("220 "), "{greeting}");
         this.expect("EHLO client.example\r\n", "250").await;
         this
+    }
+
+    /// Waits for replies this long.
+    pub(crate) fn wait_for(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Says octets.
@@ -81,10 +97,27 @@ impl Dialogue {
         }
     }
 
+    /// Ends with a reset, as if the client's host had gone and come back.
+    pub(crate) fn reset(self) {
+        let linger = Some(Duration::ZERO);
+        sockopt::set_socket_linger(&self.stream, linger).unwrap();
+    }
+
+    /// The client's own address and port.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
+    /// Waits until something has arrived, and leaves it there.
+    pub(crate) async fn wait_for_octets(&self) {
+        let readable = timeout(self.patience, self.stream.readable()).await;
+        readable.expect("silence").unwrap();
+    }
+
     /// Asserts that the relay has closed.
     pub(crate) async fn expect_close(&mut self) {
         let mut octets = [0; 64];
-        let read = timeout(PATIENCE, self.stream.read(&mut octets)).await;
+        let read = timeout(self.patience, self.stream.read(&mut octets)).await;
         assert!(
             matches!(read, Ok(Ok(0))),
             "not closed: {read:?}\n{}",
@@ -99,7 +132,7 @@ impl Dialogue {
                 return String::from_utf8_lossy(&line[..end]).into_owned();
             }
             let mut octets = [0; 4096];
-            let count = timeout(PATIENCE, self.stream.read(&mut octets)).await;
+            let count = timeout(self.patience, self.stream.read(&mut octets)).await;
             let count = count
                 .unwrap_or_else(|_| panic!("silence\n{}", self.transcript))
                 .unwrap();

@@ -7,7 +7,7 @@ use relay::metrics::Counter;
 
 use crate::dialogue::Dialogue;
 use crate::gate::{Gate, Options};
-use crate::host::{free_address, wait_until};
+use crate::host::wait_until;
 use crate::postfix::{Postfix, make_certificate};
 use crate::sink::Sink;
 use crate::swaks;
@@ -83,7 +83,8 @@ async fn customers_with_tls_1_2_are_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_certificate_names_the_operator_and_the_relay() {
-    let gate = Gate::to(free_address());
+    let sink = Sink::start();
+    let gate = Gate::to(sink.address);
     let address = gate.address;
     let certificate = tokio::task::spawn_blocking(move || certificate(address))
         .await
@@ -106,9 +107,10 @@ async fn an_own_certificate_is_replaced_without_touching_sessions() {
     let path = directory.path().display();
     let tls =
         format!("[tls]\ncertificate = \"{path}/certificate.pem\"\nkey = \"{path}/key.pem\"\n");
+    let sink = Sink::start();
     let gate = Gate::start(Options {
         tls,
-        ..Options::to(free_address())
+        ..Options::to(sink.address)
     });
     let address = gate.address;
     let shown = move || tokio::task::spawn_blocking(move || certificate(address));
@@ -129,7 +131,8 @@ async fn an_own_certificate_is_replaced_without_touching_sessions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_handshake_ends_the_session_and_is_counted() {
-    let gate = Gate::to(free_address());
+    let sink = Sink::start();
+    let gate = Gate::to(sink.address);
     let mut customer = Dialogue::ehlo(gate.address).await;
     customer.expect("STARTTLS\r\n", "220").await;
     customer.say(b"this is no ClientHello\r\n").await;
