@@ -15,6 +15,7 @@ use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
 use crate::treatment::Allowance;
+use crate::unheard::Unheard;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
 pub struct Relay {
@@ -26,6 +27,7 @@ pub struct Relay {
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
     pub(crate) operator_allowance: Allowance,
+    pub(crate) unheard: Arc<Unheard>,
     metrics: Metrics,
 }
 
@@ -44,6 +46,7 @@ impl Relay {
             connections: Connections::new(&config.limits),
             session: Arc::new(session),
             operator_allowance: Allowance::new(operator_mail),
+            unheard: Unheard::open(&config.state_dir),
             metrics: Metrics::new(),
             config,
             newest,

@@ -9,6 +9,7 @@ use relay_proto::server::{Abort, Answer, Question};
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::id::SessionId;
+use crate::inbound::hearing::Hearing;
 use crate::inbound::session::{Application, Facts};
 use crate::listen::Drain;
 
@@ -74,6 +75,20 @@ impl Application for Treatment {
         match self {
             Self::Filter(cutthrough) => cutthrough.aborted(abort).await,
             Self::Walled(walled) => walled.aborted(abort).await,
+        }
+    }
+
+    fn awaits_hearing(&self) -> bool {
+        match self {
+            Self::Filter(cutthrough) => cutthrough.awaits_hearing(),
+            Self::Walled(walled) => walled.awaits_hearing(),
+        }
+    }
+
+    fn heard(&mut self, hearing: Hearing) {
+        match self {
+            Self::Filter(cutthrough) => cutthrough.heard(hearing),
+            Self::Walled(walled) => walled.heard(hearing),
         }
     }
 }

@@ -26,6 +26,7 @@ pub(super) struct RawConfig {
     pub(super) log: String,
     #[serde(default = "default_log_format")]
     pub(super) log_format: String,
+    pub(super) state_dir: Option<PathBuf>,
     pub(super) controller: Option<RawController>,
     pub(super) origin: Option<RawOrigin>,
     pub(super) tls: Option<RawTls>,
@@ -38,6 +39,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) authorised: Vec<RawAuthorised>,
     pub(super) metrics: Option<RawMetrics>,
+    #[serde(default)]
+    pub(super) splice: RawSplice,
 }
 
 /// `[metrics]`.
@@ -45,8 +48,6 @@ pub(super) struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawMetrics {
     pub(super) listen: String,
-    #[serde(default)]
-    pub(super) splice: RawSplice,
 }
 
 /// `[controller]`.

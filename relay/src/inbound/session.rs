@@ -18,6 +18,7 @@ use tracing::{debug, info};
 
 use crate::Relay;
 use crate::clock::Clock;
+use crate::inbound::hearing::{self, Hearing};
 use crate::metrics::Counter;
 use crate::stream::{Protection, Stream};
 
@@ -29,6 +30,12 @@ pub(crate) trait Application: Send {
     fn body(&mut self, octets: Bytes) -> impl Future<Output = ()> + Send;
     /// The transaction has ended without its message.
     fn aborted(&mut self, abort: Abort) -> impl Future<Output = ()> + Send;
+    /// Whether it matters that what was said so far is heard.
+    fn awaits_hearing(&self) -> bool {
+        false
+    }
+    /// Whether it was, as soon as that is known; nothing is told while [`Self::awaits_hearing`] is false.
+    fn heard(&mut self, _hearing: Hearing) {}
 }
 
 /// What the session knows about its client.
@@ -51,7 +58,11 @@ pub(crate) struct Driver<'a> {
 impl Driver<'_> {
     /// Runs `session` to its end and closes the connection.
     pub(crate) async fn run<A: Application>(mut self, mut session: Session, application: &mut A) {
-        match self.run_until_closed(&mut session, application).await {
+        let ended = self.run_until_closed(&mut session, application).await;
+        if application.awaits_hearing() {
+            application.heard(hearing::at_end(self.stream, &ended).await);
+        }
+        match ended {
             Ok(()) => self.stream.close().await,
             Err(error) => {
                 debug!(%error, "connection lost");
@@ -105,7 +116,12 @@ impl Driver<'_> {
                         hung_up = true;
                         session.hang_up();
                     }
-                    count => session.receive(self.clock.now(), &buffer[..count]),
+                    count => {
+                        if application.awaits_hearing() && hearing::is_acknowledged(self.stream) {
+                            application.heard(Hearing::Acknowledged);
+                        }
+                        session.receive(self.clock.now(), &buffer[..count]);
+                    }
                 },
                 () = self.clock.reach(session.deadline()) => session.expire(self.clock.now()),
             }
