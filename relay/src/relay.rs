@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use relay_proto::server;
+use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -71,6 +71,7 @@ impl Relay {
         let generation = self.newest.borrow().as_ref().map(|it| it.generation().0);
         let gauges = Gauges {
             sessions: self.connections.open(),
+            stressed: *self.connections.stress().borrow() == Stress::High,
             generation: generation.unwrap_or(0),
         };
         exposition::text(&self.metrics, gauges)

@@ -84,7 +84,9 @@ impl Driver<'_> {
     ) -> io::Result<()> {
         let mut buffer = vec![0; READ_OCTETS];
         let mut hung_up = false;
+        let mut stress = self.relay.connections.stress();
         loop {
+            session.set_stress(*stress.borrow_and_update());
             while let Some(action) = session.poll() {
                 match action {
                     Action::Send(octets) => self.send(&octets).await?,
@@ -124,6 +126,8 @@ impl Driver<'_> {
                     }
                 },
                 () = self.clock.reach(session.deadline()) => session.expire(self.clock.now()),
+                // Waiting may be over sooner than it looked; the sender lives as long as the relay.
+                Ok(()) = stress.changed() => {}
             }
         }
     }

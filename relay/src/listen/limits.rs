@@ -1,9 +1,16 @@
-//! How many connections there may be, in total and of one customer.
+//! How many connections there may be, in total and of one customer, and whether that is nearly all.
+//!
+//! From four fifths of the total on the relay is under stress, and sessions are given less time and fewer
+//! errors, so that the last places go to those who use them; it ends at two thirds, so that it does not come and
+//! go with every connection. Sessions that are waiting are told at once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use relay_proto::server::Stress;
+use tokio::sync::watch;
 
 use crate::config::Limits;
 use crate::origin::CustomerAddr;
@@ -13,7 +20,16 @@ use crate::origin::CustomerAddr;
 pub(crate) struct Connections {
     total_max: usize,
     per_customer_max: usize,
-    open: Arc<Mutex<Open>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    open: Mutex<Open>,
+    stress: watch::Sender<Stress>,
+    /// Connections from which on there is stress, and below which it ends.
+    stressed_from: usize,
+    relieved_below: usize,
 }
 
 #[derive(Debug, Default)]
@@ -26,7 +42,7 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct Permit {
     customer: IpAddr,
-    open: Arc<Mutex<Open>>,
+    shared: Arc<Shared>,
 }
 
 /// Why there is no place.
@@ -44,18 +60,28 @@ impl Connections {
         Self {
             total_max: limits.connections,
             per_customer_max: limits.connections_per_customer,
-            open: Arc::default(),
+            shared: Arc::new(Shared {
+                open: Mutex::default(),
+                stress: watch::Sender::new(Stress::None),
+                stressed_from: limits.connections.saturating_mul(4).div_ceil(5),
+                relieved_below: limits.connections.saturating_mul(2).div_ceil(3),
+            }),
         }
+    }
+
+    /// Whether there is stress, and when that changes.
+    pub(crate) fn stress(&self) -> watch::Receiver<Stress> {
+        self.shared.stress.subscribe()
     }
 
     /// How many there are.
     pub(crate) fn open(&self) -> usize {
-        lock(&self.open).total
+        self.shared.lock().total
     }
 
     /// Takes a place for a connection of `customer`.
     pub(crate) fn enter(&self, customer: CustomerAddr) -> Result<Permit, Full> {
-        let mut open = lock(&self.open);
+        let mut open = self.shared.lock();
         // The customer's own limit first: "your address" is an answer that it can act on.
         let customer = counted_as(customer);
         let of_customer = open.by_customer.get(&customer).copied().unwrap_or(0);
@@ -67,17 +93,20 @@ impl Connections {
         }
         open.total += 1;
         open.by_customer.insert(customer, of_customer + 1);
+        self.shared.tell_stress(open.total);
+        drop(open);
         Ok(Permit {
             customer,
-            open: Arc::clone(&self.open),
+            shared: Arc::clone(&self.shared),
         })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut open = lock(&self.open);
+        let mut open = self.shared.lock();
         open.total -= 1;
+        self.shared.tell_stress(open.total);
         if let Entry::Occupied(mut entry) = open.by_customer.entry(self.customer) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
@@ -95,8 +124,24 @@ pub(crate) fn counted_as(customer: CustomerAddr) -> IpAddr {
     }
 }
 
-fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
-    open.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells who listens, if `total` connections make a difference.
+    fn tell_stress(&self, total: usize) {
+        self.stress.send_if_modified(|stress| {
+            let now = if total >= self.stressed_from {
+                Stress::High
+            } else if total < self.relieved_below {
+                Stress::None
+            } else {
+                *stress
+            };
+            std::mem::replace(stress, now) != now
+        });
+    }
 }
 
 #[cfg(test)]
@@ -128,7 +173,31 @@ mod tests {
         );
         drop(first);
         let _fourth = connections.enter(customer("192.0.2.20")).unwrap();
-        assert_eq!(lock(&connections.open).total, 3);
-        assert_eq!(lock(&connections.open).by_customer.len(), 3);
+        assert_eq!(connections.shared.lock().total, 3);
+        assert_eq!(connections.shared.lock().by_customer.len(), 3);
+    }
+
+    #[test]
+    fn stress_begins_at_four_fifths_and_ends_at_two_thirds() {
+        let limits = Limits {
+            connections: 30,
+            connections_per_customer: 30,
+            drain: Duration::ZERO,
+        };
+        let connections = Connections::new(&limits);
+        let mut stress = connections.stress();
+        let customer = CustomerAddr::new("192.0.2.10".parse().unwrap());
+        let mut permits: Vec<Permit> = (0..23)
+            .map(|_| connections.enter(customer).unwrap())
+            .collect();
+        assert!(!stress.has_changed().unwrap());
+        permits.push(connections.enter(customer).unwrap());
+        assert_eq!(*stress.borrow_and_update(), Stress::High);
+        permits.truncate(20);
+        assert!(!stress.has_changed().unwrap());
+        permits.truncate(19);
+        assert_eq!(*stress.borrow_and_update(), Stress::None);
+        permits.push(connections.enter(customer).unwrap());
+        assert!(!stress.has_changed().unwrap());
     }
 }

@@ -281,6 +281,7 @@ fn a_new_certificate_is_shown_after_sighup_and_sessions_go_on() {
     namespace::inside("hup", || {
         let pins = PinDirectory::create("hup");
         let mut home = Home::new(&pins.0);
+        let _sink = Sink::at(SocketAddr::new(MX.parse().unwrap(), 25), &[]);
         let (certificate, key) = (home.path("certificate.pem"), home.path("key.pem"));
         home.add_table(&format!(
             "[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n"
