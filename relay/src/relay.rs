@@ -38,12 +38,11 @@ impl Relay {
         // Without the operator's mailboxes nobody ever asks for it.
         let operator_mail = config.operator_mail.as_ref();
         let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
-        let identity = &config.identity;
-        let session = server::Config::new(&identity.hostname, &identity.operator);
+        let session = config.session.server_config(&config.identity);
         Arc::new(Self {
             outbound: Outbound::new(&config.identity),
             scanners: scan::from_config(&config.scanners),
-            connections: Connections::new(&config.limits),
+            connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
             operator_allowance: Allowance::new(operator_mail),
             unheard: Unheard::open(&config.state_dir),
@@ -61,8 +60,8 @@ impl Relay {
             eight_bit_mime: true,
             smtputf8: true,
             chunking: true,
+            dsn: true,
             starttls: true,
-            ..server::Offer::default()
         }
     }
 

@@ -59,6 +59,10 @@ impl Driver<'_> {
     /// Runs `session` to its end and closes the connection.
     pub(crate) async fn run<A: Application>(mut self, mut session: Session, application: &mut A) {
         let ended = self.run_until_closed(&mut session, application).await;
+        if session.talked_early() {
+            self.relay.metrics().count(Counter::EarlyTalk);
+            info!("refused for talking before the greeting");
+        }
         if application.awaits_hearing() {
             application.heard(hearing::at_end(self.stream, &ended).await);
         }
@@ -126,7 +130,7 @@ impl Driver<'_> {
                     }
                 },
                 () = self.clock.reach(session.deadline()) => session.expire(self.clock.now()),
-                // Waiting may be over sooner than it looked; the sender lives as long as the relay.
+                // The deadline may be another one now.
                 Ok(()) = stress.changed() => {}
             }
         }

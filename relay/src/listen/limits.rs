@@ -1,8 +1,4 @@
-//! How many connections there may be, in total and of one customer, and whether that is nearly all.
-//!
-//! From four fifths of the total on the relay is under stress, and sessions are given less time and fewer
-//! errors, so that the last places go to those who use them; it ends at two thirds, so that it does not come and
-//! go with every connection. Sessions that are waiting are told at once.
+//! How many connections there may be, in total and of one customer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use relay_proto::server::Stress;
 use tokio::sync::watch;
 
+use super::pressure::Pressure;
 use crate::config::Limits;
 use crate::origin::CustomerAddr;
 
@@ -20,29 +17,21 @@ use crate::origin::CustomerAddr;
 pub(crate) struct Connections {
     total_max: usize,
     per_customer_max: usize,
-    shared: Arc<Shared>,
+    open: Arc<Mutex<Open>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    open: Mutex<Open>,
-    stress: watch::Sender<Stress>,
-    /// Connections from which on there is stress, and below which it ends.
-    stressed_from: usize,
-    relieved_below: usize,
-}
-
-#[derive(Debug, Default)]
 struct Open {
     total: usize,
     by_customer: HashMap<IpAddr, usize>,
+    pressure: Pressure,
 }
 
 /// One connection's place; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     customer: IpAddr,
-    shared: Arc<Shared>,
+    open: Arc<Mutex<Open>>,
 }
 
 /// Why there is no place.
@@ -55,33 +44,32 @@ pub(crate) enum Full {
 }
 
 impl Connections {
-    /// No connection yet.
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// No connection yet. From `stressed_at` per cent of all on there is stress.
+    pub(crate) fn new(limits: &Limits, stressed_at: usize) -> Self {
         Self {
             total_max: limits.connections,
             per_customer_max: limits.connections_per_customer,
-            shared: Arc::new(Shared {
-                open: Mutex::default(),
-                stress: watch::Sender::new(Stress::None),
-                stressed_from: limits.connections.saturating_mul(4).div_ceil(5),
-                relieved_below: limits.connections.saturating_mul(2).div_ceil(3),
-            }),
+            open: Arc::new(Mutex::new(Open {
+                total: 0,
+                by_customer: HashMap::new(),
+                pressure: Pressure::new(limits.connections, stressed_at),
+            })),
         }
     }
 
-    /// Whether there is stress, and when that changes.
+    /// Whether sessions should make room for each other.
     pub(crate) fn stress(&self) -> watch::Receiver<Stress> {
-        self.shared.stress.subscribe()
+        lock(&self.open).pressure.subscribe()
     }
 
     /// How many there are.
     pub(crate) fn open(&self) -> usize {
-        self.shared.lock().total
+        lock(&self.open).total
     }
 
     /// Takes a place for a connection of `customer`.
     pub(crate) fn enter(&self, customer: CustomerAddr) -> Result<Permit, Full> {
-        let mut open = self.shared.lock();
+        let mut open = lock(&self.open);
         // The customer's own limit first: "your address" is an answer that it can act on.
         let customer = counted_as(customer);
         let of_customer = open.by_customer.get(&customer).copied().unwrap_or(0);
@@ -92,21 +80,20 @@ impl Connections {
             return Err(Full::Relay);
         }
         open.total += 1;
+        open.pressure.feel(open.total);
         open.by_customer.insert(customer, of_customer + 1);
-        self.shared.tell_stress(open.total);
-        drop(open);
         Ok(Permit {
             customer,
-            shared: Arc::clone(&self.shared),
+            open: Arc::clone(&self.open),
         })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut open = self.shared.lock();
+        let mut open = lock(&self.open);
         open.total -= 1;
-        self.shared.tell_stress(open.total);
+        open.pressure.feel(open.total);
         if let Entry::Occupied(mut entry) = open.by_customer.entry(self.customer) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
@@ -124,24 +111,8 @@ pub(crate) fn counted_as(customer: CustomerAddr) -> IpAddr {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells who listens, if `total` connections make a difference.
-    fn tell_stress(&self, total: usize) {
-        self.stress.send_if_modified(|stress| {
-            let now = if total >= self.stressed_from {
-                Stress::High
-            } else if total < self.relieved_below {
-                Stress::None
-            } else {
-                *stress
-            };
-            std::mem::replace(stress, now) != now
-        });
-    }
+fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -157,7 +128,7 @@ mod tests {
             connections_per_customer: 2,
             drain: Duration::ZERO,
         };
-        let connections = Connections::new(&limits);
+        let connections = Connections::new(&limits, 80);
         let customer = |text: &str| CustomerAddr::new(text.parse().unwrap());
         // Two addresses of one /64 are one customer.
         let first = connections.enter(customer("2001:db8:a:a::10")).unwrap();
@@ -173,31 +144,7 @@ mod tests {
         );
         drop(first);
         let _fourth = connections.enter(customer("192.0.2.20")).unwrap();
-        assert_eq!(connections.shared.lock().total, 3);
-        assert_eq!(connections.shared.lock().by_customer.len(), 3);
-    }
-
-    #[test]
-    fn stress_begins_at_four_fifths_and_ends_at_two_thirds() {
-        let limits = Limits {
-            connections: 30,
-            connections_per_customer: 30,
-            drain: Duration::ZERO,
-        };
-        let connections = Connections::new(&limits);
-        let mut stress = connections.stress();
-        let customer = CustomerAddr::new("192.0.2.10".parse().unwrap());
-        let mut permits: Vec<Permit> = (0..23)
-            .map(|_| connections.enter(customer).unwrap())
-            .collect();
-        assert!(!stress.has_changed().unwrap());
-        permits.push(connections.enter(customer).unwrap());
-        assert_eq!(*stress.borrow_and_update(), Stress::High);
-        permits.truncate(20);
-        assert!(!stress.has_changed().unwrap());
-        permits.truncate(19);
-        assert_eq!(*stress.borrow_and_update(), Stress::None);
-        permits.push(connections.enter(customer).unwrap());
-        assert!(!stress.has_changed().unwrap());
+        assert_eq!(lock(&connections.open).total, 3);
+        assert_eq!(lock(&connections.open).by_customer.len(), 3);
     }
 }

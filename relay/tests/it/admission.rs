@@ -145,30 +145,6 @@ async fn a_drain_finishes_what_has_begun_and_takes_nothing_new() {
     assert_eq!(sink.taken().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn under_stress_errors_are_fewer() {
-    let walled = |connections| {
-        let mut options = Options::to(free_address());
-        let mut snapshot = snapshot();
-        snapshot.customers[0].treatment = contract::Treatment::Walled;
-        options.snapshot = Some(snapshot);
-        (options.connections, options.per_customer) = (connections, 1);
-        Gate::start(options)
-    };
-    // One of ten, and one of one.
-    for (connections, forgiven) in [(10, 5), (1, 1)] {
-        let gate = walled(connections);
-        let mut customer = Dialogue::ehlo(gate.address).await;
-        for _ in 0..forgiven {
-            customer.expect("NONSENSE\r\n", "500 ").await;
-        }
-        if connections == 1 {
-            customer.expect("NONSENSE\r\n", "421 4.7.0").await;
-            customer.expect_close().await;
-        }
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn who_waits_when_stress_begins_has_less_time_at_once() {
     let _still = Still::stand();
