@@ -169,6 +169,16 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What spliced sessions may have of the connections.
+    pub(crate) fn spliced_limits(&self) -> Limits {
+        Limits {
+            connections_per_customer: self.splice.limits.sessions_per_customer,
+            ..self.limits.clone()
+        }
+    }
+}
+
 impl TryFrom<RawConfig> for Config {
     type Error = Invalid;
 
@@ -181,7 +191,7 @@ impl TryFrom<RawConfig> for Config {
             let problem = "must name at least one ADDRESS:PORT, unless transparent does";
             return Err(Invalid::new("listen", "[]", problem));
         }
-        let splice = raw.splice.check(&raw.controller.cache)?;
+        let splice = raw.splice.check(Some(&raw.controller.cache))?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity: Identity {

@@ -6,6 +6,7 @@ use relay_proto::server;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -22,6 +23,10 @@ pub struct Relay {
     pub(crate) scanners: Vec<Arc<dyn Scanner>>,
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
+    /// Whose sessions are spliced because of what they have shown.
+    pub(crate) learnt: Learnt,
+    /// Places of sessions that are spliced.
+    pub(crate) spliced: Connections,
     metrics: Metrics,
 }
 
@@ -42,6 +47,11 @@ impl Relay {
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits),
             session: Arc::new(session),
+            learnt: Learnt::open(
+                config.splice.learnt.as_deref(),
+                config.splice.learnt_per_customer,
+            ),
+            spliced: Connections::new(&config.spliced_limits()),
             metrics: Metrics::new(),
             config,
             newest,

@@ -3,24 +3,27 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use relay_proto::peek::ClientHello;
 use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Question};
 
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::id::SessionId;
-use crate::inbound::session::{Application, Facts};
+use crate::inbound::session::{Application, Course, Facts, TurnedAway};
 use crate::listen::Drain;
 
 mod cutthrough;
+mod opaque;
 
-use cutthrough::Cutthrough;
+use opaque::Opaque;
+pub(crate) use opaque::full as splices_full;
 
 /// The treatment of one session.
 #[derive(Debug)]
 pub(crate) enum Treatment {
-    /// `filter`: scanned, then delivered by cut-through.
-    Filter(Box<Cutthrough>),
+    /// `filter` and `opaque`: cut-through, scanned, where the session is not spliced.
+    Filter(Box<Opaque>),
 }
 
 /// The treatment for an admitted connection.
@@ -37,7 +40,7 @@ pub(crate) fn choose(
         .unwrap_or_default();
     match treatment {
         contract::Treatment::Filter | contract::Treatment::Opaque | contract::Treatment::Walled => {
-            Treatment::Filter(Box::new(Cutthrough::new(relay, admitted, id, drain)))
+            Treatment::Filter(Box::new(Opaque::new(relay, admitted, id, drain)))
         }
     }
 }
@@ -46,7 +49,7 @@ impl Treatment {
     /// The customer has gone: ends what is open elsewhere.
     pub(crate) async fn end(self) {
         match self {
-            Self::Filter(cutthrough) => cutthrough.end().await,
+            Self::Filter(opaque) => opaque.end().await,
         }
     }
 }
@@ -54,19 +57,31 @@ impl Treatment {
 impl Application for Treatment {
     async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match self {
-            Self::Filter(cutthrough) => cutthrough.answer(question, facts).await,
+            Self::Filter(opaque) => opaque.answer(question, facts).await,
         }
     }
 
     async fn body(&mut self, octets: Bytes) {
         match self {
-            Self::Filter(cutthrough) => cutthrough.body(octets).await,
+            Self::Filter(opaque) => opaque.body(octets).await,
         }
     }
 
     async fn aborted(&mut self, abort: Abort) {
         match self {
-            Self::Filter(cutthrough) => cutthrough.aborted(abort).await,
+            Self::Filter(opaque) => opaque.aborted(abort).await,
+        }
+    }
+
+    async fn tls_begun(&mut self, hello: &ClientHello) -> Course {
+        match self {
+            Self::Filter(opaque) => opaque.tls_begun(hello).await,
+        }
+    }
+
+    async fn turned_away(&mut self, how: TurnedAway) {
+        match self {
+            Self::Filter(opaque) => opaque.turned_away(how).await,
         }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) connections: usize,
     /// Lines of TOML for `[tls]`.
     pub(crate) tls: String,
+    /// Lines of TOML inside of `[splice]`; the usual gate learns nothing.
+    pub(crate) splice: String,
 }
 
 impl Options {
@@ -46,6 +48,7 @@ impl Options {
             per_customer: 50,
             connections: 100,
             tls: String::new(),
+            splice: "learnt_per_customer = 0".into(),
         }
     }
 }
@@ -171,6 +174,8 @@ spill_dir = "{directory}"
 connections = {connections}
 connections_per_customer = {per_customer}
 drain = "10s"
+[splice]
+{splice}
 {tls}
 {scanners}
 "#,
@@ -179,5 +184,6 @@ drain = "10s"
         per_customer = options.per_customer,
         tls = options.tls,
         scanners = options.scanners,
+        splice = options.splice,
     )
 }
