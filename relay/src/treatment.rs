@@ -15,15 +15,21 @@ use crate::listen::Drain;
 
 mod cutthrough;
 mod opaque;
+mod walled;
 
+use cutthrough::{Cutthrough, auth_refused};
 use opaque::Opaque;
 pub(crate) use opaque::full as splices_full;
+pub(crate) use walled::Allowance;
+use walled::Walled;
 
 /// The treatment of one session.
 #[derive(Debug)]
 pub(crate) enum Treatment {
     /// `filter` and `opaque`: cut-through, scanned, where the session is not spliced.
     Filter(Box<Opaque>),
+    /// `walled`: everybody but the operator is refused.
+    Walled(Box<Walled>),
 }
 
 /// The treatment for an admitted connection.
@@ -33,14 +39,12 @@ pub(crate) fn choose(
     id: SessionId,
     drain: Drain,
 ) -> Treatment {
-    let treatment = admitted
-        .policy
-        .as_ref()
-        .map(|policy| policy.treatment)
-        .unwrap_or_default();
-    match treatment {
-        contract::Treatment::Filter | contract::Treatment::Opaque | contract::Treatment::Walled => {
+    match admitted.treatment() {
+        contract::Treatment::Filter | contract::Treatment::Opaque => {
             Treatment::Filter(Box::new(Opaque::new(relay, admitted, id, drain)))
+        }
+        contract::Treatment::Walled => {
+            Treatment::Walled(Box::new(Walled::new(relay, admitted, id, drain)))
         }
     }
 }
@@ -50,6 +54,7 @@ impl Treatment {
     pub(crate) async fn end(self) {
         match self {
             Self::Filter(opaque) => opaque.end().await,
+            Self::Walled(walled) => walled.end().await,
         }
     }
 }
@@ -58,30 +63,36 @@ impl Application for Treatment {
     async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match self {
             Self::Filter(opaque) => opaque.answer(question, facts).await,
+            Self::Walled(walled) => walled.answer(question, facts).await,
         }
     }
 
     async fn body(&mut self, octets: Bytes) {
         match self {
             Self::Filter(opaque) => opaque.body(octets).await,
+            Self::Walled(walled) => walled.body(octets).await,
         }
     }
 
     async fn aborted(&mut self, abort: Abort) {
         match self {
             Self::Filter(opaque) => opaque.aborted(abort).await,
+            Self::Walled(walled) => walled.aborted(abort).await,
         }
     }
 
     async fn tls_begun(&mut self, hello: &ClientHello) -> Course {
         match self {
             Self::Filter(opaque) => opaque.tls_begun(hello).await,
+            Self::Walled(_) => Course::Terminate,
         }
     }
 
     async fn turned_away(&mut self, how: TurnedAway) {
         match self {
             Self::Filter(opaque) => opaque.turned_away(how).await,
+            // There is nobody to splice to.
+            Self::Walled(_) => {}
         }
     }
 }
@@ -100,3 +111,12 @@ impl Application for Nobody {
 
     async fn aborted(&mut self, _abort: Abort) {}
 }
+
+/// Text of a person, fit for a reply: one line of printable ASCII, not too long.
+fn one_line(text: &str) -> String {
+    let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+    text.chars().map(printable).take(REASON_CHARS_MAX).collect()
+}
+
+/// Reason, scanner's reason, name and URL share one line of 512 octets (RFC 5321 section 4.5.3.1.5).
+const REASON_CHARS_MAX: usize = 120;

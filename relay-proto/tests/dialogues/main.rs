@@ -7,10 +7,13 @@
 mod client;
 mod client_held;
 mod client_player;
+mod defences;
+mod lenient;
 mod pair;
 mod player;
 mod server;
 mod server_bounds;
+mod server_chunks;
 mod server_offers;
 mod server_player;
 mod smuggling;

@@ -15,10 +15,7 @@ use crate::treatment::{Nobody, splices_full};
 
 /// Whether this connection is one of those.
 pub(super) fn is_approved(relay: &Relay, admitted: &Admitted) -> bool {
-    let walled = admitted
-        .policy
-        .as_ref()
-        .is_some_and(|policy| policy.treatment == contract::Treatment::Walled);
+    let walled = admitted.treatment() == contract::Treatment::Walled;
     let destination = admitted.original_dst.socket_addr().ip();
     let approved = &relay.config.splice.approved;
     !walled && approved.iter().any(|network| network.contains(destination))

@@ -45,6 +45,8 @@ pub(crate) struct Cutthrough {
     admitted: Admitted,
     id: SessionId,
     drain: Drain,
+    /// The scanners see its messages.
+    scanned: bool,
     messages: u32,
     upstream: Option<Upstream>,
     transaction: Option<Transaction>,
@@ -88,11 +90,20 @@ impl Cutthrough {
             admitted,
             id,
             drain,
+            scanned: true,
             messages: 0,
             upstream: None,
             transaction: None,
             demand: None,
             old_tls: false,
+        }
+    }
+
+    /// The same, but no scanner sees its messages.
+    pub(crate) fn unscanned(self) -> Self {
+        Self {
+            scanned: false,
+            ..self
         }
     }
 
@@ -130,7 +141,8 @@ impl Cutthrough {
         };
         let elapsed_ms = elapsed_ms(&transaction);
         match (abort, transaction.intake.is_some()) {
-            (Abort::Framing(_) | Abort::TooLarge, _) | (_, true) => {
+            (Abort::Framing(_) | Abort::TooLarge | Abort::LineTooLong | Abort::Loop, _)
+            | (_, true) => {
                 info!(queue.id = %transaction.id, verdict = "incomplete", ?abort, elapsed_ms, "message outcome");
             }
             (
@@ -343,6 +355,11 @@ impl Cutthrough {
         transaction.intake = Some(Intake::new(&self.relay.config.message));
         Answer::Proceed
     }
+}
+
+/// The answer to AUTH where no destination has said anything.
+pub(super) fn auth_refused(help_url: &str) -> Reply {
+    authentication::refused(None, help_url)
 }
 
 /// What the customer hears when the destination went away before the content: its own last words if

@@ -66,12 +66,14 @@ struct Reserved {
 impl Opaque {
     /// Nothing has been said yet.
     pub(crate) fn new(relay: Arc<Relay>, admitted: Admitted, id: SessionId, drain: Drain) -> Self {
-        let policy = admitted.policy.as_deref();
         Self {
             customer: admitted.customer,
             destination: admitted.original_dst,
-            treatment: policy.map(|policy| policy.treatment).unwrap_or_default(),
-            confirmed: policy.is_some_and(|policy| policy.confirmed),
+            treatment: admitted.treatment(),
+            confirmed: admitted
+                .policy
+                .as_ref()
+                .is_some_and(|policy| policy.confirmed),
             cutthrough: Cutthrough::new(Arc::clone(&relay), admitted, id, drain),
             relay,
             ehlo: None,

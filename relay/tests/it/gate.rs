@@ -35,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) tls: String,
     /// Lines of TOML inside of `[splice]`; the usual gate learns nothing.
     pub(crate) splice: String,
+    /// More tables of TOML.
+    pub(crate) more: String,
 }
 
 impl Options {
@@ -49,6 +51,7 @@ impl Options {
             connections: 100,
             tls: String::new(),
             splice: "learnt_per_customer = 0".into(),
+            more: String::new(),
         }
     }
 }
@@ -178,6 +181,7 @@ drain = "10s"
 {splice}
 {tls}
 {scanners}
+{more}
 "#,
         memory_octets = options.memory_octets,
         connections = options.connections,
@@ -185,5 +189,6 @@ drain = "10s"
         tls = options.tls,
         scanners = options.scanners,
         splice = options.splice,
+        more = options.more,
     )
 }

@@ -10,9 +10,11 @@
 )]
 
 mod admission;
+mod authorised;
 mod binary;
 mod canary;
 mod config;
+mod content;
 mod controller;
 mod delivery;
 mod dialogue;
@@ -20,11 +22,14 @@ mod failure;
 mod fickle;
 mod flows;
 mod gate;
+mod haproxy;
 mod host;
 mod learnt;
+mod metrics;
 mod namespace;
 mod offers;
 mod opaque;
+mod openssl;
 mod parity;
 mod postfix;
 mod program;
@@ -38,3 +43,4 @@ mod steer;
 mod still;
 mod swaks;
 mod tls;
+mod walled;

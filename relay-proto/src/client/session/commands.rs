@@ -44,6 +44,14 @@ impl Session {
         if utf8 {
             line.push_str(" SMTPUTF8");
         }
+        if self.extensions.dsn {
+            if let Some(ret) = mail.ret {
+                line.push_str(&format!(" RET={ret}"));
+            }
+            if let Some(id) = &mail.envelope_id {
+                line.push_str(&format!(" ENVID={id}"));
+            }
+        }
         let timeout = self.config.timeouts.mail;
         if self.turn(Stage::Mail) {
             self.utf8 = utf8;
@@ -55,13 +63,23 @@ impl Session {
         }
     }
 
-    /// RCPT. An address that needs SMTPUTF8 where MAIL did not say it is answered `550 5.6.7` on the
+    /// RCPT, with those parameters that the server offered. An address that needs SMTPUTF8 where MAIL did not say it is answered `550 5.6.7` on the
     /// server's behalf, and nothing is sent.
     pub fn rcpt(&mut self, now: Time, recipient: &Recipient) {
-        let line = format!("RCPT TO:{}", recipient.forward_path);
+        let mut line = format!("RCPT TO:{}", recipient.forward_path);
+        let mut is_ascii = recipient.forward_path.is_ascii();
+        if self.extensions.dsn {
+            if let Some(notify) = recipient.notify {
+                line.push_str(&format!(" NOTIFY={notify}"));
+            }
+            if let Some(original) = &recipient.original {
+                line.push_str(&format!(" ORCPT={original}"));
+            }
+            is_ascii = recipient.is_ascii();
+        }
         let timeout = self.config.timeouts.rcpt;
         if self.turn(Stage::Rcpt) {
-            if self.utf8 || recipient.forward_path.is_ascii() {
+            if self.utf8 || is_ascii {
                 self.ask(now, &line, timeout);
             } else {
                 self.answer_locally();
