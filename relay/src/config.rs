@@ -168,6 +168,16 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What spliced sessions may have of the connections.
+    pub(crate) fn spliced_limits(&self) -> Limits {
+        Limits {
+            connections_per_customer: self.splice.limits.sessions_per_customer,
+            ..self.limits.clone()
+        }
+    }
+}
+
 impl TryFrom<RawConfig> for Config {
     type Error = Invalid;
 

@@ -156,8 +156,7 @@ impl Learnt {
             // Read anew by the next question: somebody else may have written, too.
             Ok(()) => known.failing = false,
             Err(error) => {
-                let file = self.file.display();
-                error!(%error, %file, "what was learnt is not durable");
+                error!(%error, file = %self.file.display(), "what was learnt is not durable");
             }
         }
         Ok(())
@@ -175,15 +174,13 @@ impl Learnt {
                     known.table.apply(record);
                 }
                 for line in news.damaged {
-                    let file = self.file.display();
-                    warn!(%file, line, "a damaged line is skipped");
+                    warn!(file = %self.file.display(), line, "a damaged line is skipped");
                 }
                 known.read = news.position;
             }
             Err(error) => {
                 if !std::mem::replace(&mut known.failing, true) {
-                    let file = self.file.display();
-                    error!(%error, %file, "what was learnt cannot be read");
+                    error!(%error, file = %self.file.display(), "what was learnt cannot be read");
                 }
             }
         }

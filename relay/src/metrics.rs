@@ -88,6 +88,18 @@ counters! {
     AlreadyDelivered "messages_already_delivered_total",
     /// Clients that talked before their greeting.
     EarlyTalk "early_talk_total",
+    /// Sessions that were joined to their destination untouched, and have ended.
+    Spliced "spliced_sessions_total",
+    /// Octets of those, both directions.
+    SplicedOctets "spliced_octets_total",
+    /// Those of them that a limit has ended.
+    SplicedLimited "spliced_limited_total",
+    /// Connections that were refused because the customer had all the spliced sessions it may have.
+    RefusedSplicedFull "refused_spliced_full_total",
+    /// Pairs of customer and destination that were learnt.
+    Learnt "learnt_total",
+    /// Signs that taught nothing: no budget, revoked, or a confirmed customer.
+    NotLearnt "not_learnt_total",
 }
 
 impl Metrics {
@@ -100,6 +112,11 @@ impl Metrics {
     /// Counts one.
     pub fn count(&self, counter: Counter) {
         self.0[counter as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts so many.
+    pub fn add(&self, counter: Counter, count: u64) {
+        self.0[counter as usize].fetch_add(count, Ordering::Relaxed);
     }
 
     /// How many so far.

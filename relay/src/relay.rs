@@ -7,6 +7,7 @@ use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::{self, Gauges};
@@ -26,6 +27,10 @@ pub struct Relay {
     pub(crate) scanners: Vec<Arc<dyn Scanner>>,
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
+    /// Whose sessions are spliced because of what they have shown.
+    pub(crate) learnt: Learnt,
+    /// Places of sessions that are spliced.
+    pub(crate) spliced: Connections,
     pub(crate) operator_allowance: Allowance,
     pub(crate) unheard: Arc<Unheard>,
     metrics: Metrics,
@@ -44,6 +49,8 @@ impl Relay {
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
+            learnt: Learnt::open(&config.splice.learnt, config.splice.learnt_per_customer),
+            spliced: Connections::new(&config.spliced_limits(), 100),
             operator_allowance: Allowance::new(operator_mail),
             unheard: Unheard::open(&config.state_dir),
             metrics: Metrics::new(),

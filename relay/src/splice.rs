@@ -8,7 +8,7 @@
 //! A joined session has two sockets and four ends of pipes.
 //!
 //! # Diagnostics
-//! Nothing is returned as an error: how it ended is part of the [`Report`]. Logging is the caller's.
+//! Nothing is returned as an error. One `info` at the end of each session: sizes, time, why it ended.
 
 use std::io;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustix::net::sockopt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tracing::info;
 
 mod direction;
 mod meter;
@@ -23,22 +24,37 @@ mod meter;
 use direction::Pipe;
 use meter::Meter;
 
+use crate::Relay;
 use crate::config::SpliceLimits;
+use crate::listen::limits::Permit;
+use crate::metrics::Counter;
+
+/// The other half of a session that is to be joined.
+#[derive(Debug)]
+pub(crate) struct Joint {
+    pub(crate) destination: TcpStream,
+    /// Whom the customer's ClientHello names.
+    pub(crate) server_name: Option<String>,
+    /// Why it is spliced, in a word for the log.
+    pub(crate) why: &'static str,
+    /// Its place among the customer's joined sessions.
+    pub(crate) place: Permit,
+}
 
 /// What a joined session came to.
 #[derive(Debug)]
-pub(crate) struct Report {
+struct Report {
     /// Octets from the customer to the destination.
-    pub(crate) octets_up: u64,
+    octets_up: u64,
     /// Octets from the destination to the customer.
-    pub(crate) octets_down: u64,
-    pub(crate) elapsed: Duration,
-    pub(crate) end: End,
+    octets_down: u64,
+    elapsed: Duration,
+    end: End,
 }
 
 /// Why it ended.
 #[derive(Debug)]
-pub(crate) enum End {
+enum End {
     /// Both sides have closed their halves.
     Closed,
     /// The customer's connection was reset, or takes no more.
@@ -57,7 +73,7 @@ pub(crate) enum End {
 
 impl End {
     /// One word for the log.
-    pub(crate) fn name(&self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::CustomerLost(_) => "customer lost",
@@ -69,8 +85,18 @@ impl End {
         }
     }
 
+    /// What the kernel said of it.
+    fn error(&self) -> Option<&io::Error> {
+        match self {
+            Self::CustomerLost(error) | Self::DestinationLost(error) | Self::NoPipe(error) => {
+                Some(error)
+            }
+            Self::Closed | Self::TooManyOctets | Self::TooLong | Self::Idle => None,
+        }
+    }
+
     /// Whether one of our limits ended it.
-    pub(crate) fn is_limit(&self) -> bool {
+    fn is_limit(&self) -> bool {
         match self {
             Self::TooManyOctets | Self::TooLong | Self::Idle => true,
             Self::Closed | Self::CustomerLost(_) | Self::DestinationLost(_) | Self::NoPipe(_) => {
@@ -96,9 +122,40 @@ impl Side {
     }
 }
 
+/// Joins the customer with the other half, counts, and says in the log what came of it. `kept` is what the customer
+/// has already sent.
+pub(crate) async fn join_and_tell(relay: &Relay, customer: TcpStream, joint: Joint, kept: &[u8]) {
+    let Joint {
+        destination,
+        server_name,
+        why,
+        place,
+    } = joint;
+    let limits = &relay.config.splice.limits;
+    let report = join(customer, destination, kept, limits).await;
+    drop(place);
+    let metrics = relay.metrics();
+    metrics.count(Counter::Spliced);
+    metrics.add(Counter::SplicedOctets, report.octets_up);
+    metrics.add(Counter::SplicedOctets, report.octets_down);
+    if report.end.is_limit() {
+        metrics.count(Counter::SplicedLimited);
+    }
+    info!(
+        tls.server_name = server_name,
+        why,
+        octets.up = report.octets_up,
+        octets.down = report.octets_down,
+        elapsed_ms = u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
+        end = report.end.name(),
+        error = report.end.error().map(tracing::field::display),
+        "spliced session ended"
+    );
+}
+
 /// Joins both connections until both have ended or a limit is reached. The destination first gets `kept`, what the
 /// customer has already sent.
-pub(crate) async fn join(
+async fn join(
     customer: TcpStream,
     mut destination: TcpStream,
     kept: &[u8],

@@ -65,8 +65,8 @@ impl Default for RawSplice {
 }
 
 impl RawSplice {
-    /// Checks it; `state` is the file beside which the relay keeps what it learns, unless told otherwise.
-    pub(super) fn check(self, state: &Path) -> Result<Splice, Invalid> {
+    /// Checks it; what the relay learns is kept in `journal`, unless the file says otherwise.
+    pub(super) fn check(self, journal: &Path) -> Result<Splice, Invalid> {
         if self.max_octets < MESSAGE_OCTETS_MIN {
             return Err(Invalid::new(
                 "splice.max_octets",
@@ -101,7 +101,7 @@ impl RawSplice {
             learnt_per_customer: self.learnt_per_customer,
             learnt: match self.learnt {
                 Some(path) => absolute("splice.learnt", path)?,
-                None => state.with_file_name("learnt.journal"),
+                None => journal.to_owned(),
             },
         })
     }

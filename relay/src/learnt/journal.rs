@@ -141,7 +141,7 @@ fn locked(path: &Path) -> io::Result<File> {
 
 /// Has the journal hold these records and no others; the caller holds the lock.
 fn replace(path: &Path, records: &[Record]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
+    let directory = path.parent().unwrap_or_else(|| Path::new("/"));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     let text: String = records.iter().map(|record| format!("{record}\n")).collect();
     file.write_all(text.as_bytes())?;
@@ -152,7 +152,7 @@ fn replace(path: &Path, records: &[Record]) -> io::Result<()> {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
 }
 
 fn nothing_left(from: Position) -> News {

@@ -49,7 +49,7 @@ async fn bounded<T>(what: impl Future<Output = T>) -> T {
 
 /// Half of it is more than all the buffers on the way hold.
 fn octets(count: usize) -> Vec<u8> {
-    (0..count).map(|at| (at % 251) as u8).collect()
+    (0..251).cycle().take(count).collect()
 }
 
 #[tokio::test]

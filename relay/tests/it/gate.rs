@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) connections: usize,
     /// Lines of TOML for `[tls]`.
     pub(crate) tls: String,
+    /// Lines of TOML inside of `[splice]`; the usual gate learns nothing.
+    pub(crate) splice: String,
     /// More tables of TOML.
     pub(crate) more: String,
     /// What outlives the relay; `None` = nothing does.
@@ -50,6 +52,7 @@ impl Options {
             per_customer: 50,
             connections: 100,
             tls: String::new(),
+            splice: "learnt_per_customer = 0".into(),
             more: String::new(),
             state_dir: None,
         }
@@ -179,6 +182,8 @@ spill_dir = "{directory}"
 connections = {connections}
 connections_per_customer = {per_customer}
 drain = "10s"
+[splice]
+{splice}
 {tls}
 {scanners}
 {more}
@@ -188,6 +193,7 @@ drain = "10s"
         per_customer = options.per_customer,
         tls = options.tls,
         scanners = options.scanners,
+        splice = options.splice,
         more = options.more,
     )
 }
