@@ -120,6 +120,7 @@ impl Driver<'_> {
         let mut hung_up = false;
         loop {
             while let Some(action) = session.poll() {
+                trust.goes_on(session);
                 match action {
                     Action::Send(octets) => self.send(&octets).await?,
                     Action::StartTls => {
@@ -136,9 +137,6 @@ impl Driver<'_> {
                         session.tls_started(self.clock.now());
                     }
                     Action::Ask(question) => {
-                        if *trust == Trust::Shown {
-                            *trust = Trust::Given;
-                        }
                         let facts = Facts {
                             ehlo: session.ehlo().cloned(),
                             esmtp: session.esmtp(),
