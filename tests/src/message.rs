@@ -116,16 +116,17 @@ impl Stored {
     pub fn arrived_by_tls(&self) -> bool {
         self.received()
             .first()
-            .is_some_and(|field| field.contains("with ESMTPS"))
+            .is_some_and(|field| field.to_ascii_uppercase().contains("WITH ESMTPS"))
     }
 
     /// Whether the server that stored it took it from that address, by its own `Received` field.
     #[must_use]
     pub fn arrived_from(&self, address: IpAddr) -> bool {
-        let literal = address_literal(address);
+        // Exim leaves the tag of RFC 5321 section 4.1.3 out.
+        let [tagged, bare] = [address_literal(address), format!("[{address}]")];
         self.received()
             .first()
-            .is_some_and(|field| field.contains(&literal))
+            .is_some_and(|field| field.contains(&tagged) || field.contains(&bare))
     }
 
     /// Whether the relay's own `Received` field names that customer.

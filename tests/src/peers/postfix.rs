@@ -4,31 +4,27 @@
 //! It runs Debian's binaries under Debian's users with its own configuration, queue and data
 //! directories; the machine's own Postfix, if it has one, is not touched.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    os::unix::fs::chown,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, os::unix::fs::chown, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 
+use super::{
+    certificate, greets,
+    maildir::{Maildir, OWNER},
+};
 use crate::{
-    dialogue::{Dialogue, any_port, smtp},
+    dialogue::smtp,
     host::{Family, Host},
     lab::Lab,
     message::Stored,
-    process::{Process, checked, tail},
-    wait::until,
+    process::{Process, checked},
 };
 
 /// A mail exchanger that runs.
 #[derive(Debug)]
 pub struct Postfix {
     host: Host,
-    dir: PathBuf,
+    maildir: Maildir,
     process: Process,
 }
 
@@ -80,12 +76,7 @@ impl Postfix {
     fn start_with(lab: &Lab, host: Host, main_more: &str, master_more: &str) -> Result<Self> {
         let dir = lab.dir().join(host.name());
         let postfix = user_id("postfix")?;
-        for (name, owner) in [
-            ("conf", None),
-            ("queue", None),
-            ("data", Some(postfix)),
-            ("mail", Some(MAILBOX_UID)),
-        ] {
+        for (name, owner) in [("conf", None), ("queue", None), ("data", Some(postfix))] {
             let path = dir.join(name);
             fs::create_dir_all(&path)?;
             if let Some(owner) = owner {
@@ -104,15 +95,16 @@ impl Postfix {
         let mut command = namespace.command(MASTER);
         command.arg("-c").arg(&conf).arg("-d");
         let log = dir.join("mail.log");
+        let maildir = Maildir::below(dir.join("mail"), host, log.clone())?;
         let mut process = Process::spawn("postfix", &mut command, &log)?;
-        let own = host.address(Family::V4);
         process.wait_until("Postfix to greet", Duration::from_secs(15), || {
-            let greeting =
-                Dialogue::open(&namespace, any_port(own), smtp(own), Duration::from_secs(5))
-                    .and_then(|mut dialogue| dialogue.reply());
-            Ok(greeting.ok().map(drop))
+            Ok(greets(lab, host))
         })?;
-        Ok(Self { host, dir, process })
+        Ok(Self {
+            host,
+            maildir,
+            process,
+        })
     }
 
     /// Where it listens.
@@ -126,18 +118,7 @@ impl Postfix {
     /// # Errors
     /// The deadline, with the server's log.
     pub fn delivered(&self, token: &str) -> Result<Stored> {
-        until(
-            &format!("{} to deliver {token}", self.host.name()),
-            Duration::from_secs(10),
-            || self.find(token),
-        )
-        .with_context(|| {
-            format!(
-                "{}'s log ends in\n{}",
-                self.host.name(),
-                tail(&self.log_path())
-            )
-        })
+        self.maildir.delivered(token)
     }
 
     /// The message that holds `token`, if it was delivered.
@@ -145,10 +126,7 @@ impl Postfix {
     /// # Errors
     /// The mailbox's.
     pub fn find(&self, token: &str) -> Result<Option<Stored>> {
-        Ok(self
-            .mailbox()?
-            .into_iter()
-            .find(|stored| stored.holds(token)))
+        self.maildir.find(token)
     }
 
     /// Every message delivered so far.
@@ -156,51 +134,25 @@ impl Postfix {
     /// # Errors
     /// The mailbox's.
     pub fn mailbox(&self) -> Result<Vec<Stored>> {
-        let new = self.dir.join("mail/inbox/new");
-        // Made with the first message.
-        if !new.exists() {
-            return Ok(Vec::new());
-        }
-        fs::read_dir(&new)?
-            .map(|entry| Ok(Stored::new(fs::read(entry?.path())?)))
-            .collect()
+        self.maildir.all()
+    }
+
+    /// What it took.
+    #[must_use]
+    pub fn maildir(&self) -> &Maildir {
+        &self.maildir
     }
 
     /// All that it logged.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+        self.maildir.log()
     }
 
     /// Lets it outlive this guard.
     pub fn keep(&mut self) {
         self.process.keep();
     }
-
-    fn log_path(&self) -> PathBuf {
-        self.dir.join("mail.log")
-    }
-}
-
-fn certificate(conf: &Path, host: Host) -> Result<()> {
-    let subject = format!("/CN={}.example.net", host.name());
-    checked(
-        Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-            ])
-            .args(["-days", "2", "-subj", &subject, "-keyout"])
-            .arg(conf.join("key.pem"))
-            .arg("-out")
-            .arg(conf.join("cert.pem")),
-    )?;
-    Ok(())
 }
 
 fn main_cf(dir: &Path, host: Host) -> String {
@@ -228,8 +180,8 @@ fn main_cf(dir: &Path, host: Host) -> String {
          virtual_mailbox_domains = example.net\n\
          virtual_mailbox_base = {dir}/mail\n\
          virtual_mailbox_maps = static:inbox/\n\
-         virtual_uid_maps = static:{MAILBOX_UID}\n\
-         virtual_gid_maps = static:{MAILBOX_UID}\n\
+         virtual_uid_maps = static:{OWNER}\n\
+         virtual_gid_maps = static:{OWNER}\n\
          virtual_minimum_uid = 1\n\
          message_size_limit = 104857600\n\
          virtual_mailbox_limit = 0\n\
@@ -247,8 +199,6 @@ fn user_id(name: &str) -> Result<u32> {
         .context("id -u")
 }
 
-/// `nobody`, on every Debian.
-const MAILBOX_UID: u32 = 65_534;
 const MASTER: &str = "/usr/lib/postfix/sbin/master";
 
 /// What an exchanger needs: nothing that sends mail on, nothing in a chroot.

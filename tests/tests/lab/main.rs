@@ -30,6 +30,7 @@ mod pressure;
 mod probe;
 mod radar;
 mod refusal;
+mod servers;
 mod steer;
 mod tags;
 mod tc;
