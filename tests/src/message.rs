@@ -114,9 +114,9 @@ impl Stored {
     /// Whether the server that stored it took it over TLS, by its own `Received` field.
     #[must_use]
     pub fn arrived_by_tls(&self) -> bool {
-        self.received()
-            .first()
-            .is_some_and(|field| field.to_ascii_uppercase().contains("WITH ESMTPS"))
+        let own = self.received().into_iter().next().unwrap_or_default();
+        let own = own.to_ascii_uppercase();
+        own.contains("WITH ESMTPS") || own.contains("WITH UTF8SMTPS")
     }
 
     /// Whether the server that stored it took it from that address, by its own `Received` field.

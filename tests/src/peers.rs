@@ -11,6 +11,7 @@ use crate::{
     process::checked,
 };
 
+pub mod client;
 pub mod exchanger;
 pub mod maildir;
 mod overlay;

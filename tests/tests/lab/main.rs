@@ -18,6 +18,7 @@ mod actions;
 mod bare;
 mod capture;
 mod cli;
+mod clients;
 mod configuration;
 mod diversion;
 mod failure;
