@@ -17,6 +17,7 @@ pub mod maildir;
 mod overlay;
 pub mod postfix;
 pub mod rspamd;
+pub mod scanner;
 pub mod swaks;
 
 /// Something, if a mail server on that host greets.

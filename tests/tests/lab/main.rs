@@ -31,6 +31,7 @@ mod pressure;
 mod probe;
 mod radar;
 mod refusal;
+mod scanners;
 mod servers;
 mod steer;
 mod tags;
