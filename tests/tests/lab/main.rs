@@ -33,6 +33,7 @@ mod radar;
 mod refusal;
 mod scanners;
 mod servers;
+mod smuggling;
 mod steer;
 mod tags;
 mod tc;
