@@ -16,6 +16,7 @@ pub mod exchanger;
 pub mod maildir;
 mod overlay;
 pub mod postfix;
+pub mod resolver;
 pub mod rspamd;
 pub mod scanner;
 pub mod swaks;

@@ -11,9 +11,10 @@ use anyhow::{Context as _, Result};
 use super::{
     certificate, greets,
     maildir::{Maildir, OWNER},
+    resolver::Resolver,
 };
 use crate::{
-    dialogue::smtp,
+    dialogue::{Dialogue, any_port, smtp},
     host::{Family, Host},
     lab::Lab,
     message::Stored,
@@ -48,10 +49,52 @@ impl Postfix {
             "mynetworks = 127.0.0.0/8 {}/32\n\
              smtpd_relay_restrictions = permit_mynetworks reject_unauth_destination\n\
              smtp_dns_support_level = disabled\n\
+             virtual_mailbox_domains =\n\
              transport_maps = inline:{{ v4.example.net=smtp:[{v4}], v6.example.net=smtp:[{v6}] }}\n",
             host.address(Family::V4)
         );
         Self::start_with(lab, host, &main_cf, "smtp unix - - n - - smtp\n")
+    }
+
+    /// Starts a customer's mail server that verifies its destinations by DANE, as several mail-in-a-box packages do
+    /// by default, and tries again after seconds instead of minutes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_verifier(lab: &Lab, host: Host, resolver: &Resolver) -> Result<Self> {
+        let main_cf = format!(
+            "mynetworks = 127.0.0.0/8 {}/32\n\
+             smtpd_relay_restrictions = permit_mynetworks reject_unauth_destination\n\
+             virtual_mailbox_domains =\n\
+             smtp_dns_support_level = dnssec\n\
+             smtp_tls_security_level = dane\n\
+             smtp_tls_loglevel = 1\n\
+             minimal_backoff_time = 3s\n\
+             maximal_backoff_time = 3s\n\
+             queue_run_delay = 3s\n",
+            host.address(Family::V4)
+        );
+        let master = resolver.asked_by(lab, host);
+        Self::start_by(lab, host, master, &main_cf, "smtp unix - - n - - smtp\n")
+    }
+
+    /// Hands it a message from its own host.
+    ///
+    /// # Errors
+    /// That it does not take it.
+    pub fn hand(&self, lab: &Lab, recipient: &str, content: &[u8]) -> Result<()> {
+        let own = self.host.address(Family::V4);
+        let namespace = lab.namespace(self.host);
+        let patience = Duration::from_secs(5);
+        let mut dialogue = Dialogue::open(&namespace, any_port(own), smtp(own), patience)?;
+        dialogue.reply()?;
+        dialogue.expect(250, &format!("EHLO {}.example.org", self.host.name()))?;
+        dialogue.expect(250, "MAIL FROM:<sender@example.org>")?;
+        dialogue.expect(250, &format!("RCPT TO:<{recipient}>"))?;
+        dialogue.expect(354, "DATA")?;
+        dialogue.send_data(content)?;
+        dialogue.expect(250, ".")?;
+        Ok(())
     }
 
     /// Starts a third party's filter: a stock submission listener besides, on port 587, that takes mail from the
@@ -74,6 +117,18 @@ impl Postfix {
     }
 
     fn start_with(lab: &Lab, host: Host, main_more: &str, master_more: &str) -> Result<Self> {
+        let master = lab.namespace(host).command("env");
+        Self::start_by(lab, host, master, main_more, master_more)
+    }
+
+    /// As [`Self::start_with`]; `command` takes the words to run.
+    fn start_by(
+        lab: &Lab,
+        host: Host,
+        mut command: Command,
+        main_more: &str,
+        master_more: &str,
+    ) -> Result<Self> {
         let dir = lab.dir().join(host.name());
         let postfix = user_id("postfix")?;
         for (name, owner) in [("conf", None), ("queue", None), ("data", Some(postfix))] {
@@ -90,10 +145,8 @@ impl Postfix {
         // Makes the queue's directories with the owners that Postfix wants.
         checked(Command::new("postfix").arg("-c").arg(&conf).arg("check"))?;
 
-        let namespace = lab.namespace(host);
         // -d: master stays in the process group that its guard ends.
-        let mut command = namespace.command(MASTER);
-        command.arg("-c").arg(&conf).arg("-d");
+        command.args([MASTER, "-c"]).arg(&conf).arg("-d");
         let log = dir.join("mail.log");
         let maildir = Maildir::below(dir.join("mail"), host, log.clone())?;
         let mut process = Process::spawn("postfix", &mut command, &log)?;
@@ -177,7 +230,7 @@ fn main_cf(dir: &Path, host: Host) -> String {
          smtpd_tls_loglevel = 1\n\
          smtpd_tls_received_header = yes\n\
          local_header_rewrite_clients =\n\
-         virtual_mailbox_domains = example.net\n\
+         virtual_mailbox_domains = example.net v4.example.net v6.example.net\n\
          virtual_mailbox_base = {dir}/mail\n\
          virtual_mailbox_maps = static:inbox/\n\
          virtual_uid_maps = static:{OWNER}\n\
