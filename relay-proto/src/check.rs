@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod content;
+pub mod proxy;
 pub mod server;
 
 /// Cuts `octets` into pieces of the lengths in `cuts`, over and over; 0 counts as 256.

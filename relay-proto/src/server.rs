@@ -12,13 +12,15 @@
 //! # What it refuses
 //! Bare CR, bare LF and NUL in a command close the session. In content they have the message refused with
 //! 554 at its true end, and then close it; see `content.rs` for why. Octets in clear text after STARTTLS
-//! close it too. AUTH, BDAT, EXPN and ETRN are never offered and answered 502.
+//! close it too. AUTH is never offered; whoever says it all the same is answered by the application, which
+//! learns the mechanism and nothing else. BDAT, EXPN and ETRN are answered 502.
 //!
 //! # Diagnostics
 //! Nothing that a client sends panics or is returned as an error: it is answered. An answer of the
 //! application that its question does not allow becomes `451 4.3.0`; an answer without a question is ignored.
 
 mod content;
+mod offer;
 mod outbox;
 mod replies;
 mod session;
@@ -29,7 +31,9 @@ use bytes::Bytes;
 
 pub use crate::envelope::{BodyType, EhloName, Mail, Recipient};
 use crate::reply::Reply;
+pub use crate::wire::auth::Mechanism;
 use crate::wire::line::FramingError;
+pub use offer::{Hello, Offer};
 pub use session::Session;
 
 /// What does not change during a session.
@@ -39,8 +43,6 @@ pub struct Config {
     pub hostname: String,
     /// Who runs this, in the greeting.
     pub operator: String,
-    /// Largest content taken, in octets; offered as SIZE. 0 = no limit.
-    pub max_message_octets: u64,
     /// Recipients of one transaction; more are answered `452 4.5.3`.
     pub max_recipients: usize,
     /// Errors of the client until `421 4.7.0` and the end.
@@ -49,8 +51,6 @@ pub struct Config {
     pub max_commands: u32,
     /// How long the session waits for what.
     pub timeouts: Timeouts,
-    /// STARTTLS is offered.
-    pub starttls: bool,
 }
 
 /// How long the server waits. The defaults are those of RFC 5321 section 4.5.3.2.7 where it names one.
@@ -112,7 +112,7 @@ pub enum Abort {
     Timeout,
     /// The content broke a framing rule; it is refused.
     Framing(FramingError),
-    /// The content is larger than [`Config::max_message_octets`].
+    /// The content is larger than [`Offer::max_message_octets`].
     TooLarge,
     /// The session closes over what the client did: too many errors or commands, another protocol.
     Violation,
@@ -121,6 +121,11 @@ pub enum Abort {
 /// What only the application can decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
+    /// EHLO or HELO: what is offered? [`Answer::Offer`], or a 4xx or 5xx reply. A transaction that was open
+    /// has been aborted; after a refusal the client's earlier EHLO still stands.
+    Hello(Hello),
+    /// AUTH, which was not offered: a 4xx or 5xx reply. It counts as an error of the client.
+    Auth(Mechanism),
     /// MAIL: shall a transaction begin? A 2xx reply begins it.
     Mail(Mail),
     /// RCPT: is this recipient taken? A 2xx reply takes it.
@@ -138,6 +143,8 @@ pub enum Answer {
     Reply(Reply),
     /// Say this and close.
     ReplyAndClose(Reply),
+    /// For [`Question::Hello`] alone: say 250, and what is offered.
+    Offer(Offer),
     /// For [`Question::Data`] alone: say 354 and take the content.
     Proceed,
 }

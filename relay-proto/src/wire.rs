@@ -4,6 +4,7 @@
 //! dialogue.
 
 pub mod address;
+pub mod auth;
 pub mod command;
 pub mod dot;
 pub mod line;

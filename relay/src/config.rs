@@ -14,16 +14,20 @@ use std::time::Duration;
 use hyper::Uri;
 use relay_proto::verdict::OnError;
 
+mod authorised;
 mod check;
 mod error;
+mod operator_mail;
 mod raw;
 
+pub use authorised::{Authorised, Destination, Terms};
 use check::{
     absolute, duration, help_url, hostname, listeners, log, operator, relay_name,
-    transparent_listeners,
+    transparent_listeners, treatment,
 };
 pub use error::{ConfigError, Invalid};
-use raw::{RawConfig, RawLimits, RawMessage, RawOrigin, RawScanner};
+pub use operator_mail::{Mailboxes, OperatorMail};
+use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin, RawScanner};
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -38,8 +42,10 @@ pub struct Config {
     pub transparent: Vec<SocketAddr>,
     /// Filter and format of the log.
     pub log: Log,
-    /// Where the snapshot of the customers comes from.
-    pub controller: Controller,
+    /// Listeners without the edge.
+    pub authorised: Vec<Authorised>,
+    /// Where the snapshot of the customers comes from; `None` only where all listeners are authorised ones.
+    pub controller: Option<Controller>,
     /// Own certificate; `None` = a self-signed one in memory.
     pub tls: Option<TlsFiles>,
     /// What a message may cost.
@@ -48,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// Scanners, all of which see each message.
     pub scanners: Vec<ScannerConfig>,
+    /// Whom walled customers may still write to; `None` = nobody.
+    pub operator_mail: Option<OperatorMail>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -173,9 +181,28 @@ impl TryFrom<RawConfig> for Config {
             let problem = "must appear at least once; without a scanner every message would pass";
             return Err(Invalid::new("scanner", "[]", problem));
         }
-        if raw.listen.is_empty() && raw.transparent.is_empty() {
-            let problem = "must name at least one ADDRESS:PORT, unless transparent does";
+        let by_the_edge = !raw.listen.is_empty() || !raw.transparent.is_empty();
+        if !by_the_edge && raw.authorised.is_empty() {
+            let problem =
+                "must name at least one ADDRESS:PORT, unless transparent or [[authorised]] does";
             return Err(Invalid::new("listen", "[]", problem));
+        }
+        if by_the_edge && raw.controller.is_none() {
+            let problem = "must be there beside listen and transparent: the controller knows whom the edge diverts";
+            return Err(Invalid::new("controller", "absent", problem));
+        }
+        let rewritten = rewritten(&raw.listen, raw.origin)?;
+        let operator_mail: Option<OperatorMail> =
+            raw.operator_mail.map(TryInto::try_into).transpose()?;
+        if let (Some(rewritten), Some(mail)) = (&rewritten, &operator_mail)
+            && rewritten.listen.contains(&mail.deliver_to)
+        {
+            let problem = "is a listener of this relay; the mail server of the operator is meant";
+            return Err(Invalid::new(
+                "operator_mail.deliver_to",
+                mail.deliver_to,
+                problem,
+            ));
         }
         Ok(Self {
             name: relay_name(raw.name)?,
@@ -184,13 +211,15 @@ impl TryFrom<RawConfig> for Config {
                 hostname: hostname(raw.hostname)?,
                 help_url: help_url(raw.help_url)?,
             },
-            rewritten: rewritten(&raw.listen, raw.origin)?,
+            rewritten,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
-            controller: Controller {
-                socket: absolute("controller.socket", raw.controller.socket)?,
-                cache: absolute("controller.cache", raw.controller.cache)?,
-            },
+            authorised: raw
+                .authorised
+                .into_iter()
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
+            controller: raw.controller.map(TryInto::try_into).transpose()?,
             tls: raw.tls.map(|tls| TlsFiles {
                 certificate: tls.certificate,
                 key: tls.key,
@@ -202,12 +231,13 @@ impl TryFrom<RawConfig> for Config {
                 .into_iter()
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
+            operator_mail,
         })
     }
 }
 
 fn rewritten(listen: &[String], origin: Option<RawOrigin>) -> Result<Option<Rewritten>, Invalid> {
-    let listen = listeners(listen)?;
+    let listen = listeners("listen", listen)?;
     let pin_dir = origin
         .map(|origin| absolute("origin.pin_dir", origin.pin_dir))
         .transpose()?;
@@ -219,6 +249,17 @@ fn rewritten(listen: &[String], origin: Option<RawOrigin>) -> Result<Option<Rewr
                            connections were going";
             Err(Invalid::new("origin.pin_dir", "absent", problem))
         }
+    }
+}
+
+impl TryFrom<RawController> for Controller {
+    type Error = Invalid;
+
+    fn try_from(raw: RawController) -> Result<Self, Invalid> {
+        Ok(Self {
+            socket: absolute("controller.socket", raw.socket)?,
+            cache: absolute("controller.cache", raw.cache)?,
+        })
     }
 }
 

@@ -12,18 +12,17 @@ use crate::admission::{self, Admission};
 use crate::clock::Clock;
 use crate::egress;
 use crate::id::SessionId;
-use crate::listen::Drain;
-use crate::origin::Origin;
+use crate::listen::{Drain, Source};
 use crate::stream::Stream;
 use crate::treatment::{self, Nobody};
 
 pub(crate) mod session;
 
-/// Serves the connection from `peer` to its end; `origin` is its listener's.
+/// Serves the connection from `peer` to its end; `source` is its listener's.
 pub(crate) async fn serve(
     relay: Arc<Relay>,
-    origin: Arc<dyn Origin>,
-    tcp: TcpStream,
+    source: Source,
+    mut tcp: TcpStream,
     peer: SocketAddr,
     drain: Drain,
 ) {
@@ -35,6 +34,12 @@ pub(crate) async fn serve(
         }
     };
     let id = SessionId::new();
+    let admission = match &source {
+        Source::Edge(origin) => admission::admit(&relay, &**origin, peer, local),
+        Source::Authorised(ranges) => {
+            admission::authorised::admit(&relay, ranges, &mut tcp, peer, local).await
+        }
+    };
     let clock = Clock::start();
     let mut stream = Stream::Plain(tcp);
     let driver = session::Driver {
@@ -42,12 +47,13 @@ pub(crate) async fn serve(
         clock,
         relay: &relay,
     };
-    match admission::admit(&relay, &*origin, peer, local) {
+    match admission {
         Admission::Refuse(reply) => {
             info!(session.id = %id, customer.addr = %peer.ip(), reply.code = reply.code().value(), %reply, "connection refused");
             let session = Session::refuse(reply, clock.now());
             driver.run(session, &mut Nobody).await;
         }
+        Admission::Drop => {}
         Admission::Probe => {
             let session = Session::probe(Arc::clone(&relay.session), clock.now());
             driver.run(session, &mut Nobody).await;

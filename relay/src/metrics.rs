@@ -59,6 +59,12 @@ counters! {
     Lost "messages_lost_total",
     /// Scanners that failed on a message.
     ScannerFailed "scanner_failed_total",
+    /// Authorised connections to ourselves, to another port than 25, or to where nothing can be routed: 554.
+    RefusedDestination "refused_destination_total",
+    /// Connections of proxies that began with something else than a PROXY header.
+    ProxyHeaderInvalid "proxy_header_invalid_total",
+    /// Recipients of walled customers that were refused.
+    Walled "recipients_walled_total",
 }
 
 impl Metrics {

@@ -32,12 +32,10 @@ impl Relay {
         let session = server::Config {
             hostname: config.identity.hostname.clone(),
             operator: config.identity.operator.clone(),
-            max_message_octets: config.message.max_octets,
             max_recipients: RECIPIENTS_MAX,
             max_errors: ERRORS_MAX,
             max_commands: COMMANDS_MAX,
             timeouts: server::Timeouts::default(),
-            starttls: true,
         };
         Arc::new(Self {
             outbound: Outbound::new(&config.identity),
@@ -49,6 +47,17 @@ impl Relay {
             newest,
             tls,
         })
+    }
+
+    /// What a session that is scanned here is offered.
+    pub(crate) fn offer(&self) -> server::Offer {
+        server::Offer {
+            max_message_octets: self.config.message.max_octets,
+            eight_bit_mime: true,
+            smtputf8: true,
+            starttls: true,
+            ..server::Offer::default()
+        }
     }
 
     /// What has been counted so far.

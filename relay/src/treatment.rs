@@ -13,14 +13,18 @@ use crate::inbound::session::{Application, Facts};
 use crate::listen::Drain;
 
 mod cutthrough;
+mod walled;
 
 use cutthrough::Cutthrough;
+use walled::Walled;
 
 /// The treatment of one session.
 #[derive(Debug)]
 pub(crate) enum Treatment {
     /// `filter`: scanned, then delivered by cut-through.
     Filter(Box<Cutthrough>),
+    /// `walled`: everybody but the operator is refused.
+    Walled(Box<Walled>),
 }
 
 /// The treatment for an admitted connection.
@@ -30,14 +34,12 @@ pub(crate) fn choose(
     id: SessionId,
     drain: Drain,
 ) -> Treatment {
-    let treatment = admitted
-        .policy
-        .as_ref()
-        .map(|policy| policy.treatment)
-        .unwrap_or_default();
-    match treatment {
-        contract::Treatment::Filter | contract::Treatment::Opaque | contract::Treatment::Walled => {
+    match admitted.treatment() {
+        contract::Treatment::Filter | contract::Treatment::Opaque => {
             Treatment::Filter(Box::new(Cutthrough::new(relay, admitted, id, drain)))
+        }
+        contract::Treatment::Walled => {
+            Treatment::Walled(Box::new(Walled::new(relay, admitted, id, drain)))
         }
     }
 }
@@ -47,6 +49,7 @@ impl Treatment {
     pub(crate) async fn end(self) {
         match self {
             Self::Filter(cutthrough) => cutthrough.end().await,
+            Self::Walled(walled) => walled.end().await,
         }
     }
 }
@@ -55,20 +58,28 @@ impl Application for Treatment {
     async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match self {
             Self::Filter(cutthrough) => cutthrough.answer(question, facts).await,
+            Self::Walled(walled) => walled.answer(question, facts).await,
         }
     }
 
     async fn body(&mut self, octets: Bytes) {
         match self {
             Self::Filter(cutthrough) => cutthrough.body(octets).await,
+            Self::Walled(walled) => walled.body(octets).await,
         }
     }
 
     async fn aborted(&mut self, abort: Abort) {
         match self {
             Self::Filter(cutthrough) => cutthrough.aborted(abort).await,
+            Self::Walled(walled) => walled.aborted(abort).await,
         }
     }
+}
+
+/// The answer to AUTH, which is never offered on a diverted connection.
+fn auth_refused() -> Reply {
+    Reply::new(502, "5.5.1", "AUTH is not offered")
 }
 
 /// The application of sessions that take no mail. Such sessions ask nothing; if one did, it would
@@ -85,3 +96,12 @@ impl Application for Nobody {
 
     async fn aborted(&mut self, _abort: Abort) {}
 }
+
+/// Text of a person, fit for a reply: one line of printable ASCII, not too long.
+fn one_line(text: &str) -> String {
+    let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+    text.chars().map(printable).take(REASON_CHARS_MAX).collect()
+}
+
+/// Reason, scanner's reason, name and URL share one line of 512 octets (RFC 5321 section 4.5.3.1.5).
+const REASON_CHARS_MAX: usize = 120;

@@ -166,7 +166,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 20] = [
+const DEBIAN_PACKAGES: [&str; 22] = [
     "build-essential",
     "iproute2",
     "ldnsutils",
@@ -190,4 +190,6 @@ const DEBIAN_PACKAGES: [&str; 20] = [
     "libgnutls-dane0",
     "libidn12",
     "libnsl2",
+    "haproxy",
+    "nftables",
 ];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::pieces;
 use crate::Time;
 use crate::reply::Reply;
-use crate::server::{Abort, Action, Answer, Config, Question, Session, Timeouts};
+use crate::server::{Abort, Action, Answer, Config, Offer, Question, Session, Timeouts};
 use crate::wire::command::Command;
 
 /// What a session did. Pieces of content are joined, and replies are split into lines, because how many
@@ -54,6 +54,7 @@ pub fn command_line(line: &[u8]) {
             path
         }
         Command::Ehlo(name) | Command::Helo(name) => name.to_string(),
+        Command::Auth(mechanism) => mechanism.to_string(),
         Command::Data
         | Command::Rset
         | Command::Noop
@@ -68,40 +69,48 @@ pub fn command_line(line: &[u8]) {
     assert!(!again.chars().any(char::is_control), "{again:?}");
 }
 
-fn config(starttls: bool) -> Config {
+fn config() -> Config {
     Config {
         hostname: "relay.example".to_owned(),
         operator: "Example".to_owned(),
-        max_message_octets: 200,
         max_recipients: 3,
         max_errors: 20,
         max_commands: 200,
         timeouts: Timeouts::default(),
+    }
+}
+
+fn offer(starttls: bool) -> Offer {
+    Offer {
+        max_message_octets: 200,
+        eight_bit_mime: true,
+        smtputf8: true,
         starttls,
+        ..Offer::default()
     }
 }
 
 /// Feeds the pieces, up to a handshake, then hangs up.
 fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>, starttls: bool) -> Vec<Event> {
-    let mut session = Session::new(Arc::new(config(starttls)), Time::ZERO);
+    let mut session = Session::new(Arc::new(config()), Time::ZERO);
     let mut events = Vec::new();
     for piece in pieces {
         if events.last() == Some(&Event::StartTls) {
             return events;
         }
         session.receive(Time::ZERO, piece);
-        drain(&mut session, &mut events);
+        drain(&mut session, &mut events, starttls);
     }
     if events.last() != Some(&Event::StartTls) {
         session.hang_up();
-        drain(&mut session, &mut events);
+        drain(&mut session, &mut events, starttls);
         assert_eq!(events.last(), Some(&Event::Closed), "open after the end");
         assert_eq!(session.deadline(), None, "a wait after the end");
     }
     events
 }
 
-fn drain(session: &mut Session, events: &mut Vec<Event>) {
+fn drain(session: &mut Session, events: &mut Vec<Event>, starttls: bool) {
     while let Some(action) = session.poll() {
         match action {
             Action::Send(octets) => {
@@ -122,7 +131,7 @@ fn drain(session: &mut Session, events: &mut Vec<Event>) {
                 events.push(Event::Aborted(cause));
             }
             Action::Ask(question) => {
-                let answer = answer(&question);
+                let answer = answer(&question, starttls);
                 events.push(Event::Asked(question));
                 session.answer(Time::ZERO, answer);
             }
@@ -132,8 +141,10 @@ fn drain(session: &mut Session, events: &mut Vec<Event>) {
     }
 }
 
-fn answer(question: &Question) -> Answer {
+fn answer(question: &Question, starttls: bool) -> Answer {
     match question {
+        Question::Hello(_) => Answer::Offer(offer(starttls)),
+        Question::Auth(_) => Answer::Reply(Reply::new(502, "5.5.1", "no")),
         Question::Data => Answer::Proceed,
         Question::Recipient(recipient) if recipient.forward_path.to_string().contains("no") => {
             Answer::Reply(Reply::new(550, "5.1.1", "nobody"))
@@ -171,9 +182,15 @@ fn keeps_promises(events: &[Event]) {
             }
             Event::Asked(question) => {
                 assert!(!broken, "{question:?} after a framing error");
-                assert_eq!(open, !matches!(question, Question::Mail(_)), "{question:?}");
-                open = !matches!(question, Question::Message);
-                if !open {
+                let (needs, leaves) = match question {
+                    Question::Hello(_) | Question::Auth(_) => (false, false),
+                    Question::Mail(_) => (false, true),
+                    Question::Recipient(_) | Question::Data => (true, true),
+                    Question::Message => (true, false),
+                };
+                assert_eq!(open, needs, "{question:?}");
+                open = leaves;
+                if matches!(question, Question::Message) {
                     well_framed(core::mem::take(&mut body));
                 }
             }

@@ -8,7 +8,7 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::Abort;
+use super::{Abort, Offer};
 use crate::Time;
 use crate::wire::dot::{Decoded, Decoder, EndFinder};
 use crate::wire::line::FramingError;
@@ -77,8 +77,8 @@ impl Content {
         }
     }
 
-    /// Reads on; `max_octets` 0 = no limit.
-    pub(super) fn read(&mut self, input: &mut BytesMut, max_octets: u64) -> Found {
+    /// Reads on, as far as the limit of `offer` allows.
+    pub(super) fn read(&mut self, input: &mut BytesMut, offer: &Offer) -> Found {
         loop {
             if let Fate::Malformed(error, finder) = &mut self.fate {
                 return match finder.find(input) {
@@ -98,7 +98,7 @@ impl Content {
                 Ok(Some(Decoded::Content(piece))) => {
                     let octets = u64::try_from(piece.len()).unwrap_or(u64::MAX);
                     self.octets = self.octets.saturating_add(octets);
-                    if max_octets == 0 || self.octets <= max_octets {
+                    if !offer.is_exceeded_by(self.octets) {
                         return Found::Piece(piece);
                     }
                     self.fate = Fate::TooLarge;

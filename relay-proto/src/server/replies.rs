@@ -1,6 +1,6 @@
 //! What the server says of its own accord.
 
-use super::Config;
+use super::{Config, Hello, Offer};
 use crate::reply::Reply;
 use crate::wire::command::CommandError;
 use crate::wire::line::FramingError;
@@ -12,28 +12,12 @@ pub(super) fn greeting(config: &Config) -> Reply {
     Reply::plain(220, &format!("{hostname} ESMTP Outgate at {operator}"))
 }
 
-pub(super) fn ehlo(config: &Config, tls: bool) -> Reply {
-    let size = match config.max_message_octets {
-        0 => "SIZE".to_owned(),
-        limit => format!("SIZE {limit}"),
-    };
-    let mut lines = vec![
-        config.hostname.as_str(),
-        &size,
-        "PIPELINING",
-        "8BITMIME",
-        "SMTPUTF8",
-        "ENHANCEDSTATUSCODES",
-    ];
-    // RFC 3207 section 4.2: not offered any more once it was used.
-    if config.starttls && !tls {
-        lines.push("STARTTLS");
+pub(super) fn hello(config: &Config, hello: &Hello, offer: &Offer) -> Reply {
+    let mut lines = vec![config.hostname.clone()];
+    if hello.esmtp {
+        lines.extend(offer.lines(hello.tls));
     }
     Reply::plain(250, &lines.join("\n"))
-}
-
-pub(super) fn helo(config: &Config) -> Reply {
-    Reply::plain(250, &config.hostname)
 }
 
 pub(super) fn command_error(error: &CommandError) -> Reply {
@@ -87,6 +71,10 @@ pub(super) fn too_many_recipients() -> Reply {
 
 pub(super) fn parameter_without_ehlo() -> Reply {
     Reply::new(555, "5.5.4", "parameters need EHLO")
+}
+
+pub(super) fn parameter_not_offered(keyword: &str) -> Reply {
+    Reply::new(555, "5.5.4", &format!("{keyword} is not offered"))
 }
 
 pub(super) fn out_of_order(what_to_do: &str) -> Reply {

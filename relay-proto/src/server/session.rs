@@ -11,7 +11,7 @@ use bytes::BytesMut;
 
 use super::content::{Content, Found};
 use super::outbox::Outbox;
-use super::{Abort, Action, Config, EhloName, Question, Timeouts, replies};
+use super::{Abort, Action, Config, EhloName, Hello, Offer, Question, Timeouts, replies};
 use crate::Time;
 use crate::reply::Reply;
 use crate::wire::line::{LineError, LineReader};
@@ -22,7 +22,7 @@ pub struct Session {
     config: Arc<Config>,
     role: Role,
     state: State,
-    hello: Option<Hello>,
+    hello: Option<Greeted>,
     tls: bool,
     input: BytesMut,
     lines: LineReader,
@@ -50,16 +50,10 @@ enum State {
     Idle,
     /// Waiting for a command, inside a transaction.
     Envelope(Transaction),
-    /// Waiting for the application's word on MAIL.
-    AskedMail(Transaction),
-    /// Waiting for the application's word on RCPT.
-    AskedRecipient(Transaction),
-    /// Waiting for the application's word on DATA.
-    AskedData(Transaction),
+    /// Waiting for the application's word.
+    Asked(Asked),
     /// After 354.
     Content(Content),
-    /// Waiting for the application's word on the message.
-    AskedMessage(Transaction),
     /// Waiting for [`Session::tls_started`].
     Handshake,
     Closed,
@@ -71,10 +65,22 @@ struct Transaction {
     recipients: usize,
 }
 
+/// What the application is asked about.
 #[derive(Debug)]
-struct Hello {
-    name: EhloName,
-    esmtp: bool,
+enum Asked {
+    Hello(Hello),
+    Auth,
+    Mail(Transaction),
+    Recipient(Transaction),
+    Data(Transaction),
+    Message(Transaction),
+}
+
+/// The last EHLO or HELO that was answered, and how.
+#[derive(Debug)]
+struct Greeted {
+    hello: Hello,
+    offer: Offer,
 }
 
 impl Session {
@@ -133,10 +139,7 @@ impl Session {
             // Clear text where TLS must come. What it was is not looked at: an attacker between the two may
             // have put it there to have it taken for what the client says under TLS (CVE-2011-0411).
             State::Handshake => return self.close(),
-            State::AskedMail(_)
-            | State::AskedRecipient(_)
-            | State::AskedData(_)
-            | State::AskedMessage(_) => {
+            State::Asked(_) => {
                 if full && !octets.is_empty() {
                     self.abort(Abort::Violation);
                     return self.close_with(&replies::too_much_pipelined());
@@ -178,11 +181,7 @@ impl Session {
                 self.abort(Abort::Timeout);
                 self.close_with(&replies::timed_out());
             }
-            State::AskedMail(_)
-            | State::AskedRecipient(_)
-            | State::AskedData(_)
-            | State::AskedMessage(_)
-            | State::Closed => {}
+            State::Asked(_) | State::Closed => {}
         }
     }
 
@@ -209,11 +208,7 @@ impl Session {
                 Some(silent.min(content.started.saturating_add(message)))
             }
             State::Handshake => Some(self.waiting_since.saturating_add(handshake)),
-            State::AskedMail(_)
-            | State::AskedRecipient(_)
-            | State::AskedData(_)
-            | State::AskedMessage(_)
-            | State::Closed => None,
+            State::Asked(_) | State::Closed => None,
         }
     }
 
@@ -243,13 +238,15 @@ impl Session {
     /// What the client calls itself, since its last EHLO or HELO; `None` again after STARTTLS.
     #[must_use]
     pub fn ehlo(&self) -> Option<&EhloName> {
-        self.hello.as_ref().map(|hello| &hello.name)
+        self.hello.as_ref().map(|greeted| &greeted.hello.name)
     }
 
     /// Whether the client said EHLO rather than HELO.
     #[must_use]
     pub fn esmtp(&self) -> bool {
-        self.hello.as_ref().is_some_and(|hello| hello.esmtp)
+        self.hello
+            .as_ref()
+            .is_some_and(|greeted| greeted.hello.esmtp)
     }
 
     /// Whether TLS has been started.
@@ -258,9 +255,22 @@ impl Session {
         self.tls
     }
 
+    /// What the last EHLO was answered; nothing is offered before.
+    fn offer(&self) -> Offer {
+        self.hello
+            .as_ref()
+            .map_or_else(Offer::default, |greeted| greeted.offer)
+    }
+
+    fn ask(&mut self, asked: Asked, question: Question) {
+        self.state = State::Asked(asked);
+        self.out.push(Action::Ask(question));
+    }
+
     /// Acts on what has been kept, as far as it goes.
     fn advance(&mut self, now: Time) {
         loop {
+            let offer = self.offer();
             match &mut self.state {
                 State::Idle | State::Envelope(_) => match self.lines.take(&mut self.input) {
                     Ok(Some(line)) => {
@@ -277,33 +287,25 @@ impl Session {
                         self.close_with(&replies::malformed_command(error));
                     }
                 },
-                State::Content(content) => {
-                    match content.read(&mut self.input, self.config.max_message_octets) {
-                        Found::Nothing => break,
-                        Found::Piece(piece) => self.out.push(Action::Body(piece)),
-                        Found::Lost(cause) => self.out.push(Action::Aborted(cause)),
-                        Found::End => {
-                            let transaction = Transaction::new(content.utf8);
-                            self.state = State::AskedMessage(transaction);
-                            self.out.push(Action::Ask(Question::Message));
-                        }
-                        Found::EndOfTooLarge => {
-                            self.state = State::Idle;
-                            self.waiting_since = now;
-                            let limit = self.config.max_message_octets;
-                            self.out.say(&replies::too_large(limit), false);
-                        }
-                        Found::EndOfMalformed(error) => {
-                            self.close_with(&replies::malformed_content(error));
-                        }
+                State::Content(content) => match content.read(&mut self.input, &offer) {
+                    Found::Nothing => break,
+                    Found::Piece(piece) => self.out.push(Action::Body(piece)),
+                    Found::Lost(cause) => self.out.push(Action::Aborted(cause)),
+                    Found::End => {
+                        let transaction = Transaction::new(content.utf8);
+                        self.ask(Asked::Message(transaction), Question::Message);
                     }
-                }
-                State::AskedMail(_)
-                | State::AskedRecipient(_)
-                | State::AskedData(_)
-                | State::AskedMessage(_)
-                | State::Handshake
-                | State::Closed => break,
+                    Found::EndOfTooLarge => {
+                        self.state = State::Idle;
+                        self.waiting_since = now;
+                        let limit = offer.max_message_octets;
+                        self.out.say(&replies::too_large(limit), false);
+                    }
+                    Found::EndOfMalformed(error) => {
+                        self.close_with(&replies::malformed_content(error));
+                    }
+                },
+                State::Asked(_) | State::Handshake | State::Closed => break,
             }
         }
         self.close_if_hung_up();
@@ -317,21 +319,18 @@ impl Session {
                     self.close();
                 }
             }
-            State::AskedMail(_)
-            | State::AskedRecipient(_)
-            | State::AskedData(_)
-            | State::AskedMessage(_)
-            | State::Closed => {}
+            State::Asked(_) | State::Closed => {}
         }
     }
 
     /// Tells the application, if it believes in a transaction, that it has ended.
     fn abort(&mut self, cause: Abort) {
         let believed = match &self.state {
-            State::Envelope(_) | State::AskedRecipient(_) | State::AskedData(_) => true,
+            State::Envelope(_) | State::Asked(Asked::Recipient(_) | Asked::Data(_)) => true,
             State::Content(content) => content.is_good(),
             // Of MAIL the application has said nothing yet; of the message it says the last word itself.
-            State::AskedMail(_) | State::AskedMessage(_) => false,
+            State::Asked(Asked::Mail(_) | Asked::Message(_)) => false,
+            State::Asked(Asked::Hello(_) | Asked::Auth) => false,
             State::Idle | State::Handshake | State::Closed => false,
         };
         if believed {
@@ -356,9 +355,11 @@ impl Session {
     }
 
     fn close(&mut self) {
-        self.input.clear();
-        self.state = State::Closed;
-        self.out.push(Action::Close);
+        if !matches!(self.state, State::Closed) {
+            self.input.clear();
+            self.state = State::Closed;
+            self.out.push(Action::Close);
+        }
     }
 }
 
@@ -375,7 +376,6 @@ fn for_the_refused() -> Config {
     Config {
         hostname: String::new(),
         operator: String::new(),
-        max_message_octets: 0,
         max_recipients: 0,
         max_errors: 10,
         max_commands: 10,
@@ -383,7 +383,6 @@ fn for_the_refused() -> Config {
             command: Duration::from_secs(30),
             ..Timeouts::default()
         },
-        starttls: false,
     }
 }
 

@@ -5,10 +5,12 @@
 //! `TO:` and the path, is tolerated (RFC 5321 section 4.1.1); parameters that were not offered are not.
 //!
 //! # Diagnostics
-//! [`CommandError`] is the peer's doing, and carries what its reply needs.
+//! [`CommandError`] is the peer's doing, and carries what its reply needs; of AUTH nothing, because a
+//! password may stand there.
 
 use crate::envelope::{BodyType, EhloName, Mail, Recipient};
 use crate::wire::address::{AddressError, Cursor};
+use crate::wire::auth::Mechanism;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +37,8 @@ pub enum Command {
     Quit,
     /// STARTTLS.
     StartTls,
+    /// AUTH. Its further arguments are dropped here.
+    Auth(Mechanism),
     /// BDAT: never offered, and what follows it would be content.
     Bdat,
     /// A command of RFC 5321 or of an extension that is never offered.
@@ -93,8 +97,9 @@ impl Command {
             "VRFY" if argument.is_empty() => Err(CommandError::Argument("VRFY needs an argument")),
             "VRFY" => Ok(Self::Vrfy),
             "BDAT" => Ok(Self::Bdat),
-            "ATRN" | "AUTH" | "BURL" | "ETRN" | "EXPN" | "SAML" | "SEND" | "SOML" | "TURN"
-            | "XCLIENT" | "XFORWARD" => Ok(Self::Unsupported),
+            "AUTH" => auth(argument),
+            "ATRN" | "BURL" | "ETRN" | "EXPN" | "SAML" | "SEND" | "SOML" | "TURN" | "XCLIENT"
+            | "XFORWARD" => Ok(Self::Unsupported),
             "CONNECT" | "GET" | "HEAD" | "OPTIONS" | "POST" | "PUT" => Ok(Self::Foreign),
             _ => Err(CommandError::Unknown),
         }
@@ -112,6 +117,13 @@ fn alone(argument: &str, command: Command) -> Result<Command, CommandError> {
 fn ehlo_name(argument: &str) -> Result<EhloName, CommandError> {
     let needed = "EHLO and HELO need one domain name or address literal";
     EhloName::new(argument).ok_or(CommandError::Argument(needed))
+}
+
+fn auth(argument: &str) -> Result<Command, CommandError> {
+    match argument.split(' ').next() {
+        Some("") | None => Err(CommandError::Argument("AUTH needs a mechanism")),
+        Some(mechanism) => Ok(Command::Auth(Mechanism::named(mechanism))),
+    }
 }
 
 fn mail(argument: &str) -> Result<Mail, CommandError> {

@@ -10,6 +10,7 @@ mod pair;
 mod player;
 mod server;
 mod server_bounds;
+mod server_offers;
 mod server_player;
 mod smuggling;
 mod timeouts;

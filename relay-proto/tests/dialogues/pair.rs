@@ -54,14 +54,12 @@ struct Pair {
 
 impl Pair {
     fn new(content: &[u8], cut: usize) -> Self {
-        let mut config = server_player::config();
-        config.max_message_octets = 0;
         let now = Duration::ZERO;
         Self {
             now,
             cut,
             client: client::Session::new(client_player::config(), now),
-            server: server::Session::new(Arc::new(config), now),
+            server: server::Session::new(Arc::new(server_player::config()), now),
             to_server: Wire::default(),
             to_client: Wire::default(),
             silent_at: None,
@@ -131,6 +129,8 @@ impl Pair {
             }
             server::Action::Ask(question) => {
                 let (name, answer) = match question {
+                    server::Question::Hello(_) => ("hello", server::Answer::Offer(OFFER)),
+                    server::Question::Auth(_) => unreachable!("the client never says AUTH"),
                     server::Question::Mail(_) => ("mail", ok()),
                     server::Question::Recipient(_) => ("rcpt", ok()),
                     server::Question::Data => ("data", server::Answer::Proceed),
@@ -203,6 +203,15 @@ impl Pair {
 fn ok() -> server::Answer {
     server::Answer::Reply(Reply::new(250, "2.0.0", "taken"))
 }
+
+const OFFER: server::Offer = server::Offer {
+    max_message_octets: 0,
+    eight_bit_mime: true,
+    smtputf8: true,
+    chunking: false,
+    dsn: false,
+    starttls: true,
+};
 
 const DELAY: Duration = Duration::from_millis(20);
 

@@ -144,7 +144,9 @@ fn what_is_not_offered_is_refused() {
         r"C: EXPN list
           S: 502 5.5.1 command not implemented
           C: AUTH PLAIN AGEAYg==
-          S: 502 5.5.1 command not implemented
+          ?: AUTH PLAIN
+          A: 530 5.7.0 say it to your own provider
+          S: 530 5.7.0 say it to your own provider
           C: ETRN example.org
           S: 502 5.5.1 command not implemented
           C: MAIL FROM:<a@b> AUTH=<>

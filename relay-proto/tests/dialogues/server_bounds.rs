@@ -6,7 +6,7 @@ use std::time::Duration;
 use relay_proto::server::{Action, Answer, Question, Session};
 
 use crate::server::{after_ehlo, in_content};
-use crate::server_player::{config, play, play_on, reply};
+use crate::server_player::{config, offer, play, play_on, reply};
 
 #[test]
 fn tls_forgets_what_was_said_before() {
@@ -39,9 +39,18 @@ fn tls_forgets_what_was_said_before() {
 /// A session after EHLO, with nothing left to poll.
 fn ready() -> Session {
     let mut session = Session::new(Arc::new(config()), Duration::ZERO);
-    session.receive(Duration::ZERO, b"EHLO c\r\n");
-    while session.poll().is_some() {}
+    say_hello(&mut session, b"EHLO c\r\n");
     session
+}
+
+/// Says EHLO or HELO, and leaves nothing to poll.
+fn say_hello(session: &mut Session, line: &[u8]) {
+    session.receive(Duration::ZERO, line);
+    while let Some(action) = session.poll() {
+        if let Action::Ask(Question::Hello(_)) = action {
+            session.answer(Duration::ZERO, Answer::Offer(offer()));
+        }
+    }
 }
 
 fn rest(session: &mut Session) -> Vec<Action> {
@@ -84,7 +93,7 @@ fn the_facts_of_a_session_are_those_since_the_last_reset() {
     session.receive(Duration::ZERO, b"STARTTLS\r\n");
     session.tls_started(Duration::ZERO);
     assert!(session.ehlo().is_none() && session.is_tls());
-    session.receive(Duration::ZERO, b"HELO d\r\n");
+    say_hello(&mut session, b"HELO d\r\n");
     assert!(session.ehlo().is_some() && !session.esmtp());
 }
 

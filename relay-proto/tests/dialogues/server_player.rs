@@ -1,7 +1,8 @@
 //! Plays a script against a server session.
 //!
 //! `C` the client says a line, `c` octets as they are; `S` a reply line; `?` a question and `A` its answer
-//! (`proceed`, a reply, or `close` and a reply); `B` content; `X` a transaction aborted; `T` the handshake is
+//! (`proceed`, `offer` and what, a reply, or `close` and a reply; EHLO is answered without being shown
+//! unless the script does so); `B` content; `X` a transaction aborted; `T` the handshake is
 //! asked for, and succeeds; `E` the session closes; `H` the client hangs up; `W` so many seconds pass;
 //! `D` the deadline, in seconds since the start, or `none`.
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_proto::reply::Reply;
-use relay_proto::server::{Action, Answer, Config, Question, Session, Timeouts};
+use relay_proto::server::{Action, Answer, Config, Offer, Question, Session, Timeouts};
 
 use crate::player::{ARRIVALS, Arrival, compare, lines, octets, seconds, take_lines, text};
 
@@ -19,12 +20,21 @@ pub(crate) fn config() -> Config {
     Config {
         hostname: "relay.example".to_owned(),
         operator: "Example Hosting".to_owned(),
-        max_message_octets: 100,
         max_recipients: 2,
         max_errors: 4,
         max_commands: 30,
         timeouts: Timeouts::default(),
+    }
+}
+
+/// What is offered where a script does not answer EHLO itself.
+pub(crate) fn offer() -> Offer {
+    Offer {
+        max_message_octets: 100,
+        eight_bit_mime: true,
+        smtputf8: true,
         starttls: true,
+        ..Offer::default()
     }
 }
 
@@ -55,6 +65,8 @@ struct Player {
     session: Session,
     now: Duration,
     answers: VecDeque<Answer>,
+    /// The script answers EHLO itself.
+    asks_hello: bool,
     seen: Vec<String>,
     sent: Vec<u8>,
     body: Vec<u8>,
@@ -67,6 +79,9 @@ impl Player {
             session,
             now: Duration::ZERO,
             answers: answers.map(|(_, rest)| answer(rest)).collect(),
+            asks_hello: lines
+                .iter()
+                .any(|(mark, rest)| *mark == "?" && is_hello(rest)),
             seen: Vec::new(),
             sent: Vec::new(),
             body: Vec::new(),
@@ -151,6 +166,9 @@ impl Player {
                     self.seen.push("T: ".to_owned());
                     self.session.tls_started(self.now);
                 }
+                Action::Ask(Question::Hello(_)) if !self.asks_hello => {
+                    self.session.answer(self.now, Answer::Offer(offer()));
+                }
                 Action::Ask(question) => {
                     self.seen.push(format!("?: {}", asked(&question)));
                     if let Some(answer) = self.answers.pop_front() {
@@ -174,8 +192,18 @@ fn breaks(mark: &str) -> bool {
     matches!(mark, "H" | "W" | "D" | "T")
 }
 
+fn is_hello(question: &str) -> bool {
+    question.starts_with("EHLO ") || question.starts_with("HELO ")
+}
+
 fn asked(question: &Question) -> String {
     match question {
+        Question::Hello(hello) => {
+            let verb = if hello.esmtp { "EHLO" } else { "HELO" };
+            let tls = if hello.tls { " tls" } else { "" };
+            format!("{verb} {}{tls}", hello.name)
+        }
+        Question::Auth(mechanism) => format!("AUTH {mechanism}"),
         Question::Mail(mail) => {
             let mut text = format!("MAIL {}", mail.reverse_path);
             if let Some(size) = mail.size {
@@ -199,10 +227,29 @@ fn answer(text: &str) -> Answer {
     if text == "proceed" {
         return Answer::Proceed;
     }
+    if let Some(words) = text.strip_prefix("offer") {
+        return Answer::Offer(
+            words
+                .split_ascii_whitespace()
+                .fold(Offer::default(), offering),
+        );
+    }
     match text.strip_prefix("close ") {
         Some(text) => Answer::ReplyAndClose(reply(text)),
         None => Answer::Reply(reply(text)),
     }
+}
+
+fn offering(mut offer: Offer, word: &str) -> Offer {
+    match word {
+        "8bitmime" => offer.eight_bit_mime = true,
+        "smtputf8" => offer.smtputf8 = true,
+        "chunking" => offer.chunking = true,
+        "dsn" => offer.dsn = true,
+        "starttls" => offer.starttls = true,
+        octets => offer.max_message_octets = octets.parse().unwrap(),
+    }
+    offer
 }
 
 /// `250 2.1.0 ok`, or `250 ok` without an enhanced code.

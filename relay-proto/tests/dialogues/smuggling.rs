@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_proto::reply::Reply;
-use relay_proto::server::{Abort, Action, Answer, Config, Question, Session, Timeouts};
+use relay_proto::server::{Abort, Action, Answer, Config, Offer, Question, Session, Timeouts};
 
 /// Line ends that are none, and the true one.
 const ENDS: [&str; 12] = [
@@ -27,12 +27,10 @@ fn send(content: &[u8], step: usize) -> Outcome {
     let config = Config {
         hostname: "relay.example".to_owned(),
         operator: "Example".to_owned(),
-        max_message_octets: 0,
         max_recipients: 10,
         max_errors: 10,
         max_commands: 100,
         timeouts: Timeouts::default(),
-        starttls: false,
     };
     let mut session = Session::new(Arc::new(config), Duration::ZERO);
     let mut outcome = Outcome::default();
@@ -42,6 +40,7 @@ fn send(content: &[u8], step: usize) -> Outcome {
         session.receive(Duration::ZERO, piece);
         while let Some(action) = session.poll() {
             let answer = match action {
+                Action::Ask(Question::Hello(_)) => Answer::Offer(Offer::default()),
                 Action::Ask(Question::Data) => {
                     outcome.last_words.clear();
                     Answer::Proceed
@@ -50,7 +49,10 @@ fn send(content: &[u8], step: usize) -> Outcome {
                     match question {
                         Question::Mail(mail) => outcome.senders.push(mail.reverse_path.to_string()),
                         Question::Message => outcome.messages.push(std::mem::take(&mut body)),
-                        Question::Recipient(_) | Question::Data => {}
+                        Question::Hello(_)
+                        | Question::Auth(_)
+                        | Question::Recipient(_)
+                        | Question::Data => {}
                     }
                     Answer::Reply(Reply::new(250, "2.0.0", "taken"))
                 }

@@ -24,7 +24,7 @@ pub(super) struct RawConfig {
     pub(super) log: String,
     #[serde(default = "default_log_format")]
     pub(super) log_format: String,
-    pub(super) controller: RawController,
+    pub(super) controller: Option<RawController>,
     pub(super) origin: Option<RawOrigin>,
     pub(super) tls: Option<RawTls>,
     pub(super) message: RawMessage,
@@ -32,6 +32,9 @@ pub(super) struct RawConfig {
     pub(super) limits: RawLimits,
     #[serde(default)]
     pub(super) scanner: Vec<RawScanner>,
+    pub(super) operator_mail: Option<RawOperatorMail>,
+    #[serde(default)]
+    pub(super) authorised: Vec<RawAuthorised>,
 }
 
 /// `[controller]`.
@@ -99,6 +102,34 @@ pub(super) enum RawScanner {
         #[serde(default = "default_on_error")]
         on_error: String,
     },
+}
+
+/// `[operator_mail]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOperatorMail {
+    pub(super) mailboxes: Vec<String>,
+    pub(super) deliver_to: String,
+}
+
+/// One `[[authorised]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAuthorised {
+    #[serde(default)]
+    pub(super) listen: Vec<String>,
+    #[serde(default)]
+    pub(super) from: Vec<String>,
+    pub(super) destination: Option<String>,
+    #[serde(default)]
+    pub(super) proxies: Vec<String>,
+    #[serde(default = "default_treatment")]
+    pub(super) treatment: String,
+    pub(super) reason: Option<String>,
+}
+
+fn default_treatment() -> String {
+    "filter".into()
 }
 
 fn default_log() -> String {

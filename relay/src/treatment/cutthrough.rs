@@ -32,6 +32,7 @@ use crate::listen::Drain;
 use crate::message::Intake;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Unreachable, Upstream};
+use crate::treatment;
 
 mod delivery;
 
@@ -41,6 +42,8 @@ pub(crate) struct Cutthrough {
     admitted: Admitted,
     id: SessionId,
     drain: Drain,
+    /// The scanners see its messages.
+    scanned: bool,
     messages: u32,
     upstream: Option<Upstream>,
     transaction: Option<Transaction>,
@@ -78,15 +81,26 @@ impl Cutthrough {
             admitted,
             id,
             drain,
+            scanned: true,
             messages: 0,
             upstream: None,
             transaction: None,
         }
     }
 
+    /// The same, but no scanner sees its messages.
+    pub(crate) fn unscanned(self) -> Self {
+        Self {
+            scanned: false,
+            ..self
+        }
+    }
+
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
+            Question::Hello(_) => Answer::Offer(self.relay.offer()),
+            Question::Auth(_) => Answer::Reply(treatment::auth_refused()),
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient, facts.ehlo).await,
             Question::Data => self.data(),

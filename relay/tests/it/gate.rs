@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) connections: usize,
     /// Lines of TOML for `[tls]`.
     pub(crate) tls: String,
+    /// More tables of TOML.
+    pub(crate) more: String,
 }
 
 impl Options {
@@ -46,6 +48,7 @@ impl Options {
             per_customer: 50,
             connections: 100,
             tls: String::new(),
+            more: String::new(),
         }
     }
 }
@@ -172,11 +175,13 @@ connections_per_customer = {per_customer}
 drain = "10s"
 {tls}
 {scanners}
+{more}
 "#,
         memory_octets = options.memory_octets,
         connections = options.connections,
         per_customer = options.per_customer,
         tls = options.tls,
         scanners = options.scanners,
+        more = options.more,
     )
 }

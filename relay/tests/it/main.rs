@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod authorised;
 mod binary;
 mod config;
 mod controller;
@@ -18,6 +19,7 @@ mod dialogue;
 mod failure;
 mod flows;
 mod gate;
+mod haproxy;
 mod host;
 mod namespace;
 mod postfix;
@@ -29,3 +31,4 @@ mod spam;
 mod steer;
 mod swaks;
 mod tls;
+mod walled;

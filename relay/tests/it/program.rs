@@ -17,6 +17,10 @@ pub(crate) struct Home {
     directory: TempDir,
     /// Lines of TOML: listeners, and how they learn of origins.
     listeners: String,
+    /// It has a controller, in the directory.
+    controlled: bool,
+    /// More tables of TOML.
+    tables: String,
 }
 
 /// The running program.
@@ -45,6 +49,17 @@ impl Home {
         Self {
             directory,
             listeners,
+            controlled: true,
+            tables: String::new(),
+        }
+    }
+
+    /// For ranges that these tables authorise, without an edge and perhaps without a controller.
+    pub(crate) fn authorised(controlled: bool, tables: &str) -> Self {
+        Self {
+            controlled,
+            tables: tables.into(),
+            ..Self::with(String::new())
         }
     }
 
@@ -62,6 +77,13 @@ impl Home {
     /// The program under these words (`unshare ...`).
     pub(crate) fn command(&self, under: &[&str]) -> Command {
         let path = self.directory.path().display();
+        let controller = if self.controlled {
+            format!(
+                "[controller]\nsocket = \"{path}/outgated.sock\"\ncache = \"{path}/snapshot.json\"\n"
+            )
+        } else {
+            String::new()
+        };
         let config = format!(
             r#"
 name = "relay-1"
@@ -70,9 +92,7 @@ hostname = "relay-1.example.net"
 help_url = "https://abuse.example.net/smtp"
 log = "debug"
 {listeners}
-[controller]
-socket = "{path}/outgated.sock"
-cache = "{path}/snapshot.json"
+{controller}
 [message]
 memory_octets = 1000
 spill_dir = "{path}/spill"
@@ -80,8 +100,10 @@ spill_dir = "{path}/spill"
 drain = "5s"
 [[scanner]]
 kind = "builtin"
+{tables}
 "#,
             listeners = self.listeners,
+            tables = self.tables,
         );
         fs::write(self.path("relay.toml"), config).unwrap();
         let program = env!("CARGO_BIN_EXE_outgate-relay");

@@ -39,6 +39,7 @@ mod tags;
 mod tc;
 mod upgrade;
 mod verifiers;
+mod walled;
 
 /// A lab with nothing in it. Its prefix is the test's own, so that tests run side by side and a
 /// killed one is cleaned up by its next run.

@@ -1,87 +1,112 @@
 //! What the application's answer to each question does.
 
-use super::{Content, Session, State, replies};
+use super::{Asked, Content, Greeted, Offer, Session, State, replies};
 use crate::Time;
 use crate::reply::Reply;
-use crate::server::Answer;
+use crate::server::{Answer, Hello};
+
+/// What the application said, whatever it was asked.
+enum Said {
+    Reply(Reply),
+    Proceed,
+    Offer(Offer),
+}
 
 impl Session {
     /// Answers the open question. Without one (the session may have closed meanwhile) it does nothing.
     /// An answer that the question does not allow becomes `451 4.3.0`; a 421 closes, as it says.
     pub fn answer(&mut self, now: Time, answer: Answer) {
-        let (reply, closes) = match answer {
+        let (said, closes) = match answer {
             Answer::Reply(reply) => {
                 let closes = reply.code() == 421;
-                (Some(reply), closes)
+                (Said::Reply(reply), closes)
             }
-            Answer::ReplyAndClose(reply) => (Some(reply), true),
-            Answer::Proceed => (None, false),
+            Answer::ReplyAndClose(reply) => (Said::Reply(reply), true),
+            Answer::Proceed => (Said::Proceed, false),
+            Answer::Offer(offer) => (Said::Offer(offer), false),
         };
-        let asked = core::mem::replace(&mut self.state, State::Closed);
-        let (reply, utf8) = match asked {
-            State::AskedMail(transaction) => {
-                let reply = final_reply(reply);
+        let asked = match core::mem::replace(&mut self.state, State::Closed) {
+            State::Asked(asked) => asked,
+            other @ (State::Idle
+            | State::Envelope(_)
+            | State::Content(_)
+            | State::Handshake
+            | State::Closed) => {
+                self.state = other;
+                return;
+            }
+        };
+        self.waiting_since = now;
+        match asked {
+            Asked::Hello(hello) => self.greeted(hello, said),
+            Asked::Auth => {
+                self.state = State::Idle;
+                self.fail(&refusal(said));
+            }
+            Asked::Mail(transaction) => {
+                let reply = final_reply(said);
                 self.state = if reply.code().is_positive() {
                     State::Envelope(transaction)
                 } else {
                     State::Idle
                 };
-                (reply, transaction.utf8)
+                self.out.say(&reply, transaction.utf8);
             }
-            State::AskedRecipient(mut transaction) => {
-                let reply = final_reply(reply);
+            Asked::Recipient(mut transaction) => {
+                let reply = final_reply(said);
                 transaction.recipients += usize::from(reply.code().is_positive());
                 self.state = State::Envelope(transaction);
-                (reply, transaction.utf8)
+                self.out.say(&reply, transaction.utf8);
             }
-            State::AskedData(transaction) => {
-                let reply = match reply {
-                    None => {
-                        self.state = State::Content(Content::new(now, transaction.utf8));
-                        replies::start_content()
-                    }
-                    Some(reply) => {
-                        self.state = State::Idle;
-                        refusal(reply)
-                    }
+            Asked::Data(transaction) => {
+                let reply = if let Said::Proceed = said {
+                    self.state = State::Content(Content::new(now, transaction.utf8));
+                    replies::start_content()
+                } else {
+                    self.state = State::Idle;
+                    refusal(said)
                 };
-                (reply, transaction.utf8)
+                self.out.say(&reply, transaction.utf8);
             }
-            State::AskedMessage(transaction) => {
+            Asked::Message(transaction) => {
                 self.state = State::Idle;
-                (final_reply(reply), transaction.utf8)
+                self.out.say(&final_reply(said), transaction.utf8);
             }
-            State::Idle
-            | State::Envelope(_)
-            | State::Content(_)
-            | State::Handshake
-            | State::Closed => {
-                self.state = asked;
-                return;
-            }
-        };
-        self.waiting_since = now;
-        self.out.say(&reply, utf8);
+        }
         if closes {
             self.close();
         }
         self.advance(now);
     }
-}
 
-/// `None` or a 3xx where a final word was asked for is a bug of ours, and costs no mail.
-fn final_reply(reply: Option<Reply>) -> Reply {
-    match reply {
-        Some(reply) if !reply.code().is_intermediate() => reply.or_generic_enhanced(),
-        Some(_) | None => replies::our_bug(),
+    fn greeted(&mut self, hello: Hello, said: Said) {
+        self.state = State::Idle;
+        let reply = match said {
+            Said::Offer(offer) => {
+                let reply = replies::hello(&self.config, &hello, &offer);
+                self.hello = Some(Greeted { hello, offer });
+                reply
+            }
+            Said::Reply(_) | Said::Proceed => refusal(said),
+        };
+        self.out.say(&reply, false);
     }
 }
 
-/// Anything but a refusal where [`Answer::Proceed`] was meant is a bug of ours.
-fn refusal(reply: Reply) -> Reply {
+/// Anything but a reply, or a 3xx, where a final word was asked for is a bug of ours, and costs no mail.
+fn final_reply(said: Said) -> Reply {
+    match said {
+        Said::Reply(reply) if !reply.code().is_intermediate() => reply.or_generic_enhanced(),
+        Said::Reply(_) | Said::Proceed | Said::Offer(_) => replies::our_bug(),
+    }
+}
+
+/// Anything but a refusal where only that is left is a bug of ours.
+fn refusal(said: Said) -> Reply {
+    let reply = final_reply(said);
     if reply.code().is_positive() {
         replies::our_bug()
     } else {
-        final_reply(Some(reply))
+        reply
     }
 }

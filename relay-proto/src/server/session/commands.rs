@@ -1,7 +1,11 @@
 //! What each command does, and when it is out of order (RFC 5321 section 4.1.4).
 
-use super::{Abort, Action, EhloName, Hello, Question, Role, Session, State, Transaction, replies};
+use super::{
+    Abort, Action, Asked, EhloName, Greeted, Hello, Question, Role, Session, State, Transaction,
+    replies,
+};
 use crate::envelope::{Mail, Recipient};
+use crate::wire::auth::Mechanism;
 use crate::wire::command::Command;
 
 impl Session {
@@ -24,14 +28,8 @@ impl Session {
 
     fn serve(&mut self, command: Command) {
         match command {
-            Command::Ehlo(name) => {
-                self.hello(name, true);
-                self.out.say(&replies::ehlo(&self.config, self.tls), false);
-            }
-            Command::Helo(name) => {
-                self.hello(name, false);
-                self.out.say(&replies::helo(&self.config), false);
-            }
+            Command::Ehlo(name) => self.hello(name, true),
+            Command::Helo(name) => self.hello(name, false),
             Command::Mail(mail) => self.mail(mail),
             Command::Rcpt(recipient) => self.rcpt(recipient),
             Command::Data => self.data(),
@@ -43,6 +41,7 @@ impl Session {
             Command::Vrfy => self.out.say(&replies::will_not_verify(), false),
             Command::Help => self.out.say(&replies::help(&self.config), false),
             Command::StartTls => self.start_tls(),
+            Command::Auth(mechanism) => self.auth(mechanism),
             Command::Unsupported => self.fail(&replies::not_implemented()),
             // The chunk that follows would be read as commands.
             Command::Bdat => {
@@ -65,7 +64,9 @@ impl Session {
 
     fn hello(&mut self, name: EhloName, esmtp: bool) {
         self.reset();
-        self.hello = Some(Hello { name, esmtp });
+        let tls = self.tls;
+        let hello = Hello { name, esmtp, tls };
+        self.ask(Asked::Hello(hello.clone()), Question::Hello(hello));
     }
 
     fn reset(&mut self) {
@@ -73,8 +74,21 @@ impl Session {
         self.state = State::Idle;
     }
 
+    fn auth(&mut self, mechanism: Mechanism) {
+        if self.hello.is_none() {
+            return self.fail(&replies::out_of_order("say EHLO first"));
+        }
+        // RFC 4954 section 4.
+        if matches!(self.state, State::Envelope(_)) {
+            return self.fail(&replies::out_of_order(
+                "a transaction is open, say RSET first",
+            ));
+        }
+        self.ask(Asked::Auth, Question::Auth(mechanism));
+    }
+
     fn mail(&mut self, mail: Mail) {
-        let Some(hello) = &self.hello else {
+        let Some(Greeted { hello, offer }) = &self.hello else {
             return self.fail(&replies::out_of_order("say EHLO first"));
         };
         if matches!(self.state, State::Envelope(_)) {
@@ -85,15 +99,18 @@ impl Session {
         if !hello.esmtp && (mail.size.is_some() || mail.body.is_some() || mail.smtputf8) {
             return self.fail(&replies::parameter_without_ehlo());
         }
+        if let Some(keyword) = offer.lacks(&mail) {
+            return self.fail(&replies::parameter_not_offered(keyword));
+        }
         if !mail.smtputf8 && !mail.reverse_path.is_ascii() {
             return self.fail(&replies::needs_smtputf8());
         }
-        let limit = self.config.max_message_octets;
-        if limit > 0 && mail.size.is_some_and(|size| size > limit) {
+        if mail.size.is_some_and(|size| offer.is_exceeded_by(size)) {
+            let limit = offer.max_message_octets;
             return self.out.say(&replies::too_large(limit), false);
         }
-        self.state = State::AskedMail(Transaction::new(mail.smtputf8));
-        self.out.push(Action::Ask(Question::Mail(mail)));
+        let transaction = Transaction::new(mail.smtputf8);
+        self.ask(Asked::Mail(transaction), Question::Mail(mail));
     }
 
     fn rcpt(&mut self, recipient: Recipient) {
@@ -106,8 +123,8 @@ impl Session {
         if transaction.recipients >= self.config.max_recipients {
             return self.out.say(&replies::too_many_recipients(), false);
         }
-        self.state = State::AskedRecipient(transaction);
-        self.out.push(Action::Ask(Question::Recipient(recipient)));
+        let question = Question::Recipient(recipient);
+        self.ask(Asked::Recipient(transaction), question);
     }
 
     fn data(&mut self) {
@@ -117,19 +134,18 @@ impl Session {
         if transaction.recipients == 0 {
             return self.fail(&replies::no_valid_recipients());
         }
-        self.state = State::AskedData(transaction);
-        self.out.push(Action::Ask(Question::Data));
+        self.ask(Asked::Data(transaction), Question::Data);
     }
 
     fn start_tls(&mut self) {
         if self.tls {
             return self.fail(&replies::out_of_order("TLS is already on"));
         }
-        if !self.config.starttls {
-            return self.fail(&replies::not_implemented());
-        }
-        if self.hello.is_none() {
+        let Some(Greeted { offer, .. }) = &self.hello else {
             return self.fail(&replies::out_of_order("say EHLO first"));
+        };
+        if !offer.starttls {
+            return self.fail(&replies::not_implemented());
         }
         self.reset();
         // They came in clear text, and whoever put them there wants them to be taken for what the client

@@ -56,7 +56,12 @@ fn commands_are_read_in_any_case_and_with_trailing_space() {
         ("QUIT", Command::Quit),
         ("STARTTLS", Command::StartTls),
         ("BDAT 10 LAST", Command::Bdat),
-        ("AUTH PLAIN AGEAYg==", Command::Unsupported),
+        (
+            "AUTH PLAIN AGEAYg==",
+            Command::Auth(Mechanism::named("PLAIN")),
+        ),
+        ("auth login", Command::Auth(Mechanism::named("LOGIN"))),
+        ("AUTH AGEAYg==", Command::Auth(Mechanism::UNREGISTERED)),
         ("GET / HTTP/1.1", Command::Foreign),
     ];
     for (line, command) in cases {
@@ -68,7 +73,7 @@ fn commands_are_read_in_any_case_and_with_trailing_space() {
 fn what_is_no_command_says_which_rule_it_broke() {
     let argument = CommandError::Argument;
     let parameter = |keyword: &str| CommandError::Parameter(keyword.to_owned());
-    let cases: [(&[u8], CommandError); 26] = [
+    let cases: [(&[u8], CommandError); 27] = [
         (b"", CommandError::Unknown),
         (b" EHLO x", CommandError::Unknown),
         (b"HELLO", CommandError::Unknown),
@@ -86,6 +91,7 @@ fn what_is_no_command_says_which_rule_it_broke() {
         ),
         (b"DATA x", argument("the command takes no argument")),
         (b"STARTTLS now", argument("the command takes no argument")),
+        (b"AUTH ", argument("AUTH needs a mechanism")),
         (b"VRFY", argument("VRFY needs an argument")),
         (b"MAIL", argument("MAIL needs FROM:<address>")),
         (b"MAIL TO:<a@b>", argument("MAIL needs FROM:<address>")),
@@ -132,5 +138,24 @@ fn what_is_no_command_says_which_rule_it_broke() {
     for (line, error) in cases {
         let shown = String::from_utf8_lossy(line);
         assert_eq!(Command::parse(line), Err(error), "{shown}");
+    }
+}
+
+#[test]
+fn nothing_that_may_be_a_password_is_kept_of_auth() {
+    for line in [
+        &b"AUTH PLAIN hunter2"[..],
+        b"AUTH hunter2",
+        b"AUTH  LOGIN hunter2 hunter2",
+        b"AUTH\thunter2",
+        b"AUTH PLAIN hunter2\x07",
+        b"AUTH PLAIN hunter2\xff",
+        b"AUTHhunter2",
+        b"hunter2",
+    ] {
+        let read = Command::parse(line);
+        let error = read.as_ref().err().map(ToString::to_string);
+        let shown = format!("{read:?} {error:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

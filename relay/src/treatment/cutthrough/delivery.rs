@@ -20,6 +20,7 @@ use crate::message::Message;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Upstream};
 use crate::scan::{self, Report, Submission};
+use crate::treatment::one_line;
 
 /// What became of a message.
 #[derive(Debug)]
@@ -140,7 +141,12 @@ impl Cutthrough {
             recipients: transaction.recipients.clone(),
             content: content.clone(),
         };
-        let reports = scan::scan(&self.relay.scanners, Arc::new(submission)).await;
+        let scanners = if self.scanned {
+            &self.relay.scanners[..]
+        } else {
+            &[]
+        };
+        let reports = scan::scan(scanners, Arc::new(submission)).await;
         for report in &reports {
             if matches!(report.finding, Finding::Failed { .. }) {
                 self.relay.metrics().count(Counter::ScannerFailed);
@@ -157,17 +163,13 @@ impl Cutthrough {
             Verdict::Accept => None,
             Verdict::Reject { reason } => {
                 // Why its mail is looked at at all is the first thing that a refused customer asks.
-                let flagged = self
-                    .admitted
-                    .policy
-                    .as_ref()
-                    .map_or_else(String::new, |policy| {
-                        format!(
-                            " (mail from {} is filtered: {})",
-                            self.admitted.customer,
-                            one_line(&policy.reason)
-                        )
-                    });
+                let flagged = self.admitted.reason().map_or_else(String::new, |reason| {
+                    format!(
+                        " (mail from {} is filtered: {})",
+                        self.admitted.customer,
+                        one_line(reason)
+                    )
+                });
                 let verdict = Verdict::Reject {
                     reason: format!("{reason}{flagged}"),
                 };
@@ -313,15 +315,7 @@ fn summary(report: &Report) -> String {
     )
 }
 
-/// Text of a person, fit for a reply: one line of printable ASCII, not too long.
-fn one_line(text: &str) -> String {
-    let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
-    text.chars().map(printable).take(REASON_CHARS_MAX).collect()
-}
-
 /// The sender waits at most ten minutes for the reply to its dot (RFC 5321 section 4.5.3.2.6), some
 /// wait five. A message that was delivered after it stopped waiting arrives twice.
 const FINAL_REPLY_DEADLINE: Duration = Duration::from_secs(270);
 const RSET_DEADLINE: Duration = Duration::from_secs(10);
-/// Reason, scanner's reason, name and URL share one line of 512 octets (RFC 5321 section 4.5.3.1.5).
-const REASON_CHARS_MAX: usize = 120;

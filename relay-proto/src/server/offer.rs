@@ -1,0 +1,75 @@
+//! What the answer to EHLO offers, and what a client may say for it.
+//!
+//! The application decides at every EHLO, because what a message may need depends on where it goes. The
+//! session then holds the client to it. PIPELINING, ENHANCEDSTATUSCODES and SIZE are the session's own, and
+//! always there.
+
+use crate::envelope::{BodyType, EhloName, Mail};
+
+/// One EHLO or HELO.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Hello {
+    /// What the client calls itself.
+    pub name: EhloName,
+    /// It said EHLO.
+    pub esmtp: bool,
+    /// It said so under TLS.
+    pub tls: bool,
+}
+
+/// The answer to one EHLO or HELO; it replaces the one before. After HELO the client may use no
+/// parameters, whatever is offered, but the limit and STARTTLS hold.
+///
+/// The default offers nothing, and sets no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Offer {
+    /// SIZE: the largest content taken, in octets (RFC 1870). 0 = no limit.
+    pub max_message_octets: u64,
+    /// 8BITMIME (RFC 6152).
+    pub eight_bit_mime: bool,
+    /// SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// CHUNKING (RFC 3030), without BINARYMIME.
+    pub chunking: bool,
+    /// DSN (RFC 3461).
+    pub dsn: bool,
+    /// STARTTLS (RFC 3207). Under TLS it is not offered again, whatever this says.
+    pub starttls: bool,
+}
+
+impl Offer {
+    /// The lines that follow our name in the answer to EHLO.
+    pub(super) fn lines(&self, tls: bool) -> Vec<String> {
+        let mut lines = vec![match self.max_message_octets {
+            0 => "SIZE".to_owned(),
+            limit => format!("SIZE {limit}"),
+        }];
+        let offered = [
+            ("PIPELINING", true),
+            ("8BITMIME", self.eight_bit_mime),
+            ("SMTPUTF8", self.smtputf8),
+            ("ENHANCEDSTATUSCODES", true),
+            // RFC 3207 section 4.2: not offered any more once it was used.
+            ("STARTTLS", self.starttls && !tls),
+        ];
+        let offered = offered.into_iter().filter(|(_, offered)| *offered);
+        lines.extend(offered.map(|(keyword, _)| keyword.to_owned()));
+        lines
+    }
+
+    /// The first parameter of MAIL that was not offered.
+    pub(super) fn lacks(&self, mail: &Mail) -> Option<&'static str> {
+        match mail.body {
+            Some(BodyType::SevenBit | BodyType::EightBitMime) if !self.eight_bit_mime => {
+                return Some("BODY");
+            }
+            Some(BodyType::SevenBit | BodyType::EightBitMime) | None => {}
+        }
+        (mail.smtputf8 && !self.smtputf8).then_some("SMTPUTF8")
+    }
+
+    /// Whether content of so many octets is too much.
+    pub(super) fn is_exceeded_by(&self, octets: u64) -> bool {
+        self.max_message_octets > 0 && octets > self.max_message_octets
+    }
+}

@@ -1,0 +1,164 @@
+//! What EHLO offers, and that the client is held to it.
+
+use crate::server_player::play;
+
+const GREETING: &str = "S: 220 relay.example ESMTP Outgate at Example Hosting\n";
+
+#[test]
+fn the_application_says_what_is_offered() {
+    play(&format!(
+        r"{GREETING}
+          C: EHLO c
+          ?: EHLO c
+          A: offer
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250 ENHANCEDSTATUSCODES
+          C: MAIL FROM:<a@b> BODY=8BITMIME
+          S: 555 5.5.4 BODY is not offered
+          C: MAIL FROM:<ä@b> SMTPUTF8
+          S: 555 5.5.4 SMTPUTF8 is not offered
+          C: STARTTLS
+          S: 502 5.5.1 command not implemented
+          C: MAIL FROM:<a@b> SIZE=9999999
+          ?: MAIL <a@b> 9999999
+          A: 250 2.1.0 ok
+          S: 250 2.1.0 ok
+          C: QUIT
+          X: Quit
+          S: 221 2.0.0 bye
+          E: "
+    ));
+}
+
+#[test]
+fn each_ehlo_replaces_the_offer_and_aborts_the_transaction() {
+    play(&format!(
+        r"{GREETING}
+          C: EHLO c
+          ?: EHLO c
+          A: offer 8bitmime starttls 100
+          S: 250-relay.example
+          S: 250-SIZE 100
+          S: 250-PIPELINING
+          S: 250-8BITMIME
+          S: 250-ENHANCEDSTATUSCODES
+          S: 250 STARTTLS
+          C: MAIL FROM:<a@b> SIZE=101
+          S: 552 5.3.4 message larger than the limit of 100 octets
+          C: MAIL FROM:<a@b> BODY=8BITMIME
+          ?: MAIL <a@b> EightBitMime
+          A: 250 2.1.0 ok
+          S: 250 2.1.0 ok
+          C: STARTTLS
+          X: Reset
+          S: 220 2.0.0 ready to start TLS
+          T:
+          C: EHLO d
+          ?: EHLO d tls
+          A: offer smtputf8 starttls
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250-SMTPUTF8
+          S: 250 ENHANCEDSTATUSCODES
+          C: MAIL FROM:<a@b> BODY=8BITMIME
+          S: 555 5.5.4 BODY is not offered
+          C: MAIL FROM:<ä@b> SMTPUTF8 SIZE=101
+          ?: MAIL <ä@b> 101 utf8
+          A: 250 2.1.0 ok
+          S: 250 2.1.0 ok
+          C: HELO e
+          X: Reset
+          ?: HELO e tls
+          A: offer 8bitmime
+          S: 250 relay.example
+          C: MAIL FROM:<a@b> BODY=8BITMIME
+          S: 555 5.5.4 parameters need EHLO
+          C: QUIT
+          S: 221 2.0.0 bye
+          E: "
+    ));
+}
+
+#[test]
+fn a_refused_ehlo_leaves_the_one_before() {
+    play(&format!(
+        r"{GREETING}
+          C: EHLO c
+          ?: EHLO c
+          A: 550 5.7.1 not today
+          S: 550 5.7.1 not today
+          C: MAIL FROM:<a@b>
+          S: 503 5.5.1 say EHLO first
+          C: EHLO c
+          ?: EHLO c
+          A: offer smtputf8
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250-SMTPUTF8
+          S: 250 ENHANCEDSTATUSCODES
+          C: EHLO d
+          ?: EHLO d
+          A: 250 2.0.0 not an offer
+          S: 451 4.3.0 internal error, try again later
+          C: MAIL FROM:<ä@b> SMTPUTF8
+          ?: MAIL <ä@b> utf8
+          A: offer
+          S: 451 4.3.0 internal error, try again later
+          C: EHLO d
+          ?: EHLO d
+          A: close 421 4.4.1 cannot reach mx.example
+          S: 421 4.4.1 cannot reach mx.example
+          E: "
+    ));
+}
+
+#[test]
+fn auth_is_for_the_application_to_refuse() {
+    play(&format!(
+        r"{GREETING}
+          C: AUTH PLAIN AGEAYg==
+          S: 503 5.5.1 say EHLO first
+          C: HELO c
+          S: 250 relay.example
+          C: AUTH hunter2
+          ?: AUTH unregistered
+          A: 502 5.5.1 use port 587
+          S: 502 5.5.1 use port 587
+          C: MAIL FROM:<a@b>
+          ?: MAIL <a@b>
+          A: 250 2.1.0 ok
+          S: 250 2.1.0 ok
+          C: AUTH LOGIN
+          S: 503 5.5.1 a transaction is open, say RSET first
+          C: RSET
+          X: Reset
+          S: 250 2.0.0 ok
+          C: AUTH CRAM-MD5
+          ?: AUTH CRAM-MD5
+          A: 502 5.5.1 use port 587
+          S: 421 4.7.0 too many errors, closing
+          E: "
+    ));
+    play(&format!(
+        r"{GREETING}
+          C: HELO c
+          S: 250 relay.example
+          C: AUTH LOGIN
+          ?: AUTH LOGIN
+          A: 334 VXNlcm5hbWU6
+          S: 451 4.3.0 internal error, try again later
+          C: AUTH LOGIN
+          ?: AUTH LOGIN
+          A: 235 2.7.0 come in
+          S: 451 4.3.0 internal error, try again later
+          C: AUTH LOGIN
+          ?: AUTH LOGIN
+          A: close 554 5.7.1 go away
+          S: 554 5.7.1 go away
+          E: "
+    ));
+}
