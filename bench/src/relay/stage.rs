@@ -36,7 +36,7 @@ use crate::{
 /// enough, with two legs each in the relay, and both ends of both in generator and sink.
 pub(super) fn sessions_possible() -> Result<usize> {
     let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(u64::from(u32::MAX));
+    let most = limit.maximum.unwrap_or_else(|| u64::from(u32::MAX));
     let limit = Rlimit {
         current: Some(most),
         ..limit
