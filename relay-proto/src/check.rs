@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod content;
+pub mod peek;
 pub mod proxy;
 pub mod server;
 

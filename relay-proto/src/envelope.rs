@@ -1,8 +1,11 @@
 //! What a transaction says about its message, the same on the server's and the client's side.
 
+mod dsn;
+
 use core::fmt;
 
 use crate::address::{ForwardPath, ReversePath};
+pub use dsn::{EnvelopeId, Malformed, Notify, OriginalRecipient, Ret};
 
 /// The argument of EHLO or HELO: what the client calls itself. Never verified (RFC 5321 section 4.1.4),
 /// only printable: 1 to 255 octets of visible ASCII.
@@ -20,6 +23,10 @@ pub struct Mail {
     pub body: Option<BodyType>,
     /// The client asked for internationalised mail (RFC 6531).
     pub smtputf8: bool,
+    /// What a notification of failure shall quote (RFC 3461).
+    pub ret: Option<Ret>,
+    /// The client's own name of the transaction, for notifications (RFC 3461).
+    pub envelope_id: Option<EnvelopeId>,
 }
 
 /// One `RCPT TO` command.
@@ -27,6 +34,10 @@ pub struct Mail {
 pub struct Recipient {
     /// Where the message goes.
     pub forward_path: ForwardPath,
+    /// When the sender wants to be told (RFC 3461).
+    pub notify: Option<Notify>,
+    /// To whom the message went before it was forwarded (RFC 3461).
+    pub original: Option<OriginalRecipient>,
 }
 
 /// Value of `BODY=`.
@@ -36,6 +47,54 @@ pub enum BodyType {
     SevenBit,
     /// `8BITMIME`.
     EightBitMime,
+}
+
+impl Mail {
+    /// MAIL without parameters.
+    #[must_use]
+    pub fn new(reverse_path: ReversePath) -> Self {
+        Self {
+            reverse_path,
+            size: None,
+            body: None,
+            smtputf8: false,
+            ret: None,
+            envelope_id: None,
+        }
+    }
+
+    /// Whether it has any parameter.
+    #[must_use]
+    pub fn has_parameters(&self) -> bool {
+        let Self {
+            reverse_path: _,
+            size,
+            body,
+            smtputf8,
+            ret,
+            envelope_id,
+        } = self;
+        size.is_some() || body.is_some() || *smtputf8 || ret.is_some() || envelope_id.is_some()
+    }
+}
+
+impl Recipient {
+    /// RCPT without parameters.
+    #[must_use]
+    pub fn new(forward_path: ForwardPath) -> Self {
+        Self {
+            forward_path,
+            notify: None,
+            original: None,
+        }
+    }
+
+    /// Whether it can be said without SMTPUTF8.
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        let original = self.original.as_ref();
+        self.forward_path.is_ascii() && original.is_none_or(OriginalRecipient::is_ascii)
+    }
 }
 
 impl EhloName {

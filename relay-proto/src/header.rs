@@ -1,4 +1,4 @@
-//! The trace fields that the relay puts on top of a message, and nothing else of it.
+//! The trace fields that the relay puts on top of a message, and how many there were before it.
 //!
 //! ```text
 //! Received: from mail.customer.example ([192.0.2.10])
@@ -11,10 +11,13 @@
 //! (RFC 5321 section 4.4, protocol names of RFC 3848 and RFC 6531 section 4.3.) What a client chose,
 //! its EHLO name and the recipient, can neither end a line nor open or close a comment.
 
+mod hops;
+
 use core::net::IpAddr;
 
 use crate::address::ForwardPath;
 use crate::envelope::EhloName;
+pub use hops::Hops;
 
 /// What the trace fields of one message say.
 #[derive(Clone, Debug)]

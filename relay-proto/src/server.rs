@@ -10,22 +10,27 @@
 //! [`Answer::ReplyAndClose`].
 //!
 //! # What it refuses
-//! Bare CR, bare LF and NUL in a command close the session. In content they have the message refused with
-//! 554 at its true end, and then close it; see `content.rs` for why. Octets in clear text after STARTTLS
+//! Bare CR, bare LF and NUL in a command close the session. Bare CR, bare LF and a lone dot beside NUL in
+//! content have the message refused with 554 at its true end, and then close it, see `content.rs` for why;
+//! in a chunk at the chunk's end, and do not, see `content/chunks.rs`. Octets in clear text after STARTTLS
 //! close it too. AUTH is never offered; whoever says it all the same is answered by the application, which
-//! learns the mechanism and nothing else. BDAT, EXPN and ETRN are answered 502.
+//! learns the mechanism and nothing else. EXPN and ETRN are answered 502, and so is BDAT, which closes, unless
+//! it is offered.
+//!
+//! # What it costs
+//! A session holds at most [`MAX_HELD_OCTETS`] for its peer, the last piece it was given and the last reply
+//! of the application: [`Session::held_octets`].
 //!
 //! # Diagnostics
 //! Nothing that a client sends panics or is returned as an error: it is answered. An answer of the
 //! application that its question does not allow becomes `451 4.3.0`; an answer without a question is ignored.
 
+mod config;
 mod content;
 mod offer;
 mod outbox;
 mod replies;
 mod session;
-
-use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -33,53 +38,9 @@ pub use crate::envelope::{BodyType, EhloName, Mail, Recipient};
 use crate::reply::Reply;
 pub use crate::wire::auth::Mechanism;
 use crate::wire::line::FramingError;
+pub use config::{Config, ContentLimits, EarlyTalk, MinimumRate, Pregreet, Stress, Timeouts};
 pub use offer::{Hello, Offer};
-pub use session::Session;
-
-/// What does not change during a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Name in the greeting and in the answer to EHLO.
-    pub hostname: String,
-    /// Who runs this, in the greeting.
-    pub operator: String,
-    /// Recipients of one transaction; more are answered `452 4.5.3`.
-    pub max_recipients: usize,
-    /// Errors of the client until `421 4.7.0` and the end.
-    pub max_errors: u32,
-    /// Commands until `421 4.7.0` and the end.
-    pub max_commands: u32,
-    /// How long the session waits for what.
-    pub timeouts: Timeouts,
-}
-
-/// How long the server waits. The defaults are those of RFC 5321 section 4.5.3.2.7 where it names one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a whole command line. Default 5 min.
-    pub command: Duration,
-    /// For the next octets of content. Default 5 min.
-    pub content: Duration,
-    /// For all the content of one message. Default 1 h.
-    pub message: Duration,
-    /// For the TLS handshake. Default 1 min.
-    pub handshake: Duration,
-    /// For the true end of content that broke a framing rule: its sender may believe that it has
-    /// already ended the message, and shall hear why it was refused. Default 10 s.
-    pub malformed: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            command: Duration::from_secs(300),
-            content: Duration::from_secs(300),
-            message: Duration::from_secs(3600),
-            handshake: Duration::from_secs(60),
-            malformed: Duration::from_secs(10),
-        }
-    }
-}
+pub use session::{MAX_HELD_OCTETS, Session};
 
 /// What the caller must do next, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +51,8 @@ pub enum Action {
     StartTls,
     /// Decide, then call [`Session::answer`].
     Ask(Question),
-    /// Content of the message, dot-unstuffed; every line ends in CRLF. At most 64 KiB.
+    /// Content of the message, without what DATA or BDAT put around it; every line ends in CRLF. At most
+    /// 64 KiB.
     Body(Bytes),
     /// The transaction has ended without [`Question::Message`]: forget it. The session has its own
     /// reply, if there is anybody to hear it.
@@ -112,9 +74,13 @@ pub enum Abort {
     Timeout,
     /// The content broke a framing rule; it is refused.
     Framing(FramingError),
-    /// The content is larger than [`Offer::max_message_octets`].
+    /// The content is larger than [`Offer::max_message_octets`]; it is refused.
     TooLarge,
-    /// The session closes over what the client did: too many errors or commands, another protocol.
+    /// A line of the content is longer than [`ContentLimits::max_line_octets`]; it is refused.
+    LineTooLong,
+    /// The content has more than [`ContentLimits::max_received`] fields of that name; it is refused.
+    Loop,
+    /// Over what the client did: too many errors or commands, another protocol, BDAT without recipients.
     Violation,
 }
 
@@ -130,7 +96,8 @@ pub enum Question {
     Mail(Mail),
     /// RCPT: is this recipient taken? A 2xx reply takes it.
     Recipient(Recipient),
-    /// DATA, with at least one recipient taken: [`Answer::Proceed`] says 354, a 4xx or 5xx reply ends the transaction.
+    /// DATA or the first BDAT, with at least one recipient taken: [`Answer::Proceed`] takes the content, a 4xx
+    /// or 5xx reply ends the transaction.
     Data,
     /// The message has been received whole; the answer is the final reply, and the transaction is over.
     Message,
@@ -145,6 +112,6 @@ pub enum Answer {
     ReplyAndClose(Reply),
     /// For [`Question::Hello`] alone: say 250, and what is offered.
     Offer(Offer),
-    /// For [`Question::Data`] alone: say 354 and take the content.
+    /// For [`Question::Data`] alone: take the content.
     Proceed,
 }

@@ -19,15 +19,17 @@ mod check;
 mod error;
 mod operator_mail;
 mod raw;
+mod splice;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
-    absolute, duration, help_url, hostname, listeners, log, operator, relay_name,
+    absolute, duration, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
     transparent_listeners, treatment,
 };
 pub use error::{ConfigError, Invalid};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin, RawScanner};
+pub use splice::{Splice, SpliceLimits};
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -56,6 +58,10 @@ pub struct Config {
     pub scanners: Vec<ScannerConfig>,
     /// Whom walled customers may still write to; `None` = nobody.
     pub operator_mail: Option<OperatorMail>,
+    /// Where the counters are served; a loopback address.
+    pub metrics: Option<SocketAddr>,
+    /// Sessions whose TLS is not terminated here.
+    pub splice: Splice,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -173,6 +179,16 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What spliced sessions may have of the connections.
+    pub(crate) fn spliced_limits(&self) -> Limits {
+        Limits {
+            connections_per_customer: self.splice.limits.sessions_per_customer,
+            ..self.limits.clone()
+        }
+    }
+}
+
 impl TryFrom<RawConfig> for Config {
     type Error = Invalid;
 
@@ -204,6 +220,11 @@ impl TryFrom<RawConfig> for Config {
                 problem,
             ));
         }
+        let cache = raw
+            .controller
+            .as_ref()
+            .map(|controller| controller.cache.as_path());
+        let splice = raw.splice.check(cache)?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity: Identity {
@@ -232,6 +253,11 @@ impl TryFrom<RawConfig> for Config {
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
             operator_mail,
+            metrics: raw
+                .metrics
+                .map(|metrics| metrics_listener(&metrics.listen))
+                .transpose()?,
+            splice,
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::listen::{Drain, Source};
 use crate::stream::Stream;
 use crate::treatment::{self, Nobody};
 
+mod approved;
 pub(crate) mod session;
 
 /// Serves the connection from `peer` to its end; `source` is its listener's.
@@ -66,6 +67,11 @@ pub(crate) async fn serve(
                 original.dst = %admitted.original_dst,
                 egress = egress::name(admitted.egress()),
             );
+            if approved::is_approved(&relay, &admitted) {
+                approved::serve(driver, &admitted).instrument(span).await;
+                drop(permit);
+                return;
+            }
             let session = Session::new(Arc::clone(&relay.session), clock.now());
             let mut treatment = treatment::choose(Arc::clone(&relay), admitted, id, drain);
             let served = async {

@@ -26,6 +26,7 @@ use crate::config::{Authorised, Destination};
 use crate::origin::{Origin, Ranges, Transparent};
 use crate::{Relay, inbound, transparent};
 
+pub mod descriptors;
 pub(crate) mod limits;
 
 /// A socket that accepts connections, and what knows where they were going.

@@ -14,8 +14,8 @@ use clap::Parser;
 use contract::Generation;
 use relay::Relay;
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
-use relay::listen::{self, BindError, Drain, Listener};
-use relay::metrics::Counter;
+use relay::listen::{self, BindError, Drain, Listener, descriptors};
+use relay::metrics::{Counter, http};
 use relay::origin::{FlowMap, Origin, OriginError};
 use relay::snapshot::{self, Newest};
 use relay::tls::{ServerTls, TlsError};
@@ -71,6 +71,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     start_log(&config.log);
+    descriptors::provide(&config.limits).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -92,6 +93,11 @@ async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
         listeners.extend(listen::bind(listen, &flows)?);
     }
 
+    let scrapes = match config.metrics {
+        Some(address) => Some(http::bind(address).await?),
+        None => None,
+    };
+
     let (newest, _) = watch::channel(None);
     let have = config
         .controller
@@ -108,6 +114,9 @@ async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
         tokio::spawn(following)
     });
 
+    if let Some(listener) = scrapes {
+        tokio::spawn(http::serve(Arc::clone(&relay), listener));
+    }
     let (drain, draining) = Drain::new();
     let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
     notify(NotifyState::Ready);

@@ -11,21 +11,25 @@ use std::time::Duration;
 
 use relay_proto::client::{self, LostCause, Stage};
 use rustls::ClientConfig;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::Identity;
 use crate::egress::{self, ConnectError, Leg};
 use crate::tls;
 
+mod capabilities;
 mod session;
 
-pub(crate) use session::Upstream;
+use capabilities::Capabilities;
+pub(crate) use session::{Held, Upstream};
 
 /// What all outbound sessions share.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     session: client::Config,
     tls: Arc<ClientConfig>,
+    capabilities: Capabilities,
 }
 
 /// Why a destination takes no commands.
@@ -40,6 +44,9 @@ pub(crate) enum Unreachable {
     /// A connection, but no session: the greeting, EHLO or TLS failed.
     #[error("{0}")]
     Session(Lost),
+    /// The same, because its TLS and ours have nothing in common.
+    #[error("{0}: it speaks no TLS that this relay does, which is 1.2 or newer")]
+    OldTls(Lost),
     /// All of it together took too long.
     #[error("no session within {} s", REACH_DEADLINE.as_secs())]
     TimedOut,
@@ -66,25 +73,51 @@ impl Outbound {
         Self {
             session,
             tls: Arc::new(tls),
+            capabilities: Capabilities::default(),
         }
+    }
+
+    /// What destinations were last heard to offer.
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
     }
 
     /// A session with the leg's destination that takes commands.
     pub(crate) async fn reach(&self, leg: &Leg) -> Result<Upstream, Unreachable> {
-        let config = client::Config {
-            ehlo_name: egress::ehlo_name(leg, &self.session.ehlo_name),
-            ..self.session.clone()
-        };
         let session = async {
-            let tcp = timeout(CONNECT_DEADLINE, egress::connect(leg))
-                .await
-                .map_err(|_elapsed| Unreachable::ConnectTimedOut)??;
-            let upstream = Upstream::open(tcp, config, leg.destination, &self.tls);
-            upstream.await.map_err(Unreachable::Session)
+            let tcp = self.connect(leg).await?;
+            Upstream::open(tcp, self.config(leg), leg.destination, &self.tls).await
+        };
+        let upstream = timeout(REACH_DEADLINE, session)
+            .await
+            .map_err(|_elapsed| Unreachable::TimedOut)??;
+        self.capabilities
+            .learn(leg.destination, *upstream.extensions());
+        Ok(upstream)
+    }
+
+    /// The leg's destination, greeted in clear text, so that somebody else may speak TLS with it.
+    pub(crate) async fn hold(&self, leg: &Leg) -> Result<Held, Unreachable> {
+        let session = async {
+            let tcp = self.connect(leg).await?;
+            Held::open(tcp, self.config(leg), leg.destination, &self.tls).await
         };
         timeout(REACH_DEADLINE, session)
             .await
             .map_err(|_elapsed| Unreachable::TimedOut)?
+    }
+
+    /// A connection to the leg's destination, on which nothing has been said.
+    pub(crate) async fn connect(&self, leg: &Leg) -> Result<TcpStream, Unreachable> {
+        let connected = timeout(CONNECT_DEADLINE, egress::connect(leg)).await;
+        Ok(connected.map_err(|_elapsed| Unreachable::ConnectTimedOut)??)
+    }
+
+    fn config(&self, leg: &Leg) -> client::Config {
+        client::Config {
+            ehlo_name: egress::ehlo_name(leg, &self.session.ehlo_name),
+            ..self.session.clone()
+        }
     }
 }
 
@@ -103,10 +136,12 @@ fn stage_name(stage: Stage) -> &'static str {
 }
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
-/// The customer waits for the reply to its first RCPT, and many give up after 300 s
+/// The customer waits for the reply to EHLO, or to its first RCPT, and many give up after 300 s
 /// (RFC 5321 section 4.5.3.2.3): reaching the destination, MAIL and RCPT must fit in that.
 const REACH_DEADLINE: Duration = Duration::from_secs(120);
-/// Shorter than RFC 5321 wants of a client with a queue, because somebody waits behind us.
+/// Shorter than RFC 5321 wants of a client with a queue, because somebody waits behind us; but for the
+/// reply to the dot, after which nobody can take the message back: it is given all of its ten minutes
+/// (RFC 5321 section 4.5.3.2.6).
 const TIMEOUTS: client::Timeouts = client::Timeouts {
     greeting: Duration::from_secs(90),
     ehlo: Duration::from_secs(60),
@@ -115,6 +150,6 @@ const TIMEOUTS: client::Timeouts = client::Timeouts {
     rcpt: Duration::from_secs(110),
     data: Duration::from_secs(110),
     data_block: Duration::from_secs(110),
-    message: Duration::from_secs(270),
+    message: Duration::from_secs(600),
     quit: Duration::from_secs(10),
 };

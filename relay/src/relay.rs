@@ -1,17 +1,21 @@
 //! What all sessions of one relay share.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use relay_proto::server;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
+use crate::metrics::exposition::{self, Gauges};
 use crate::outbound::Outbound;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
+use crate::treatment::Allowance;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
 pub struct Relay {
@@ -22,6 +26,11 @@ pub struct Relay {
     pub(crate) scanners: Vec<Arc<dyn Scanner>>,
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
+    /// Whose sessions are spliced because of what they have shown.
+    pub(crate) learnt: Learnt,
+    /// Places of sessions that are spliced.
+    pub(crate) spliced: Connections,
+    pub(crate) operator_allowance: Allowance,
     metrics: Metrics,
 }
 
@@ -29,19 +38,22 @@ impl Relay {
     /// A relay that serves nobody until `newest` holds a snapshot.
     #[must_use]
     pub fn new(config: Config, newest: watch::Receiver<Newest>, tls: Arc<ServerTls>) -> Arc<Self> {
-        let session = server::Config {
-            hostname: config.identity.hostname.clone(),
-            operator: config.identity.operator.clone(),
-            max_recipients: RECIPIENTS_MAX,
-            max_errors: ERRORS_MAX,
-            max_commands: COMMANDS_MAX,
-            timeouts: server::Timeouts::default(),
-        };
+        // Without the operator's mailboxes nobody ever asks for it.
+        let operator_mail = config.operator_mail.as_ref();
+        let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
+        let identity = &config.identity;
+        let session = server::Config::new(&identity.hostname, &identity.operator);
         Arc::new(Self {
             outbound: Outbound::new(&config.identity),
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits),
             session: Arc::new(session),
+            learnt: Learnt::open(
+                config.splice.learnt.as_deref(),
+                config.splice.learnt_per_customer,
+            ),
+            spliced: Connections::new(&config.spliced_limits()),
+            operator_allowance: Allowance::new(operator_mail),
             metrics: Metrics::new(),
             config,
             newest,
@@ -55,9 +67,20 @@ impl Relay {
             max_message_octets: self.config.message.max_octets,
             eight_bit_mime: true,
             smtputf8: true,
+            chunking: true,
             starttls: true,
             ..server::Offer::default()
         }
+    }
+
+    /// What a scrape is answered.
+    pub(crate) fn exposition(&self) -> String {
+        let generation = self.newest.borrow().as_ref().map(|it| it.generation().0);
+        let gauges = Gauges {
+            sessions: self.connections.open(),
+            generation: generation.unwrap_or(0),
+        };
+        exposition::text(&self.metrics, gauges)
     }
 
     /// What has been counted so far.
@@ -66,9 +89,3 @@ impl Relay {
         &self.metrics
     }
 }
-
-/// The least that RFC 5321 section 4.5.3.1.8 allows; senders then begin another transaction.
-const RECIPIENTS_MAX: usize = 100;
-const ERRORS_MAX: u32 = 20;
-/// Far above what a queue runner needs for a hundred messages of a hundred recipients.
-const COMMANDS_MAX: u32 = 20_000;

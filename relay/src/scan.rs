@@ -218,12 +218,7 @@ mod tests {
             id: "1".into(),
             client: IpAddr::from([192, 0, 2, 10]),
             ehlo: None,
-            mail: Mail {
-                reverse_path: relay_proto::address::ReversePath::Null,
-                size: None,
-                body: None,
-                smtputf8: false,
-            },
+            mail: Mail::new(relay_proto::address::ReversePath::Null),
             recipients: vec![],
             content: Intake::new(&limits).finish().await.unwrap(),
         });

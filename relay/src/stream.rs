@@ -10,12 +10,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+mod rewound;
+
+use rewound::Rewound;
 
 /// One connection.
 #[derive(Debug)]
@@ -23,15 +28,44 @@ pub(crate) enum Stream {
     /// Clear text.
     Plain(TcpStream),
     /// TLS, either side.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Rewound>>),
     /// A handshake failed.
     Closed,
 }
 
+/// How one leg of a message's way was protected, for the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Protection {
+    version: Option<ProtocolVersion>,
+    suite: Option<CipherSuite>,
+}
+
+impl Protection {
+    /// Whether there is TLS.
+    pub(crate) fn is_tls(self) -> bool {
+        self.version.is_some()
+    }
+
+    /// `TLSv1_3`; `None` in clear text.
+    pub(crate) fn version(self) -> Option<&'static str> {
+        self.version.and_then(|version| version.as_str())
+    }
+
+    /// `TLS13_AES_256_GCM_SHA384`; `None` in clear text.
+    pub(crate) fn cipher(self) -> Option<&'static str> {
+        self.suite.and_then(|suite| suite.as_str())
+    }
+}
+
 impl Stream {
-    /// Becomes TLS, as the server.
-    pub(crate) async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
-        let tls = TlsAcceptor::from(config).accept(self.take_plain()?).await?;
+    /// Becomes TLS, as the server; `kept` is what was already read of it.
+    pub(crate) async fn accept_tls(
+        &mut self,
+        kept: Bytes,
+        config: Arc<ServerConfig>,
+    ) -> io::Result<()> {
+        let tcp = Rewound::new(kept, self.take_plain()?);
+        let tls = TlsAcceptor::from(config).accept(tcp).await?;
         *self = Self::Tls(Box::new(tls.into()));
         Ok(())
     }
@@ -42,20 +76,24 @@ impl Stream {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> io::Result<()> {
-        let tls = TlsConnector::from(config)
-            .connect(name, self.take_plain()?)
-            .await?;
+        let tcp = Rewound::new(Bytes::new(), self.take_plain()?);
+        let tls = TlsConnector::from(config).connect(name, tcp).await?;
         *self = Self::Tls(Box::new(tls.into()));
         Ok(())
     }
 
-    /// Protocol and cipher suite, for the log; `None` in clear text.
-    pub(crate) fn tls_description(&self) -> Option<String> {
-        let Self::Tls(tls) = self else { return None };
+    /// How the octets of this connection are protected.
+    pub(crate) fn protection(&self) -> Protection {
+        let Self::Tls(tls) = self else {
+            return Protection::default();
+        };
         let (_tcp, connection) = tls.get_ref();
-        let version = connection.protocol_version()?;
-        let suite = connection.negotiated_cipher_suite()?.suite();
-        Some(format!("{version:?} {suite:?}"))
+        Protection {
+            version: connection.protocol_version(),
+            suite: connection
+                .negotiated_cipher_suite()
+                .map(|suite| suite.suite()),
+        }
     }
 
     /// Closes so that the peer can still read our last words: a socket closed with unread input is
@@ -74,7 +112,8 @@ impl Stream {
         *self = Self::Closed;
     }
 
-    fn take_plain(&mut self) -> io::Result<TcpStream> {
+    /// The connection itself, which nobody speaks TLS on yet.
+    pub(crate) fn take_plain(&mut self) -> io::Result<TcpStream> {
         match std::mem::replace(self, Self::Closed) {
             Self::Plain(tcp) => Ok(tcp),
             Self::Tls(_) | Self::Closed => Err(closed()),

@@ -3,26 +3,31 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use relay_proto::peek::ClientHello;
 use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Question};
 
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::id::SessionId;
-use crate::inbound::session::{Application, Facts};
+use crate::inbound::session::{Application, Course, Facts, TurnedAway};
 use crate::listen::Drain;
 
 mod cutthrough;
+mod opaque;
 mod walled;
 
-use cutthrough::Cutthrough;
+use cutthrough::{Cutthrough, auth_refused};
+use opaque::Opaque;
+pub(crate) use opaque::full as splices_full;
+pub(crate) use walled::Allowance;
 use walled::Walled;
 
 /// The treatment of one session.
 #[derive(Debug)]
 pub(crate) enum Treatment {
-    /// `filter`: scanned, then delivered by cut-through.
-    Filter(Box<Cutthrough>),
+    /// `filter` and `opaque`: cut-through, scanned, where the session is not spliced.
+    Filter(Box<Opaque>),
     /// `walled`: everybody but the operator is refused.
     Walled(Box<Walled>),
 }
@@ -36,7 +41,7 @@ pub(crate) fn choose(
 ) -> Treatment {
     match admitted.treatment() {
         contract::Treatment::Filter | contract::Treatment::Opaque => {
-            Treatment::Filter(Box::new(Cutthrough::new(relay, admitted, id, drain)))
+            Treatment::Filter(Box::new(Opaque::new(relay, admitted, id, drain)))
         }
         contract::Treatment::Walled => {
             Treatment::Walled(Box::new(Walled::new(relay, admitted, id, drain)))
@@ -48,7 +53,7 @@ impl Treatment {
     /// The customer has gone: ends what is open elsewhere.
     pub(crate) async fn end(self) {
         match self {
-            Self::Filter(cutthrough) => cutthrough.end().await,
+            Self::Filter(opaque) => opaque.end().await,
             Self::Walled(walled) => walled.end().await,
         }
     }
@@ -57,29 +62,39 @@ impl Treatment {
 impl Application for Treatment {
     async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match self {
-            Self::Filter(cutthrough) => cutthrough.answer(question, facts).await,
+            Self::Filter(opaque) => opaque.answer(question, facts).await,
             Self::Walled(walled) => walled.answer(question, facts).await,
         }
     }
 
     async fn body(&mut self, octets: Bytes) {
         match self {
-            Self::Filter(cutthrough) => cutthrough.body(octets).await,
+            Self::Filter(opaque) => opaque.body(octets).await,
             Self::Walled(walled) => walled.body(octets).await,
         }
     }
 
     async fn aborted(&mut self, abort: Abort) {
         match self {
-            Self::Filter(cutthrough) => cutthrough.aborted(abort).await,
+            Self::Filter(opaque) => opaque.aborted(abort).await,
             Self::Walled(walled) => walled.aborted(abort).await,
         }
     }
-}
 
-/// The answer to AUTH, which is never offered on a diverted connection.
-fn auth_refused() -> Reply {
-    Reply::new(502, "5.5.1", "AUTH is not offered")
+    async fn tls_begun(&mut self, hello: &ClientHello) -> Course {
+        match self {
+            Self::Filter(opaque) => opaque.tls_begun(hello).await,
+            Self::Walled(_) => Course::Terminate,
+        }
+    }
+
+    async fn turned_away(&mut self, how: TurnedAway) {
+        match self {
+            Self::Filter(opaque) => opaque.turned_away(how).await,
+            // There is nobody to splice to.
+            Self::Walled(_) => {}
+        }
+    }
 }
 
 /// The application of sessions that take no mail. Such sessions ask nothing; if one did, it would

@@ -95,16 +95,13 @@ fn proceed(session: &mut Session, stage: Stage) {
     match stage {
         Stage::Greeting | Stage::Ehlo | Stage::StartTls => {
             let mail = Mail {
-                reverse_path: ReversePath::Null,
                 size: Some(5),
-                body: None,
-                smtputf8: false,
+                ..Mail::new(ReversePath::Null)
             };
             session.mail(now, &mail);
         }
         Stage::Mail => {
-            let forward_path = ForwardPath::Postmaster;
-            session.rcpt(now, &Recipient { forward_path });
+            session.rcpt(now, &Recipient::new(ForwardPath::Postmaster));
         }
         Stage::Rcpt => session.data(now),
         Stage::Data => {

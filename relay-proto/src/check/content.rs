@@ -25,8 +25,9 @@ pub fn decoding(octets: &[u8], cuts: &[u8]) {
 
 /// What is encoded is decoded to the same again, however both are cut.
 pub fn round_trip(octets: &[u8], cuts: &[u8]) {
-    let lines = octets.split(|octet| matches!(octet, b'\r' | b'\n' | 0));
+    let lines = octets.split(|octet| matches!(octet, b'\r' | b'\n'));
     let content: Vec<u8> = lines
+        .filter(|line| !line.starts_with(b"\0") || without_nul(line) != b".")
         .flat_map(|line| [line, b"\r\n".as_slice()].concat())
         .collect();
     let mut encoder = Encoder::default();
@@ -64,23 +65,36 @@ fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
     }
 }
 
+/// Whether a line would be the end of data if its NULs were dropped, as it came or as it will leave.
+fn is_disguised(line: &[u8]) -> bool {
+    let content = line.strip_prefix(b".").unwrap_or(line);
+    line.contains(&0)
+        && (without_nul(line) == b"."
+            || (content.starts_with(b"\0") && without_nul(content) == b"."))
+}
+
+fn without_nul(line: &[u8]) -> Vec<u8> {
+    line.iter().copied().filter(|octet| *octet != 0).collect()
+}
+
 fn line_by_line(octets: &[u8]) -> Outcome {
     let mut content = Vec::new();
     let mut rest = octets;
     loop {
         let at = |index: usize| rest.get(index).copied();
-        let special = rest
-            .iter()
-            .position(|octet| matches!(octet, b'\r' | b'\n' | 0));
+        let special = rest.iter().position(|octet| matches!(octet, b'\r' | b'\n'));
         let Some(end) = special else {
             return Outcome::Unfinished;
         };
+        let text = rest.get(..end).unwrap_or_default();
         match (at(end), at(end + 1)) {
+            (Some(b'\r'), _) if is_disguised(text) => {
+                return Outcome::Broken(FramingError::NulBesideDot);
+            }
             (Some(b'\r'), Some(b'\n')) => {}
             (Some(b'\r'), None) => return Outcome::Unfinished,
             (Some(b'\r'), _) => return Outcome::Broken(FramingError::BareCr),
-            (Some(b'\n'), _) => return Outcome::Broken(FramingError::BareLf),
-            (_, _) => return Outcome::Broken(FramingError::Nul),
+            (_, _) => return Outcome::Broken(FramingError::BareLf),
         }
         let (line, after) = rest.split_at_checked(end + 2).unwrap_or((rest, &[]));
         rest = after;

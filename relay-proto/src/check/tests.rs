@@ -34,6 +34,8 @@ const DIALOGUE: &[&[u8]] = &[
     b"HELO c\r\n",
     b"MAIL FROM:<a@b>\r\n",
     b"MAIL FROM:<a@b> SIZE=10 SMTPUTF8\r\n",
+    b"MAIL FROM:<a@b> RET=FULL ENVID=+41\r\n",
+    b"RCPT TO:<c@d> NOTIFY=NEVER ORCPT=rfc822;e@f\r\n",
     b"RCPT TO:<c@d>\r\n",
     b"RCPT TO:<no@d>\r\n",
     b"DATA\r\n",
@@ -41,6 +43,12 @@ const DIALOGUE: &[&[u8]] = &[
     b"NOOP\r\n",
     b"STARTTLS\r\n",
     b"AUTH PLAIN AGEAYg==\r\n",
+    b"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6\r\ntext\r\n",
+    b"BDAT 6\r\n",
+    b"BDAT 6 LAST\r\n",
+    b"BDAT 0 LAST\r\n",
+    b"BDAT 500 LAST\r\n",
+    b"Received: x\r\n",
     b"QUIT\r\n",
     b"text\r\n",
     b"..\r\n",
@@ -110,7 +118,7 @@ proptest! {
     #[test]
     fn a_path_is_said_as_it_was_understood(
         verb in select(&["MAIL FROM:<", "RCPT TO:<", "EHLO "][..]),
-        rest in "[a-z\"\\\\@.\\[\\]<> :äIPv6]{0,20}(@[a-z.\\-äIPv6:\\[\\]0-9]{1,12})?>?( SIZE=[0-9]{1,3})?",
+        rest in "[a-z\"\\\\@.\\[\\]<> :äIPv6]{0,20}(@[a-z.\\-äIPv6:\\[\\]0-9]{1,12})?>?( SIZE=[0-9]{1,3})?( (RET|ENVID|NOTIFY|ORCPT)=[A-Z;,+0-9]{1,12})?",
     ) {
         server::command_line(format!("{verb}{rest}").as_bytes());
     }

@@ -17,6 +17,10 @@ pub struct Extensions {
     pub smtputf8: bool,
     /// ENHANCEDSTATUSCODES.
     pub enhanced_status_codes: bool,
+    /// CHUNKING. This client does not use it: DATA goes everywhere.
+    pub chunking: bool,
+    /// DSN.
+    pub dsn: bool,
 }
 
 impl Extensions {
@@ -36,6 +40,8 @@ impl Extensions {
                 "PIPELINING" => extensions.pipelining = true,
                 "8BITMIME" => extensions.eight_bit_mime = true,
                 "SMTPUTF8" => extensions.smtputf8 = true,
+                "CHUNKING" => extensions.chunking = true,
+                "DSN" => extensions.dsn = true,
                 "ENHANCEDSTATUSCODES" => extensions.enhanced_status_codes = true,
                 _ => {}
             }
@@ -50,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_answer_to_ehlo_is_read_line_by_line() {
-        let all = "mx STARTTLS\nSIZE 1000\npipelining\n8BITMIME\nSMTPUTF8\nX-UNKNOWN 1\nENHANCEDSTATUSCODES\nSTARTTLS";
+        let all = "mx STARTTLS\nSIZE 1000\npipelining\n8BITMIME\nSMTPUTF8\nX-UNKNOWN 1\nENHANCEDSTATUSCODES\nSTARTTLS\nCHUNKING\nDSN";
         let read = Extensions::read(&Reply::plain(250, all));
         let expected = Extensions {
             starttls: true,
@@ -59,6 +65,8 @@ mod tests {
             eight_bit_mime: true,
             smtputf8: true,
             enhanced_status_codes: true,
+            chunking: true,
+            dsn: true,
         };
         assert_eq!(read, expected);
     }

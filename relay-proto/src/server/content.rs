@@ -6,21 +6,28 @@
 //! session closes because client and server have just disagreed about line ends: whatever follows
 //! may be commands to one of them and content to the other, which is how smuggled mail gets in.
 
+mod chunks;
+mod pace;
+mod tally;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::{Abort, Offer};
+use super::{Abort, Config, Offer};
 use crate::Time;
 use crate::wire::dot::{Decoded, Decoder, EndFinder};
 use crate::wire::line::FramingError;
+pub(super) use chunks::{Chunk, Chunks, FoundInChunk, take};
+pub(super) use pace::Pace;
+pub(super) use tally::Fault;
+use tally::Tally;
 
-/// A message being received.
+/// A message being received after DATA.
 #[derive(Debug)]
 pub(super) struct Content {
     decoder: Decoder,
-    octets: u64,
+    tally: Tally,
     fate: Fate,
-    pub(super) started: Time,
-    pub(super) last_octets: Time,
+    pub(super) pace: Pace,
     /// The transaction said SMTPUTF8.
     pub(super) utf8: bool,
 }
@@ -29,7 +36,7 @@ pub(super) struct Content {
 #[derive(Debug)]
 enum Fate {
     Good,
-    TooLarge,
+    Faulty(Fault),
     Malformed(FramingError, EndFinder),
 }
 
@@ -44,20 +51,19 @@ pub(super) enum Found {
     Lost(Abort),
     /// The end of a message that was handed over whole.
     End,
-    /// The end of one that was not: too large.
-    EndOfTooLarge,
+    /// The end of one that was not, for its size or the like.
+    EndOfFaulty(Fault),
     /// The end of one that was not: its framing is broken.
     EndOfMalformed(FramingError),
 }
 
 impl Content {
-    pub(super) fn new(now: Time, utf8: bool) -> Self {
+    pub(super) fn new(config: &Config, offer: &Offer, now: Time, utf8: bool) -> Self {
         Self {
-            decoder: Decoder::default(),
-            octets: 0,
+            decoder: Decoder::new(config.content.nul),
+            tally: Tally::new(offer, config.content),
             fate: Fate::Good,
-            started: now,
-            last_octets: now,
+            pace: Pace::new(now),
             utf8,
         }
     }
@@ -66,19 +72,19 @@ impl Content {
     pub(super) fn is_good(&self) -> bool {
         match self.fate {
             Fate::Good => true,
-            Fate::TooLarge | Fate::Malformed(..) => false,
+            Fate::Faulty(_) | Fate::Malformed(..) => false,
         }
     }
 
     pub(super) fn framing_error(&self) -> Option<FramingError> {
         match self.fate {
             Fate::Malformed(error, _) => Some(error),
-            Fate::Good | Fate::TooLarge => None,
+            Fate::Good | Fate::Faulty(_) => None,
         }
     }
 
-    /// Reads on, as far as the limit of `offer` allows.
-    pub(super) fn read(&mut self, input: &mut BytesMut, offer: &Offer) -> Found {
+    /// Reads on.
+    pub(super) fn read(&mut self, input: &mut BytesMut) -> Found {
         loop {
             if let Fate::Malformed(error, finder) = &mut self.fate {
                 return match finder.find(input) {
@@ -92,21 +98,21 @@ impl Content {
                     }
                 };
             }
-            match self.decoder.decode(input) {
-                Ok(None) => return Found::Nothing,
-                Ok(Some(Decoded::Content(_))) if !self.is_good() => {}
-                Ok(Some(Decoded::Content(piece))) => {
-                    let octets = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-                    self.octets = self.octets.saturating_add(octets);
-                    if !offer.is_exceeded_by(self.octets) {
-                        return Found::Piece(piece);
+            match (self.decoder.decode(input), &self.fate) {
+                (Ok(None), _) => return Found::Nothing,
+                (Ok(Some(Decoded::Content(piece))), Fate::Good) => match self.tally.add(&piece) {
+                    None => return Found::Piece(piece),
+                    Some(fault) => {
+                        self.fate = Fate::Faulty(fault);
+                        return Found::Lost(fault.abort());
                     }
-                    self.fate = Fate::TooLarge;
-                    return Found::Lost(Abort::TooLarge);
+                },
+                (Ok(Some(Decoded::Content(_))), Fate::Faulty(_) | Fate::Malformed(..)) => {}
+                (Ok(Some(Decoded::End)), Fate::Faulty(fault)) => {
+                    return Found::EndOfFaulty(*fault);
                 }
-                Ok(Some(Decoded::End)) if self.is_good() => return Found::End,
-                Ok(Some(Decoded::End)) => return Found::EndOfTooLarge,
-                Err(error) => {
+                (Ok(Some(Decoded::End)), Fate::Good | Fate::Malformed(..)) => return Found::End,
+                (Err(error), _) => {
                     let was_good = self.is_good();
                     self.fate = Fate::Malformed(error, EndFinder::default());
                     if was_good {

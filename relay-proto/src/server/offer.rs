@@ -4,7 +4,7 @@
 //! session then holds the client to it. PIPELINING, ENHANCEDSTATUSCODES and SIZE are the session's own, and
 //! always there.
 
-use crate::envelope::{BodyType, EhloName, Mail};
+use crate::envelope::{BodyType, EhloName, Mail, Recipient};
 
 /// One EHLO or HELO.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +48,8 @@ impl Offer {
             ("PIPELINING", true),
             ("8BITMIME", self.eight_bit_mime),
             ("SMTPUTF8", self.smtputf8),
+            ("CHUNKING", self.chunking),
+            ("DSN", self.dsn),
             ("ENHANCEDSTATUSCODES", true),
             // RFC 3207 section 4.2: not offered any more once it was used.
             ("STARTTLS", self.starttls && !tls),
@@ -65,11 +67,32 @@ impl Offer {
             }
             Some(BodyType::SevenBit | BodyType::EightBitMime) | None => {}
         }
-        (mail.smtputf8 && !self.smtputf8).then_some("SMTPUTF8")
+        let parameters = [
+            ("SMTPUTF8", mail.smtputf8, self.smtputf8),
+            ("RET", mail.ret.is_some(), self.dsn),
+            ("ENVID", mail.envelope_id.is_some(), self.dsn),
+        ];
+        missing(parameters)
+    }
+
+    /// The first parameter of RCPT that was not offered.
+    pub(super) fn lacks_for(&self, recipient: &Recipient) -> Option<&'static str> {
+        let parameters = [
+            ("NOTIFY", recipient.notify.is_some(), self.dsn),
+            ("ORCPT", recipient.original.is_some(), self.dsn),
+        ];
+        missing(parameters)
     }
 
     /// Whether content of so many octets is too much.
     pub(super) fn is_exceeded_by(&self, octets: u64) -> bool {
         self.max_message_octets > 0 && octets > self.max_message_octets
     }
+}
+
+/// The first of (keyword, said, offered) that was said and not offered.
+fn missing<const N: usize>(parameters: [(&'static str, bool, bool); N]) -> Option<&'static str> {
+    let mut parameters = parameters.into_iter();
+    let found = parameters.find(|(_, said, offered)| *said && !offered);
+    found.map(|(keyword, _, _)| keyword)
 }

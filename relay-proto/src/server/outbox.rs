@@ -17,6 +17,8 @@ pub(super) struct Outbox {
     actions: VecDeque<Action>,
     /// Replies that come after all of `actions`.
     held: BytesMut,
+    /// Octets of the replies among `actions`.
+    sent_octets: usize,
 }
 
 impl Outbox {
@@ -33,13 +35,31 @@ impl Outbox {
         if self.actions.is_empty() {
             self.flush();
         }
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if let Some(Action::Send(octets)) = &action {
+            self.sent_octets = self.sent_octets.saturating_sub(octets.len());
+        }
+        action
+    }
+
+    /// Octets of replies.
+    pub(super) fn octets(&self) -> usize {
+        self.sent_octets + self.held.len()
+    }
+
+    /// Whether the client must read before it hears more: a command of five octets may have a reply of fifty.
+    pub(super) fn is_full(&self) -> bool {
+        self.octets() >= MAX_OCTETS
     }
 
     fn flush(&mut self) {
         if !self.held.is_empty() {
-            let octets = self.held.split().freeze();
+            let octets = core::mem::take(&mut self.held).freeze();
+            self.sent_octets += octets.len();
             self.actions.push_back(Action::Send(octets));
         }
     }
 }
+
+/// Bound on replies, but for the last one.
+pub(super) const MAX_OCTETS: usize = 64 * 1024;

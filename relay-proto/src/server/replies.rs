@@ -25,6 +25,7 @@ pub(super) fn command_error(error: &CommandError) -> Reply {
     match error {
         CommandError::Unknown | CommandError::NotText => Reply::new(500, "5.5.2", &text),
         CommandError::Argument(_) => Reply::new(501, "5.5.4", &text),
+        CommandError::Chunk => Reply::new(501, "5.5.4", &format!("{text}; closing")),
         CommandError::ReversePath(_) => Reply::new(501, "5.1.7", &text),
         CommandError::ForwardPath(_) => Reply::new(501, "5.1.3", &text),
         CommandError::Parameter(_) => Reply::new(555, "5.5.4", &text),
@@ -46,6 +47,28 @@ pub(super) fn malformed_content(error: FramingError) -> Reply {
          message refused, closing"
     );
     Reply::new(554, "5.6.0", &text)
+}
+
+pub(super) fn malformed_chunk(error: FramingError) -> Reply {
+    let text = format!(
+        "{error} in the message: lines must end in CRLF and nothing else, see RFC 5321 section 2.3.8; \
+         message refused"
+    );
+    Reply::new(554, "5.6.0", &text)
+}
+
+pub(super) fn content_line_too_long(limit: u64) -> Reply {
+    let text = format!("a line of the message is longer than {limit} octets");
+    Reply::new(554, "5.6.0", &text)
+}
+
+pub(super) fn mail_loop(limit: u32) -> Reply {
+    let text = format!("mail loop: the message has more than {limit} Received fields");
+    Reply::new(554, "5.4.6", &text)
+}
+
+pub(super) fn chunk_taken(octets: u64) -> Reply {
+    Reply::new(250, "2.0.0", &format!("{octets} octets received so far"))
 }
 
 pub(super) fn too_large(limit: u64) -> Reply {
@@ -79,6 +102,10 @@ pub(super) fn parameter_not_offered(keyword: &str) -> Reply {
 
 pub(super) fn out_of_order(what_to_do: &str) -> Reply {
     Reply::new(503, "5.5.1", what_to_do)
+}
+
+pub(super) fn transaction_open() -> Reply {
+    out_of_order("a transaction is open, say RSET first")
 }
 
 pub(super) fn no_valid_recipients() -> Reply {
@@ -156,6 +183,34 @@ pub(super) fn too_much_pipelined() -> Reply {
 
 pub(super) fn timed_out() -> Reply {
     Reply::new(421, "4.4.2", "nothing came in time, closing")
+}
+
+pub(super) fn too_slow() -> Reply {
+    Reply::new(421, "4.4.2", "the message comes too slowly, closing")
+}
+
+pub(super) fn session_too_long() -> Reply {
+    Reply::new(
+        421,
+        "4.3.2",
+        "the session has lasted long enough, connect again; closing",
+    )
+}
+
+pub(super) fn deferred_for_early_talk() -> Reply {
+    Reply::new(
+        421,
+        "4.7.0",
+        "you talked before the greeting, see RFC 5321 section 4.3.1; closing",
+    )
+}
+
+pub(super) fn refused_for_early_talk() -> Reply {
+    Reply::new(
+        554,
+        "5.7.1",
+        "you talked before the greeting, see RFC 5321 section 4.3.1; closing",
+    )
 }
 
 /// The application answered what the question does not allow: a bug of ours, and no loss of mail.

@@ -1,20 +1,26 @@
 //! The state machine of the server's side: what it is fed, and where it stands. `commands` moves it on what
-//! the client says, `answers` on what the application says.
+//! the client says, `chunks` on BDAT, `answers` on what the application says, `waits` on time.
 
 mod answers;
+mod chunks;
 mod commands;
+mod state;
+mod waits;
 
+use core::ops::ControlFlow;
 use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::content::{Content, Found};
+use super::content::{Chunk, Chunks, Content, Found, FoundInChunk};
 use super::outbox::Outbox;
-use super::{Abort, Action, Config, EhloName, Hello, Offer, Question, Timeouts, replies};
+use super::{Abort, Action, Config, EhloName, Hello, Offer, Question, Stress, Timeouts, replies};
 use crate::Time;
 use crate::reply::Reply;
 use crate::wire::line::{LineError, LineReader};
+use chunks::Discard;
+use state::{Asked, Greeted, Role, State, Transaction};
 
 /// Server side of one session.
 #[derive(Debug)]
@@ -27,75 +33,40 @@ pub struct Session {
     input: BytesMut,
     lines: LineReader,
     out: Outbox,
+    stress: Stress,
+    started: Time,
+    /// The latest time that the caller gave.
+    now: Time,
     /// Since when the session waits for the client, if it does.
     waiting_since: Time,
     commands: u32,
     errors: u32,
+    /// A chunk was refused; more of the same message may be on their way.
+    chunks_refused: bool,
+    talked_early: bool,
     hung_up: bool,
-}
-
-/// Whom the session serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Client,
-    /// A health check.
-    Probe,
-    /// A client that was refused by the greeting, and may say QUIT.
-    Refused,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Waiting for a command, outside a transaction.
-    Idle,
-    /// Waiting for a command, inside a transaction.
-    Envelope(Transaction),
-    /// Waiting for the application's word.
-    Asked(Asked),
-    /// After 354.
-    Content(Content),
-    /// Waiting for [`Session::tls_started`].
-    Handshake,
-    Closed,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Transaction {
-    utf8: bool,
-    recipients: usize,
-}
-
-/// What the application is asked about.
-#[derive(Debug)]
-enum Asked {
-    Hello(Hello),
-    Auth,
-    Mail(Transaction),
-    Recipient(Transaction),
-    Data(Transaction),
-    Message(Transaction),
-}
-
-/// The last EHLO or HELO that was answered, and how.
-#[derive(Debug)]
-struct Greeted {
-    hello: Hello,
-    offer: Offer,
+    quit: bool,
 }
 
 impl Session {
-    /// A session that greets with 220.
+    /// A session that greets with 220, after [`Config::pregreet`].
     #[must_use]
     pub fn new(config: Arc<Config>, now: Time) -> Self {
-        let greeting = replies::greeting(&config);
-        Self::with_role(Role::Client, config, &greeting, now)
+        let mut session = Self::with_role(Role::Client, config, now);
+        if session.config.pregreet.is_some() {
+            session.state = State::Pregreet;
+        } else {
+            session.greet();
+        }
+        session
     }
 
-    /// A session for health checks: greets with 220 and serves only NOOP and QUIT.
+    /// A session for health checks: greets with 220 at once and serves only NOOP and QUIT.
     #[must_use]
     pub fn probe(config: Arc<Config>, now: Time) -> Self {
-        let greeting = replies::greeting(&config);
-        Self::with_role(Role::Probe, config, &greeting, now)
+        let mut session = Self::with_role(Role::Probe, config, now);
+        session.greet();
+        session
     }
 
     /// A session that greets with a 4xx or 5xx reply and serves nothing. After a 5xx it waits a while
@@ -103,17 +74,15 @@ impl Session {
     /// of the network; after 421, which announces the end, and any other 4xx it closes at once.
     #[must_use]
     pub fn refuse(reply: Reply, now: Time) -> Self {
-        let permanent = reply.code().is_permanent();
-        let mut session = Self::with_role(Role::Refused, Arc::new(for_the_refused()), &reply, now);
-        if !permanent {
+        let mut session = Self::with_role(Role::Refused, Arc::new(for_the_refused()), now);
+        session.out.say(&reply, false);
+        if !reply.code().is_permanent() {
             session.close();
         }
         session
     }
 
-    fn with_role(role: Role, config: Arc<Config>, greeting: &Reply, now: Time) -> Self {
-        let mut out = Outbox::default();
-        out.say(greeting, false);
+    fn with_role(role: Role, config: Arc<Config>, now: Time) -> Self {
         Self {
             config,
             role,
@@ -122,35 +91,58 @@ impl Session {
             tls: false,
             input: BytesMut::new(),
             lines: LineReader::new(MAX_COMMAND_OCTETS),
-            out,
+            out: Outbox::default(),
+            stress: Stress::None,
+            started: now,
+            now,
             waiting_since: now,
             commands: 0,
             errors: 0,
+            chunks_refused: false,
+            talked_early: false,
             hung_up: false,
+            quit: false,
         }
+    }
+
+    fn greet(&mut self) {
+        self.state = State::Idle;
+        self.waiting_since = self.now;
+        self.out.say(&replies::greeting(&self.config), false);
     }
 
     /// Octets have arrived, after decryption. While a question is open they are only kept; a client
     /// that then sends on after [`Self::wants_input`] has become false is answered 421.
     pub fn receive(&mut self, now: Time, octets: &[u8]) {
+        self.now = now;
         let full = !self.wants_input();
-        match self.state {
+        match &mut self.state {
             State::Closed => return,
             // Clear text where TLS must come. What it was is not looked at: an attacker between the two may
             // have put it there to have it taken for what the client says under TLS (CVE-2011-0411).
             State::Handshake => return self.close(),
+            State::Pregreet => {
+                if !octets.is_empty() {
+                    self.refuse_early_talk();
+                }
+                return;
+            }
             State::Asked(_) => {
                 if full && !octets.is_empty() {
                     self.abort(Abort::Violation);
                     return self.close_with(&replies::too_much_pipelined());
                 }
             }
-            State::Content(ref mut content) => content.last_octets = now,
-            State::Idle | State::Envelope(_) => {}
+            State::Content(Content { pace, .. })
+            | State::Chunk(Chunks { pace, .. })
+            | State::Discard(Discard { pace, .. }) => {
+                pace.advance(now, octets.len(), &self.config);
+            }
+            State::Idle | State::Envelope(_) | State::BetweenChunks(_) => {}
         }
         if !self.hung_up {
             self.input.extend_from_slice(octets);
-            self.advance(now);
+            self.advance();
         }
     }
 
@@ -158,62 +150,22 @@ impl Session {
     /// so a client that only shuts down its sending side hears its replies; then the session closes.
     pub fn hang_up(&mut self) {
         self.hung_up = true;
-        self.close_if_hung_up();
+        self.advance();
     }
 
-    /// Time has passed.
-    pub fn expire(&mut self, now: Time) {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
-            return;
-        }
-        match &self.state {
-            State::Content(content) => {
-                let reply = match content.framing_error() {
-                    // Its sender believes that it has ended the message, and waits.
-                    Some(error) => replies::malformed_content(error),
-                    None => replies::timed_out(),
-                };
-                self.abort(Abort::Timeout);
-                self.close_with(&reply);
-            }
-            State::Handshake => self.close(),
-            State::Idle | State::Envelope(_) => {
-                self.abort(Abort::Timeout);
-                self.close_with(&replies::timed_out());
-            }
-            State::Asked(_) | State::Closed => {}
-        }
-    }
-
-    /// When [`Self::expire`] will matter; `None` while a question is open, whose answer is the
-    /// application's to bound, and after the end.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Time> {
-        let Timeouts {
-            command,
-            content: between_octets,
-            message,
-            handshake,
-            malformed,
-        } = self.config.timeouts;
-        match &self.state {
-            // Octets of an unfinished line do not extend it, or a client could hold the session for ever.
-            State::Idle | State::Envelope(_) => Some(self.waiting_since.saturating_add(command)),
-            State::Content(content) => {
-                let silence = match content.framing_error() {
-                    Some(_) => malformed,
-                    None => between_octets,
-                };
-                let silent = content.last_octets.saturating_add(silence);
-                Some(silent.min(content.started.saturating_add(message)))
-            }
-            State::Handshake => Some(self.waiting_since.saturating_add(handshake)),
-            State::Asked(_) | State::Closed => None,
-        }
+    /// How much of its means the caller has left; it may say so at any time, and wakes up for an earlier
+    /// [`Self::deadline`] then.
+    pub fn set_stress(&mut self, stress: Stress) {
+        self.stress = stress;
     }
 
     /// The next thing to do; `None` = nothing until the caller feeds something in.
     pub fn poll(&mut self) -> Option<Action> {
+        if let Some(action) = self.out.pop() {
+            return Some(action);
+        }
+        // What was kept because the replies were too many goes on once they are on their way.
+        self.advance();
         self.out.pop()
     }
 
@@ -222,9 +174,10 @@ impl Session {
     pub fn tls_started(&mut self, now: Time) {
         if matches!(self.state, State::Handshake) {
             self.tls = true;
+            self.now = now;
             self.waiting_since = now;
             self.state = State::Idle;
-            self.close_if_hung_up();
+            self.advance();
         }
     }
 
@@ -233,6 +186,14 @@ impl Session {
     #[must_use]
     pub fn wants_input(&self) -> bool {
         !self.hung_up && self.input.len() < MAX_PENDING_OCTETS
+    }
+
+    /// Octets that the session holds for its peer: input not yet acted on, and replies not yet polled. Never
+    /// more than [`MAX_HELD_OCTETS`], the last piece given and the application's last reply. Content is held
+    /// only as far as it has not been polled.
+    #[must_use]
+    pub fn held_octets(&self) -> usize {
+        self.input.len() + self.out.octets()
     }
 
     /// What the client calls itself, since its last EHLO or HELO; `None` again after STARTTLS.
@@ -249,10 +210,22 @@ impl Session {
             .is_some_and(|greeted| greeted.hello.esmtp)
     }
 
+    /// Whether the client has said QUIT.
+    #[must_use]
+    pub fn has_quit(&self) -> bool {
+        self.quit
+    }
+
     /// Whether TLS has been started.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Whether the client talked before its greeting, and was refused for it.
+    #[must_use]
+    pub fn talked_early(&self) -> bool {
+        self.talked_early
     }
 
     /// What the last EHLO was answered; nothing is offered before.
@@ -268,52 +241,83 @@ impl Session {
     }
 
     /// Acts on what has been kept, as far as it goes.
-    fn advance(&mut self, now: Time) {
-        loop {
-            let offer = self.offer();
-            match &mut self.state {
-                State::Idle | State::Envelope(_) => match self.lines.take(&mut self.input) {
+    fn advance(&mut self) {
+        while !self.out.is_full() {
+            if self.step().is_break() {
+                self.close_if_hung_up();
+                break;
+            }
+        }
+        if self.input.is_empty() {
+            // An idle session keeps no buffer.
+            self.input = BytesMut::new();
+        }
+    }
+
+    /// One line or one piece; breaks when there is nothing to act on.
+    fn step(&mut self) -> ControlFlow<()> {
+        match &mut self.state {
+            State::Idle | State::Envelope(_) | State::BetweenChunks(_) => {
+                match self.lines.take(&mut self.input) {
                     Ok(Some(line)) => {
-                        self.waiting_since = now;
+                        self.waiting_since = self.now;
                         self.command(&line);
                     }
-                    Ok(None) => break,
+                    Ok(None) => return ControlFlow::Break(()),
                     Err(LineError::TooLong) => {
-                        self.waiting_since = now;
+                        self.waiting_since = self.now;
                         self.fail(&replies::line_too_long());
                     }
                     Err(LineError::Framing(error)) => {
                         self.abort(Abort::Framing(error));
                         self.close_with(&replies::malformed_command(error));
                     }
-                },
-                State::Content(content) => match content.read(&mut self.input, &offer) {
-                    Found::Nothing => break,
-                    Found::Piece(piece) => self.out.push(Action::Body(piece)),
-                    Found::Lost(cause) => self.out.push(Action::Aborted(cause)),
-                    Found::End => {
-                        let transaction = Transaction::new(content.utf8);
-                        self.ask(Asked::Message(transaction), Question::Message);
-                    }
-                    Found::EndOfTooLarge => {
-                        self.state = State::Idle;
-                        self.waiting_since = now;
-                        let limit = offer.max_message_octets;
-                        self.out.say(&replies::too_large(limit), false);
-                    }
-                    Found::EndOfMalformed(error) => {
-                        self.close_with(&replies::malformed_content(error));
-                    }
-                },
-                State::Asked(_) | State::Handshake | State::Closed => break,
+                }
+            }
+            State::Content(content) => match content.read(&mut self.input) {
+                Found::Nothing => return ControlFlow::Break(()),
+                Found::Piece(piece) => self.out.push(Action::Body(piece)),
+                Found::Lost(cause) => self.out.push(Action::Aborted(cause)),
+                Found::End => {
+                    let transaction = Transaction::new(content.utf8);
+                    self.ask(Asked::Message(transaction), Question::Message);
+                }
+                Found::EndOfFaulty(fault) => {
+                    self.state = State::Idle;
+                    self.waiting_since = self.now;
+                    self.out.say(&fault.reply(), false);
+                }
+                Found::EndOfMalformed(error) => {
+                    self.close_with(&replies::malformed_content(error));
+                }
+            },
+            State::Chunk(chunks) => {
+                let found = chunks.read(&mut self.input);
+                return self.found_in_chunk(found);
+            }
+            State::Discard(discard) => {
+                if !discard.read(&mut self.input) {
+                    return ControlFlow::Break(());
+                }
+                self.discarded();
+            }
+            State::Pregreet | State::Asked(_) | State::Handshake | State::Closed => {
+                return ControlFlow::Break(());
             }
         }
-        self.close_if_hung_up();
+        ControlFlow::Continue(())
     }
 
     fn close_if_hung_up(&mut self) {
         match self.state {
-            State::Idle | State::Envelope(_) | State::Content(_) | State::Handshake => {
+            State::Pregreet
+            | State::Idle
+            | State::Envelope(_)
+            | State::Content(_)
+            | State::Chunk(_)
+            | State::BetweenChunks(_)
+            | State::Discard(_)
+            | State::Handshake => {
                 if self.hung_up {
                     self.abort(Abort::HangUp);
                     self.close();
@@ -325,15 +329,7 @@ impl Session {
 
     /// Tells the application, if it believes in a transaction, that it has ended.
     fn abort(&mut self, cause: Abort) {
-        let believed = match &self.state {
-            State::Envelope(_) | State::Asked(Asked::Recipient(_) | Asked::Data(_)) => true,
-            State::Content(content) => content.is_good(),
-            // Of MAIL the application has said nothing yet; of the message it says the last word itself.
-            State::Asked(Asked::Mail(_) | Asked::Message(_)) => false,
-            State::Asked(Asked::Hello(_) | Asked::Auth) => false,
-            State::Idle | State::Handshake | State::Closed => false,
-        };
-        if believed {
+        if self.state.is_believed_open() {
             self.out.push(Action::Aborted(cause));
         }
     }
@@ -341,7 +337,11 @@ impl Session {
     /// The client made an error; too many of them end the session.
     fn fail(&mut self, reply: &Reply) {
         self.errors = self.errors.saturating_add(1);
-        if self.errors < self.config.max_errors {
+        let budget = match self.stress {
+            Stress::None => self.config.max_errors,
+            Stress::High => self.config.max_errors_under_stress,
+        };
+        if self.errors < budget {
             self.out.say(reply, false);
         } else {
             self.abort(Abort::Violation);
@@ -363,26 +363,15 @@ impl Session {
     }
 }
 
-impl Transaction {
-    fn new(utf8: bool) -> Self {
-        Self {
-            utf8,
-            recipients: 0,
-        }
-    }
-}
-
 fn for_the_refused() -> Config {
     Config {
-        hostname: String::new(),
-        operator: String::new(),
-        max_recipients: 0,
         max_errors: 10,
         max_commands: 10,
         timeouts: Timeouts {
             command: Duration::from_secs(30),
             ..Timeouts::default()
         },
+        ..Config::new("", "")
     }
 }
 
@@ -392,3 +381,6 @@ const MAX_COMMAND_OCTETS: usize = 2048;
 
 /// Bound on input kept behind a question, but for the last piece given: a thousand pipelined recipients.
 const MAX_PENDING_OCTETS: usize = 64 * 1024;
+
+/// Bound on what [`Session::held_octets`] says, but for the last piece given and the last reply.
+pub const MAX_HELD_OCTETS: usize = MAX_PENDING_OCTETS + super::outbox::MAX_OCTETS;

@@ -2,13 +2,17 @@
 //!
 //! A line is read whole into a [`Command`] or into a [`CommandError`]; whether the command fits the
 //! dialogue is for [`crate::server`] to say. White space after a line, and between the colon of `FROM:` or
-//! `TO:` and the path, is tolerated (RFC 5321 section 4.1.1); parameters that were not offered are not.
+//! `TO:` and the path, is tolerated (RFC 5321 section 4.1.1); parameters of extensions that are never
+//! offered are not. One of those is `AUTH=` of MAIL: it belongs to the extension AUTH (RFC 4954 section 5),
+//! no client says it where that was not offered, and to drop it would vouch for nobody.
 //!
 //! # Diagnostics
 //! [`CommandError`] is the peer's doing, and carries what its reply needs; of AUTH nothing, because a
 //! password may stand there.
 
-use crate::envelope::{BodyType, EhloName, Mail, Recipient};
+use core::str::FromStr;
+
+use crate::envelope::{BodyType, EhloName, Mail, Malformed, Recipient};
 use crate::wire::address::{AddressError, Cursor};
 use crate::wire::auth::Mechanism;
 
@@ -39,8 +43,13 @@ pub enum Command {
     StartTls,
     /// AUTH. Its further arguments are dropped here.
     Auth(Mechanism),
-    /// BDAT: never offered, and what follows it would be content.
-    Bdat,
+    /// BDAT: so many octets of content follow (RFC 3030).
+    Bdat {
+        /// How many.
+        octets: u64,
+        /// No more of this message follow after them.
+        last: bool,
+    },
     /// A command of RFC 5321 or of an extension that is never offered.
     Unsupported,
     /// Another protocol: a browser or a proxy client that was pointed at this port.
@@ -59,6 +68,9 @@ pub enum CommandError {
     /// The argument of the command.
     #[error("{0}")]
     Argument(&'static str),
+    /// The argument of BDAT: how much content follows is not known.
+    #[error("BDAT needs a number of octets, and then LAST or nothing")]
+    Chunk,
     /// The path of MAIL.
     #[error("{0}")]
     ReversePath(AddressError),
@@ -96,7 +108,7 @@ impl Command {
             "HELP" => Ok(Self::Help),
             "VRFY" if argument.is_empty() => Err(CommandError::Argument("VRFY needs an argument")),
             "VRFY" => Ok(Self::Vrfy),
-            "BDAT" => Ok(Self::Bdat),
+            "BDAT" => bdat(argument),
             "AUTH" => auth(argument),
             "ATRN" | "BURL" | "ETRN" | "EXPN" | "SAML" | "SEND" | "SOML" | "TURN" | "XCLIENT"
             | "XFORWARD" => Ok(Self::Unsupported),
@@ -126,16 +138,23 @@ fn auth(argument: &str) -> Result<Command, CommandError> {
     }
 }
 
+/// RFC 3030 section 2. More octets than 64 bits can count are an error: nobody can send them.
+fn bdat(argument: &str) -> Result<Command, CommandError> {
+    let (size, rest) = argument.split_once(' ').unwrap_or((argument, ""));
+    let rest = rest.trim_start_matches(' ');
+    let digits = !size.is_empty() && size.bytes().all(|octet| octet.is_ascii_digit());
+    let last = rest.eq_ignore_ascii_case("LAST");
+    match size.parse() {
+        Ok(octets) if digits && (last || rest.is_empty()) => Ok(Command::Bdat { octets, last }),
+        Ok(_) | Err(_) => Err(CommandError::Chunk),
+    }
+}
+
 fn mail(argument: &str) -> Result<Mail, CommandError> {
     let needed = CommandError::Argument("MAIL needs FROM:<address>");
     let mut cursor = after_keyword(argument, "FROM:").ok_or(needed)?;
     let reverse_path = cursor.reverse_path().map_err(CommandError::ReversePath)?;
-    let mut mail = Mail {
-        reverse_path,
-        size: None,
-        body: None,
-        smtputf8: false,
-    };
+    let mut mail = Mail::new(reverse_path);
     let parameters = parameters(cursor, CommandError::ReversePath(AddressError::Brackets))?;
     for parameter in parameters {
         let (keyword, value) = match parameter.split_once('=') {
@@ -146,8 +165,10 @@ fn mail(argument: &str) -> Result<Mail, CommandError> {
             ("SIZE", Some(value)) => mail.size.replace(size(value)?).is_some(),
             ("BODY", Some(value)) => mail.body.replace(body(value)?).is_some(),
             ("SMTPUTF8", None) => core::mem::replace(&mut mail.smtputf8, true),
-            ("SIZE" | "BODY", None) => {
-                return Err(CommandError::Argument("SIZE and BODY need a value"));
+            ("RET", Some(value)) => mail.ret.replace(dsn(value, RET)?).is_some(),
+            ("ENVID", Some(value)) => mail.envelope_id.replace(dsn(value, ENVID)?).is_some(),
+            ("SIZE" | "BODY" | "RET" | "ENVID", None) => {
+                return Err(CommandError::Argument(NO_VALUE));
             }
             ("SMTPUTF8", Some(_)) => {
                 return Err(CommandError::Argument("SMTPUTF8 takes no value"));
@@ -165,14 +186,31 @@ fn rcpt(argument: &str) -> Result<Recipient, CommandError> {
     let needed = CommandError::Argument("RCPT needs TO:<address>");
     let mut cursor = after_keyword(argument, "TO:").ok_or(needed)?;
     let forward_path = cursor.forward_path().map_err(CommandError::ForwardPath)?;
-    let mut parameters = parameters(cursor, CommandError::ForwardPath(AddressError::Brackets))?;
-    match parameters.next() {
-        None => Ok(Recipient { forward_path }),
-        Some(parameter) => {
-            let keyword = parameter.split('=').next().unwrap_or(parameter);
-            Err(CommandError::Parameter(keyword.to_owned()))
+    let mut recipient = Recipient::new(forward_path);
+    let parameters = parameters(cursor, CommandError::ForwardPath(AddressError::Brackets))?;
+    for parameter in parameters {
+        let (keyword, value) = match parameter.split_once('=') {
+            Some((keyword, value)) => (keyword, Some(value)),
+            None => (parameter, None),
+        };
+        let repeated = match (keyword.to_ascii_uppercase().as_str(), value) {
+            ("NOTIFY", Some(value)) => recipient.notify.replace(dsn(value, NOTIFY)?).is_some(),
+            ("ORCPT", Some(value)) => recipient.original.replace(dsn(value, ORCPT)?).is_some(),
+            ("NOTIFY" | "ORCPT", None) => return Err(CommandError::Argument(NO_VALUE)),
+            _ => return Err(CommandError::Parameter(keyword.to_owned())),
+        };
+        if repeated {
+            return Err(CommandError::Argument("a parameter is given twice"));
         }
     }
+    Ok(recipient)
+}
+
+/// A value of RFC 3461.
+fn dsn<T: FromStr<Err = Malformed>>(value: &str, wrong: &'static str) -> Result<T, CommandError> {
+    value
+        .parse()
+        .map_err(|Malformed| CommandError::Argument(wrong))
 }
 
 fn after_keyword<'a>(argument: &'a str, keyword: &str) -> Option<Cursor<'a>> {
@@ -205,7 +243,8 @@ fn size(value: &str) -> Result<u64, CommandError> {
     Ok(value.parse().unwrap_or(u64::MAX))
 }
 
-/// RFC 6152 section 2. BINARYMIME needs CHUNKING, which is not offered.
+/// RFC 6152 section 2. BINARYMIME is not offered: it would have to leave with BDAT, and not every
+/// destination has that.
 fn body(value: &str) -> Result<BodyType, CommandError> {
     match value.to_ascii_uppercase().as_str() {
         "7BIT" => Ok(BodyType::SevenBit),
@@ -213,6 +252,12 @@ fn body(value: &str) -> Result<BodyType, CommandError> {
         _ => Err(CommandError::Argument("BODY must be 7BIT or 8BITMIME")),
     }
 }
+
+const NO_VALUE: &str = "the parameter needs a value";
+const RET: &str = "RET must be FULL or HDRS";
+const ENVID: &str = "ENVID must be at most 100 octets of xtext, see RFC 3461 section 4";
+const NOTIFY: &str = "NOTIFY must be NEVER, or some of SUCCESS, FAILURE and DELAY";
+const ORCPT: &str = "ORCPT must be an address type, a semicolon and xtext, see RFC 3461 section 4";
 
 #[cfg(test)]
 mod tests;

@@ -1,18 +1,18 @@
 //! The transparency of content: leading dots and the end of data (RFC 5321 section 4.5.2).
 //!
 //! [`Decoder`] and [`Encoder`] work on pieces cut anywhere. `CRLF . CRLF` ends the content and nothing
-//! else does; what a line end is, [`super::line`] decides. Lines may be of any length: a limit would
-//! refuse mail that its destination takes, and nothing here holds a line whole.
+//! else does; what a line end is, [`super::line`] decides. Nothing here holds a line whole: how long one
+//! may be is for the session to say.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::line::{CRLF, FramingError, LineEnds};
+use super::line::{CRLF, ContentLines, FramingError, Nul};
 
 /// Takes the dots out again and finds the end of data.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
     position: Position,
-    ends: LineEnds,
+    lines: ContentLines,
     broken: Option<FramingError>,
 }
 
@@ -34,8 +34,7 @@ pub struct EndFinder {
 /// Puts the dots in and ends the data.
 #[derive(Debug)]
 pub struct Encoder {
-    ends: LineEnds,
-    at_line_start: bool,
+    lines: ContentLines,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +49,23 @@ enum Position {
     DotCr,
 }
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new(Nul::Passed)
+    }
+}
+
 impl Decoder {
+    /// A decoder that passes or refuses NUL.
+    #[must_use]
+    pub fn new(nul: Nul) -> Self {
+        Self {
+            position: Position::LineStart,
+            lines: ContentLines::new(nul),
+            broken: None,
+        }
+    }
+
     /// Takes what it can off the front of `input`; `None` = more is needed. After [`Decoded::End`]
     /// what is left in `input` is no content.
     ///
@@ -75,20 +90,24 @@ impl Decoder {
                     self.position = Position::Dot;
                 }
                 Position::Dot if first == b'\r' => {
-                    self.ends.next(&[first]).map_err(|broken| broken.error)?;
+                    self.lines.next(&[first]).map_err(|broken| broken.error)?;
                     input.advance(1);
                     self.position = Position::DotCr;
                 }
-                Position::LineStart | Position::Dot => self.position = Position::Text,
+                Position::LineStart => self.position = Position::Text,
+                Position::Dot => {
+                    self.lines.dot_taken();
+                    self.position = Position::Text;
+                }
                 Position::DotCr => {
-                    self.ends.next(&[first]).map_err(|broken| broken.error)?;
+                    self.lines.next(&[first]).map_err(|broken| broken.error)?;
                     input.advance(1);
                     self.position = Position::LineStart;
                     return Ok(Some(Decoded::End));
                 }
                 Position::Text => {
                     let bounded = rest.get(..MAX_PIECE_OCTETS - run).unwrap_or(rest);
-                    match self.ends.next(bounded) {
+                    match self.lines.next(bounded) {
                         Ok(Some(end)) => {
                             run += end;
                             self.position = Position::LineStart;
@@ -131,8 +150,7 @@ impl EndFinder {
 impl Default for Encoder {
     fn default() -> Self {
         Self {
-            ends: LineEnds::default(),
-            at_line_start: true,
+            lines: ContentLines::new(Nul::Passed),
         }
     }
 }
@@ -145,11 +163,10 @@ impl Encoder {
     pub fn encode(&mut self, content: &[u8], out: &mut BytesMut) -> Result<(), FramingError> {
         let mut rest = content;
         while let Some(first) = rest.first() {
-            if self.at_line_start && *first == b'.' {
+            if self.lines.is_at_line_start() && *first == b'.' {
                 out.extend_from_slice(b".");
             }
-            let end = self.ends.next(rest).map_err(|broken| broken.error)?;
-            self.at_line_start = end.is_some();
+            let end = self.lines.next(rest).map_err(|broken| broken.error)?;
             let (line, after) = rest.split_at(end.unwrap_or(rest.len()));
             out.extend_from_slice(line);
             rest = after;
@@ -160,12 +177,10 @@ impl Encoder {
     /// Appends the end of data, after a CRLF if the content lacks its last one.
     ///
     /// # Errors
-    /// The content ends in a bare CR.
-    pub fn finish(self, out: &mut BytesMut) -> Result<(), FramingError> {
-        if self.ends.is_after_cr() {
-            return Err(FramingError::BareCr);
-        }
-        if !self.at_line_start {
+    /// The content ends in a bare CR, or its last line breaks a rule.
+    pub fn finish(mut self, out: &mut BytesMut) -> Result<(), FramingError> {
+        if !self.lines.is_at_line_start() {
+            self.lines.next(CRLF).map_err(|broken| broken.error)?;
             out.extend_from_slice(CRLF);
         }
         out.extend_from_slice(b".\r\n");
@@ -202,9 +217,9 @@ mod tests {
 
     #[test]
     fn dots_are_taken_out_and_only_crlf_dot_crlf_ends() {
-        use FramingError::{BareCr, BareLf, Nul};
+        use FramingError::{BareCr, BareLf, NulBesideDot};
         type Case<'a> = (&'a [u8], &'a [u8], Result<bool, FramingError>);
-        let cases: [Case<'_>; 15] = [
+        let cases: [Case<'_>; 16] = [
             (b".\r\n", b"", Ok(true)),
             (b"a\r\n.\r\n", b"a\r\n", Ok(true)),
             (b"..\r\n.\r\n", b".\r\n", Ok(true)),
@@ -218,8 +233,9 @@ mod tests {
             (b"a\r\n.\n", b"a\r\n", Err(BareLf)),
             (b"a\r\n.\r.", b"a\r\n", Err(BareCr)),
             (b"a\r\n.\r\r\n", b"a\r\n", Err(BareCr)),
-            (b"a\r\n.\0\r\n", b"a\r\n", Err(Nul)),
-            (b"a\r\n\0.\r\n", b"a\r\n", Err(Nul)),
+            (b"a\r\n.\0\r\n", b"a\r\n\0", Err(NulBesideDot)),
+            (b"a\r\n\0.\r\n", b"a\r\n\0.", Err(NulBesideDot)),
+            (b"a\0\r\n\0\r\n.\r\n", b"a\0\r\n\0\r\n", Ok(true)),
         ];
         for (wire, content, outcome) in cases {
             for step in 1..=wire.len() {
@@ -275,6 +291,9 @@ mod tests {
         let mut encoder = Encoder::default();
         encoder.encode(b"a\r", &mut out).unwrap();
         assert_eq!(encoder.finish(&mut out), Err(FramingError::BareCr));
+        let mut encoder = Encoder::default();
+        encoder.encode(b"\0.", &mut out).unwrap();
+        assert_eq!(encoder.finish(&mut out), Err(FramingError::NulBesideDot));
     }
 
     #[test]

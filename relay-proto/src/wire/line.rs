@@ -1,11 +1,13 @@
 //! Where a line ends: CRLF and nothing else.
 //!
-//! This is the one file that decides about bare CR, bare LF and NUL. It refuses them, in commands, in
-//! replies and in content alike, and never repairs them: a lenient reader and a strict one would
-//! disagree about where a line, and so a message, ends, which is all that SMTP smuggling needs
-//! (RFC 5321 section 2.3.8). NUL is refused with them because some servers drop it, and what is left
-//! of `CRLF NUL . CRLF` then ends a message that had not ended here (RFC 6152 section 3 forbids NUL in
-//! content, RFC 5321 section 4.1.2 in commands).
+//! This is the one file that decides about bare CR, bare LF and NUL. Bare CR and bare LF it refuses, in
+//! commands, in replies and in content alike, and never repairs them: a lenient reader and a strict one
+//! would disagree about where a line, and so a message, ends, which is all that SMTP smuggling needs
+//! (RFC 5321 section 2.3.8).
+//!
+//! NUL is refused in commands and replies (RFC 5321 section 4.1.2). In content it passes, because honest
+//! senders write it, but for one place: some servers drop it, and what is left of `CRLF NUL . CRLF` then
+//! ends a message that had not ended here. [`ContentLines`] refuses a line that NULs disguise so.
 //!
 //! # Diagnostics
 //! [`FramingError`] and [`LineError`] are the peer's doing.
@@ -21,15 +23,46 @@ pub enum FramingError {
     /// LF without CR before it.
     #[error("bare LF")]
     BareLf,
-    /// NUL.
+    /// NUL where it has no place at all.
     #[error("NUL")]
     Nul,
+    /// A line of content that is a lone dot for those who drop NUL.
+    #[error("a lone dot beside NUL")]
+    NulBesideDot,
+}
+
+/// Finds line ends in content that arrives in pieces, without the dots of its transparency.
+#[derive(Clone, Copy, Debug)]
+pub struct ContentLines {
+    ends: LineEnds,
+    at_line_start: bool,
+    /// The transparency took a dot off this line.
+    dot_taken: bool,
+    disguise: Option<Disguise>,
+}
+
+/// A line that started with NUL and has had nothing but NUL and at most one dot so far.
+#[derive(Clone, Copy, Debug)]
+struct Disguise {
+    dot_taken: bool,
+    dots: u8,
+}
+
+/// Whether NUL passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Nul {
+    /// It is a [`FramingError::Nul`].
+    #[default]
+    Refused,
+    /// It is an octet as any other, but beside a lone dot.
+    Passed,
 }
 
 /// Finds line ends in octets that arrive in pieces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineEnds {
     after_cr: bool,
+    nul: Nul,
 }
 
 /// Where and how a piece of octets broke the rules.
@@ -89,7 +122,11 @@ impl LineEnds {
                     }
                 };
             }
-            let Some(offset) = memchr::memchr3(CR, LF, NUL, rest) else {
+            let found = match self.nul {
+                Nul::Refused => memchr::memchr3(CR, LF, NUL, rest),
+                Nul::Passed => memchr::memchr2(CR, LF, rest),
+            };
+            let Some(offset) = found else {
                 return Ok(None);
             };
             at += offset;
@@ -113,11 +150,91 @@ impl LineEnds {
             }
         }
     }
+}
+
+impl ContentLines {
+    /// At the start of content.
+    #[must_use]
+    pub fn new(nul: Nul) -> Self {
+        Self {
+            ends: LineEnds {
+                after_cr: false,
+                nul,
+            },
+            at_line_start: true,
+            dot_taken: false,
+            disguise: None,
+        }
+    }
+
+    /// The line that starts here had a dot in front, which is not content.
+    pub fn dot_taken(&mut self) {
+        self.dot_taken = true;
+    }
+
+    /// The index just after the first line end in `octets`, which continue those given before; `None` if
+    /// the line goes on after them.
+    ///
+    /// # Errors
+    /// The line breaks a framing rule. The rest must not be given.
+    pub fn next(&mut self, octets: &[u8]) -> Result<Option<usize>, Break> {
+        let mut at = 0;
+        if self.at_line_start
+            && let Some(&first) = octets.first()
+        {
+            self.at_line_start = false;
+            let dot_taken = core::mem::take(&mut self.dot_taken);
+            let suspect = first == NUL && self.ends.nul == Nul::Passed;
+            self.disguise = suspect.then_some(Disguise { dot_taken, dots: 0 });
+        }
+        while let Some(disguise) = &mut self.disguise {
+            match octets.get(at) {
+                None => return Ok(None),
+                Some(&CR) if disguise.is_lone_dot() => {
+                    let error = FramingError::NulBesideDot;
+                    return Err(Break { at, error });
+                }
+                Some(&octet) if disguise.goes_on_with(octet) => at += 1,
+                Some(_) => self.disguise = None,
+            }
+        }
+        let rest = octets.get(at..).unwrap_or_default();
+        match self.ends.next(rest) {
+            Ok(Some(end)) => {
+                self.at_line_start = true;
+                Ok(Some(at + end))
+            }
+            Ok(None) => Ok(None),
+            Err(broken) => Err(Break {
+                at: at + broken.at,
+                ..broken
+            }),
+        }
+    }
+
+    /// Whether the octets so far end in CRLF, or there were none.
+    #[must_use]
+    pub fn is_at_line_start(&self) -> bool {
+        self.at_line_start
+    }
 
     /// Whether the octets so far end in a CR that still needs its LF.
     #[must_use]
-    pub fn is_after_cr(self) -> bool {
-        self.after_cr
+    pub fn is_after_cr(&self) -> bool {
+        self.ends.after_cr
+    }
+}
+
+impl Disguise {
+    /// Whether the line would be the end of data if its NULs were dropped: on the wire as it came, or on
+    /// the wire as it will leave, where a dot was taken from its front.
+    fn is_lone_dot(self) -> bool {
+        self.dots == 1 || (self.dots == 0 && self.dot_taken)
+    }
+
+    fn goes_on_with(&mut self, octet: u8) -> bool {
+        self.dots += u8::from(octet == b'.');
+        matches!(octet, NUL | b'.') && self.dots < 2
     }
 }
 
@@ -177,54 +294,4 @@ const LF: u8 = b'\n';
 const NUL: u8 = 0;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Reads `octets` in pieces of `step`; what comes out, as text.
-    fn read(octets: &[u8], step: usize) -> Vec<String> {
-        let mut reader = LineReader::new(10);
-        let mut buffer = BytesMut::new();
-        let mut seen = Vec::new();
-        for piece in octets.chunks(step) {
-            buffer.extend_from_slice(piece);
-            loop {
-                match reader.take(&mut buffer) {
-                    Ok(Some(line)) => seen.push(String::from_utf8_lossy(&line).into_owned()),
-                    Ok(None) => break,
-                    Err(LineError::TooLong) => seen.push("TooLong".to_owned()),
-                    Err(LineError::Framing(error)) => {
-                        seen.push(error.to_string());
-                        return seen;
-                    }
-                }
-            }
-        }
-        seen
-    }
-
-    #[test]
-    fn a_line_ends_in_crlf_however_it_arrives() {
-        let cases: [(&[u8], &[&str]); 12] = [
-            (b"abc\r\n", &["abc"]),
-            (b"\r\n\r\n", &["", ""]),
-            (b"abc", &[]),
-            (b"abc\r", &[]),
-            (b"abc\ndef\r\n", &["bare LF"]),
-            (b"abc\rdef\r\n", &["bare CR"]),
-            (b"abc\r\r\n", &["bare CR"]),
-            (b"a\0b\r\n", &["NUL"]),
-            (b"12345678\r\nx\r\n", &["12345678", "x"]),
-            (b"123456789\r\nx\r\n", &["TooLong", "x"]),
-            (
-                b"0123456789012345678901234567890\r\nx\r\n",
-                &["TooLong", "x"],
-            ),
-            (b"0123456789012345\nx\r\n", &["TooLong", "bare LF"]),
-        ];
-        for (octets, expected) in cases {
-            for step in 1..=octets.len() {
-                assert_eq!(read(octets, step), expected, "{octets:?} by {step}");
-            }
-        }
-    }
-}
+mod tests;

@@ -346,7 +346,11 @@ fn bugs_of_the_caller_end_the_session_and_never_the_data() {
         &[READY, CONTENT],
         ">: rset\nE: lost Message command out of turn\nZ: ",
     );
-    for (body, name) in [(r"a\nb", "bare LF"), (r"a\rb", "bare CR"), (r"\0", "NUL")] {
+    for (body, name) in [
+        (r"a\nb", "bare LF"),
+        (r"a\rb", "bare CR"),
+        (r"\0.\r", "a lone dot beside NUL"),
+    ] {
         play_after(
             &[READY, CONTENT],
             &format!(">: body {body}\nE: lost Message content with {name}\nZ: "),
@@ -355,5 +359,43 @@ fn bugs_of_the_caller_end_the_session_and_never_the_data() {
     play_after(
         &[READY, CONTENT],
         ">: body a\\r\n>: end\nE: lost Message content with bare CR\nZ: ",
+    );
+}
+
+#[test]
+fn notifications_are_asked_for_only_where_that_is_offered() {
+    let mail = ">: mail <a@b> full envid\n";
+    let rcpt = ">: rcpt <c@d> notify=FAILURE,SUCCESS orcpt=utf-8;ä@f\n";
+    play(&format!(
+        r"S: 220 mx.example
+          C: EHLO relay.example
+          S: 250-mx.example
+          S: 250-CHUNKING
+          S: 250 DSN
+          E: ready chunking dsn
+          {mail}
+          C: MAIL FROM:<a@b> RET=FULL ENVID=id+3D7
+          S: 250 ok
+          E: Mail 250 ok
+          >: rcpt <c@d> notify=FAILURE,SUCCESS orcpt=rfc822;e@f
+          C: RCPT TO:<c@d> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;e@f
+          S: 250 ok
+          E: Rcpt 250 ok
+          {rcpt}
+          E: Rcpt 550 5.6.7 the destination does not take SMTPUTF8
+          "
+    ));
+    play_after(
+        &[BARE, mail],
+        &format!(
+            r"C: MAIL FROM:<a@b>
+              S: 250 ok
+              E: Mail 250 ok
+              {rcpt}
+              C: RCPT TO:<c@d>
+              S: 250 ok
+              E: Rcpt 250 ok
+              "
+        ),
     );
 }

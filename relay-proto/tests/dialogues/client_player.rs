@@ -8,16 +8,28 @@
 use std::time::Duration;
 
 use relay_proto::client::{Action, BodyType, Config, Event, Mail, Recipient, Session, Timeouts};
+use relay_proto::envelope::Ret;
 
 use crate::player::{ARRIVALS, Arrival, compare, lines, octets, seconds, take_lines};
 
 /// Plays `script` against a session that starts at time zero.
 #[track_caller]
 pub(crate) fn play(script: &str) {
+    play_on(Session::new, script);
+}
+
+/// The same against a session that does not say STARTTLS by itself.
+#[track_caller]
+pub(crate) fn play_held(script: &str) {
+    play_on(Session::held, script);
+}
+
+#[track_caller]
+fn play_on(start: fn(Config, Duration) -> Session, script: &str) {
     for arrival in ARRIVALS {
         let lines = lines(script);
         let mut player = Player {
-            session: Session::new(config(), Duration::ZERO),
+            session: start(config(), Duration::ZERO),
             now: Duration::ZERO,
             seen: Vec::new(),
             sent: Vec::new(),
@@ -106,25 +118,30 @@ impl Player {
         match verb {
             "mail" => {
                 let mut words = argument.split(' ');
-                let mut mail = Mail {
-                    reverse_path: words.next().unwrap().parse().unwrap(),
-                    size: None,
-                    body: None,
-                    smtputf8: false,
-                };
+                let mut mail = Mail::new(words.next().unwrap().parse().unwrap());
                 for word in words {
                     match word {
                         "8bit" => mail.body = Some(BodyType::EightBitMime),
                         "7bit" => mail.body = Some(BodyType::SevenBit),
                         "utf8" => mail.smtputf8 = true,
+                        "full" => mail.ret = Some(Ret::Full),
+                        "envid" => mail.envelope_id = Some("id+3D7".parse().unwrap()),
                         size => mail.size = Some(size.parse().unwrap()),
                     }
                 }
                 self.session.mail(now, &mail);
             }
             "rcpt" => {
-                let forward_path = argument.parse().unwrap();
-                self.session.rcpt(now, &Recipient { forward_path });
+                let (path, words) = argument.split_once(' ').unwrap_or((argument, ""));
+                let mut recipient = Recipient::new(path.parse().unwrap());
+                for word in words.split_ascii_whitespace() {
+                    match word.split_once('=').unwrap() {
+                        ("notify", when) => recipient.notify = Some(when.parse().unwrap()),
+                        ("orcpt", original) => recipient.original = Some(original.parse().unwrap()),
+                        other => panic!("no such parameter: {other:?}"),
+                    }
+                }
+                self.session.rcpt(now, &recipient);
             }
             "data" => self.session.data(now),
             "body" if arrival == Arrival::Octets => {
@@ -136,6 +153,7 @@ impl Player {
             "end" => self.session.end(now),
             "rset" => self.session.rset(now),
             "quit" => self.session.quit(now),
+            "starttls" => self.session.starttls(now),
             other => panic!("no such command: {other}"),
         }
     }
@@ -182,6 +200,8 @@ fn told(event: &Event) -> String {
                 ("8bitmime", extensions.eight_bit_mime),
                 ("smtputf8", extensions.smtputf8),
                 ("enhanced", extensions.enhanced_status_codes),
+                ("chunking", extensions.chunking),
+                ("dsn", extensions.dsn),
             ] {
                 if offered {
                     text += &format!(" {word}");

@@ -5,11 +5,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod client;
+mod client_held;
 mod client_player;
+mod defences;
+mod lenient;
 mod pair;
 mod player;
 mod server;
 mod server_bounds;
+mod server_chunks;
 mod server_offers;
 mod server_player;
 mod smuggling;

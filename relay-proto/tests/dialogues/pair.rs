@@ -161,10 +161,8 @@ impl Pair {
                 client::Event::Ready(_) => self.client.mail(
                     now,
                     &client::Mail {
-                        reverse_path: "<a@example.org>".parse().unwrap(),
                         size: Some(self.content.len() as u64),
-                        body: None,
-                        smtputf8: false,
+                        ..client::Mail::new("<a@example.org>".parse().unwrap())
                     },
                 ),
                 client::Event::Lost { stage, cause } => {
@@ -183,8 +181,8 @@ impl Pair {
         let now = self.now;
         match stage {
             client::Stage::Mail => {
-                let forward_path = "<b@example.net>".parse().unwrap();
-                self.client.rcpt(now, &client::Recipient { forward_path });
+                let recipient = client::Recipient::new("<b@example.net>".parse().unwrap());
+                self.client.rcpt(now, &recipient);
             }
             client::Stage::Rcpt => self.client.data(now),
             client::Stage::Data => {

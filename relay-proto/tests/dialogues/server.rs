@@ -155,7 +155,7 @@ fn what_is_not_offered_is_refused() {
     ));
     play(&after_ehlo(
         r"C: MAIL FROM:<a@b> RET=HDRS
-          S: 555 5.5.4 parameter not recognized: RET
+          S: 555 5.5.4 RET is not offered
           C: MAIL FROM:<a b>
           S: 501 5.1.7 the part before the @ is malformed
           C: MAIL FROM:<a@b> SIZE=x
@@ -182,8 +182,8 @@ fn what_is_not_offered_is_refused() {
           S: 250 relay.example
           C: MAIL FROM:<a@b> SIZE=1
           S: 555 5.5.4 parameters need EHLO
-          C: RCPT TO:<a@b> NOTIFY=NEVER
-          S: 555 5.5.4 parameter not recognized: NOTIFY
+          C: RCPT TO:<a@b> MT-PRIORITY=3
+          S: 555 5.5.4 parameter not recognized: MT-PRIORITY
           C: nonsense
           S: 500 5.5.2 command not recognized
           C: QUIT

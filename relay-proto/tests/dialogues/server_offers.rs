@@ -162,3 +162,68 @@ fn auth_is_for_the_application_to_refuse() {
           E: "
     ));
 }
+
+#[test]
+fn notifications_are_asked_for_where_that_is_offered() {
+    play(&format!(
+        r"{GREETING}
+          C: EHLO c
+          ?: EHLO c
+          A: offer dsn smtputf8
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250-SMTPUTF8
+          S: 250-DSN
+          S: 250 ENHANCEDSTATUSCODES
+          C: MAIL FROM:<a@b> RET=HDRS ENVID=QQ+2B7
+          ?: MAIL <a@b> HDRS QQ+2B7
+          A: 250 2.1.0 ok
+          S: 250 2.1.0 ok
+          C: RCPT TO:<c@d> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;e@f
+          ?: RCPT <c@d> SUCCESS,DELAY rfc822;e@f
+          A: 250 2.1.5 ok
+          S: 250 2.1.5 ok
+          C: RCPT TO:<c@d> ORCPT=utf-8;ä@f
+          S: 553 5.6.7 the address needs SMTPUTF8, which MAIL did not say
+          C: RCPT TO:<c@d> NOTIFY=NEVER,FAILURE
+          S: 501 5.5.4 NOTIFY must be NEVER, or some of SUCCESS, FAILURE and DELAY
+          C: RSET
+          X: Reset
+          S: 250 2.0.0 ok
+          C: HELO c
+          ?: HELO c
+          A: offer dsn
+          S: 250 relay.example
+          C: MAIL FROM:<a@b>
+          ?: MAIL <a@b>
+          A: 250 2.1.0 ok
+          S: 250 2.1.0 ok
+          C: RCPT TO:<c@d> NOTIFY=NEVER
+          S: 555 5.5.4 parameters need EHLO
+          H:
+          X: HangUp
+          E: "
+    ));
+    play(&format!(
+        r"{GREETING}
+          C: EHLO c
+          ?: EHLO c
+          A: offer
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250 ENHANCEDSTATUSCODES
+          C: MAIL FROM:<a@b> ENVID=1
+          S: 555 5.5.4 ENVID is not offered
+          C: MAIL FROM:<a@b>
+          ?: MAIL <a@b>
+          A: 250 2.1.0 ok
+          S: 250 2.1.0 ok
+          C: RCPT TO:<c@d> ORCPT=rfc822;e@f
+          S: 555 5.5.4 ORCPT is not offered
+          H:
+          X: HangUp
+          E: "
+    ));
+}

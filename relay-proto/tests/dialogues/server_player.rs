@@ -4,26 +4,25 @@
 //! (`proceed`, `offer` and what, a reply, or `close` and a reply; EHLO is answered without being shown
 //! unless the script does so); `B` content; `X` a transaction aborted; `T` the handshake is
 //! asked for, and succeeds; `E` the session closes; `H` the client hangs up; `W` so many seconds pass;
-//! `D` the deadline, in seconds since the start, or `none`.
+//! `D` the deadline, in seconds since the start, or `none`; `!` the caller is under stress, `high` or `none`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use relay_proto::reply::Reply;
-use relay_proto::server::{Action, Answer, Config, Offer, Question, Session, Timeouts};
+use relay_proto::server::{Action, Answer, Config, Offer, Question, Session, Stress};
 
 use crate::player::{ARRIVALS, Arrival, compare, lines, octets, seconds, take_lines, text};
 
 /// A configuration with small limits.
 pub(crate) fn config() -> Config {
     Config {
-        hostname: "relay.example".to_owned(),
-        operator: "Example Hosting".to_owned(),
         max_recipients: 2,
         max_errors: 4,
         max_commands: 30,
-        timeouts: Timeouts::default(),
+        minimum_rate: None,
+        ..Config::new("relay.example", "Example Hosting")
     }
 }
 
@@ -119,6 +118,13 @@ impl Player {
                     self.now += seconds(rest);
                     self.session.expire(self.now);
                 }
+                "!" => {
+                    self.seen.push(format!("!: {rest}"));
+                    self.session.set_stress(match *rest {
+                        "high" => Stress::High,
+                        _ => Stress::None,
+                    });
+                }
                 "D" => {
                     let deadline = self.session.deadline();
                     let expected = (*rest != "none").then(|| seconds(rest));
@@ -189,7 +195,7 @@ fn is_input(mark: &str) -> bool {
 
 /// Whether what follows must not arrive before what came so far.
 fn breaks(mark: &str) -> bool {
-    matches!(mark, "H" | "W" | "D" | "T")
+    matches!(mark, "H" | "W" | "D" | "T" | "!")
 }
 
 fn is_hello(question: &str) -> bool {
@@ -215,9 +221,24 @@ fn asked(question: &Question) -> String {
             if mail.smtputf8 {
                 text += " utf8";
             }
+            if let Some(ret) = mail.ret {
+                text += &format!(" {ret}");
+            }
+            if let Some(id) = &mail.envelope_id {
+                text += &format!(" {id}");
+            }
             text
         }
-        Question::Recipient(recipient) => format!("RCPT {}", recipient.forward_path),
+        Question::Recipient(recipient) => {
+            let mut text = format!("RCPT {}", recipient.forward_path);
+            if let Some(notify) = recipient.notify {
+                text += &format!(" {notify}");
+            }
+            if let Some(original) = &recipient.original {
+                text += &format!(" {original}");
+            }
+            text
+        }
         Question::Data => "DATA".to_owned(),
         Question::Message => "MESSAGE".to_owned(),
     }

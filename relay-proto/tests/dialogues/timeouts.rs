@@ -86,7 +86,7 @@ fn a_trickle_of_content_ends_too() {
           D: 3600
           W: 100
           X: Timeout
-          S: 421 4.4.2 nothing came in time, closing
+          S: 421 4.4.2 the message comes too slowly, closing
           E: "
     ));
 }

@@ -125,3 +125,14 @@ pub(super) fn treatment(key: &str, word: &str) -> Result<Treatment, Invalid> {
         Invalid::new(key, word, format!("must be one of: {known}"))
     })
 }
+
+pub(super) fn metrics_listener(listen: &str) -> Result<SocketAddr, Invalid> {
+    match listen.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        Ok(_) | Err(_) => {
+            let problem = "must be the ADDRESS:PORT of a loopback address, as 127.0.0.1:9125: nobody has to \
+                           say who he is there";
+            Err(Invalid::new("metrics.listen", listen, problem))
+        }
+    }
+}

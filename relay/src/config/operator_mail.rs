@@ -1,6 +1,7 @@
 //! `[operator_mail]`: the mailboxes that a walled customer may write to, and the server that has them.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use relay_proto::address::{ForwardPath, Mailbox};
@@ -15,6 +16,8 @@ pub struct OperatorMail {
     pub mailboxes: Mailboxes,
     /// The mail server that has these mailboxes.
     pub deliver_to: SocketAddr,
+    /// Messages of one customer (IPv6: of one /64) in an hour.
+    pub messages_per_hour: NonZeroU32,
 }
 
 /// The operator's mailboxes; at least one.
@@ -51,6 +54,7 @@ impl TryFrom<RawOperatorMail> for OperatorMail {
         Ok(Self {
             mailboxes: Mailboxes(mailboxes?.into()),
             deliver_to: deliver_to(&raw.deliver_to)?,
+            messages_per_hour: per_hour(raw.messages_per_hour)?,
         })
     }
 }
@@ -82,6 +86,17 @@ fn deliver_to(text: &str) -> Result<SocketAddr, Invalid> {
     }
 }
 
+fn per_hour(messages: u32) -> Result<NonZeroU32, Invalid> {
+    NonZeroU32::new(messages)
+        .filter(|messages| messages.get() <= PER_HOUR_MAX)
+        .ok_or_else(|| {
+            let problem = format!("must be between 1 and {PER_HOUR_MAX}");
+            Invalid::new("operator_mail.messages_per_hour", messages, problem)
+        })
+}
+
+/// More than one a second is no limit to anybody who writes by hand.
+const PER_HOUR_MAX: u32 = 3600;
 /// They are compared one by one with each recipient of a walled customer.
 const MAILBOXES_MAX: usize = 100;
 
@@ -94,6 +109,7 @@ mod tests {
         let raw = RawOperatorMail {
             mailboxes: vec!["abuse@example.net".into(), "noc@[192.0.2.1]".into()],
             deliver_to: "[2001:db8::25]:25".into(),
+            messages_per_hour: 1,
         };
         let mailboxes = OperatorMail::try_from(raw).unwrap().mailboxes;
         for (path, expected) in [

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::splice::RawSplice;
+
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,16 @@ pub(super) struct RawConfig {
     pub(super) operator_mail: Option<RawOperatorMail>,
     #[serde(default)]
     pub(super) authorised: Vec<RawAuthorised>,
+    pub(super) metrics: Option<RawMetrics>,
+    #[serde(default)]
+    pub(super) splice: RawSplice,
+}
+
+/// `[metrics]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMetrics {
+    pub(super) listen: String,
 }
 
 /// `[controller]`.
@@ -110,6 +122,12 @@ pub(super) enum RawScanner {
 pub(super) struct RawOperatorMail {
     pub(super) mailboxes: Vec<String>,
     pub(super) deliver_to: String,
+    #[serde(default = "default_messages_per_hour")]
+    pub(super) messages_per_hour: u32,
+}
+
+fn default_messages_per_hour() -> u32 {
+    20
 }
 
 /// One `[[authorised]]`.

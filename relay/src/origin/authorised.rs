@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
-use redirector_common::abi::SMTP_PORT;
 use relay_proto::proxy::{FIXED_OCTETS, Proxied, ProxyError, decode, total_octets};
 use socket2::SockRef;
 use tokio::io::AsyncReadExt;
@@ -25,7 +24,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::transparent::is_own;
-use super::{CustomerAddr, Found, OriginalDst, found};
+use super::{CustomerAddr, Found, OriginalDst, SMTP_PORT, found};
 use crate::config::{Authorised, Destination, Terms};
 
 /// Whom an authorised listener serves, and how it learns where they were going.

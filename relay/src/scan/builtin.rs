@@ -197,12 +197,7 @@ mod tests {
                     id: "1".into(),
                     client: std::net::IpAddr::from([192, 0, 2, 10]),
                     ehlo: None,
-                    mail: relay_proto::envelope::Mail {
-                        reverse_path: relay_proto::address::ReversePath::Null,
-                        size: None,
-                        body: None,
-                        smtputf8: false,
-                    },
+                    mail: relay_proto::envelope::Mail::new(relay_proto::address::ReversePath::Null),
                     recipients: vec![],
                     content: intake.finish().await.unwrap(),
                 };

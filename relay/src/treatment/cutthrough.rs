@@ -1,7 +1,8 @@
 //! Cut-through: the customer hears its destination's own answers, and the destination sees nothing
 //! that was not scanned.
 //!
-//! MAIL is answered here. The first RCPT reaches out to the destination, and from then on each
+//! EHLO offers what the destination offers (`promise`), which is asked for it unless that is known. MAIL is
+//! answered here. The first RCPT reaches out to the destination, and from then on each
 //! reply is the destination's. DATA is answered here again, because the message must be
 //! scanned whole before the destination sees its first octet; [`delivery`] then decides at the dot. 250
 //! is said only after the destination has said it.
@@ -17,10 +18,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use relay_proto::client::LostCause;
-use relay_proto::envelope::{BodyType, EhloName, Mail, Recipient};
+use relay_proto::client::{Extensions, LostCause};
+use relay_proto::envelope::{EhloName, Mail, Recipient};
 use relay_proto::reply::Reply;
-use relay_proto::server::{Abort, Answer, Question};
+use relay_proto::server::{Abort, Answer, Hello, Offer, Question};
 use tracing::{debug, info};
 
 use crate::Relay;
@@ -32,9 +33,11 @@ use crate::listen::Drain;
 use crate::message::Intake;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Unreachable, Upstream};
-use crate::treatment;
+use crate::stream::Protection;
 
+mod authentication;
 mod delivery;
+mod promise;
 
 /// One customer's session.
 pub(crate) struct Cutthrough {
@@ -47,6 +50,10 @@ pub(crate) struct Cutthrough {
     messages: u32,
     upstream: Option<Upstream>,
     transaction: Option<Transaction>,
+    /// What the destination said when it wanted its client to authenticate.
+    demand: Option<Reply>,
+    /// The destination speaks no TLS that we do.
+    old_tls: bool,
 }
 
 /// What the customer has said since MAIL.
@@ -55,6 +62,8 @@ struct Transaction {
     id: String,
     mail: Mail,
     upstream: Begun,
+    /// How the destination's leg was protected when it was told MAIL.
+    destinations_leg: Protection,
     /// Those that the destination took.
     recipients: Vec<Recipient>,
     /// The content, from DATA on.
@@ -85,6 +94,8 @@ impl Cutthrough {
             messages: 0,
             upstream: None,
             transaction: None,
+            demand: None,
+            old_tls: false,
         }
     }
 
@@ -99,8 +110,11 @@ impl Cutthrough {
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
-            Question::Hello(_) => Answer::Offer(self.relay.offer()),
-            Question::Auth(_) => Answer::Reply(treatment::auth_refused()),
+            Question::Hello(hello) => self.hello(hello).await,
+            Question::Auth(_) => {
+                let help_url = &self.relay.config.identity.help_url;
+                Answer::Reply(authentication::refused(self.demand.as_ref(), help_url))
+            }
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient, facts.ehlo).await,
             Question::Data => self.data(),
@@ -127,7 +141,8 @@ impl Cutthrough {
         };
         let elapsed_ms = elapsed_ms(&transaction);
         match (abort, transaction.intake.is_some()) {
-            (Abort::Framing(_) | Abort::TooLarge, _) | (_, true) => {
+            (Abort::Framing(_) | Abort::TooLarge | Abort::LineTooLong | Abort::Loop, _)
+            | (_, true) => {
                 info!(queue.id = %transaction.id, verdict = "incomplete", ?abort, elapsed_ms, "message outcome");
             }
             (
@@ -146,19 +161,59 @@ impl Cutthrough {
         }
     }
 
+    /// Goes on with a connection that somebody else has opened.
+    pub(super) fn adopt(&mut self, upstream: Upstream) {
+        self.upstream = Some(upstream);
+    }
+
+    /// What is offered where the destination offers this.
+    pub(super) fn offer(&self, destination: &Extensions) -> Offer {
+        promise::offer(self.relay.offer(), destination)
+    }
+
+    /// Whether the destination has shown that it speaks no TLS that we do.
+    pub(super) fn has_met_old_tls(&self) -> bool {
+        self.old_tls
+    }
+
+    /// The last word of a relay that is to end, if this one is.
+    pub(super) fn draining(&self) -> Option<Answer> {
+        self.drain.has_begun().then(|| self.shutting_down())
+    }
+
+    /// What is offered follows from the destination. A guess would not do: whoever is offered too little
+    /// converts its message and breaks its signature.
+    async fn hello(&mut self, hello: Hello) -> Answer {
+        if self.drain.has_begun() {
+            return self.shutting_down();
+        }
+        let extensions = match &self.upstream {
+            Some(upstream) => Some(*upstream.extensions()),
+            None => {
+                let capabilities = self.relay.outbound.capabilities();
+                capabilities.of(self.admitted.original_dst)
+            }
+        };
+        let extensions = match extensions {
+            Some(extensions) => extensions,
+            None => match self.relay.outbound.reach(&self.leg(Some(hello.name))).await {
+                Ok(upstream) => *self.upstream.insert(upstream).extensions(),
+                Err(unreachable) => return self.unreachable(&unreachable),
+            },
+        };
+        Answer::Offer(self.offer(&extensions))
+    }
+
     fn mail(&mut self, mail: Mail) -> Answer {
         if self.drain.has_begun() {
-            let text = format!(
-                "{} is shutting down, try again",
-                self.relay.config.identity.hostname
-            );
-            return Answer::ReplyAndClose(Reply::new(421, "4.3.2", &text));
+            return self.shutting_down();
         }
         self.messages += 1;
         self.transaction = Some(Transaction {
             id: self.id.message(self.messages),
             mail,
             upstream: Begun::No,
+            destinations_leg: Protection::default(),
             recipients: Vec::new(),
             intake: None,
             started: Instant::now(),
@@ -168,6 +223,12 @@ impl Cutthrough {
             "2.1.0",
             "sender noted, your destination decides at RCPT",
         ))
+    }
+
+    fn shutting_down(&self) -> Answer {
+        let hostname = &self.relay.config.identity.hostname;
+        let text = format!("{hostname} is shutting down, try again");
+        Answer::ReplyAndClose(Reply::new(421, "4.3.2", &text))
     }
 
     async fn recipient(&mut self, recipient: Recipient, ehlo: Option<EhloName>) -> Answer {
@@ -184,6 +245,8 @@ impl Cutthrough {
             };
             if let Some(transaction) = &mut self.transaction {
                 transaction.upstream = begun;
+                let upstream = self.upstream.as_ref().map(Upstream::protection);
+                transaction.destinations_leg = upstream.unwrap_or_default();
             }
         }
         let (Some(transaction), Some(upstream)) = (&mut self.transaction, &mut self.upstream)
@@ -191,7 +254,8 @@ impl Cutthrough {
             return Answer::ReplyAndClose(lost_reply(None));
         };
         if let Begun::Refused(reply) = &transaction.upstream {
-            return Answer::Reply(reply.clone());
+            let reply = reply.clone();
+            return Answer::Reply(self.passed_on(reply));
         }
         match upstream.recipient(&recipient).await {
             Ok(reply) => {
@@ -200,7 +264,7 @@ impl Cutthrough {
                 } else {
                     debug!(queue.id = %transaction.id, reply.code = reply.code().value(), "recipient refused");
                 }
-                Answer::Reply(reply)
+                Answer::Reply(self.passed_on(reply))
             }
             Err(lost) => {
                 info!(queue.id = %transaction.id, error = %lost, "destination lost");
@@ -210,12 +274,21 @@ impl Cutthrough {
         }
     }
 
+    /// The destination's own reply, with a pointer if it demands what this relay does not pass on.
+    fn passed_on(&mut self, reply: Reply) -> Reply {
+        if !authentication::demands_authentication(&reply) {
+            return reply;
+        }
+        let reply = authentication::pointed(&reply, &self.relay.config.identity.help_url);
+        self.demand.insert(reply).clone()
+    }
+
     /// Says MAIL to the destination, connecting first if need be.
     async fn begin(&mut self, mail: &Mail, ehlo: Option<EhloName>) -> Result<Begun, Unreachable> {
         if let Some(mut upstream) = self.upstream.take() {
             // A destination may close a connection that was idle between two messages. Nothing of
             // this message is there yet, so a new connection loses nothing.
-            match begin_on(&mut upstream, mail).await {
+            match self.begin_on(&mut upstream, mail).await {
                 Ok(begun) => {
                     self.upstream = Some(upstream);
                     return Ok(begun);
@@ -223,25 +296,47 @@ impl Cutthrough {
                 Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
             }
         }
-        let leg = Leg {
-            egress: self.admitted.egress(),
-            customer: self.admitted.customer,
-            ehlo,
-            destination: self.admitted.original_dst,
-        };
+        let leg = self.leg(ehlo);
         let mut upstream = self.relay.outbound.reach(&leg).await?;
-        let begun = begin_on(&mut upstream, mail)
+        let begun = self
+            .begin_on(&mut upstream, mail)
             .await
             .map_err(Unreachable::Session)?;
         self.upstream = Some(upstream);
         Ok(begun)
     }
 
+    /// MAIL, if the destination can take what it announces.
+    async fn begin_on(&self, upstream: &mut Upstream, mail: &Mail) -> Result<Begun, Lost> {
+        if let Some(reply) = promise::broken(mail, upstream.extensions()) {
+            let capabilities = self.relay.outbound.capabilities();
+            capabilities.forget(self.admitted.original_dst);
+            return Ok(Begun::Refused(reply));
+        }
+        let reply = upstream.mail(mail).await?;
+        Ok(if reply.code().is_positive() {
+            Begun::Yes
+        } else {
+            Begun::Refused(reply)
+        })
+    }
+
+    /// The leg to the destination, for a customer that calls itself `ehlo`.
+    pub(super) fn leg(&self, ehlo: Option<EhloName>) -> Leg {
+        Leg {
+            egress: self.admitted.egress(),
+            customer: self.admitted.customer,
+            ehlo,
+            destination: self.admitted.original_dst,
+        }
+    }
+
     /// 421 and close, also for a 5xx greeting: only the sender knows the destination's other MXs, and a
     /// 5xx from us would end its attempts there (RFC 5321 section 5.1).
-    fn unreachable(&mut self, unreachable: &Unreachable) -> Answer {
+    pub(super) fn unreachable(&mut self, unreachable: &Unreachable) -> Answer {
         let id = self.transaction.take().map(|transaction| transaction.id);
         self.relay.metrics().count(Counter::Unreachable);
+        self.old_tls |= matches!(unreachable, Unreachable::OldTls(_));
         info!(queue.id = id, error = %unreachable, "destination unreachable");
         let text = format!(
             "cannot reach {}: {unreachable}; try again or try your next MX",
@@ -262,25 +357,9 @@ impl Cutthrough {
     }
 }
 
-/// MAIL, if the destination can take what it announces.
-async fn begin_on(upstream: &mut Upstream, mail: &Mail) -> Result<Begun, Lost> {
-    let extensions = upstream.extensions();
-    // RFC 6152 section 3 and RFC 6531 section 3.2: who cannot convert must not send, and this relay
-    // changes no octet of a message.
-    if mail.body == Some(BodyType::EightBitMime) && !extensions.eight_bit_mime {
-        let text = "the destination does not offer 8BITMIME and this relay does not convert";
-        return Ok(Begun::Refused(Reply::new(554, "5.6.3", text)));
-    }
-    if mail.smtputf8 && !extensions.smtputf8 {
-        let text = "the destination does not offer SMTPUTF8";
-        return Ok(Begun::Refused(Reply::new(550, "5.6.7", text)));
-    }
-    let reply = upstream.mail(mail).await?;
-    Ok(if reply.code().is_positive() {
-        Begun::Yes
-    } else {
-        Begun::Refused(reply)
-    })
+/// The answer to AUTH where no destination has said anything.
+pub(super) fn auth_refused(help_url: &str) -> Reply {
+    authentication::refused(None, help_url)
 }
 
 /// What the customer hears when the destination went away before the content: its own last words if

@@ -7,7 +7,8 @@
 //!
 //! Mail for the operator's own mailboxes goes to the operator's mail server by cut-through, so that its
 //! answers are that server's. It is not scanned here: who asks why it was blocked may quote the spam that
-//! it was blocked for, and what the operator's server thinks of that is its own affair.
+//! it was blocked for, and what the operator's server thinks of that is its own affair. How often is bounded by
+//! an [`Allowance`].
 //!
 //! # Diagnostics
 //! One `info` per transaction that had a recipient refused, with the reference that the customer heard.
@@ -15,11 +16,12 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use relay_proto::envelope::{Mail, Recipient};
 use relay_proto::reply::Reply;
-use relay_proto::server::{Abort, Answer, Question};
+use relay_proto::server::{Abort, Answer, Offer, Question};
 use tracing::info;
 
 use super::{Cutthrough, auth_refused, one_line};
@@ -31,6 +33,10 @@ use crate::inbound::session::Facts;
 use crate::listen::Drain;
 use crate::metrics::Counter;
 use crate::origin::OriginalDst;
+
+mod allowance;
+
+pub(crate) use allowance::Allowance;
 
 /// One customer's session.
 pub(crate) struct Walled {
@@ -69,10 +75,8 @@ impl Walled {
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
-            // What is offered does not depend on the operator's mail server: hardly a message goes there, and a
-            // blocked customer must not be able to keep it busy.
-            Question::Hello(_) => Answer::Offer(self.relay.offer()),
-            Question::Auth(_) => Answer::Reply(auth_refused()),
+            Question::Hello(_) => Answer::Offer(self.offer()),
+            Question::Auth(_) => Answer::Reply(auth_refused(&self.relay.config.identity.help_url)),
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient, facts).await,
             Question::Data => self.pass_on(Question::Data, facts).await,
@@ -107,6 +111,17 @@ impl Walled {
         }
     }
 
+    /// What every mail server offers. The operator's own is not asked: hardly a message goes there, and a blocked
+    /// customer must neither keep it busy nor go without its refusals while it is away.
+    fn offer(&self) -> Offer {
+        Offer {
+            max_message_octets: self.relay.config.message.max_octets,
+            eight_bit_mime: true,
+            starttls: true,
+            ..Offer::default()
+        }
+    }
+
     fn mail(&mut self, mail: Mail) -> Answer {
         if self.drain.has_begun() {
             let hostname = &self.relay.config.identity.hostname;
@@ -127,6 +142,7 @@ impl Walled {
             Some(OperatorMail {
                 mailboxes,
                 deliver_to,
+                ..
             }) if mailboxes.contain(&recipient.forward_path) => {
                 self.hand_to_operator(recipient, facts, OriginalDst::new(deliver_to))
                     .await
@@ -162,6 +178,12 @@ impl Walled {
         let Some(transaction) = &mut self.transaction else {
             return out_of_turn();
         };
+        let allowance = &self.relay.operator_allowance;
+        if !transaction.operators && !allowance.take(self.admitted.customer, Instant::now()) {
+            self.relay.metrics().count(Counter::WalledDeferred);
+            let text = "too many messages to the operator from your address, try again later";
+            return Answer::Reply(Reply::new(450, "4.7.1", text));
+        }
         let operator = self.operator.get_or_insert_with(|| {
             let admitted = self.admitted.towards(destination);
             let (relay, drain) = (Arc::clone(&self.relay), self.drain.clone());

@@ -12,6 +12,7 @@ pub(crate) struct Dialogue {
     stream: TcpStream,
     unread: Vec<u8>,
     transcript: String,
+    patience: Duration,
 }
 
 impl Dialogue {
@@ -22,15 +23,24 @@ impl Dialogue {
 
     /// Connects from this address, and hears the greeting.
     pub(crate) async fn open_from(relay: SocketAddr, source: &str) -> (Self, String) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket
-            .bind(SocketAddr::new(source.parse().unwrap(), 0))
-            .unwrap();
+        let source = SocketAddr::new(source.parse().unwrap(), 0);
+        Self::open_at(relay, source).await
+    }
+
+    /// Connects from this address and port, and hears the greeting.
+    pub(crate) async fn open_at(relay: SocketAddr, source: SocketAddr) -> (Self, String) {
+        let socket = if source.is_ipv4() {
+            TcpSocket::new_v4().unwrap()
+        } else {
+            TcpSocket::new_v6().unwrap()
+        };
+        socket.bind(source).unwrap();
         let stream = socket.connect(relay).await.unwrap();
         let mut this = Self {
             stream,
             unread: Vec::new(),
             transcript: String::new(),
+            patience: PATIENCE,
         };
         let greeting = this.hear().await;
         (this, greeting)
@@ -42,6 +52,11 @@ impl Dialogue {
         assert!(greeting.starts_with("220 "), "{greeting}");
         this.expect("EHLO client.example\r\n", "250").await;
         this
+    }
+
+    /// Waits for replies this long.
+    pub(crate) fn wait_for(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Says octets.
@@ -81,10 +96,21 @@ impl Dialogue {
         }
     }
 
+    /// The next octets, whatever they mean.
+    pub(crate) async fn octets(&mut self, count: usize) -> Vec<u8> {
+        let mut octets = std::mem::take(&mut self.unread);
+        while octets.len() < count {
+            let read = timeout(self.patience, self.stream.read_buf(&mut octets)).await;
+            assert!(matches!(read, Ok(Ok(1..))), "{read:?}\n{}", self.transcript);
+        }
+        self.unread = octets.split_off(count);
+        octets
+    }
+
     /// Asserts that the relay has closed.
     pub(crate) async fn expect_close(&mut self) {
         let mut octets = [0; 64];
-        let read = timeout(PATIENCE, self.stream.read(&mut octets)).await;
+        let read = timeout(self.patience, self.stream.read(&mut octets)).await;
         assert!(
             matches!(read, Ok(Ok(0))),
             "not closed: {read:?}\n{}",
@@ -99,7 +125,7 @@ impl Dialogue {
                 return String::from_utf8_lossy(&line[..end]).into_owned();
             }
             let mut octets = [0; 4096];
-            let count = timeout(PATIENCE, self.stream.read(&mut octets)).await;
+            let count = timeout(self.patience, self.stream.read(&mut octets)).await;
             let count = count
                 .unwrap_or_else(|_| panic!("silence\n{}", self.transcript))
                 .unwrap();

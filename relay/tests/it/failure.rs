@@ -40,7 +40,26 @@ async fn the_destinations_own_refusals_are_what_the_customer_hears() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_is_not_there_is_421_and_the_end() {
-    let gate = Gate::to(free_address());
+    for hello in ["EHLO client.example\r\n", "HELO client.example\r\n"] {
+        let gate = Gate::to(free_address());
+        let (mut customer, _) = Dialogue::open(gate.address).await;
+        let reply = customer.expect(hello, "421 4.4.1 ").await;
+        assert!(
+            reply.contains("refused") && reply.contains("try your next MX"),
+            "{reply}"
+        );
+        customer.expect_close().await;
+        gate.assert_counted(Counter::Unreachable, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_is_not_there_any_more_is_421_at_rcpt() {
+    let sink = Sink::start();
+    let gate = Gate::to(sink.address);
+    // What it offers is known from here on.
+    let _first = Dialogue::ehlo(gate.address).await;
+    drop(sink);
     let mut customer = Dialogue::ehlo(gate.address).await;
     customer
         .expect("MAIL FROM:<a@customer.example>\r\n", "250")
@@ -48,10 +67,7 @@ async fn a_destination_that_is_not_there_is_421_and_the_end() {
     let reply = customer
         .expect("RCPT TO:<b@mx.example>\r\n", "421 4.4.1 ")
         .await;
-    assert!(
-        reply.contains("refused") && reply.contains("try your next MX"),
-        "{reply}"
-    );
+    assert!(reply.contains("refused"), "{reply}");
     customer.expect_close().await;
     gate.assert_counted(Counter::Unreachable, 1);
 }
@@ -74,12 +90,9 @@ async fn a_destination_that_will_not_talk_is_421_whatever_it_says() {
             options[1],
         ]);
         let gate = Gate::to(sink.address);
-        let mut customer = Dialogue::ehlo(gate.address).await;
-        customer
-            .expect("MAIL FROM:<a@customer.example>\r\n", "250")
-            .await;
+        let (mut customer, _) = Dialogue::open(gate.address).await;
         let reply = customer
-            .expect("RCPT TO:<b@mx.example>\r\n", "421 4.4.1 ")
+            .expect("EHLO client.example\r\n", "421 4.4.1 ")
             .await;
         if options[0] == "-f" {
             assert!(reply.contains(refusal), "{reply}");
@@ -120,7 +133,7 @@ async fn a_destination_lost_after_the_dot_may_have_the_message() {
     let transcript = swaks::send(gate.address, MESSAGE, &[]).await;
     transcript.assert_heard("451 4.4.2 ");
     transcript.assert_heard("may arrive twice");
-    gate.wait_for_count(Counter::Lost, 1).await;
+    gate.wait_for_count(Counter::LostAfterDot, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) connections: usize,
     /// Lines of TOML for `[tls]`.
     pub(crate) tls: String,
+    /// Lines of TOML inside of `[splice]`; the usual gate learns nothing.
+    pub(crate) splice: String,
     /// More tables of TOML.
     pub(crate) more: String,
 }
@@ -48,6 +50,7 @@ impl Options {
             per_customer: 50,
             connections: 100,
             tls: String::new(),
+            splice: "learnt_per_customer = 0".into(),
             more: String::new(),
         }
     }
@@ -148,6 +151,7 @@ pub(crate) fn snapshot() -> Snapshot {
             egress: Egress::Pool,
             reason: "complaint 4711".into(),
             expires_at: "2099-01-01T00:00:00Z".parse().unwrap(),
+            confirmed: false,
         }],
     }
 }
@@ -173,6 +177,8 @@ spill_dir = "{directory}"
 connections = {connections}
 connections_per_customer = {per_customer}
 drain = "10s"
+[splice]
+{splice}
 {tls}
 {scanners}
 {more}
@@ -182,6 +188,7 @@ drain = "10s"
         per_customer = options.per_customer,
         tls = options.tls,
         scanners = options.scanners,
+        splice = options.splice,
         more = options.more,
     )
 }

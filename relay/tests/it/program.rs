@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::host::Running;
@@ -61,6 +62,11 @@ impl Home {
             tables: tables.into(),
             ..Self::with(String::new())
         }
+    }
+
+    /// More of its configuration.
+    pub(crate) fn add_table(&mut self, table: &str) {
+        self.tables += table;
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -162,10 +168,23 @@ impl Program {
         }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process.0), signal).unwrap();
+    }
+
     /// SIGTERM, and how it ends.
     pub(crate) fn stop(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.process.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         assert_eq!(self.notification(), "STOPPING=1");
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {

@@ -52,7 +52,7 @@ fn gate(destination: &Untouched, operator: Option<SocketAddr>) -> Gate {
     let more = operator.map_or_else(String::new, |address| {
         format!(
             "[operator_mail]\nmailboxes = [\"abuse@example.net\", \"postmaster@example.net\"]\n\
-             deliver_to = \"{address}\"\n"
+             deliver_to = \"{address}\"\nmessages_per_hour = 3\n"
         )
     });
     Gate::start(Options {
@@ -97,7 +97,19 @@ async fn every_recipient_hears_reason_url_and_reference() {
 async fn the_session_is_a_whole_one_all_the_same() {
     let destination = Untouched::start();
     let gate = gate(&destination, None);
-    let mut customer = Dialogue::ehlo(gate.address).await;
+    let (mut customer, _) = Dialogue::open(gate.address).await;
+    let offer = customer.expect("EHLO client.example\r\n", "250-").await;
+    let offered: Vec<&str> = offer.lines().filter_map(|line| line.get(4..)).collect();
+    assert_eq!(
+        offered[1..],
+        [
+            "SIZE 52428800",
+            "PIPELINING",
+            "8BITMIME",
+            "ENHANCEDSTATUSCODES",
+            "STARTTLS"
+        ]
+    );
     for _ in 0..2 {
         customer.expect(MAIL, "250 2.1.0").await;
         // Without an operator's mailbox there is none, not even this one.
@@ -214,6 +226,25 @@ async fn the_operators_server_answers_for_itself() {
         .expect("RCPT TO:<abuse@example.net>\r\n", "421 4.4.1")
         .await;
     customer.expect_close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_is_not_flooded() {
+    let (destination, sink) = (Untouched::start(), Sink::start());
+    let gate = gate(&destination, Some(sink.address));
+    for expected in ["250", "250", "250", "450 4.7.1", "450 4.7.1"] {
+        let mut customer = Dialogue::ehlo(gate.address).await;
+        customer.expect(MAIL, "250").await;
+        // Two recipients of one message are one message.
+        for mailbox in ["abuse", "postmaster"] {
+            let command = format!("RCPT TO:<{mailbox}@example.net>\r\n");
+            customer.expect(&command, expected).await;
+        }
+        customer
+            .expect("RCPT TO:<b@mx.example>\r\n", "550 5.7.1")
+            .await;
+    }
+    gate.assert_counted(Counter::WalledDeferred, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

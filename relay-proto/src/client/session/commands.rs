@@ -9,6 +9,19 @@ use crate::envelope::{BodyType, Mail, Recipient};
 use crate::reply::Reply;
 
 impl Session {
+    /// STARTTLS, in a session that is [`Self::held`] and was offered it. [`Action::StartTls`] follows, then another
+    /// [`Event::Ready`]. Whoever takes the connection for TLS of its own instead has it with nothing said on it
+    /// since the server's 220.
+    pub fn starttls(&mut self, now: Time) {
+        if self.turn(Stage::StartTls) {
+            if self.extensions.starttls {
+                self.say_starttls(now);
+            } else {
+                self.lose(LostCause::OutOfTurn);
+            }
+        }
+    }
+
     /// MAIL, with those parameters that the server offered. A mail that needs SMTPUTF8 is answered
     /// `550 5.6.7` on the server's behalf if it was not offered (RFC 6531 section 3.2), and nothing is sent.
     pub fn mail(&mut self, now: Time, mail: &Mail) {
@@ -31,6 +44,14 @@ impl Session {
         if utf8 {
             line.push_str(" SMTPUTF8");
         }
+        if self.extensions.dsn {
+            if let Some(ret) = mail.ret {
+                line.push_str(&format!(" RET={ret}"));
+            }
+            if let Some(id) = &mail.envelope_id {
+                line.push_str(&format!(" ENVID={id}"));
+            }
+        }
         let timeout = self.config.timeouts.mail;
         if self.turn(Stage::Mail) {
             self.utf8 = utf8;
@@ -42,13 +63,23 @@ impl Session {
         }
     }
 
-    /// RCPT. An address that needs SMTPUTF8 where MAIL did not say it is answered `550 5.6.7` on the
+    /// RCPT, with those parameters that the server offered. An address that needs SMTPUTF8 where MAIL did not say it is answered `550 5.6.7` on the
     /// server's behalf, and nothing is sent.
     pub fn rcpt(&mut self, now: Time, recipient: &Recipient) {
-        let line = format!("RCPT TO:{}", recipient.forward_path);
+        let mut line = format!("RCPT TO:{}", recipient.forward_path);
+        let mut is_ascii = recipient.forward_path.is_ascii();
+        if self.extensions.dsn {
+            if let Some(notify) = recipient.notify {
+                line.push_str(&format!(" NOTIFY={notify}"));
+            }
+            if let Some(original) = &recipient.original {
+                line.push_str(&format!(" ORCPT={original}"));
+            }
+            is_ascii = recipient.is_ascii();
+        }
         let timeout = self.config.timeouts.rcpt;
         if self.turn(Stage::Rcpt) {
-            if self.utf8 || recipient.forward_path.is_ascii() {
+            if self.utf8 || is_ascii {
                 self.ask(now, &line, timeout);
             } else {
                 self.answer_locally();
@@ -125,6 +156,13 @@ impl Session {
     /// because command and reply would no longer match.
     fn turn(&mut self, stage: Stage) -> bool {
         match self.state {
+            // TLS was offered and is not on: nothing of a message is said before.
+            State::Ready
+                if self.extensions.starttls && !matches!(stage, Stage::StartTls | Stage::Quit) =>
+            {
+                self.lose(LostCause::OutOfTurn);
+                false
+            }
             State::Ready => {
                 self.stage = stage;
                 true

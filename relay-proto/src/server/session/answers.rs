@@ -1,6 +1,6 @@
 //! What the application's answer to each question does.
 
-use super::{Asked, Content, Greeted, Offer, Session, State, replies};
+use super::{Asked, Chunk, Chunks, Content, Greeted, Offer, Session, State, Transaction, replies};
 use crate::Time;
 use crate::reply::Reply;
 use crate::server::{Answer, Hello};
@@ -29,13 +29,18 @@ impl Session {
             State::Asked(asked) => asked,
             other @ (State::Idle
             | State::Envelope(_)
+            | State::Pregreet
             | State::Content(_)
+            | State::Chunk(_)
+            | State::BetweenChunks(_)
+            | State::Discard(_)
             | State::Handshake
             | State::Closed) => {
                 self.state = other;
                 return;
             }
         };
+        self.now = now;
         self.waiting_since = now;
         match asked {
             Asked::Hello(hello) => self.greeted(hello, said),
@@ -58,15 +63,20 @@ impl Session {
                 self.state = State::Envelope(transaction);
                 self.out.say(&reply, transaction.utf8);
             }
-            Asked::Data(transaction) => {
+            Asked::Data(transaction, None) => {
+                let utf8 = transaction.utf8;
                 let reply = if let Said::Proceed = said {
-                    self.state = State::Content(Content::new(now, transaction.utf8));
+                    let content = Content::new(&self.config, &self.offer(), now, utf8);
+                    self.state = State::Content(content);
                     replies::start_content()
                 } else {
                     self.state = State::Idle;
                     refusal(said)
                 };
-                self.out.say(&reply, transaction.utf8);
+                self.out.say(&reply, utf8);
+            }
+            Asked::Data(transaction, Some(chunk)) => {
+                self.answer_first_chunk(transaction, chunk, said, closes);
             }
             Asked::Message(transaction) => {
                 self.state = State::Idle;
@@ -76,7 +86,34 @@ impl Session {
         if closes {
             self.close();
         }
-        self.advance(now);
+        self.advance();
+    }
+
+    fn answer_first_chunk(
+        &mut self,
+        transaction: Transaction,
+        chunk: Chunk,
+        said: Said,
+        closes: bool,
+    ) {
+        let utf8 = transaction.utf8;
+        let mut chunks = Chunks::new(&self.config, &self.offer(), self.now, utf8);
+        match (said, chunks.begin(chunk)) {
+            (Said::Proceed, Ok(())) => self.state = State::Chunk(chunks),
+            (Said::Proceed, Err(fault)) => {
+                let refusal = (fault.reply(), false);
+                self.refuse_chunk(chunk.octets, Some(fault.abort()), refusal, chunks.pace);
+            }
+            (said @ (Said::Reply(_) | Said::Offer(_)), _) => {
+                let reply = refusal(said);
+                if closes {
+                    self.state = State::Idle;
+                    self.out.say(&reply, utf8);
+                } else {
+                    self.refuse_chunk(chunk.octets, None, (reply, false), chunks.pace);
+                }
+            }
+        }
     }
 
     fn greeted(&mut self, hello: Hello, said: Said) {

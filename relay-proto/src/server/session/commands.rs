@@ -1,12 +1,13 @@
 //! What each command does, and when it is out of order (RFC 5321 section 4.1.4).
 
 use super::{
-    Abort, Action, Asked, EhloName, Greeted, Hello, Question, Role, Session, State, Transaction,
-    replies,
+    Abort, Action, Asked, Chunk, EhloName, Greeted, Hello, Question, Role, Session, State,
+    Transaction, replies,
 };
 use crate::envelope::{Mail, Recipient};
+use crate::reply::Reply;
 use crate::wire::auth::Mechanism;
-use crate::wire::command::Command;
+use crate::wire::command::{Command, CommandError};
 
 impl Session {
     /// Acts on one command line, given without its CRLF.
@@ -22,6 +23,11 @@ impl Session {
             (Role::Probe, Ok(Command::Noop)) => self.out.say(&replies::ok(), false),
             (Role::Probe, _) => self.fail(&replies::only_probing()),
             (Role::Client, Ok(command)) => self.serve(command),
+            // How many octets of content follow is not known, and they must not be read as commands.
+            (Role::Client, Err(error @ CommandError::Chunk)) => {
+                self.abort(Abort::Violation);
+                self.close_with(&replies::command_error(&error));
+            }
             (Role::Client, Err(error)) => self.fail(&replies::command_error(&error)),
         }
     }
@@ -43,11 +49,7 @@ impl Session {
             Command::StartTls => self.start_tls(),
             Command::Auth(mechanism) => self.auth(mechanism),
             Command::Unsupported => self.fail(&replies::not_implemented()),
-            // The chunk that follows would be read as commands.
-            Command::Bdat => {
-                self.abort(Abort::Violation);
-                self.close_with(&replies::no_chunking());
-            }
+            Command::Bdat { octets, last } => self.bdat(Chunk { octets, last }),
             // What follows is a body that somebody else may have chosen, with commands in it.
             Command::Foreign => {
                 self.abort(Abort::Violation);
@@ -58,6 +60,7 @@ impl Session {
     }
 
     fn quit(&mut self) {
+        self.quit = true;
         self.abort(Abort::Quit);
         self.close_with(&replies::bye());
     }
@@ -72,6 +75,7 @@ impl Session {
     fn reset(&mut self) {
         self.abort(Abort::Reset);
         self.state = State::Idle;
+        self.chunks_refused = false;
     }
 
     fn auth(&mut self, mechanism: Mechanism) {
@@ -79,10 +83,8 @@ impl Session {
             return self.fail(&replies::out_of_order("say EHLO first"));
         }
         // RFC 4954 section 4.
-        if matches!(self.state, State::Envelope(_)) {
-            return self.fail(&replies::out_of_order(
-                "a transaction is open, say RSET first",
-            ));
+        if self.is_in_transaction() {
+            return self.fail(&replies::transaction_open());
         }
         self.ask(Asked::Auth, Question::Auth(mechanism));
     }
@@ -91,12 +93,10 @@ impl Session {
         let Some(Greeted { hello, offer }) = &self.hello else {
             return self.fail(&replies::out_of_order("say EHLO first"));
         };
-        if matches!(self.state, State::Envelope(_)) {
-            return self.fail(&replies::out_of_order(
-                "a transaction is open, say RSET first",
-            ));
+        if self.is_in_transaction() {
+            return self.fail(&replies::transaction_open());
         }
-        if !hello.esmtp && (mail.size.is_some() || mail.body.is_some() || mail.smtputf8) {
+        if !hello.esmtp && mail.has_parameters() {
             return self.fail(&replies::parameter_without_ehlo());
         }
         if let Some(keyword) = offer.lacks(&mail) {
@@ -109,15 +109,22 @@ impl Session {
             let limit = offer.max_message_octets;
             return self.out.say(&replies::too_large(limit), false);
         }
+        self.chunks_refused = false;
         let transaction = Transaction::new(mail.smtputf8);
         self.ask(Asked::Mail(transaction), Question::Mail(mail));
     }
 
     fn rcpt(&mut self, recipient: Recipient) {
         let State::Envelope(transaction) = self.state else {
-            return self.fail(&replies::out_of_order("say MAIL first"));
+            return self.fail(&self.no_envelope("say MAIL first"));
         };
-        if !transaction.utf8 && !recipient.forward_path.is_ascii() {
+        if !self.esmtp() && (recipient.notify.is_some() || recipient.original.is_some()) {
+            return self.fail(&replies::parameter_without_ehlo());
+        }
+        if let Some(keyword) = self.offer().lacks_for(&recipient) {
+            return self.fail(&replies::parameter_not_offered(keyword));
+        }
+        if !transaction.utf8 && !recipient.is_ascii() {
             return self.fail(&replies::needs_smtputf8());
         }
         if transaction.recipients >= self.config.max_recipients {
@@ -129,12 +136,35 @@ impl Session {
 
     fn data(&mut self) {
         let State::Envelope(transaction) = self.state else {
-            return self.fail(&replies::out_of_order("say MAIL and RCPT first"));
+            return self.fail(&self.no_envelope("say MAIL and RCPT first"));
         };
         if transaction.recipients == 0 {
             return self.fail(&replies::no_valid_recipients());
         }
-        self.ask(Asked::Data(transaction), Question::Data);
+        self.ask(Asked::Data(transaction, None), Question::Data);
+    }
+
+    fn is_in_transaction(&self) -> bool {
+        matches!(self.state, State::Envelope(_) | State::BetweenChunks(_))
+    }
+
+    /// What a command of the envelope hears where there is none, or no more: DATA and BDAT do not go together
+    /// (RFC 3030 section 2).
+    fn no_envelope(&self, what_to_do: &str) -> Reply {
+        match self.state {
+            State::BetweenChunks(_) => replies::out_of_order(
+                "the message has begun with BDAT, go on with that or say RSET",
+            ),
+            State::Pregreet
+            | State::Idle
+            | State::Envelope(_)
+            | State::Asked(_)
+            | State::Content(_)
+            | State::Chunk(_)
+            | State::Discard(_)
+            | State::Handshake
+            | State::Closed => replies::out_of_order(what_to_do),
+        }
     }
 
     fn start_tls(&mut self) {

@@ -1,18 +1,14 @@
 //! Lines and the commands, or the errors, that they are.
 
 use super::*;
+use crate::envelope::Ret;
 
-fn path<P: core::str::FromStr<Err = AddressError>>(text: &str) -> P {
+fn path<P: FromStr<Err = AddressError>>(text: &str) -> P {
     text.parse().unwrap()
 }
 
 fn mail_from(text: &str) -> Mail {
-    Mail {
-        reverse_path: path(text),
-        size: None,
-        body: None,
-        smtputf8: false,
-    }
+    Mail::new(path(text))
 }
 
 #[test]
@@ -43,8 +39,22 @@ fn commands_are_read_in_any_case_and_with_trailing_space() {
         ),
         (
             "RCPT TO:<\"a b> c\"@d>",
+            Command::Rcpt(Recipient::new(path("<\"a b> c\"@d>"))),
+        ),
+        (
+            "MAIL FROM:<a@b> ret=full ENVID=a+2Bb",
+            Command::Mail(Mail {
+                ret: Some(Ret::Full),
+                envelope_id: "a+2Bb".parse().ok(),
+                ..mail_from("<a@b>")
+            }),
+        ),
+        (
+            "RCPT TO:<a@b> notify=failure,delay ORCPT=rfc822;c@d",
             Command::Rcpt(Recipient {
-                forward_path: path("<\"a b> c\"@d>"),
+                notify: "FAILURE,DELAY".parse().ok(),
+                original: "rfc822;c@d".parse().ok(),
+                ..Recipient::new(path("<a@b>"))
             }),
         ),
         ("DATA", Command::Data),
@@ -55,7 +65,20 @@ fn commands_are_read_in_any_case_and_with_trailing_space() {
         ("HELP MAIL", Command::Help),
         ("QUIT", Command::Quit),
         ("STARTTLS", Command::StartTls),
-        ("BDAT 10 LAST", Command::Bdat),
+        (
+            "BDAT 10",
+            Command::Bdat {
+                octets: 10,
+                last: false,
+            },
+        ),
+        (
+            "bdat 0  last ",
+            Command::Bdat {
+                octets: 0,
+                last: true,
+            },
+        ),
         (
             "AUTH PLAIN AGEAYg==",
             Command::Auth(Mechanism::named("PLAIN")),
@@ -73,7 +96,7 @@ fn commands_are_read_in_any_case_and_with_trailing_space() {
 fn what_is_no_command_says_which_rule_it_broke() {
     let argument = CommandError::Argument;
     let parameter = |keyword: &str| CommandError::Parameter(keyword.to_owned());
-    let cases: [(&[u8], CommandError); 27] = [
+    let cases: [(&[u8], CommandError); 41] = [
         (b"", CommandError::Unknown),
         (b" EHLO x", CommandError::Unknown),
         (b"HELLO", CommandError::Unknown),
@@ -91,6 +114,13 @@ fn what_is_no_command_says_which_rule_it_broke() {
         ),
         (b"DATA x", argument("the command takes no argument")),
         (b"STARTTLS now", argument("the command takes no argument")),
+        (b"BDAT", CommandError::Chunk),
+        (b"BDAT LAST", CommandError::Chunk),
+        (b"BDAT -1", CommandError::Chunk),
+        (b"BDAT +1", CommandError::Chunk),
+        (b"BDAT 1 MORE", CommandError::Chunk),
+        (b"BDAT 1 LAST x", CommandError::Chunk),
+        (b"BDAT 99999999999999999999", CommandError::Chunk),
         (b"AUTH ", argument("AUTH needs a mechanism")),
         (b"VRFY", argument("VRFY needs an argument")),
         (b"MAIL", argument("MAIL needs FROM:<address>")),
@@ -116,9 +146,16 @@ fn what_is_no_command_says_which_rule_it_broke() {
             b"MAIL FROM:<a@b> SIZE=-1",
             argument("SIZE must be a number of octets"),
         ),
+        (b"MAIL FROM:<a@b> SIZE", argument(NO_VALUE)),
+        (b"MAIL FROM:<a@b> RET", argument(NO_VALUE)),
+        (b"MAIL FROM:<a@b> RET=ALL", argument(RET)),
+        (b"MAIL FROM:<a@b> ENVID=+0D", argument(ENVID)),
+        (b"RCPT TO:<a@b> NOTIFY", argument(NO_VALUE)),
+        (b"RCPT TO:<a@b> NOTIFY=NEVER,DELAY", argument(NOTIFY)),
+        (b"RCPT TO:<a@b> ORCPT=c@d", argument(ORCPT)),
         (
-            b"MAIL FROM:<a@b> SIZE",
-            argument("SIZE and BODY need a value"),
+            b"RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=NEVER",
+            argument("a parameter is given twice"),
         ),
         (
             b"MAIL FROM:<a@b> BODY=BINARYMIME",
@@ -133,7 +170,7 @@ fn what_is_no_command_says_which_rule_it_broke() {
             argument("a parameter is given twice"),
         ),
         (b"MAIL FROM:<a@b> AUTH=<>", parameter("AUTH")),
-        (b"RCPT TO:<a@b> NOTIFY=NEVER", parameter("NOTIFY")),
+        (b"RCPT TO:<a@b> SIZE=1", parameter("SIZE")),
     ];
     for (line, error) in cases {
         let shown = String::from_utf8_lossy(line);

@@ -6,21 +6,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use jiff::tz::TimeZone;
-use relay_proto::client::LostCause;
 use relay_proto::envelope::EhloName;
 use relay_proto::header::Trace;
 use relay_proto::reply::Reply;
 use relay_proto::server::Answer;
 use relay_proto::verdict::{Finding, Verdict, combine};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info};
 
 use super::{Cutthrough, Facts, Transaction, elapsed_ms};
 use crate::message::Message;
 use crate::metrics::Counter;
-use crate::outbound::{Lost, Upstream};
 use crate::scan::{self, Report, Submission};
 use crate::treatment::one_line;
+
+mod handover;
 
 /// What became of a message.
 #[derive(Debug)]
@@ -36,27 +36,33 @@ struct Outcome {
 struct Progress {
     octets: u64,
     scanners: String,
-    /// The destination has, or may have, all of the message.
-    end_of_data_sent: bool,
+}
+
+/// A message that may pass, and by when.
+#[derive(Debug)]
+struct Passed {
+    content: Message,
+    /// Our trace fields, which go above it.
+    trace: String,
+    /// When the customer's dot came.
+    received: Instant,
 }
 
 impl Cutthrough {
     /// The message has been received whole: its final reply.
     pub(super) async fn message(&mut self, facts: Facts) -> Answer {
+        let received = Instant::now();
         let Some(mut transaction) = self.transaction.take() else {
             return Answer::Reply(Reply::new(451, "4.3.0", "no message is being received"));
         };
         let mut progress = Progress::default();
-        let delivery = self.deliver(&mut transaction, &facts, &mut progress);
-        let outcome = match timeout(FINAL_REPLY_DEADLINE, delivery).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => {
-                // The connection is in the middle of something that is not awaited any more.
-                self.upstream = None;
-                lost("no final reply in time", progress.end_of_data_sent)
-            }
-        };
+        let outcome = self
+            .deliver(&mut transaction, &facts, received, &mut progress)
+            .await;
         self.relay.metrics().count(outcome.counter);
+        // Session parity: of each leg the version, the cipher, and how the peer's name was verified. Customers
+        // show no certificate; of destinations any is taken.
+        let outbound = transaction.destinations_leg;
         info!(
             queue.id = %transaction.id,
             verdict = outcome.verdict,
@@ -64,8 +70,12 @@ impl Cutthrough {
             octets = progress.octets,
             recipients = transaction.recipients.len(),
             scanners = progress.scanners,
-            tls.inbound = facts.tls,
-            tls.outbound = self.upstream.as_ref().and_then(Upstream::tls_description),
+            tls.inbound.version = facts.leg.version(),
+            tls.inbound.cipher = facts.leg.cipher(),
+            tls.inbound.verified = "none",
+            tls.outbound.version = outbound.version(),
+            tls.outbound.cipher = outbound.cipher(),
+            tls.outbound.verified = if outbound.is_tls() { "opportunistic" } else { "none" },
             elapsed_ms = elapsed_ms(&transaction),
             "message outcome"
         );
@@ -80,50 +90,39 @@ impl Cutthrough {
         &mut self,
         transaction: &mut Transaction,
         facts: &Facts,
+        received: Instant,
         progress: &mut Progress,
     ) -> Outcome {
         let Some(intake) = transaction.intake.take() else {
-            return lost("nothing was received", false);
+            return lost("nothing was received");
         };
-        let content = match intake.finish().await {
-            Ok(content) => content,
-            Err(error) => {
+        let looked_at = async {
+            let content = intake.finish().await?;
+            progress.octets = content.octets();
+            let verdict = self.scan(transaction, facts, &content, progress).await;
+            Ok((content, verdict))
+        };
+        let (content, verdict) = match timeout_at(received + DATA_DEADLINE, looked_at).await {
+            Ok(Ok(looked_at)) => looked_at,
+            Ok(Err(error)) => {
                 self.withdraw().await;
                 return spill_failed(&transaction.id, &error);
             }
+            Err(_elapsed) => {
+                self.withdraw().await;
+                return late();
+            }
         };
-        progress.octets = content.octets();
-        let verdict = self.scan(transaction, facts, &content, progress).await;
         if let Some(outcome) = self.refusal(&verdict, &transaction.id) {
             self.withdraw().await;
             return outcome;
         }
-        let trace = self.trace_fields(transaction, facts);
-        let Some(upstream) = &mut self.upstream else {
-            return lost("the connection is gone", false);
+        let passed = Passed {
+            content,
+            trace: self.trace_fields(transaction, facts),
+            received,
         };
-        match hand_over(upstream, &trace, &content, progress).await {
-            Ok(reply) if reply.code().is_positive() => Outcome {
-                verdict: "delivered",
-                counter: Counter::Delivered,
-                reply,
-            },
-            Ok(reply) => refused_by_destination(reply),
-            Err(HandOverError::Message(error)) => {
-                // Without its dot, what the destination has so far is no message.
-                self.upstream = None;
-                spill_failed(&transaction.id, &error)
-            }
-            Err(HandOverError::Lost(lost_upstream)) => {
-                self.upstream = None;
-                match lost_upstream.cause {
-                    LostCause::Refused(reply) if !reply.code().is_positive() => {
-                        refused_by_destination(reply)
-                    }
-                    cause => lost(&cause.to_string(), progress.end_of_data_sent),
-                }
-            }
-        }
+        self.hand_over(transaction, facts, &passed).await
     }
 
     async fn scan(
@@ -228,40 +227,6 @@ impl Cutthrough {
     }
 }
 
-/// Why a message could not be handed over.
-#[derive(Debug)]
-enum HandOverError {
-    /// It cannot be read back.
-    Message(std::io::Error),
-    /// The destination is gone.
-    Lost(Lost),
-}
-
-/// DATA, trace fields, content, dot: the destination's last word.
-async fn hand_over(
-    upstream: &mut Upstream,
-    trace: &str,
-    content: &Message,
-    progress: &mut Progress,
-) -> Result<Reply, HandOverError> {
-    if let Some(reply) = upstream.data().await.map_err(HandOverError::Lost)? {
-        return Ok(reply);
-    }
-    upstream
-        .content(trace.as_bytes())
-        .await
-        .map_err(HandOverError::Lost)?;
-    let mut reader = content.reader();
-    while let Some(block) = reader.next().await.map_err(HandOverError::Message)? {
-        upstream
-            .content(&block)
-            .await
-            .map_err(HandOverError::Lost)?;
-    }
-    progress.end_of_data_sent = true;
-    upstream.end_of_data().await.map_err(HandOverError::Lost)
-}
-
 fn refused_by_destination(reply: Reply) -> Outcome {
     Outcome {
         verdict: "refused-by-destination",
@@ -270,20 +235,39 @@ fn refused_by_destination(reply: Reply) -> Outcome {
     }
 }
 
-/// The destination went away. After the dot it may have the message all the same; RFC 5321 section 6.1
-/// and RFC 1047 leave no better answer than to try again.
-fn lost(why: &str, end_of_data_sent: bool) -> Outcome {
-    let text = if end_of_data_sent {
-        format!(
-            "lost your destination after the whole message: {why}; it may arrive twice if you try again"
-        )
-    } else {
-        format!("lost your destination: {why}; try again")
-    };
+/// The destination went away before it had the whole message.
+fn lost(why: &str) -> Outcome {
     Outcome {
         verdict: "lost",
         counter: Counter::Lost,
+        reply: Reply::new(
+            451,
+            "4.4.2",
+            &format!("lost your destination: {why}; try again"),
+        ),
+    }
+}
+
+/// The destination went away after the dot, and may have the message all the same; RFC 5321 section 6.1
+/// and RFC 1047 leave no better answer than to try again.
+fn lost_after_dot(why: &str) -> Outcome {
+    let text = format!(
+        "lost your destination after the whole message: {why}; it may arrive twice if you try again"
+    );
+    Outcome {
+        verdict: "lost-after-dot",
+        counter: Counter::LostAfterDot,
         reply: Reply::new(451, "4.4.2", &text),
+    }
+}
+
+/// Too much of the time in which the sender waits for its reply has gone by.
+fn late() -> Outcome {
+    let text = "could not be delivered in time, and nothing was sent; try again";
+    Outcome {
+        verdict: "late",
+        counter: Counter::Late,
+        reply: Reply::new(451, "4.4.2", text),
     }
 }
 
@@ -315,7 +299,12 @@ fn summary(report: &Report) -> String {
     )
 }
 
-/// The sender waits at most ten minutes for the reply to its dot (RFC 5321 section 4.5.3.2.6), some
-/// wait five. A message that was delivered after it stopped waiting arrives twice.
-const FINAL_REPLY_DEADLINE: Duration = Duration::from_secs(270);
+/// How long after the customer's dot the destination may be told DATA. The sender waits ten minutes for
+/// the reply to its dot (RFC 5321 section 4.5.3.2.6), some wait five; a message that arrives after that
+/// arrives twice.
+const DATA_DEADLINE: Duration = Duration::from_secs(270);
+/// How long after the customer's dot the destination may be sent ours. A large message on a slow line
+/// needs more than what [`DATA_DEADLINE`] leaves, and would otherwise never arrive. A sender that has not
+/// waited for it finds its retry answered from [`crate::unheard`].
+const DOT_DEADLINE: Duration = Duration::from_secs(540);
 const RSET_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,0 +1,444 @@
+//! What bounds a client that is slow, wrong, early, endless or in a loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_proto::server::{
+    Action, Answer, Config, EarlyTalk, MAX_HELD_OCTETS, MinimumRate, Offer, Pregreet, Question,
+    Session,
+};
+
+use crate::server_player::{config, play_on};
+
+const GREETING: &str = "S: 220 relay.example ESMTP Outgate at Example Hosting\n";
+
+const TO_CONTENT: &str = r"S: 220 relay.example ESMTP Outgate at Example Hosting
+    C: HELO c
+    ?: HELO c
+    A: offer
+    S: 250 relay.example
+    C: MAIL FROM:<a@b>
+    ?: MAIL <a@b>
+    A: 250 2.1.0 ok
+    S: 250 2.1.0 ok
+    C: RCPT TO:<c@d>
+    ?: RCPT <c@d>
+    A: 250 2.1.5 ok
+    S: 250 2.1.5 ok
+    C: DATA
+    ?: DATA
+    A: proceed
+    S: 354 end data with <CR><LF>.<CR><LF>
+";
+
+const TAKEN: &str = r"?: MESSAGE
+    A: 250 2.6.0 taken
+    S: 250 2.6.0 taken
+";
+
+/// Plays `script` under the usual configuration, changed.
+#[track_caller]
+fn play_with(change: impl Fn(&mut Config), script: &str) {
+    let start = || {
+        let mut config = config();
+        change(&mut config);
+        Session::new(Arc::new(config), Duration::ZERO)
+    };
+    play_on(start, script);
+}
+
+fn with_rate(config: &mut Config) {
+    config.minimum_rate = Some(MinimumRate::default());
+}
+
+#[test]
+fn content_must_come_at_an_average_rate() {
+    // 500 octets are worth a second; 200 of 300 seconds had been used.
+    let piece = "x".repeat(498);
+    play_with(
+        with_rate,
+        &format!(
+            r"{TO_CONTENT}
+              D: 300
+              W: 200
+              C: {piece}
+              D: 301
+              W: 100.999
+              D: 301
+              W: 0.001
+              X: Timeout
+              S: 421 4.4.2 the message comes too slowly, closing
+              E: "
+        ),
+    );
+}
+
+#[test]
+fn a_slow_start_and_long_pauses_end_nobody_who_then_sends() {
+    // 4000 octets are worth 400 seconds, but no credit is more than the window.
+    let burst = "x".repeat(3998);
+    let rate = MinimumRate {
+        octets_per_second: 10,
+        ..MinimumRate::default()
+    };
+    play_with(
+        |config| config.minimum_rate = Some(rate),
+        &format!(
+            r"{TO_CONTENT}
+              W: 299
+              C: {burst}
+              D: 599
+              W: 299
+              C: {burst}
+              D: 898
+              C: .
+              B: {burst}\r\n{burst}\r\n
+              {TAKEN}
+              H:
+              E: "
+        ),
+    );
+}
+
+#[test]
+fn a_chunk_must_come_at_the_same_rate_but_no_time_is_counted_between_chunks() {
+    let piece = "x".repeat(500);
+    play_with(
+        with_rate,
+        &format!(
+            r"{GREETING}
+              C: EHLO c
+              ?: EHLO c
+              A: offer chunking
+              S: 250-relay.example
+              S: 250-SIZE
+              S: 250-PIPELINING
+              S: 250-CHUNKING
+              S: 250 ENHANCEDSTATUSCODES
+              C: MAIL FROM:<a@b>
+              ?: MAIL <a@b>
+              A: 250 2.1.0 ok
+              S: 250 2.1.0 ok
+              C: RCPT TO:<c@d>
+              ?: RCPT <c@d>
+              A: 250 2.1.5 ok
+              S: 250 2.1.5 ok
+              C: BDAT 500
+              ?: DATA
+              A: proceed
+              W: 200
+              c: {piece}
+              B: {piece}
+              S: 250 2.0.0 500 octets received so far
+              W: 250
+              C: BDAT 500 LAST
+              D: 551
+              W: 101
+              X: Timeout
+              S: 421 4.4.2 the message comes too slowly, closing
+              E: "
+        ),
+    );
+}
+
+#[test]
+fn under_stress_the_idle_the_slow_and_the_wrong_make_room() {
+    play_with(
+        with_rate,
+        &format!(
+            r"{GREETING}
+              D: 300
+              !: high
+              D: 10
+              !: none
+              D: 300
+              C: NONSENSE
+              S: 500 5.5.2 command not recognized
+              !: high
+              W: 9
+              C: NONSENSE
+              S: 421 4.7.0 too many errors, closing
+              E: "
+        ),
+    );
+    play_with(
+        with_rate,
+        &format!(
+            r"{GREETING}
+              !: high
+              W: 10
+              S: 421 4.4.2 nothing came in time, closing
+              E: "
+        ),
+    );
+    play_with(
+        with_rate,
+        &format!(
+            r"{TO_CONTENT}
+              !: high
+              D: 30
+              W: 30
+              X: Timeout
+              S: 421 4.4.2 the message comes too slowly, closing
+              E: "
+        ),
+    );
+}
+
+#[test]
+fn a_session_ends_between_messages_and_never_in_one() {
+    let short = |config: &mut Config| config.timeouts.session = Duration::from_secs(400);
+    play_with(
+        short,
+        &format!(
+            r"{GREETING}
+              W: 290
+              C: NOOP
+              S: 250 2.0.0 ok
+              D: 400
+              W: 110
+              S: 421 4.3.2 the session has lasted long enough, connect again; closing
+              E: "
+        ),
+    );
+    play_with(
+        short,
+        &format!(
+            r"{TO_CONTENT}
+              W: 290
+              C: x
+              D: 590
+              W: 290
+              C: .
+              B: x\r\n
+              {TAKEN}
+              D: 400
+              W: 0
+              S: 421 4.3.2 the session has lasted long enough, connect again; closing
+              E: "
+        ),
+    );
+}
+
+fn patient(early_talk: EarlyTalk) -> impl Fn(&mut Config) {
+    move |config| {
+        config.pregreet = Some(Pregreet {
+            pause: Duration::from_secs(5),
+            early_talk,
+        });
+    }
+}
+
+#[test]
+fn who_waits_is_greeted_after_the_pause() {
+    play_with(
+        patient(EarlyTalk::Refused),
+        &format!(
+            r"D: 5
+              W: 4.999
+              D: 5
+              W: 0.001
+              {GREETING}
+              D: 305
+              C: QUIT
+              S: 221 2.0.0 bye
+              E: "
+        ),
+    );
+    play_with(
+        patient(EarlyTalk::Refused),
+        r"H:
+          E: ",
+    );
+}
+
+#[test]
+fn who_talks_first_is_refused_and_known_for_it() {
+    for (early_talk, reply) in [
+        (
+            EarlyTalk::Deferred,
+            "421 4.7.0 you talked before the greeting, see RFC 5321 section 4.3.1; closing",
+        ),
+        (
+            EarlyTalk::Refused,
+            "554 5.7.1 you talked before the greeting, see RFC 5321 section 4.3.1; closing",
+        ),
+    ] {
+        play_with(
+            patient(early_talk),
+            &format!(
+                r"W: 1
+                  C: EHLO spammer
+                  S: {reply}
+                  E: "
+            ),
+        );
+    }
+    let mut config = config();
+    patient(EarlyTalk::Deferred)(&mut config);
+    let mut session = Session::new(Arc::new(config), Duration::ZERO);
+    assert!(!session.talked_early());
+    session.receive(Duration::ZERO, b"");
+    assert!(session.poll().is_none() && !session.talked_early());
+    session.receive(Duration::ZERO, b"G");
+    assert!(session.talked_early());
+}
+
+#[test]
+fn a_probe_waits_for_nothing() {
+    let mut config = config();
+    patient(EarlyTalk::Refused)(&mut config);
+    let config = Arc::new(config);
+    play_on(
+        || Session::probe(Arc::clone(&config), Duration::ZERO),
+        &format!("{GREETING}H: \nE: "),
+    );
+}
+
+#[test]
+fn a_line_that_is_too_long_has_the_message_refused() {
+    let short = |config: &mut Config| config.content.max_line_octets = 20;
+    let longest = "x".repeat(18);
+    play_with(
+        short,
+        &format!(
+            r"{TO_CONTENT}
+              C: {longest}
+              C: .
+              B: {longest}\r\n
+              {TAKEN}
+              C: MAIL FROM:<a@b>
+              ?: MAIL <a@b>
+              A: 250 2.1.0 ok
+              S: 250 2.1.0 ok
+              C: RCPT TO:<c@d>
+              ?: RCPT <c@d>
+              A: 250 2.1.5 ok
+              S: 250 2.1.5 ok
+              C: DATA
+              ?: DATA
+              A: proceed
+              S: 354 end data with <CR><LF>.<CR><LF>
+              C: ok
+              C: {longest}x
+              X: LineTooLong
+              C: more
+              C: .
+              S: 554 5.6.0 a line of the message is longer than 20 octets
+              C: NOOP
+              S: 250 2.0.0 ok
+              H:
+              E: "
+        ),
+    );
+}
+
+#[test]
+fn a_message_that_passed_too_many_servers_is_refused() {
+    let strict = |config: &mut Config| config.content.max_received = 2;
+    play_with(
+        strict,
+        &format!(
+            r"{TO_CONTENT}
+              C: Received: a
+              C: received : b
+              C:  Received: folded
+              C: Subject: x
+              C:
+              C: Received: in the body
+              C: .
+              B: Received: a\r\nreceived : b\r\n Received: folded\r\nSubject: x\r\n\r\nReceived: in the body\r\n
+              {TAKEN}
+              H:
+              E: "
+        ),
+    );
+    play_with(
+        strict,
+        &format!(
+            r"{TO_CONTENT}
+              C: Received: a
+              C: Received: b
+              C: Subject: x
+              C: Received: c
+              X: Loop
+              C:
+              C: .
+              S: 554 5.4.6 mail loop: the message has more than 2 Received fields
+              C: NOOP
+              S: 250 2.0.0 ok
+              H:
+              E: "
+        ),
+    );
+}
+
+/// A session after EHLO that has been offered everything.
+fn ready() -> Session {
+    let config = Config {
+        max_commands: u32::MAX,
+        max_errors: u32::MAX,
+        ..config()
+    };
+    let mut session = Session::new(Arc::new(config), Duration::ZERO);
+    session.receive(Duration::ZERO, b"EHLO c\r\n");
+    while let Some(action) = session.poll() {
+        if let Action::Ask(Question::Hello(_)) = action {
+            let offer = Offer {
+                chunking: true,
+                ..Offer::default()
+            };
+            session.answer(Duration::ZERO, Answer::Offer(offer));
+        }
+    }
+    session
+}
+
+#[test]
+fn replies_that_nobody_reads_are_bounded_and_none_is_lost() {
+    let mut session = ready();
+    let mut replies = 0;
+    for _ in 0..20 {
+        // The replies are ten times as long as the commands.
+        let flood = b"HELP\r\n".repeat(2_700);
+        session.receive(Duration::ZERO, &flood);
+        let held = session.held_octets();
+        assert!(held <= MAX_HELD_OCTETS + flood.len(), "{held}");
+        while let Some(action) = session.poll() {
+            let Action::Send(octets) = action else {
+                panic!("{action:?}");
+            };
+            assert!(octets.len() < 66_000, "{}", octets.len());
+            replies += octets.iter().filter(|octet| **octet == b'\n').count();
+            assert!(session.held_octets() <= MAX_HELD_OCTETS + flood.len());
+        }
+        assert_eq!(session.held_octets(), 0);
+    }
+    assert_eq!(replies, 20 * 2_700);
+}
+
+#[test]
+fn content_is_handed_over_as_it_comes() {
+    let mut session = ready();
+    session.receive(
+        Duration::ZERO,
+        b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 10000000\r\n",
+    );
+    let mut body = 0;
+    for _ in 0..100 {
+        session.receive(Duration::ZERO, &b"0123456789abcd\r\n".repeat(1_000));
+        while let Some(action) = session.poll() {
+            match action {
+                Action::Ask(Question::Data) => session.answer(Duration::ZERO, Answer::Proceed),
+                Action::Ask(_) => {
+                    let ok = relay_proto::reply::Reply::new(250, "2.0.0", "ok");
+                    session.answer(Duration::ZERO, Answer::Reply(ok));
+                }
+                Action::Body(piece) => body += piece.len(),
+                _ => {}
+            }
+        }
+        assert_eq!(session.held_octets(), 0);
+    }
+    assert_eq!(body, 1_600_000);
+}

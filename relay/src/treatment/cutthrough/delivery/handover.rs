@@ -1,0 +1,221 @@
+//! A message that may pass goes to the destination: DATA, trace fields, content, dot, its last word.
+//!
+//! A destination that has gone before the dot is asked a second time, once, on a new connection: many close
+//! a connection that was idle while the customer sent and the scanners looked. Before the dot a destination
+//! has no message, and must forget what it has of one when the connection ends (RFC 5321 section 4.1.1.10), so
+//! a second attempt makes no second copy, whatever had been sent of the content. It must answer as it did
+//! the first time: the customer has heard those answers and believes in them.
+//!
+//! After the dot there is no second attempt: the destination may have the message.
+
+use std::io;
+
+use relay_proto::client::LostCause;
+use relay_proto::reply::Reply;
+use tokio::time::timeout_at;
+use tracing::{debug, info};
+
+use super::{
+    DATA_DEADLINE, DOT_DEADLINE, Facts, Outcome, Passed, late, lost, lost_after_dot,
+    refused_by_destination, spill_failed,
+};
+use crate::metrics::Counter;
+use crate::outbound::{Lost, Upstream};
+use crate::treatment::cutthrough::{Begun, Cutthrough, Transaction};
+
+/// How one attempt ended before the destination had our dot.
+#[derive(Debug)]
+enum Stop {
+    /// The destination refused in its own words.
+    Refused(Reply),
+    /// It has gone.
+    Lost(Lost),
+    /// The message cannot be read back.
+    Message(io::Error),
+    /// There was no time left.
+    Late,
+}
+
+/// Why the envelope could not be said a second time.
+#[derive(Debug)]
+struct Changed(String);
+
+impl Cutthrough {
+    /// Hands `passed` over, with a second attempt if the destination has gone before the dot.
+    pub(super) async fn hand_over(
+        &mut self,
+        transaction: &mut Transaction,
+        facts: &Facts,
+        passed: &Passed,
+    ) -> Outcome {
+        let data_deadline = passed.received + DATA_DEADLINE;
+        let stop = match self.attempt(passed).await {
+            Ok(()) => return self.last_word().await,
+            Err(stop) => stop,
+        };
+        let lost_first = match stop {
+            Stop::Lost(lost) if may_have_idled_out(&lost) => lost,
+            Stop::Lost(_) | Stop::Refused(_) | Stop::Message(_) | Stop::Late => {
+                return self.give_up(transaction, stop);
+            }
+        };
+        debug!(queue.id = %transaction.id, error = %lost_first, "destination gone, asking again");
+        self.relay.metrics().count(Counter::Replayed);
+        match timeout_at(data_deadline, self.replay(transaction, facts)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(Changed(why))) => {
+                info!(queue.id = %transaction.id, first = %lost_first, why, "destination answers differently now");
+                self.withdraw().await;
+                return lost(&why);
+            }
+            Err(_elapsed) => {
+                self.upstream = None;
+                return late();
+            }
+        }
+        match self.attempt(passed).await {
+            Ok(()) => self.last_word().await,
+            Err(stop) => self.give_up(transaction, stop),
+        }
+    }
+
+    /// DATA and all that comes before the dot. The connection is gone if that did not work out.
+    async fn attempt(&mut self, passed: &Passed) -> Result<(), Stop> {
+        let Some(upstream) = &mut self.upstream else {
+            return Err(Stop::Lost(gone()));
+        };
+        let attempt = async {
+            let data = timeout_at(passed.received + DATA_DEADLINE, upstream.data());
+            match data.await {
+                Ok(Ok(None)) => {}
+                // A refusal of DATA ends the transaction, not the connection.
+                Ok(Ok(Some(reply))) => return Err(Stop::Refused(reply)),
+                Ok(Err(lost)) => return Err(Stop::Lost(lost)),
+                Err(_elapsed) => return Err(Stop::Late),
+            }
+            let content = timeout_at(passed.received + DOT_DEADLINE, send(upstream, passed));
+            content.await.unwrap_or(Err(Stop::Late))
+        };
+        let result = attempt.await;
+        if !matches!(result, Ok(()) | Err(Stop::Refused(_))) {
+            // Without its dot, what the destination has so far is no message.
+            self.upstream = None;
+        }
+        result
+    }
+
+    /// The dot, and what the destination says to it. From here on it may have the message.
+    async fn last_word(&mut self) -> Outcome {
+        let Some(upstream) = &mut self.upstream else {
+            return lost_after_dot("the connection is gone");
+        };
+        match upstream.end_of_data().await {
+            Ok(reply) if reply.code().is_positive() => Outcome {
+                verdict: "delivered",
+                counter: Counter::Delivered,
+                reply,
+            },
+            Ok(reply) => refused_by_destination(reply),
+            Err(lost) => {
+                self.upstream = None;
+                match lost.cause {
+                    LostCause::Refused(reply) if !reply.code().is_positive() => {
+                        refused_by_destination(reply)
+                    }
+                    cause => lost_after_dot(&cause.to_string()),
+                }
+            }
+        }
+    }
+
+    /// Says the whole envelope again, on a new connection. Every answer must be of the class that the
+    /// customer has heard, and the connection as safe as the first one was.
+    async fn replay(
+        &mut self,
+        transaction: &mut Transaction,
+        facts: &Facts,
+    ) -> Result<(), Changed> {
+        let leg = self.leg(facts.ehlo.clone());
+        let mut upstream = (self.relay.outbound.reach(&leg).await)
+            .map_err(|unreachable| Changed(unreachable.to_string()))?;
+        if transaction.destinations_leg.is_tls() && !upstream.protection().is_tls() {
+            upstream.quit().await;
+            return Err(Changed("it offered TLS before and does not now".into()));
+        }
+        let again = async {
+            match self.begin_on(&mut upstream, &transaction.mail).await? {
+                Begun::Yes | Begun::No => {}
+                Begun::Refused(reply) => return Ok(Some(reply)),
+            }
+            for recipient in &transaction.recipients {
+                let reply = upstream.recipient(recipient).await?;
+                if !reply.code().is_positive() {
+                    return Ok(Some(reply));
+                }
+            }
+            Ok(None)
+        };
+        match again.await {
+            Ok(None) => {
+                transaction.destinations_leg = upstream.protection();
+                self.upstream = Some(upstream);
+                Ok(())
+            }
+            Ok(Some(reply)) => {
+                self.upstream = Some(upstream);
+                Err(Changed(format!("asked again, it says: {reply}")))
+            }
+            Err(lost) => Err(Changed(Lost::to_string(&lost))),
+        }
+    }
+
+    /// The outcome of an attempt that was the last one.
+    fn give_up(&self, transaction: &Transaction, stop: Stop) -> Outcome {
+        match stop {
+            Stop::Refused(reply) => refused_by_destination(reply),
+            Stop::Lost(Lost {
+                cause: LostCause::Refused(reply),
+                ..
+            }) if !reply.code().is_positive() => refused_by_destination(reply),
+            Stop::Lost(Lost { cause, .. }) => lost(&cause.to_string()),
+            Stop::Message(error) => spill_failed(&transaction.id, &error),
+            Stop::Late => late(),
+        }
+    }
+}
+
+/// Trace fields and content.
+async fn send(upstream: &mut Upstream, passed: &Passed) -> Result<(), Stop> {
+    let trace = upstream.content(passed.trace.as_bytes());
+    trace.await.map_err(Stop::Lost)?;
+    let mut reader = passed.content.reader();
+    while let Some(block) = reader.next().await.map_err(Stop::Message)? {
+        upstream.content(&block).await.map_err(Stop::Lost)?;
+    }
+    upstream.overhear().await.map_err(Stop::Lost)
+}
+
+/// Whether the destination may simply have ended a connection that was idle for too long. One that is
+/// silent, or breaks the protocol, will do so again.
+fn may_have_idled_out(lost: &Lost) -> bool {
+    match &lost.cause {
+        LostCause::HungUp => true,
+        LostCause::Refused(reply) => reply.code() == 421,
+        LostCause::TimedOut
+        | LostCause::Malformed(_)
+        | LostCause::Framing(_)
+        | LostCause::LineTooLong
+        | LostCause::Unsolicited
+        | LostCause::Injected
+        | LostCause::TlsFailed
+        | LostCause::Content(_)
+        | LostCause::OutOfTurn => false,
+    }
+}
+
+fn gone() -> Lost {
+    Lost {
+        stage: relay_proto::client::Stage::Data,
+        cause: LostCause::HungUp,
+    }
+}

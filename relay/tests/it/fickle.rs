@@ -1,0 +1,245 @@
+//! A destination that does what it is told to, for failures that no real server can be made to have: it
+//! leaves between two commands or at a chosen octet, lets time pass, or changes its mind from one
+//! connection to the next.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// What it does on one connection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Script {
+    /// Lines of its answer to EHLO; with STARTTLS among them it speaks TLS.
+    pub(crate) offers: Vec<&'static str>,
+    /// What it does when a line begins so; the first that fits. `"."` is the end of data. Everything else is
+    /// taken with 250.
+    pub(crate) acts: Vec<(&'static str, Act)>,
+}
+
+/// One thing that it does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Act {
+    /// Says this.
+    Say(&'static str),
+    /// Says this, and leaves.
+    SayAndLeave(&'static str),
+    /// Leaves without a word.
+    Leave,
+    /// Lets this time pass on the held clock, then says this.
+    Pass(Duration, &'static str),
+    /// For DATA: says 354, and leaves after so many octets.
+    LeaveInside(usize),
+}
+
+/// A running destination; ends with the test's runtime.
+pub(crate) struct Fickle {
+    pub(crate) address: SocketAddr,
+    connections: Arc<Mutex<Vec<Connection>>>,
+}
+
+/// What one connection brought.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Connection {
+    /// Its command lines.
+    pub(crate) lines: Vec<String>,
+    /// Messages that came to their end, dots as they were sent.
+    pub(crate) messages: Vec<String>,
+}
+
+impl Fickle {
+    /// Does `scripts` one after the other, a connection each, and goes on with the last one.
+    pub(crate) async fn start(scripts: Vec<Script>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&connections);
+        let tls = acceptor();
+        tokio::spawn(async move {
+            for number in 0.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                connections.lock().unwrap().push(Connection::default());
+                let one = One {
+                    script: scripts[number.min(scripts.len() - 1)].clone(),
+                    number,
+                    connections: Arc::clone(&connections),
+                };
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    let mut plain = BufReader::new(stream);
+                    if one.serve(&mut plain, true).await {
+                        // A client that does not like it is the test's business, not ours.
+                        if let Ok(stream) = tls.accept(plain.into_inner()).await {
+                            one.serve(&mut BufReader::new(stream), false).await;
+                        }
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            connections: kept,
+        }
+    }
+
+    /// All connections so far.
+    pub(crate) fn connections(&self) -> Vec<Connection> {
+        self.connections.lock().unwrap().clone()
+    }
+
+    /// All messages that it took.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        let connections = self.connections();
+        connections
+            .into_iter()
+            .flat_map(|connection| connection.messages)
+            .collect()
+    }
+}
+
+struct One {
+    script: Script,
+    number: usize,
+    connections: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl One {
+    /// Serves to the end; true = TLS is to begin.
+    async fn serve(&self, stream: &mut (impl AsyncBufRead + AsyncWrite), greets: bool) -> bool {
+        if greets
+            && !self
+                .act(stream, "connect", "220 fickle.example ESMTP")
+                .await
+        {
+            return false;
+        }
+        loop {
+            let Some(line) = read_line(stream).await else {
+                return false;
+            };
+            self.note(|connection| connection.lines.push(line.clone()));
+            let going_on = match line.as_str() {
+                "STARTTLS" => {
+                    say(stream, "220 ready").await;
+                    return true;
+                }
+                "DATA" => self.data(stream).await,
+                "QUIT" => {
+                    say(stream, "221 bye").await;
+                    false
+                }
+                _ if line.starts_with("EHLO ") => {
+                    let offers = self.script.offers.iter();
+                    let offers = offers.filter(|offer| greets || **offer != "STARTTLS");
+                    let mut lines = vec!["fickle.example"];
+                    lines.extend(offers);
+                    let last = lines.len() - 1;
+                    let mut reply = String::new();
+                    for (index, line) in lines.iter().enumerate() {
+                        reply += if index == last { "250 " } else { "250-" };
+                        reply += line;
+                        reply += if index == last { "" } else { "\r\n" };
+                    }
+                    self.act(stream, &line, &reply).await
+                }
+                _ => self.act(stream, &line, "250 2.0.0 fine").await,
+            };
+            if !going_on {
+                return false;
+            }
+        }
+    }
+
+    /// Does what the script says to `line`, else says `usual`; false = leaves.
+    async fn act(&self, stream: &mut (impl AsyncWrite + Unpin), line: &str, usual: &str) -> bool {
+        match self.scripted(line) {
+            None => say(stream, usual).await,
+            Some(Act::Say(reply)) => say(stream, reply).await,
+            Some(Act::SayAndLeave(reply)) => {
+                say(stream, reply).await;
+                return false;
+            }
+            Some(Act::Pass(time, reply)) => {
+                tokio::time::advance(time).await;
+                say(stream, reply).await;
+            }
+            Some(Act::Leave | Act::LeaveInside(_)) => return false,
+        }
+        true
+    }
+
+    async fn data(&self, stream: &mut (impl AsyncBufRead + AsyncWrite)) -> bool {
+        match self.scripted("DATA") {
+            None => say(stream, "354 go on").await,
+            Some(Act::LeaveInside(octets)) => {
+                say(stream, "354 go on").await;
+                let mut inside = vec![0; octets];
+                stream.read_exact(&mut inside).await.unwrap();
+                return false;
+            }
+            Some(_) => return self.act(stream, "DATA", "").await,
+        }
+        let mut message = String::new();
+        loop {
+            match read_line(stream).await {
+                None => return false,
+                Some(line) if line == "." => break,
+                Some(line) => message += &format!("{line}\r\n"),
+            }
+        }
+        self.note(|connection| connection.messages.push(message));
+        self.act(stream, ".", "250 2.0.0 taken").await
+    }
+
+    fn scripted(&self, line: &str) -> Option<Act> {
+        let mut acts = self.script.acts.iter();
+        let act = acts.find(|(start, _)| line.starts_with(start));
+        act.map(|(_, act)| *act)
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Connection)) {
+        change(&mut self.connections.lock().unwrap()[self.number]);
+    }
+}
+
+/// What [`BufReader`] makes of a stream.
+trait AsyncBufRead: tokio::io::AsyncBufRead + AsyncRead + Unpin {}
+
+impl<T: tokio::io::AsyncBufRead + AsyncRead + Unpin> AsyncBufRead for T {}
+
+async fn read_line(stream: &mut impl AsyncBufRead) -> Option<String> {
+    let mut line = Vec::new();
+    // A client that resets the connection has gone like any other.
+    let count = stream.read_until(b'\n', &mut line).await.unwrap_or(0);
+    (count > 0).then(|| {
+        let line = String::from_utf8_lossy(&line);
+        line.trim_end_matches("\r\n").to_owned()
+    })
+}
+
+async fn say(stream: &mut (impl AsyncWrite + Unpin), reply: &str) {
+    // The client may have gone; what it said before is kept.
+    let _said = stream
+        .write_all(format!("{reply}\r\n").as_bytes())
+        .await
+        .is_ok();
+    let _flushed = stream.flush().await.is_ok();
+}
+
+fn acceptor() -> TlsAcceptor {
+    let certified = rcgen::generate_simple_self_signed(["fickle.example".to_owned()]).unwrap();
+    let key = certified.signing_key.serialize_der().try_into().unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.into()], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
