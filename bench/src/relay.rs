@@ -5,6 +5,7 @@
 
 mod load;
 mod sink;
+mod splice;
 mod stage;
 mod wire;
 
@@ -22,7 +23,7 @@ use crate::{
     machine::{self, Machine},
     report, say,
     stats::{CONFIDENCE, median},
-    targets::{Target, Wanted, differences},
+    targets::{Target, Wanted, differences, ratios},
 };
 
 /// Arguments of `relay`.
@@ -60,6 +61,10 @@ struct Report {
     relayed_ms: Vec<f64>,
     /// The same without a relay.
     direct_ms: Vec<f64>,
+    /// Octets a second that the relay joins without looking, eight sessions.
+    opaque_octets_per_s: Vec<f64>,
+    /// The same by a plain TCP splice.
+    splice_octets_per_s: Vec<f64>,
     /// Octets of an idle session.
     idle: Vec<Idle>,
     targets: Vec<Target>,
@@ -96,6 +101,8 @@ fn measure(options: &Options) -> Result<Report> {
     say("latency at a tenth of that");
     let tenth = median(&rates.relayed) / 10.0;
     let latencies = latency(&stage, &effort, rounds, tenth)?;
+    say("opaque, beside a plain TCP splice");
+    let joined = joining(&stage, &effort, rounds)?;
     let idle = [
         (Depth::Plain, "plain", 20.0),
         (Depth::Tls, "TLS", 40.0),
@@ -112,7 +119,7 @@ fn measure(options: &Options) -> Result<Report> {
             target_octets: target_kib * 1024.0,
         });
     }
-    let targets = targets(&rates, &latencies, &kinds, options.quick);
+    let targets = targets(&rates, &latencies, &joined, &kinds, options.quick);
     Ok(Report {
         machine: Machine::look(None)?,
         load_before,
@@ -125,6 +132,8 @@ fn measure(options: &Options) -> Result<Report> {
         direct_per_s: rates.direct,
         relayed_ms: latencies.relayed,
         direct_ms: latencies.direct,
+        opaque_octets_per_s: joined.relayed,
+        splice_octets_per_s: joined.direct,
         idle: kinds,
         targets,
     })
@@ -187,6 +196,31 @@ fn latency(stage: &Stage, effort: &Effort, rounds: u32, rate: f64) -> Result<Com
     Ok(compared)
 }
 
+/// Octets a second, by the relay's opaque treatment and by a plain splice.
+fn joining(stage: &Stage, effort: &Effort, rounds: u32) -> Result<Compared> {
+    let _relay = stage.relay()?;
+    let mut compared = Compared {
+        relayed: Vec::new(),
+        direct: Vec::new(),
+    };
+    for _ in 0..rounds {
+        for (target, rates) in [
+            (stage.opaque(), &mut compared.relayed),
+            (stage.spliced(), &mut compared.direct),
+        ] {
+            let arrived = stage.arrived.clone();
+            rates.push(stage.generate(splice::flood(
+                target,
+                JOINED,
+                arrived,
+                effort.warm,
+                effort.time,
+            ))?);
+        }
+    }
+    Ok(compared)
+}
+
 /// What a relay grows by, for each session.
 fn idle_octets(stage: &Stage, count: usize, depth: Depth) -> Result<f64> {
     let relay = stage.relay()?;
@@ -201,7 +235,13 @@ fn idle_octets(stage: &Stage, count: usize, depth: Depth) -> Result<f64> {
     Ok(grown / f64::from(u32::try_from(count)?))
 }
 
-fn targets(rates: &Compared, latencies: &Compared, idle: &[Idle], quick: bool) -> Vec<Target> {
+fn targets(
+    rates: &Compared,
+    latencies: &Compared,
+    joined: &Compared,
+    idle: &[Idle],
+    quick: bool,
+) -> Vec<Target> {
     let most = |name: &str, unit, target, measured| {
         Target::by_one(name, unit, Wanted::AtMost, target, measured)
     };
@@ -221,6 +261,15 @@ fn targets(rates: &Compared, latencies: &Compared, idle: &[Idle], quick: bool) -
             &added,
         ),
     ];
+    let shares = ratios(&joined.relayed, &joined.direct);
+    let name = "opaque, of a plain TCP splice's throughput";
+    targets.push(Target::by_rounds(
+        name,
+        "times",
+        Wanted::AtLeast,
+        0.8,
+        &shares,
+    ));
     for kind in idle {
         let name = format!(
             "memory of each of {} idle sessions, {}",
@@ -263,6 +312,12 @@ fn text(report: &Report) -> String {
         &report.relayed_ms,
         &report.direct_ms,
     );
+    let mib = |rates: &[f64]| median(rates) / f64::from(1 << 20);
+    text += &format!(
+        "joined, MiB/s: opaque {:.0}, plain splice {:.0}\n",
+        mib(&report.opaque_octets_per_s),
+        mib(&report.splice_octets_per_s)
+    );
     text += &format!(
         "\nTargets, each judged by its bound\n\n{}\n",
         report::targets(&report.targets)
@@ -299,4 +354,6 @@ const MESSAGE_OCTETS: usize = 4096;
 const SESSIONS: usize = 50;
 /// So many that what the relay needs once is nothing to each of them.
 const ENOUGH_SESSIONS: usize = 5000;
+/// Sessions joined at once.
+const JOINED: usize = 8;
 const WARM_SESSIONS: usize = 20;

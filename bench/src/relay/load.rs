@@ -131,13 +131,21 @@ async fn message(wire: &mut Wire, content: &[u8]) -> Result<()> {
     wire.ask(content, &["250"]).await
 }
 
-async fn opened(target: Target, number: usize, depth: Depth) -> Result<Wire> {
-    let mut wire = Wire::new(TcpStream::connect(target.address).await?)?;
-    if let Some(destination) = target.proxied_to {
-        wire.send(&proxy_header(number, destination)).await?;
+impl Target {
+    /// A session of one of the customers, after EHLO.
+    pub(super) async fn greeted(&self, customer: usize) -> Result<Wire> {
+        let mut wire = Wire::new(TcpStream::connect(self.address).await?)?;
+        if let Some(destination) = self.proxied_to {
+            wire.send(&proxy_header(customer, destination)).await?;
+        }
+        wire.reply("220").await?;
+        wire.ask(b"EHLO client.bench.test\r\n", &["250"]).await?;
+        Ok(wire)
     }
-    wire.reply("220").await?;
-    wire.ask(b"EHLO client.bench.test\r\n", &["250"]).await?;
+}
+
+async fn opened(target: Target, number: usize, depth: Depth) -> Result<Wire> {
+    let mut wire = target.greeted(number).await?;
     if depth != Depth::Plain {
         wire.ask(b"STARTTLS\r\n", &["220"]).await?;
         wire.secure(&target.tls).await?;

@@ -26,6 +26,7 @@ use tokio::{net::TcpListener, runtime::Runtime};
 use super::{
     load::Target,
     sink::{self, Counted},
+    splice::{self, Arrived},
 };
 use crate::{
     house,
@@ -54,6 +55,7 @@ pub(super) struct Stage {
     _sink: Runtime,
     _far: Netns,
     pub(super) counted: Counted,
+    pub(super) arrived: Arrived,
     tls: Arc<ClientConfig>,
     directory: tempfile::TempDir,
 }
@@ -83,29 +85,43 @@ impl Stage {
                 "ip",
                 &format!("link add bench0 type veth peer name bench0 netns {peer}"),
             )?;
-            run("ip", &format!("address add {NEAR}/30 dev bench0"))?;
+            run("ip", &format!("address add {NEAR}/29 dev bench0"))?;
             run("ip", "link set bench0 up")
         })?;
-        let (sink, listener) = far.inside(|| {
-            run("ip", &format!("address add {FAR}/30 dev bench0"))?;
+        let (sink, listeners) = far.inside(|| {
+            for address in [FAR, HOLE] {
+                run("ip", &format!("address add {address}/29 dev bench0"))?;
+            }
             run("ip", "link set bench0 up")?;
             // Its thread is made here, and so stays here.
-            Ok((runtime()?, std::net::TcpListener::bind((FAR, 25))?))
+            let listeners = [FAR, HOLE].map(|address| std::net::TcpListener::bind((address, 25)));
+            Ok((runtime()?, listeners))
         })?;
         let load = near.inside(runtime)?;
         let counted = Counted::default();
-        listener.set_nonblocking(true)?;
-        let listener = {
-            let _in_runtime = sink.enter();
-            TcpListener::from_std(listener)?
-        };
-        sink.spawn(sink::serve(listener, server, counted.clone()));
+        let arrived = Arrived::default();
+        let in_runtime = sink.enter();
+        let [counting, hole] = listeners.map(|listener| {
+            let listener = listener?;
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        });
+        drop(in_runtime);
+        sink.spawn(sink::serve(counting?, server, counted.clone()));
+        sink.spawn(splice::serve(hole?, arrived.clone()));
+        let joining = near.inside(|| Ok(std::net::TcpListener::bind((NEAR, RIVAL_PORT))?))?;
+        near.inside(|| {
+            // Its threads are made here as well.
+            splice::rival(joining, SocketAddr::from((HOLE, 25)));
+            Ok(())
+        })?;
         Ok(Self {
             near,
             load,
             _sink: sink,
             _far: far,
             counted,
+            arrived,
             tls: client,
             directory,
         })
@@ -125,6 +141,24 @@ impl Stage {
         Target {
             address: SocketAddr::from((NEAR, PORT)),
             proxied_to: Some(SocketAddr::from((FAR, 25))),
+            tls: Arc::clone(&self.tls),
+        }
+    }
+
+    /// Sessions that the relay joins with the hole.
+    pub(super) fn opaque(&self) -> Target {
+        Target {
+            address: SocketAddr::from((NEAR, OPAQUE_PORT)),
+            proxied_to: Some(SocketAddr::from((HOLE, 25))),
+            tls: Arc::clone(&self.tls),
+        }
+    }
+
+    /// Sessions that the rival joins with it.
+    pub(super) fn spliced(&self) -> Target {
+        Target {
+            address: SocketAddr::from((NEAR, RIVAL_PORT)),
+            proxied_to: None,
             tls: Arc::clone(&self.tls),
         }
     }
@@ -236,6 +270,16 @@ from = ["192.0.2.0/24"]
 destination = "proxy-v2"
 proxies = ["{NEAR}/32"]
 
+[[authorised]]
+listen = ["{NEAR}:{OPAQUE_PORT}"]
+from = ["192.0.2.0/24"]
+destination = "proxy-v2"
+proxies = ["{NEAR}/32"]
+treatment = "opaque"
+
+[splice]
+max_octets = 1000000000000
+
 [tls]
 certificate = "{at}/cert.pem"
 key = "{at}/key.pem"
@@ -257,7 +301,11 @@ kind = "builtin"
 pub(super) const NAME: &str = "relay.bench.test";
 const NEAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const FAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+/// Where octets of joined sessions end.
+const HOLE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
 const PORT: u16 = 2526;
+const OPAQUE_PORT: u16 = 2527;
+const RIVAL_PORT: u16 = 2528;
 /// Logs, listeners, libraries.
 const OTHER_FILES: usize = 500;
 const START_LIMIT: Duration = Duration::from_secs(20);

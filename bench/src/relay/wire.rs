@@ -109,6 +109,21 @@ impl Wire {
         }
     }
 
+    /// Takes whatever comes until the end, and says how much.
+    pub(super) async fn discard(&mut self, mut took: impl FnMut(u64)) -> Result<()> {
+        let Some(Io::Plain(stream)) = &mut self.io else {
+            bail!("what TLS hides is discarded nowhere");
+        };
+        let mut octets = vec![0; 256 * 1024];
+        loop {
+            let received = stream.read(&mut octets).await?;
+            if received == 0 {
+                return Ok(());
+            }
+            took(u64::try_from(received)?);
+        }
+    }
+
     /// The server's handshake.
     pub(super) async fn accept(&mut self, config: &Arc<ServerConfig>) -> Result<()> {
         let acceptor = TlsAcceptor::from(Arc::clone(config));
