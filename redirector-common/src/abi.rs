@@ -81,6 +81,7 @@ records! {
     }
 
     /// Where a frame leaves and what its Ethernet header becomes.
+    #[repr(align(8))]
     pub struct L2Path [24] {
         /// Interface index; 0 = unknown.
         ifindex: u32,
@@ -93,6 +94,7 @@ records! {
     }
 
     /// One relay.
+    #[repr(align(8))]
     pub struct Relay [72] {
         /// Listener, IPv4; zero = none.
         addr4: [u8; 4],
@@ -135,6 +137,7 @@ records! {
     }
 
     /// What the relay sees of a diverted connection.
+    #[repr(align(8))]
     pub struct FlowKey [40] {
         /// Customer's address, [`Addr::mapped`].
         customer: [u8; 16],
@@ -146,11 +149,14 @@ records! {
         relay_port_be: [u8; 2],
         /// 4 or 6.
         family: u8,
+        /// Unused, zero. Two numbers, because zeroing three octets would be a call of `memset` in the kernel.
+        reserved8: u8,
         /// Unused, zero.
-        reserved: [u8; 3],
+        reserved16: u16,
     }
 
     /// One diverted connection.
+    #[repr(align(8))]
     pub struct Flow [64] {
         /// Original destination (the MX), [`Addr::mapped`]; its port is 25.
         original_dst: [u8; 16],
@@ -171,8 +177,10 @@ records! {
         from_customer: u8,
         /// The same, of what the relay has sent.
         from_relay: u8,
+        /// Unused, zero; as in [`FlowKey`].
+        reserved16: u16,
         /// Unused, zero.
-        reserved: [u8; 6],
+        reserved32: u32,
     }
 
     /// What is remembered of one customer beside its policy: the token bucket over its new diverted or
@@ -378,7 +386,8 @@ impl FlowKey {
             shown_port_be,
             relay_port_be,
             family: customer.family(),
-            reserved: [0; 3],
+            reserved8: 0,
+            reserved16: 0,
         }
     }
 }
@@ -424,7 +433,8 @@ mod tests {
             relay: 3,
             from_customer: 1,
             from_relay: 3,
-            reserved: [0; 6],
+            reserved16: 0,
+            reserved32: 0,
         };
         assert_eq!(Flow::from_octets(&flow.to_octets()), flow);
     }

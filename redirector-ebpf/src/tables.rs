@@ -7,7 +7,7 @@ use aya_ebpf::{
     btf_maps::{
         Array, ArrayOfMaps, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key,
     },
-    helpers::bpf_ktime_get_ns,
+    helpers::generated::bpf_ktime_get_coarse_ns,
     macros::{btf_map, map},
     maps::RingBuf,
 };
@@ -131,8 +131,10 @@ impl<E: Exit> Tables for Maps<E> {
 
     #[inline(always)]
     fn now_ns(&self) -> u64 {
+        // The clock of the last tick, some milliseconds ago at most: nothing here is told apart by less, and it
+        // costs a tenth of the exact one.
         // SAFETY: the helper takes nothing and reads a clock.
-        unsafe { bpf_ktime_get_ns() }
+        unsafe { bpf_ktime_get_coarse_ns() }
     }
 
     #[inline(always)]
