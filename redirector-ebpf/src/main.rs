@@ -13,6 +13,7 @@
 
 mod capture;
 mod dry;
+mod entry;
 mod frame;
 mod machine;
 mod radar;
