@@ -13,9 +13,9 @@ use aya_ebpf::{
 };
 use redirector_common::{
     abi::{
-        Bucket, CookieKey, Event, Flow, FlowKey, L2Path, ListenerKey, POOLS_MAX, PORT_WORDS,
-        Policy, Pool, REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL,
-        Settings, Sighting, port_bit,
+        Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, POOLS_MAX, PORT_WORDS, Policy, Pool,
+        REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings,
+        Sighting, port_bit,
     },
     addr::AddrRef,
     counters::Counter,
