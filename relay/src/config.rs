@@ -48,6 +48,8 @@ pub struct Config {
     pub authorised: Vec<Authorised>,
     /// Where the snapshot of the customers comes from; `None` only where all listeners are authorised ones.
     pub controller: Option<Controller>,
+    /// Directory of what outlives the relay, but for [`Controller::cache`].
+    pub state_dir: PathBuf,
     /// Own certificate; `None` = a self-signed one in memory.
     pub tls: Option<TlsFiles>,
     /// What a message may cost.
@@ -220,11 +222,9 @@ impl TryFrom<RawConfig> for Config {
                 problem,
             ));
         }
-        let cache = raw
-            .controller
-            .as_ref()
-            .map(|controller| controller.cache.as_path());
-        let splice = raw.splice.check(cache)?;
+        let controller = raw.controller.map(TryInto::try_into).transpose()?;
+        let state_dir = state_dir(raw.state_dir, controller.as_ref())?;
+        let splice = raw.splice.check(&state_dir.join("learnt.journal"))?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity: Identity {
@@ -240,7 +240,8 @@ impl TryFrom<RawConfig> for Config {
                 .into_iter()
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
-            controller: raw.controller.map(TryInto::try_into).transpose()?,
+            controller,
+            state_dir,
             tls: raw.tls.map(|tls| TlsFiles {
                 certificate: tls.certificate,
                 key: tls.key,
@@ -274,6 +275,20 @@ fn rewritten(listen: &[String], origin: Option<RawOrigin>) -> Result<Option<Rewr
             let problem = "must stand beside listen: the edge's flow table tells where its \
                            connections were going";
             Err(Invalid::new("origin.pin_dir", "absent", problem))
+        }
+    }
+}
+
+fn state_dir(named: Option<PathBuf>, controller: Option<&Controller>) -> Result<PathBuf, Invalid> {
+    match (named, controller) {
+        (Some(directory), _) => absolute("state_dir", directory),
+        (None, Some(controller)) => {
+            let beside = controller.cache.parent();
+            Ok(beside.unwrap_or_else(|| Path::new("/")).to_owned())
+        }
+        (None, None) => {
+            let problem = "must be there without [controller], beside whose cache it is otherwise";
+            Err(Invalid::new("state_dir", "absent", problem))
         }
     }
 }

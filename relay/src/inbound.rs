@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use relay_proto::server::Session;
+use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tracing::{Instrument, debug, info, info_span};
 
@@ -17,6 +18,7 @@ use crate::stream::Stream;
 use crate::treatment::{self, Nobody};
 
 mod approved;
+pub(crate) mod hearing;
 pub(crate) mod session;
 
 /// Serves the connection from `peer` to its end; `source` is its listener's.
@@ -27,7 +29,10 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     drain: Drain,
 ) {
-    let local = match tcp.set_nodelay(true).and_then(|()| tcp.local_addr()) {
+    let prepared = tcp
+        .set_nodelay(true)
+        .and_then(|()| Ok(sockopt::set_tcp_user_timeout(&tcp, USER_TIMEOUT_MS)?));
+    let local = match prepared.and_then(|()| tcp.local_addr()) {
         Ok(local) => local,
         Err(error) => {
             debug!(%error, customer.addr = %peer.ip(), "connection lost before it was served");
@@ -83,3 +88,7 @@ pub(crate) async fn serve(
         }
     }
 }
+
+/// A client that has not acknowledged what it was told for so long is gone (RFC 5482). Were it noticed only
+/// when the session's own time is over, its next attempt would have come before.
+const USER_TIMEOUT_MS: u32 = 120_000;

@@ -91,7 +91,7 @@ impl Why {
 /// What one relay has learnt.
 #[derive(Debug)]
 pub struct Learnt {
-    file: Option<PathBuf>,
+    file: PathBuf,
     per_customer: usize,
     known: Mutex<Known>,
 }
@@ -106,12 +106,11 @@ struct Known {
 }
 
 impl Learnt {
-    /// What the journal says; an absent one says nothing, and without a name there is none. Each customer may have
-    /// `per_customer` destinations.
+    /// What the journal says; an absent one says nothing. Each customer may have `per_customer` destinations.
     #[must_use]
-    pub fn open(file: Option<&Path>, per_customer: usize) -> Self {
+    pub fn open(file: &Path, per_customer: usize) -> Self {
         let this = Self {
-            file: file.map(Path::to_owned),
+            file: file.to_owned(),
             per_customer,
             known: Mutex::default(),
         };
@@ -151,16 +150,13 @@ impl Learnt {
             until: now + why.life(),
         };
         known.table.apply(&record);
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
         let table = &known.table;
         let live = || table.records(now);
-        match journal::append(file, known.read, &[record], Some(&live)) {
+        match journal::append(&self.file, known.read, &[record], Some(&live)) {
             // Read anew by the next question: somebody else may have written, too.
             Ok(()) => known.failing = false,
             Err(error) => {
-                error!(%error, file = %file.display(), "what was learnt is not durable");
+                error!(%error, file = %self.file.display(), "what was learnt is not durable");
             }
         }
         Ok(())
@@ -168,10 +164,7 @@ impl Learnt {
 
     /// Takes in what others have written, or all of a journal that was written anew.
     fn refresh(&self, known: &mut Known) {
-        let Some(file) = &self.file else {
-            return;
-        };
-        match journal::read(file, known.read) {
+        match journal::read(&self.file, known.read) {
             Ok(news) => {
                 known.failing = false;
                 if news.anew {
@@ -181,13 +174,13 @@ impl Learnt {
                     known.table.apply(record);
                 }
                 for line in news.damaged {
-                    warn!(file = %file.display(), line, "a damaged line is skipped");
+                    warn!(file = %self.file.display(), line, "a damaged line is skipped");
                 }
                 known.read = news.position;
             }
             Err(error) => {
                 if !std::mem::replace(&mut known.failing, true) {
-                    error!(%error, file = %file.display(), "what was learnt cannot be read");
+                    error!(%error, file = %self.file.display(), "what was learnt cannot be read");
                 }
             }
         }

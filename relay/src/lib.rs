@@ -8,7 +8,7 @@
 //!
 //! The relay never acknowledges what the destination has not acknowledged, never changes what the
 //! customer wrote, and never offers less TLS than it was offered.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod admission;
 mod clock;
@@ -30,5 +30,7 @@ mod stream;
 pub mod tls;
 mod transparent;
 mod treatment;
+mod unacknowledged;
+mod unheard;
 
 pub use relay::Relay;

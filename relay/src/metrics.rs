@@ -82,6 +82,10 @@ counters! {
     Late "messages_late_total",
     /// Envelopes that were said again because the destination had gone before the end of the message.
     Replayed "destination_replayed_total",
+    /// Messages that were delivered, whose customer may not know.
+    Unheard "messages_unheard_total",
+    /// Retries of those, which were told 250 without a second copy.
+    AlreadyDelivered "messages_already_delivered_total",
     /// Sessions that were joined to their destination untouched, and have ended.
     Spliced "spliced_sessions_total",
     /// Octets of those, both directions.

@@ -16,6 +16,7 @@ use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
 use crate::treatment::Allowance;
+use crate::unheard::Unheard;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
 pub struct Relay {
@@ -31,6 +32,7 @@ pub struct Relay {
     /// Places of sessions that are spliced.
     pub(crate) spliced: Connections,
     pub(crate) operator_allowance: Allowance,
+    pub(crate) unheard: Arc<Unheard>,
     metrics: Metrics,
 }
 
@@ -48,12 +50,10 @@ impl Relay {
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits),
             session: Arc::new(session),
-            learnt: Learnt::open(
-                config.splice.learnt.as_deref(),
-                config.splice.learnt_per_customer,
-            ),
+            learnt: Learnt::open(&config.splice.learnt, config.splice.learnt_per_customer),
             spliced: Connections::new(&config.spliced_limits()),
             operator_allowance: Allowance::new(operator_mail),
+            unheard: Unheard::open(&config.state_dir),
             metrics: Metrics::new(),
             config,
             newest,

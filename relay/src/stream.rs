@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use crate::unacknowledged;
+
 mod rewound;
 
 use rewound::Rewound;
@@ -93,6 +95,15 @@ impl Stream {
             suite: connection
                 .negotiated_cipher_suite()
                 .map(|suite| suite.suite()),
+        }
+    }
+
+    /// Octets that were written and that the peer's TCP has not acknowledged.
+    pub(crate) fn unacknowledged_octets(&self) -> io::Result<i32> {
+        match self {
+            Self::Plain(tcp) => unacknowledged::octets(tcp),
+            Self::Tls(tls) => unacknowledged::octets(tls.get_ref().0),
+            Self::Closed => Err(closed()),
         }
     }
 

@@ -10,6 +10,7 @@ use relay_proto::server::{Abort, Answer, Question};
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::id::SessionId;
+use crate::inbound::hearing::Hearing;
 use crate::inbound::session::{Application, Course, Facts, TurnedAway};
 use crate::listen::Drain;
 
@@ -17,7 +18,7 @@ mod cutthrough;
 mod opaque;
 mod walled;
 
-use cutthrough::{Cutthrough, auth_refused};
+use cutthrough::Cutthrough;
 use opaque::Opaque;
 pub(crate) use opaque::full as splices_full;
 pub(crate) use walled::Allowance;
@@ -93,6 +94,20 @@ impl Application for Treatment {
             Self::Filter(opaque) => opaque.turned_away(how).await,
             // There is nobody to splice to.
             Self::Walled(_) => {}
+        }
+    }
+
+    fn awaits_hearing(&self) -> bool {
+        match self {
+            Self::Filter(opaque) => opaque.awaits_hearing(),
+            Self::Walled(walled) => walled.awaits_hearing(),
+        }
+    }
+
+    fn heard(&mut self, hearing: Hearing) {
+        match self {
+            Self::Filter(opaque) => opaque.heard(hearing),
+            Self::Walled(walled) => walled.heard(hearing),
         }
     }
 }

@@ -26,6 +26,7 @@ pub(super) struct RawConfig {
     pub(super) log: String,
     #[serde(default = "default_log_format")]
     pub(super) log_format: String,
+    pub(super) state_dir: Option<PathBuf>,
     pub(super) controller: Option<RawController>,
     pub(super) origin: Option<RawOrigin>,
     pub(super) tls: Option<RawTls>,

@@ -19,8 +19,8 @@ pub struct Splice {
     /// Destinations that one customer (IPv6: one /64) may get spliced by what the relay learns; 0 = it learns
     /// nothing.
     pub learnt_per_customer: usize,
-    /// Where what was learnt is kept; `None` = it is forgotten with the relay's end.
-    pub learnt: Option<PathBuf>,
+    /// Where what was learnt is kept.
+    pub learnt: PathBuf,
 }
 
 /// What a joined session may cost. It has two sockets and two pipes.
@@ -65,8 +65,8 @@ impl Default for RawSplice {
 }
 
 impl RawSplice {
-    /// Checks it; `state` is the file beside which the relay keeps what it learns, unless told otherwise.
-    pub(super) fn check(self, state: Option<&Path>) -> Result<Splice, Invalid> {
+    /// Checks it; what the relay learns is kept in `journal`, unless the file says otherwise.
+    pub(super) fn check(self, journal: &Path) -> Result<Splice, Invalid> {
         if self.max_octets < MESSAGE_OCTETS_MIN {
             return Err(Invalid::new(
                 "splice.max_octets",
@@ -100,8 +100,8 @@ impl RawSplice {
                 .collect::<Result<_, _>>()?,
             learnt_per_customer: self.learnt_per_customer,
             learnt: match self.learnt {
-                Some(path) => Some(absolute("splice.learnt", path)?),
-                None => state.map(|state| state.with_file_name("learnt.journal")),
+                Some(path) => absolute("splice.learnt", path)?,
+                None => journal.to_owned(),
             },
         })
     }

@@ -20,6 +20,7 @@ use tracing::{debug, info};
 
 use crate::Relay;
 use crate::clock::Clock;
+use crate::inbound::hearing::{self, Hearing};
 use crate::metrics::Counter;
 use crate::splice::{self, Joint};
 use crate::stream::{Protection, Stream};
@@ -45,6 +46,12 @@ pub(crate) trait Application: Send {
     fn turned_away(&mut self, _how: TurnedAway) -> impl Future<Output = ()> + Send {
         async {}
     }
+    /// Whether it matters that what was said so far is heard.
+    fn awaits_hearing(&self) -> bool {
+        false
+    }
+    /// Whether it was, as soon as that is known; nothing is told while [`Self::awaits_hearing`] is false.
+    fn heard(&mut self, _hearing: Hearing) {}
 }
 
 /// Who speaks TLS with a client.
@@ -84,6 +91,9 @@ impl Driver<'_> {
             .await;
         if let Some(how) = trust.ended(&session, &ended) {
             application.turned_away(how).await;
+        }
+        if application.awaits_hearing() {
+            application.heard(hearing::at_end(self.stream, &ended).await);
         }
         match ended {
             Ok(()) => self.stream.close().await,
@@ -155,7 +165,12 @@ impl Driver<'_> {
                         hung_up = true;
                         session.hang_up();
                     }
-                    count => session.receive(self.clock.now(), &buffer[..count]),
+                    count => {
+                        if application.awaits_hearing() && hearing::is_acknowledged(self.stream) {
+                            application.heard(Hearing::Acknowledged);
+                        }
+                        session.receive(self.clock.now(), &buffer[..count]);
+                    }
                 },
                 () = self.clock.reach(session.deadline()) => session.expire(self.clock.now()),
             }

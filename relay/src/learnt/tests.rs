@@ -13,7 +13,7 @@ fn fixture(per_customer: usize) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("learnt.journal");
     Fixture {
-        learnt: Learnt::open(Some(&file), per_customer),
+        learnt: Learnt::open(&file, per_customer),
         file,
         _directory: directory,
     }
@@ -40,7 +40,7 @@ fn what_was_learnt_outlives_the_relay_and_belongs_to_the_pair() {
     let (four, six) = (customer("192.0.2.10"), customer("2001:db8:a:a::10"));
     fixture.learnt.learn(four, mx(1), Why::Verifies).unwrap();
     fixture.learnt.learn(six, mx(1), Why::OldTls).unwrap();
-    for learnt in [&fixture.learnt, &Learnt::open(Some(&fixture.file), 20)] {
+    for learnt in [&fixture.learnt, &Learnt::open(&fixture.file, 20)] {
         assert_eq!(learnt.why(four, mx(1)), Some(Why::Verifies));
         assert_eq!(learnt.why(four, mx(2)), None);
         assert_eq!(learnt.why(customer("192.0.2.11"), mx(1)), None);
@@ -63,10 +63,7 @@ fn a_customer_has_a_budget_and_nobody_has_one_of_zero() {
     let other = customer("192.0.2.11");
     assert_eq!(fixture.learnt.learn(other, mx(3), Why::Verifies), Ok(()));
     // Less is allowed than was learnt before: nothing is spliced any more.
-    assert_eq!(
-        Learnt::open(Some(&fixture.file), 0).why(greedy, mx(1)),
-        None
-    );
+    assert_eq!(Learnt::open(&fixture.file, 0).why(greedy, mx(1)), None);
 }
 
 #[test]
@@ -113,7 +110,7 @@ fn damaged_lines_are_skipped_wherever_they_stand() {
     // Torn by a crash: the next line must not be part of it.
     file.write_all(b"learnt verifies 192.0").unwrap();
     fixture.learnt.learn(four, mx(2), Why::Verifies).unwrap();
-    let learnt = Learnt::open(Some(&fixture.file), 20);
+    let learnt = Learnt::open(&fixture.file, 20);
     assert_eq!(learnt.why(four, mx(1)), Some(Why::Verifies));
     assert_eq!(learnt.why(four, mx(2)), Some(Why::Verifies));
     assert_eq!(learnt.why(customer("192.0.2.11"), mx(1)), None);
@@ -123,7 +120,7 @@ fn damaged_lines_are_skipped_wherever_they_stand() {
 #[test]
 fn a_long_journal_is_written_anew_and_its_other_readers_notice() {
     let fixture = fixture(20);
-    let reader = Learnt::open(Some(&fixture.file), 20);
+    let reader = Learnt::open(&fixture.file, 20);
     let lapsed: String = (0..2000)
         .map(|number| {
             let record = Record {
@@ -157,7 +154,7 @@ fn relays_that_write_at_once_lose_nothing() {
         for writer in 0..4 {
             let file = &fixture.file;
             scope.spawn(move || {
-                let learnt = Learnt::open(Some(file), 100);
+                let learnt = Learnt::open(file, 100);
                 for number in 0..20 {
                     let destination = mx(writer * 20 + number);
                     learnt
@@ -175,7 +172,7 @@ fn relays_that_write_at_once_lose_nothing() {
 fn a_full_disk_costs_the_memory_of_nothing_but_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     // A directory in the journal's place: neither root can write it.
-    let learnt = Learnt::open(Some(directory.path()), 20);
+    let learnt = Learnt::open(directory.path(), 20);
     let four = customer("192.0.2.10");
     assert_eq!(learnt.learn(four, mx(1), Why::Verifies), Ok(()));
     assert_eq!(learnt.why(four, mx(1)), Some(Why::Verifies));

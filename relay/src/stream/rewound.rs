@@ -1,6 +1,7 @@
 //! A connection of which something has been read already, and is read again.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,6 +19,12 @@ pub(crate) struct Rewound {
 impl Rewound {
     pub(super) fn new(kept: Bytes, tcp: TcpStream) -> Self {
         Self { kept, tcp }
+    }
+}
+
+impl AsFd for Rewound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.tcp.as_fd()
     }
 }
 

@@ -34,10 +34,16 @@ use crate::message::Intake;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Unreachable, Upstream};
 use crate::stream::Protection;
+use crate::unheard::ContentHash;
 
 mod authentication;
 mod delivery;
+mod doubt;
 mod promise;
+
+pub(super) use authentication::refused as auth_refused;
+
+use doubt::InDoubt;
 
 /// One customer's session.
 pub(crate) struct Cutthrough {
@@ -52,6 +58,8 @@ pub(crate) struct Cutthrough {
     transaction: Option<Transaction>,
     /// What the destination said when it wanted its client to authenticate.
     demand: Option<Reply>,
+    /// Messages whose 250 it may not have heard.
+    in_doubt: Vec<InDoubt>,
     /// The destination speaks no TLS that we do.
     old_tls: bool,
 }
@@ -68,6 +76,7 @@ struct Transaction {
     recipients: Vec<Recipient>,
     /// The content, from DATA on.
     intake: Option<Intake>,
+    hash: ContentHash,
     started: Instant,
 }
 
@@ -95,6 +104,7 @@ impl Cutthrough {
             upstream: None,
             transaction: None,
             demand: None,
+            in_doubt: Vec::new(),
             old_tls: false,
         }
     }
@@ -126,9 +136,11 @@ impl Cutthrough {
     pub(crate) async fn body(&mut self, octets: Bytes) {
         if let Some(Transaction {
             intake: Some(intake),
+            hash,
             ..
         }) = &mut self.transaction
         {
+            hash.update(&octets);
             intake.append(&octets).await;
         }
     }
@@ -156,6 +168,8 @@ impl Cutthrough {
 
     /// The customer has gone.
     pub(crate) async fn end(mut self) {
+        // First, because it may already be trying again.
+        self.remember_doubts().await;
         if let Some(upstream) = self.upstream.take() {
             upstream.quit().await;
         }
@@ -216,6 +230,7 @@ impl Cutthrough {
             destinations_leg: Protection::default(),
             recipients: Vec::new(),
             intake: None,
+            hash: ContentHash::default(),
             started: Instant::now(),
         });
         Answer::Reply(Reply::new(
@@ -355,11 +370,6 @@ impl Cutthrough {
         transaction.intake = Some(Intake::new(&self.relay.config.message));
         Answer::Proceed
     }
-}
-
-/// The answer to AUTH where no destination has said anything.
-pub(super) fn auth_refused(help_url: &str) -> Reply {
-    authentication::refused(None, help_url)
 }
 
 /// What the customer hears when the destination went away before the content: its own last words if

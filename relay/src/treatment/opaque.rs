@@ -23,6 +23,7 @@ use super::cutthrough::Cutthrough;
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::id::SessionId;
+use crate::inbound::hearing::Hearing;
 use crate::inbound::session::{Course, Facts, TurnedAway};
 use crate::learnt::Why;
 use crate::listen::Drain;
@@ -113,6 +114,16 @@ impl Opaque {
     /// The transaction has ended without its message.
     pub(crate) async fn aborted(&mut self, abort: Abort) {
         self.cutthrough.aborted(abort).await;
+    }
+
+    /// Whether it matters that what was said so far is heard.
+    pub(crate) fn awaits_hearing(&self) -> bool {
+        self.cutthrough.awaits_hearing()
+    }
+
+    /// Whether it was.
+    pub(crate) fn heard(&mut self, hearing: Hearing) {
+        self.cutthrough.heard(hearing);
     }
 
     /// The customer has begun TLS.

@@ -24,11 +24,13 @@ use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Offer, Question};
 use tracing::info;
 
-use super::{Cutthrough, auth_refused, one_line};
+use super::cutthrough::auth_refused;
+use super::{Cutthrough, one_line};
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::config::OperatorMail;
 use crate::id::SessionId;
+use crate::inbound::hearing::Hearing;
 use crate::inbound::session::Facts;
 use crate::listen::Drain;
 use crate::metrics::Counter;
@@ -76,7 +78,10 @@ impl Walled {
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
             Question::Hello(_) => Answer::Offer(self.offer()),
-            Question::Auth(_) => Answer::Reply(auth_refused(&self.relay.config.identity.help_url)),
+            Question::Auth(_) => {
+                let help_url = &self.relay.config.identity.help_url;
+                Answer::Reply(auth_refused(None, help_url))
+            }
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient, facts).await,
             Question::Data => self.pass_on(Question::Data, facts).await,
@@ -101,6 +106,20 @@ impl Walled {
             operator.aborted(abort).await;
         }
         self.conclude();
+    }
+
+    /// Whether a message to the operator may be in doubt.
+    pub(crate) fn awaits_hearing(&self) -> bool {
+        self.operator
+            .as_ref()
+            .is_some_and(Cutthrough::awaits_hearing)
+    }
+
+    /// What became of the last reply.
+    pub(crate) fn heard(&mut self, hearing: Hearing) {
+        if let Some(operator) = &mut self.operator {
+            operator.heard(hearing);
+        }
     }
 
     /// The customer has gone.

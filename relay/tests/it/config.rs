@@ -59,6 +59,11 @@ fn check(line: &str, wrong: &str, expected: &str) {
 #[test]
 fn a_mistake_names_key_and_value() {
     check(
+        "# state_dir = \"/var/lib/outgate-relay\"",
+        "state_dir = \"lib\"",
+        "state_dir: lib: must be an absolute path",
+    );
+    check(
         "name = \"relay-1\"",
         "name = \"relay 1\"",
         "name: relay 1: must be 1 to 64",

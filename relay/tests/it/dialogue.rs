@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -105,6 +106,23 @@ impl Dialogue {
         }
         self.unread = octets.split_off(count);
         octets
+    }
+
+    /// Ends with a reset, as if the client's host had gone and come back.
+    pub(crate) fn reset(self) {
+        let linger = Some(Duration::ZERO);
+        sockopt::set_socket_linger(&self.stream, linger).unwrap();
+    }
+
+    /// The client's own address and port.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
+    /// Waits until something has arrived, and leaves it there.
+    pub(crate) async fn wait_for_octets(&self) {
+        let readable = timeout(self.patience, self.stream.readable()).await;
+        readable.expect("silence").unwrap();
     }
 
     /// Asserts that the relay has closed.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 /// What it does on one connection.
@@ -30,6 +31,8 @@ pub(crate) enum Act {
     SayAndLeave(&'static str),
     /// Leaves without a word.
     Leave,
+    /// Says this when [`Fickle::release`] has been called.
+    Hold(&'static str),
     /// Lets this time pass on the held clock, then says this.
     Pass(Duration, &'static str),
     /// For DATA: says 354, and leaves after so many octets.
@@ -40,6 +43,7 @@ pub(crate) enum Act {
 pub(crate) struct Fickle {
     pub(crate) address: SocketAddr,
     connections: Arc<Mutex<Vec<Connection>>>,
+    released: Arc<Notify>,
 }
 
 /// What one connection brought.
@@ -58,6 +62,8 @@ impl Fickle {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&connections);
+        let released = Arc::new(Notify::new());
+        let release = Arc::clone(&released);
         let tls = acceptor();
         tokio::spawn(async move {
             for number in 0.. {
@@ -68,6 +74,7 @@ impl Fickle {
                     script: scripts[number.min(scripts.len() - 1)].clone(),
                     number,
                     connections: Arc::clone(&connections),
+                    released: Arc::clone(&released),
                 };
                 let tls = tls.clone();
                 tokio::spawn(async move {
@@ -84,7 +91,13 @@ impl Fickle {
         Self {
             address,
             connections: kept,
+            released: release,
         }
+    }
+
+    /// One that holds its reply says it.
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
     }
 
     /// All connections so far.
@@ -106,6 +119,7 @@ struct One {
     script: Script,
     number: usize,
     connections: Arc<Mutex<Vec<Connection>>>,
+    released: Arc<Notify>,
 }
 
 impl One {
@@ -166,6 +180,10 @@ impl One {
             }
             Some(Act::Pass(time, reply)) => {
                 tokio::time::advance(time).await;
+                say(stream, reply).await;
+            }
+            Some(Act::Hold(reply)) => {
+                self.released.notified().await;
                 say(stream, reply).await;
             }
             Some(Act::Leave | Act::LeaveInside(_)) => return false,

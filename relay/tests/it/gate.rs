@@ -1,7 +1,7 @@
 //! A relay in this process, in front of one destination.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) splice: String,
     /// More tables of TOML.
     pub(crate) more: String,
+    /// What outlives the relay; `None` = nothing does.
+    pub(crate) state_dir: Option<PathBuf>,
 }
 
 impl Options {
@@ -52,6 +54,7 @@ impl Options {
             tls: String::new(),
             splice: "learnt_per_customer = 0".into(),
             more: String::new(),
+            state_dir: None,
         }
     }
 }
@@ -157,6 +160,7 @@ pub(crate) fn snapshot() -> Snapshot {
 }
 
 fn config_text(directory: &Path, options: &Options) -> String {
+    let state_dir = options.state_dir.as_deref().unwrap_or(directory).display();
     let directory = directory.display();
     format!(
         r#"
@@ -165,6 +169,7 @@ operator = "Example Hosting"
 hostname = "relay-1.example.net"
 help_url = "https://abuse.example.net/smtp"
 listen = ["127.0.0.1:0"]
+state_dir = "{state_dir}"
 [controller]
 socket = "{directory}/outgated.sock"
 cache = "{directory}/snapshot.json"

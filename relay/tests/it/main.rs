@@ -18,6 +18,7 @@ mod content;
 mod controller;
 mod delivery;
 mod dialogue;
+mod doubt;
 mod failure;
 mod fickle;
 mod flows;

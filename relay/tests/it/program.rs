@@ -98,6 +98,7 @@ hostname = "relay-1.example.net"
 help_url = "https://abuse.example.net/smtp"
 log = "debug"
 {listeners}
+state_dir = "{path}"
 {controller}
 [message]
 memory_octets = 1000

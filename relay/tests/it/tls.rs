@@ -175,7 +175,8 @@ fn certificate(relay: SocketAddr) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_name_that_a_client_asks_for_becomes_a_certificate() {
-    let gate = Gate::to(free_address());
+    let sink = Sink::start();
+    let gate = Gate::to(sink.address);
     let address = gate.address;
     for options in [
         &["-servername", "mx.destination.example"][..],
@@ -197,7 +198,8 @@ async fn no_name_that_a_client_asks_for_becomes_a_certificate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_1_2_and_1_3_are_spoken_and_what_is_older_hears_why_not() {
-    let gate = Gate::to(free_address());
+    let sink = Sink::start();
+    let gate = Gate::to(sink.address);
     let address = gate.address;
     // OpenSSL itself speaks the old ones only if it is asked not to care.
     let old = "DEFAULT@SECLEVEL=0";

@@ -14,6 +14,7 @@ use relay_proto::verdict::{Finding, Verdict, combine};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info};
 
+use super::doubt::{self, InDoubt};
 use super::{Cutthrough, Facts, Transaction, elapsed_ms};
 use crate::message::Message;
 use crate::metrics::Counter;
@@ -36,6 +37,8 @@ struct Outcome {
 struct Progress {
     octets: u64,
     scanners: String,
+    /// The message, once it is whole.
+    message: Option<InDoubt>,
 }
 
 /// A message that may pass, and by when.
@@ -79,6 +82,11 @@ impl Cutthrough {
             elapsed_ms = elapsed_ms(&transaction),
             "message outcome"
         );
+        if let Some(message) = progress.message
+            && outcome.reply.code().is_positive()
+        {
+            self.doubt(message);
+        }
         if outcome.reply.code() == 421 {
             Answer::ReplyAndClose(outcome.reply)
         } else {
@@ -96,14 +104,9 @@ impl Cutthrough {
         let Some(intake) = transaction.intake.take() else {
             return lost("nothing was received");
         };
-        let looked_at = async {
-            let content = intake.finish().await?;
-            progress.octets = content.octets();
-            let verdict = self.scan(transaction, facts, &content, progress).await;
-            Ok((content, verdict))
-        };
-        let (content, verdict) = match timeout_at(received + DATA_DEADLINE, looked_at).await {
-            Ok(Ok(looked_at)) => looked_at,
+        let deadline = received + DATA_DEADLINE;
+        let content = match timeout_at(deadline, intake.finish()).await {
+            Ok(Ok(content)) => content,
             Ok(Err(error)) => {
                 self.withdraw().await;
                 return spill_failed(&transaction.id, &error);
@@ -112,6 +115,18 @@ impl Cutthrough {
                 self.withdraw().await;
                 return late();
             }
+        };
+        progress.octets = content.octets();
+        let message = self.identify(transaction, &content).await;
+        progress.message = Some(message);
+        if self.relay.unheard.take(message.fingerprint).await {
+            self.withdraw().await;
+            return already_delivered(&transaction.id);
+        }
+        let scan = self.scan(transaction, facts, &content, progress);
+        let Ok(verdict) = timeout_at(deadline, scan).await else {
+            self.withdraw().await;
+            return late();
         };
         if let Some(outcome) = self.refusal(&verdict, &transaction.id) {
             self.withdraw().await;
@@ -123,6 +138,17 @@ impl Cutthrough {
             received,
         };
         self.hand_over(transaction, facts, &passed).await
+    }
+
+    async fn identify(&self, transaction: &mut Transaction, content: &Message) -> InDoubt {
+        let hash = std::mem::take(&mut transaction.hash);
+        let customer = self.admitted.customer;
+        let reverse_path = &transaction.mail.reverse_path;
+        InDoubt {
+            fingerprint: hash.fingerprint(customer, reverse_path, &transaction.recipients),
+            // What cannot be read back cannot be delivered either.
+            names_itself: doubt::names_itself(content).await.unwrap_or(false),
+        }
     }
 
     async fn scan(
@@ -232,6 +258,17 @@ fn refused_by_destination(reply: Reply) -> Outcome {
         verdict: "refused-by-destination",
         counter: Counter::RefusedByDestination,
         reply,
+    }
+}
+
+/// A message that the destination took on an earlier connection, whose 250 got lost.
+fn already_delivered(id: &str) -> Outcome {
+    let text =
+        format!("your destination took this message before, when our answer got lost id={id}");
+    Outcome {
+        verdict: "already-delivered",
+        counter: Counter::AlreadyDelivered,
+        reply: Reply::new(250, "2.0.0", &text),
     }
 }
 

@@ -98,6 +98,8 @@ mod tests {
             size: Some(700),
             body: Some(BodyType::SevenBit),
             smtputf8: false,
+            ret: None,
+            envelope_id: None,
         };
         let body = Some(BodyType::EightBitMime);
         let eight_bit = Mail {

@@ -13,7 +13,7 @@ fn with_authorised(alone: bool, line: &str, other: &str) -> String {
     if alone {
         let listen = above.find("listen = ").unwrap();
         let end = above.find("[message]").unwrap();
-        above.replace_range(listen..end, "");
+        above.replace_range(listen..end, "state_dir = \"/var/lib/outgate-relay\"\n");
     }
     let table: String = below
         .lines()
@@ -36,6 +36,13 @@ fn authorised_listeners_need_neither_the_edge_nor_a_controller() {
         alone.authorised[0].destination,
         Destination::SoOriginalDst
     ));
+
+    let homeless = with_authorised(true, "", "").replace("state_dir = ", "# ");
+    let error = Config::parse(&homeless).unwrap_err().to_string();
+    assert!(
+        error.starts_with("state_dir: absent: must be there without [controller]"),
+        "{error}"
+    );
 
     let without = EXAMPLE
         .replace("[controller]\n", "")
