@@ -92,6 +92,10 @@ impl Driver<'_> {
         if let Some(how) = trust.ended(&session, &ended) {
             application.turned_away(how).await;
         }
+        if session.talked_early() {
+            self.relay.metrics().count(Counter::EarlyTalk);
+            info!("refused for talking before the greeting");
+        }
         if application.awaits_hearing() {
             application.heard(hearing::at_end(self.stream, &ended).await);
         }
@@ -118,7 +122,9 @@ impl Driver<'_> {
     ) -> io::Result<()> {
         let mut buffer = vec![0; READ_OCTETS];
         let mut hung_up = false;
+        let mut stress = self.relay.connections.stress();
         loop {
+            session.set_stress(*stress.borrow_and_update());
             while let Some(action) = session.poll() {
                 trust.goes_on(session);
                 match action {
@@ -171,6 +177,8 @@ impl Driver<'_> {
                     }
                 },
                 () = self.clock.reach(session.deadline()) => session.expire(self.clock.now()),
+                // The deadline may be another one now.
+                Ok(()) = stress.changed() => {}
             }
         }
     }

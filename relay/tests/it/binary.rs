@@ -240,7 +240,7 @@ fn what_prevents_the_start_is_named_with_an_exit_code() {
             "{error}"
         );
 
-        let (code, error) = run(&["prlimit", "--nofile=256:3000"]);
+        let (code, error) = run(&["prlimit", "--nofile=256:5000"]);
         assert_eq!(code, Some(78), "{error}");
         assert!(
             error.contains("relay.toml: limits.connections: 1000: needs 6456 open files")
@@ -281,6 +281,7 @@ fn a_new_certificate_is_shown_after_sighup_and_sessions_go_on() {
     namespace::inside("hup", || {
         let pins = PinDirectory::create("hup");
         let mut home = Home::new(&pins.0);
+        let _sink = Sink::at(SocketAddr::new(MX.parse().unwrap(), 25), &[]);
         let (certificate, key) = (home.path("certificate.pem"), home.path("key.pem"));
         home.add_table(&format!(
             "[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n"

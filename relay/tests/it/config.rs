@@ -6,6 +6,7 @@ use std::process::Command;
 use relay::config::{Config, ScannerConfig};
 
 mod authorised;
+mod operator;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
 
@@ -216,44 +217,35 @@ fn a_mistake_names_key_and_value() {
         "kind = \"magic\"",
         "scanner[0].kind: ",
     );
-    check(
-        "mailboxes = [\"abuse@example.net\", ",
-        "mailboxes = [\"abuse\", ",
-        "operator_mail.mailboxes: abuse: the address needs a domain",
-    );
-    check(
-        "mailboxes = [\"abuse@example.net\", ",
-        "mailboxes = [\"postmaster\", ",
-        "operator_mail.mailboxes: postmaster: needs its domain",
-    );
-    check(
-        "mailboxes = [\"abuse@example.net\", \"postmaster@example.net\"]",
-        "mailboxes = []",
-        "operator_mail.mailboxes: 0: must name 1 to 100",
-    );
-    for wrong in ["198.51.100.25", "mail.example.net:25", "0.0.0.0:25"] {
-        check(
-            "deliver_to = \"198.51.100.25:25\"",
-            &format!("deliver_to = \"{wrong}\""),
-            &format!("operator_mail.deliver_to: {wrong}: must be the ADDRESS:PORT"),
-        );
-    }
-    check(
-        "deliver_to = \"198.51.100.25:25\"",
-        "deliver_to = \"198.51.100.2:2525\"",
-        "operator_mail.deliver_to: 198.51.100.2:2525: is a listener of this relay",
-    );
-    check(
-        "# messages_per_hour = 20",
-        "messages_per_hour = 0",
-        "operator_mail.messages_per_hour: 0: must be between 1 and 3600",
-    );
-    for wrong in ["0.0.0.0:9125", "127.0.0.1"] {
-        check(
-            "#[metrics]\n#listen = \"127.0.0.1:9125\"",
-            &format!("[metrics]\nlisten = \"{wrong}\""),
-            &format!("metrics.listen: {wrong}: must be the ADDRESS:PORT of a loopback"),
-        );
+    for (line, wrong, expected) in [
+        ("pause = \"0s\"", "pause = \"1m\"", "pause: 1m: must be"),
+        (
+            "early_talk = \"defer\"",
+            "early_talk = \"shout\"",
+            "early_talk: shout: must be",
+        ),
+        (
+            "max_duration = \"2h\"",
+            "max_duration = \"1m\"",
+            "max_duration: 1m: must be",
+        ),
+        (
+            "max_line_octets = 1048576",
+            "max_line_octets = 998",
+            "max_line_octets: 998: must be 0",
+        ),
+        (
+            "max_received = 100",
+            "max_received = 1",
+            "max_received: 1: must be 0",
+        ),
+        (
+            "stressed_at = 80",
+            "stressed_at = 0",
+            "stressed_at: 0: must be between",
+        ),
+    ] {
+        check(&format!("# {line}"), wrong, &format!("session.{expected}"));
     }
     check("name = \"relay-1\"", "name = relay-1", "line 8: relay-1: ");
 }

@@ -22,6 +22,7 @@ pub(super) fn offer(own: Offer, destination: &Extensions) -> Offer {
             .unwrap_or(0),
         eight_bit_mime: own.eight_bit_mime && destination.eight_bit_mime,
         smtputf8: own.smtputf8 && destination.smtputf8,
+        dsn: own.dsn && destination.dsn,
         ..own
     }
 }
@@ -34,6 +35,8 @@ pub(super) fn broken(mail: &Mail, destination: &Extensions) -> Option<Reply> {
         "8BITMIME"
     } else if mail.smtputf8 && !destination.smtputf8 {
         "SMTPUTF8"
+    } else if (mail.ret.is_some() || mail.envelope_id.is_some()) && !destination.dsn {
+        "DSN"
     } else if limit.is_some_and(|limit| mail.size.is_some_and(|size| size > limit)) {
         "messages of this size"
     } else {
@@ -48,6 +51,7 @@ pub(super) fn broken(mail: &Mail, destination: &Extensions) -> Option<Reply> {
 #[cfg(test)]
 mod tests {
     use relay_proto::address::ReversePath;
+    use relay_proto::envelope::Ret;
 
     use super::*;
 
@@ -57,13 +61,15 @@ mod tests {
             max_message_octets: 1000,
             eight_bit_mime: true,
             smtputf8: true,
+            chunking: true,
+            dsn: true,
             starttls: true,
-            ..Offer::default()
         };
         let all = Extensions {
             size: Some(Some(500)),
             eight_bit_mime: true,
             smtputf8: true,
+            dsn: true,
             ..Extensions::default()
         };
         let smaller = Offer {
@@ -85,6 +91,7 @@ mod tests {
         );
         let bare = Offer {
             max_message_octets: 1000,
+            chunking: true,
             starttls: true,
             ..Offer::default()
         };
@@ -94,12 +101,9 @@ mod tests {
     #[test]
     fn only_a_mail_that_needs_it_finds_a_promise_broken() {
         let plain = Mail {
-            reverse_path: ReversePath::Null,
             size: Some(700),
             body: Some(BodyType::SevenBit),
-            smtputf8: false,
-            ret: None,
-            envelope_id: None,
+            ..Mail::new(ReversePath::Null)
         };
         let body = Some(BodyType::EightBitMime);
         let eight_bit = Mail {
@@ -109,6 +113,10 @@ mod tests {
         let smtputf8 = true;
         let utf8 = Mail {
             smtputf8,
+            ..plain.clone()
+        };
+        let notified = Mail {
+            ret: Some(Ret::Headers),
             ..plain.clone()
         };
         let size = |limit| Extensions {
@@ -121,6 +129,7 @@ mod tests {
         for (mail, destination) in [
             (&eight_bit, Extensions::default()),
             (&utf8, Extensions::default()),
+            (&notified, Extensions::default()),
             (&plain, size(Some(699))),
         ] {
             let reply = broken(mail, &destination).unwrap();
