@@ -174,6 +174,8 @@ impl Driver<'_> {
                             application.heard(Hearing::Acknowledged);
                         }
                         session.receive(self.clock.now(), &buffer[..count]);
+                        // There may have been a password in it.
+                        buffer[..count].fill(0);
                     }
                 },
                 () = self.clock.reach(session.deadline()) => session.expire(self.clock.now()),

@@ -201,28 +201,24 @@ async fn a_demand_for_authentication_is_passed_on_with_a_pointer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_about_notifications_goes_on_to_a_destination_that_offers_it() {
-    let mail = "MAIL FROM:<a@customer.example> RET=HDRS ENVID=QQ+2B7\r\n";
-    let rcpt = "RCPT TO:<b@mx.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;c@mx.example\r\n";
-    let destination = Fickle::start(vec![offering(&["DSN"], &[])]).await;
-    let gate = Gate::to(destination.address);
-    let mut customer = Dialogue::ehlo(gate.address).await;
-    customer.expect(mail, "250").await;
-    customer.expect(rcpt, "250").await;
-    let lines = &destination.connections()[0].lines;
-    for said in [mail, rcpt] {
-        assert!(lines.contains(&said.trim_end().to_owned()), "{lines:?}");
-    }
-
+async fn parameters_of_what_the_destination_lacks_are_refused() {
     let destination = Fickle::start(vec![offering(&[], &[])]).await;
     let gate = Gate::to(destination.address);
     let (mut customer, _) = Dialogue::open(gate.address).await;
     let reply = customer.expect(EHLO, "250").await;
     assert!(!offers(&reply).contains("DSN"), "{reply}");
     assert!(offers(&reply).contains("CHUNKING"), "{reply}");
-    customer.expect(mail, "555 5.5.4 RET is not offered").await;
-    customer.expect(MAIL, "250").await;
-    customer
-        .expect(rcpt, "555 5.5.4 NOTIFY is not offered")
-        .await;
+    for (command, refused) in [
+        ("MAIL FROM:<a@customer.example> RET=HDRS\r\n", "RET"),
+        ("MAIL FROM:<a@customer.example> BODY=8BITMIME\r\n", "BODY"),
+        ("MAIL FROM:<a@customer.example> SMTPUTF8\r\n", "SMTPUTF8"),
+        (MAIL, ""),
+        ("RCPT TO:<b@mx.example> NOTIFY=NEVER\r\n", "NOTIFY"),
+    ] {
+        let expected = match refused {
+            "" => "250".to_owned(),
+            keyword => format!("555 5.5.4 {keyword} is not offered"),
+        };
+        customer.expect(command, &expected).await;
+    }
 }
