@@ -67,8 +67,8 @@ impl Relay {
             eight_bit_mime: true,
             smtputf8: true,
             chunking: true,
-            dsn: true,
             starttls: true,
+            ..server::Offer::default()
         }
     }
 
