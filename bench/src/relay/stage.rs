@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -33,8 +33,8 @@ use crate::{
     netns::{Netns, run},
 };
 
-/// Lets this process, and the relay after it, have as many files as it may; answers for how many sessions that is
-/// enough, with two legs each in the relay, and both ends of both in generator and sink.
+/// Lets this process, and the relay after it, have as many files as it may; answers how many sessions a relay takes
+/// then, which has three for each.
 pub(super) fn sessions_possible() -> Result<usize> {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or_else(|| u64::from(u32::MAX));
@@ -43,7 +43,8 @@ pub(super) fn sessions_possible() -> Result<usize> {
         ..limit
     };
     setrlimit(Resource::Nofile, limit).context("the limit of open files")?;
-    Ok(usize::try_from(most)?.saturating_sub(OTHER_FILES) / 2)
+    let possible = usize::try_from(most)?.saturating_sub(OTHER_FILES) / 3;
+    Ok(possible.min(SESSIONS_MOST))
 }
 
 /// All but the relay.
@@ -57,6 +58,7 @@ pub(super) struct Stage {
     pub(super) counted: Counted,
     pub(super) arrived: Arrived,
     tls: Arc<ClientConfig>,
+    sessions: usize,
     directory: tempfile::TempDir,
 }
 
@@ -66,8 +68,8 @@ pub(super) struct Relay {
 }
 
 impl Stage {
-    /// Without a relay.
-    pub(super) fn new() -> Result<Self> {
+    /// Without a relay; it will take so many sessions.
+    pub(super) fn new(sessions: usize) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
         fs::write(directory.path().join("cert.pem"), made.cert.pem())?;
@@ -123,6 +125,7 @@ impl Stage {
             counted,
             arrived,
             tls: client,
+            sessions,
             directory,
         })
     }
@@ -140,7 +143,7 @@ impl Stage {
     pub(super) fn relayed(&self) -> Target {
         Target {
             address: SocketAddr::from((NEAR, PORT)),
-            proxied_to: Some(SocketAddr::from((FAR, 25))),
+            proxied_to: Some(SocketAddrV4::new(FAR, 25)),
             tls: Arc::clone(&self.tls),
         }
     }
@@ -149,7 +152,7 @@ impl Stage {
     pub(super) fn opaque(&self) -> Target {
         Target {
             address: SocketAddr::from((NEAR, OPAQUE_PORT)),
-            proxied_to: Some(SocketAddr::from((HOLE, 25))),
+            proxied_to: Some(SocketAddrV4::new(HOLE, 25)),
             tls: Arc::clone(&self.tls),
         }
     }
@@ -175,7 +178,7 @@ impl Stage {
     pub(super) fn relay(&self) -> Result<Relay> {
         let at = self.directory.path();
         let config = at.join("relay.toml");
-        fs::write(&config, config_text(at))?;
+        fs::write(&config, config_text(at, self.sessions))?;
         let log = at.join("relay.log");
         let mut command = Command::new(house::beside("outgate-relay")?);
         command
@@ -245,9 +248,7 @@ fn tls(
         .with_no_client_auth();
     // Ten thousand customers have ten thousand handshakes.
     client.resumption = Resumption::disabled();
-    let key = PrivateKeyDer::try_from(key);
-    ensure!(key.is_ok(), "the key that was just made");
-    let key = key.map_err(anyhow::Error::msg)?;
+    let key = PrivateKeyDer::try_from(key).map_err(anyhow::Error::msg)?;
     let server = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -255,7 +256,7 @@ fn tls(
     Ok((Arc::new(client), Arc::new(server)))
 }
 
-fn config_text(at: &Path) -> String {
+fn config_text(at: &Path, sessions: usize) -> String {
     let at = at.display();
     format!(
         r#"name = "bench"
@@ -263,6 +264,7 @@ operator = "Benchmark"
 hostname = "{NAME}"
 help_url = "https://bench.test/"
 log = "warn"
+state_dir = "{at}"
 
 [[authorised]]
 listen = ["{NEAR}:{PORT}"]
@@ -288,8 +290,8 @@ key = "{at}/key.pem"
 spill_dir = "{at}"
 
 [limits]
-connections = 20000
-connections_per_customer = 1000
+connections = {sessions}
+connections_per_customer = {sessions}
 
 [[scanner]]
 kind = "builtin"
@@ -307,5 +309,7 @@ const PORT: u16 = 2526;
 const OPAQUE_PORT: u16 = 2527;
 const RIVAL_PORT: u16 = 2528;
 /// Logs, listeners, libraries.
-const OTHER_FILES: usize = 500;
+const OTHER_FILES: usize = 1000;
+/// As many as are needed to have ten thousand idle and most places free.
+const SESSIONS_MOST: usize = 20_000;
 const START_LIMIT: Duration = Duration::from_secs(20);
