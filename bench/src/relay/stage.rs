@@ -4,17 +4,12 @@
 //! relay. A destination must not be the relay's own host, hence the second namespace.
 
 use std::{
-    fs::{self, File},
+    fs,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
-    path::Path,
-    process::{Child, Command, Stdio},
     sync::Arc,
-    thread,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use anyhow::Result;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     client::Resumption,
@@ -25,27 +20,11 @@ use tokio::{net::TcpListener, runtime::Runtime};
 
 use super::{
     load::Target,
+    program::Relay,
     sink::{self, Counted},
     splice::{self, Arrived},
 };
-use crate::{
-    house,
-    netns::{Netns, run},
-};
-
-/// Lets this process, and the relay after it, have as many files as it may; answers how many sessions a relay takes
-/// then, which has three for each.
-pub(super) fn sessions_possible() -> Result<usize> {
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or_else(|| u64::from(u32::MAX));
-    let limit = Rlimit {
-        current: Some(most),
-        ..limit
-    };
-    setrlimit(Resource::Nofile, limit).context("the limit of open files")?;
-    let possible = usize::try_from(most)?.saturating_sub(OTHER_FILES) / 3;
-    Ok(possible.min(SESSIONS_MOST))
-}
+use crate::netns::{Netns, run};
 
 /// All but the relay.
 pub(super) struct Stage {
@@ -60,11 +39,6 @@ pub(super) struct Stage {
     tls: Arc<ClientConfig>,
     sessions: usize,
     directory: tempfile::TempDir,
-}
-
-/// A relay that runs; it ends with this.
-pub(super) struct Relay {
-    child: Child,
 }
 
 impl Stage {
@@ -174,59 +148,10 @@ impl Stage {
         self.load.block_on(self.load.spawn(work))?
     }
 
-    /// Starts the relay that is built beside this program.
+    /// Starts a relay here.
     pub(super) fn relay(&self) -> Result<Relay> {
         let at = self.directory.path();
-        let config = at.join("relay.toml");
-        fs::write(&config, config_text(at, self.sessions))?;
-        let log = at.join("relay.log");
-        let mut command = Command::new(house::beside("outgate-relay")?);
-        command
-            .arg("--config")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&log)?);
-        let child = self.near.inside(|| Ok(command.spawn()?))?;
-        let mut relay = Relay { child };
-        let deadline = Instant::now() + START_LIMIT;
-        while self
-            .near
-            .inside(|| Ok(std::net::TcpStream::connect((NEAR, PORT)).is_err()))?
-        {
-            let ended = relay.child.try_wait()?;
-            if ended.is_some() || Instant::now() > deadline {
-                bail!(
-                    "outgate-relay does not listen ({ended:?}): {}",
-                    fs::read_to_string(&log)?
-                );
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(relay)
-    }
-}
-
-impl Relay {
-    /// Anonymous memory in use, octets: what the program itself has taken.
-    pub(super) fn octets(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let field = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib: f64 = field
-            .and_then(|field| field.trim().strip_suffix(" kB"))
-            .context("RssAnon of the relay")?
-            .parse()?;
-        Ok(kib * 1024.0)
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        // Only errors that say that it has ended by itself.
-        let _asked = kill_process(Pid::from_child(&self.child), Signal::KILL).is_ok();
-        let _reaped = self.child.wait().is_ok();
+        self.near.inside(|| Relay::start(at, self.sessions))
     }
 }
 
@@ -256,60 +181,12 @@ fn tls(
     Ok((Arc::new(client), Arc::new(server)))
 }
 
-fn config_text(at: &Path, sessions: usize) -> String {
-    let at = at.display();
-    format!(
-        r#"name = "bench"
-operator = "Benchmark"
-hostname = "{NAME}"
-help_url = "https://bench.test/"
-log = "warn"
-state_dir = "{at}"
-
-[[authorised]]
-listen = ["{NEAR}:{PORT}"]
-from = ["192.0.2.0/24"]
-destination = "proxy-v2"
-proxies = ["{NEAR}/32"]
-
-[[authorised]]
-listen = ["{NEAR}:{OPAQUE_PORT}"]
-from = ["192.0.2.0/24"]
-destination = "proxy-v2"
-proxies = ["{NEAR}/32"]
-treatment = "opaque"
-
-[splice]
-max_octets = 1000000000000
-
-[tls]
-certificate = "{at}/cert.pem"
-key = "{at}/key.pem"
-
-[message]
-spill_dir = "{at}"
-
-[limits]
-connections = {sessions}
-connections_per_customer = {sessions}
-
-[[scanner]]
-kind = "builtin"
-"#
-    )
-}
-
 /// The relay's name, and the sink's: both have one certificate.
 pub(super) const NAME: &str = "relay.bench.test";
-const NEAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub(super) const NEAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const FAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 /// Where octets of joined sessions end.
 const HOLE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
-const PORT: u16 = 2526;
-const OPAQUE_PORT: u16 = 2527;
+pub(super) const PORT: u16 = 2526;
+pub(super) const OPAQUE_PORT: u16 = 2527;
 const RIVAL_PORT: u16 = 2528;
-/// Logs, listeners, libraries.
-const OTHER_FILES: usize = 1000;
-/// As many as are needed to have ten thousand idle and most places free.
-const SESSIONS_MOST: usize = 20_000;
-const START_LIMIT: Duration = Duration::from_secs(20);
