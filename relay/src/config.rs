@@ -11,14 +11,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hyper::Uri;
-use relay_proto::verdict::OnError;
-
 mod authorised;
 mod check;
 mod error;
 mod operator_mail;
 mod raw;
+mod scanner;
+mod session;
 mod splice;
 
 pub use authorised::{Authorised, Destination, Terms};
@@ -28,7 +27,9 @@ use check::{
 };
 pub use error::{ConfigError, Invalid};
 pub use operator_mail::{Mailboxes, OperatorMail};
-use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin, RawScanner};
+use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
+pub use scanner::ScannerConfig;
+pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
 
 /// All that the relay is told.
@@ -64,6 +65,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Sessions whose TLS is not terminated here.
     pub splice: Splice,
+    /// What one session may do.
+    pub session: SessionLimits,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -143,22 +146,6 @@ pub struct Limits {
     pub connections_per_customer: usize,
     /// How long sessions may go on after SIGTERM.
     pub drain: Duration,
-}
-
-/// One scanner.
-#[derive(Debug, Clone)]
-pub enum ScannerConfig {
-    /// Patterns that need no other program.
-    Builtin,
-    /// rspamd over HTTP.
-    Rspamd {
-        /// Its `/checkv2`.
-        url: Uri,
-        /// How long one message may take.
-        deadline: Duration,
-        /// What becomes of the message if it takes longer or answers nonsense.
-        on_error: OnError,
-    },
 }
 
 impl Config {
@@ -259,6 +246,7 @@ impl TryFrom<RawConfig> for Config {
                 .map(|metrics| metrics_listener(&metrics.listen))
                 .transpose()?,
             splice,
+            session: raw.session.try_into()?,
         })
     }
 }
@@ -361,53 +349,3 @@ impl TryFrom<RawLimits> for Limits {
         })
     }
 }
-
-impl TryFrom<RawScanner> for ScannerConfig {
-    type Error = Invalid;
-
-    fn try_from(raw: RawScanner) -> Result<Self, Invalid> {
-        match raw {
-            RawScanner::Builtin {} => Ok(Self::Builtin),
-            RawScanner::Rspamd {
-                url,
-                deadline,
-                on_error,
-            } => {
-                let parsed: Uri = url
-                    .parse()
-                    .map_err(|error| Invalid::new("scanner.url", &url, error))?;
-                if parsed.scheme_str() != Some("http") || parsed.host().is_none() {
-                    return Err(Invalid::new(
-                        "scanner.url",
-                        url,
-                        "must be an http:// URL, as http://127.0.0.1:11333/checkv2",
-                    ));
-                }
-                let on_error = match on_error.as_str() {
-                    "open" => OnError::Open,
-                    "defer" => OnError::Defer,
-                    _ => {
-                        let problem = "must be \"open\" or \"defer\"";
-                        return Err(Invalid::new("scanner.on_error", on_error, problem));
-                    }
-                };
-                // The sender waits for the reply to its dot while we scan.
-                let deadline = duration(
-                    "scanner.deadline",
-                    &deadline,
-                    Duration::from_millis(100),
-                    SCAN_DEADLINE_MAX,
-                )?;
-                Ok(Self::Rspamd {
-                    url: parsed,
-                    deadline,
-                    on_error,
-                })
-            }
-        }
-    }
-}
-
-/// A sender gives up ten minutes after its dot (RFC 5321 section 4.5.3.2.6), some after five; what
-/// remains after the scan is for the MX.
-const SCAN_DEADLINE_MAX: Duration = Duration::from_secs(120);

@@ -28,6 +28,7 @@ use crate::{Relay, inbound, transparent};
 
 pub mod descriptors;
 pub(crate) mod limits;
+mod pressure;
 
 /// A socket that accepts connections, and what knows where they were going.
 pub struct Listener {

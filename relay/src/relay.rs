@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use relay_proto::server;
+use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -43,15 +43,14 @@ impl Relay {
         // Without the operator's mailboxes nobody ever asks for it.
         let operator_mail = config.operator_mail.as_ref();
         let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
-        let identity = &config.identity;
-        let session = server::Config::new(&identity.hostname, &identity.operator);
+        let session = config.session.server_config(&config.identity);
         Arc::new(Self {
             outbound: Outbound::new(&config.identity),
             scanners: scan::from_config(&config.scanners),
-            connections: Connections::new(&config.limits),
+            connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
             learnt: Learnt::open(&config.splice.learnt, config.splice.learnt_per_customer),
-            spliced: Connections::new(&config.spliced_limits()),
+            spliced: Connections::new(&config.spliced_limits(), 100),
             operator_allowance: Allowance::new(operator_mail),
             unheard: Unheard::open(&config.state_dir),
             metrics: Metrics::new(),
@@ -78,6 +77,7 @@ impl Relay {
         let generation = self.newest.borrow().as_ref().map(|it| it.generation().0);
         let gauges = Gauges {
             sessions: self.connections.open(),
+            stressed: *self.connections.stress().borrow() == Stress::High,
             generation: generation.unwrap_or(0),
         };
         exposition::text(&self.metrics, gauges)

@@ -7,7 +7,10 @@
 mod client;
 mod client_held;
 mod client_player;
+mod cuts;
 mod defences;
+mod feed;
+mod identity;
 mod lenient;
 mod pair;
 mod player;
@@ -18,3 +21,4 @@ mod server_offers;
 mod server_player;
 mod smuggling;
 mod timeouts;
+mod wire;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::session::RawSession;
 use super::splice::RawSplice;
 
 /// The whole file.
@@ -41,6 +42,8 @@ pub(super) struct RawConfig {
     pub(super) metrics: Option<RawMetrics>,
     #[serde(default)]
     pub(super) splice: RawSplice,
+    #[serde(default)]
+    pub(super) session: RawSession,
 }
 
 /// `[metrics]`.

@@ -92,6 +92,10 @@ impl Driver<'_> {
         if let Some(how) = trust.ended(&session, &ended) {
             application.turned_away(how).await;
         }
+        if session.talked_early() {
+            self.relay.metrics().count(Counter::EarlyTalk);
+            info!("refused for talking before the greeting");
+        }
         if application.awaits_hearing() {
             application.heard(hearing::at_end(self.stream, &ended).await);
         }
@@ -118,8 +122,11 @@ impl Driver<'_> {
     ) -> io::Result<()> {
         let mut buffer = vec![0; READ_OCTETS];
         let mut hung_up = false;
+        let mut stress = self.relay.connections.stress();
         loop {
+            session.set_stress(*stress.borrow_and_update());
             while let Some(action) = session.poll() {
+                trust.goes_on(session);
                 match action {
                     Action::Send(octets) => self.send(&octets).await?,
                     Action::StartTls => {
@@ -136,9 +143,6 @@ impl Driver<'_> {
                         session.tls_started(self.clock.now());
                     }
                     Action::Ask(question) => {
-                        if *trust == Trust::Shown {
-                            *trust = Trust::Given;
-                        }
                         let facts = Facts {
                             ehlo: session.ehlo().cloned(),
                             esmtp: session.esmtp(),
@@ -170,9 +174,13 @@ impl Driver<'_> {
                             application.heard(Hearing::Acknowledged);
                         }
                         session.receive(self.clock.now(), &buffer[..count]);
+                        // There may have been a password in it.
+                        buffer[..count].fill(0);
                     }
                 },
                 () = self.clock.reach(session.deadline()) => session.expire(self.clock.now()),
+                // The deadline may be another one now.
+                Ok(()) = stress.changed() => {}
             }
         }
     }

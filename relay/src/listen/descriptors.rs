@@ -35,8 +35,8 @@ pub fn provide(limits: &Limits) -> Result<(), Invalid> {
         .map_err(|error| too_few(format!("needs {needed} open files: {error}")))
 }
 
-/// Both legs of a session and its spill file, connections that are told why they are refused, and what the relay
-/// itself has open.
+/// Both legs of a session, with its spill file or two pipes if it is spliced; connections that are told why they are
+/// refused; and what the relay itself has open.
 fn needed(limits: &Limits) -> u64 {
     let connections = u64::try_from(limits.connections).unwrap_or(u64::MAX);
     connections
@@ -45,6 +45,6 @@ fn needed(limits: &Limits) -> u64 {
         .saturating_add(OWN_DESCRIPTORS)
 }
 
-const DESCRIPTORS_PER_SESSION: u64 = 3;
+const DESCRIPTORS_PER_SESSION: u64 = 6;
 /// Listeners, runtime, log, controller, scanners' connections.
 const OWN_DESCRIPTORS: u64 = 200;

@@ -11,6 +11,8 @@ use super::{Counter, Metrics};
 pub struct Gauges {
     /// Sessions that are being served.
     pub sessions: usize,
+    /// Whether these are so many that sessions are given less.
+    pub stressed: bool,
     /// Generation of the snapshot in force; 0 = none yet.
     pub generation: u64,
 }
@@ -26,6 +28,14 @@ pub fn text(metrics: &Metrics, gauges: Gauges) -> String {
     let sessions = u64::try_from(gauges.sessions).unwrap_or(u64::MAX);
     let help = "Sessions that are being served.";
     family(&mut text, "sessions", "gauge", help, sessions);
+    let help = "Whether sessions are so many that they are given less time and fewer errors.";
+    family(
+        &mut text,
+        "stressed",
+        "gauge",
+        help,
+        u64::from(gauges.stressed),
+    );
     let help = "Generation of the snapshot in force.";
     family(
         &mut text,
@@ -60,6 +70,7 @@ mod tests {
         metrics.count(Counter::Walled);
         let gauges = Gauges {
             sessions: 3,
+            stressed: true,
             generation: 7,
         };
         let text = text(&metrics, gauges);
@@ -69,10 +80,11 @@ mod tests {
              outgate_relay_sessions_served_total 0\n"
         ));
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(samples.len(), Counter::ALL.len() + 2);
+        assert_eq!(samples.len(), Counter::ALL.len() + 3);
         for sample in [
             "outgate_relay_recipients_walled_total 2",
             "outgate_relay_sessions 3",
+            "outgate_relay_stressed 1",
             "outgate_relay_snapshot_generation 7",
         ] {
             assert!(samples.contains(&sample), "{sample}\n{text}");

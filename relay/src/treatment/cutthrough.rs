@@ -272,6 +272,11 @@ impl Cutthrough {
             let reply = reply.clone();
             return Answer::Reply(self.passed_on(reply));
         }
+        if let Some(reply) = promise::broken_for(&recipient, upstream.extensions()) {
+            let capabilities = self.relay.outbound.capabilities();
+            capabilities.forget(self.admitted.original_dst);
+            return Answer::Reply(reply);
+        }
         match upstream.recipient(&recipient).await {
             Ok(reply) => {
                 if reply.code().is_positive() {

@@ -6,6 +6,7 @@ use std::process::Command;
 use relay::config::{Config, ScannerConfig};
 
 mod authorised;
+mod operator;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
 
@@ -15,6 +16,9 @@ fn the_example_is_a_configuration() {
     assert_eq!(config.name, "relay-1");
     assert_eq!(config.rewritten.unwrap().listen.len(), 2);
     assert!(config.transparent.is_empty());
+    assert!(config.splice.approved.is_empty());
+    let journal = Path::new("/var/lib/outgate-relay/learnt.journal");
+    assert_eq!(config.splice.learnt, journal);
     assert!(matches!(
         config.scanners[..],
         [ScannerConfig::Builtin, ScannerConfig::Rspamd { .. }]
@@ -104,6 +108,46 @@ fn a_mistake_names_key_and_value() {
         "transparent: 0.0.0.0:2525: must be",
     );
     check(
+        "# approved = []",
+        "approved = [\"203.0.113.7\", \"mx\"]",
+        "splice.approved: mx: must be an address or prefix",
+    );
+    check(
+        "# approved = []",
+        "approved = [\"::/0\"]",
+        "splice.approved: ::/0: would splice everything",
+    );
+    check(
+        "# max_octets = 1073741824",
+        "max_octets = 65535",
+        "splice.max_octets: 65535: must be at least 65536",
+    );
+    check(
+        "# max_duration = \"1h\"",
+        "max_duration = \"59s\"",
+        "splice.max_duration: 59s: must be between 60s and",
+    );
+    check(
+        "# idle = \"11m\"",
+        "idle = \"0s\"",
+        "splice.idle: 0s: must be between 1s and",
+    );
+    check(
+        "# sessions_per_customer = 20",
+        "sessions_per_customer = 0",
+        "splice.sessions_per_customer: 0: must be",
+    );
+    check(
+        "# learnt_per_customer = 20",
+        "learnt_per_customer = 1001",
+        "splice.learnt_per_customer: 1001: must be at most 1000",
+    );
+    check(
+        "# learnt = \"/var",
+        "learnt = \"var",
+        "splice.learnt: var/lib/outgate-relay/learnt.journal: must be",
+    );
+    check(
         "# log = \"info\"",
         "log = \"relay=loud\"",
         "log: relay=loud: ",
@@ -173,44 +217,35 @@ fn a_mistake_names_key_and_value() {
         "kind = \"magic\"",
         "scanner[0].kind: ",
     );
-    check(
-        "mailboxes = [\"abuse@example.net\", ",
-        "mailboxes = [\"abuse\", ",
-        "operator_mail.mailboxes: abuse: the address needs a domain",
-    );
-    check(
-        "mailboxes = [\"abuse@example.net\", ",
-        "mailboxes = [\"postmaster\", ",
-        "operator_mail.mailboxes: postmaster: needs its domain",
-    );
-    check(
-        "mailboxes = [\"abuse@example.net\", \"postmaster@example.net\"]",
-        "mailboxes = []",
-        "operator_mail.mailboxes: 0: must name 1 to 100",
-    );
-    for wrong in ["198.51.100.25", "mail.example.net:25", "0.0.0.0:25"] {
-        check(
-            "deliver_to = \"198.51.100.25:25\"",
-            &format!("deliver_to = \"{wrong}\""),
-            &format!("operator_mail.deliver_to: {wrong}: must be the ADDRESS:PORT"),
-        );
-    }
-    check(
-        "deliver_to = \"198.51.100.25:25\"",
-        "deliver_to = \"198.51.100.2:2525\"",
-        "operator_mail.deliver_to: 198.51.100.2:2525: is a listener of this relay",
-    );
-    check(
-        "# messages_per_hour = 20",
-        "messages_per_hour = 0",
-        "operator_mail.messages_per_hour: 0: must be between 1 and 3600",
-    );
-    for wrong in ["0.0.0.0:9125", "127.0.0.1"] {
-        check(
-            "#[metrics]\n#listen = \"127.0.0.1:9125\"",
-            &format!("[metrics]\nlisten = \"{wrong}\""),
-            &format!("metrics.listen: {wrong}: must be the ADDRESS:PORT of a loopback"),
-        );
+    for (line, wrong, expected) in [
+        ("pause = \"0s\"", "pause = \"1m\"", "pause: 1m: must be"),
+        (
+            "early_talk = \"defer\"",
+            "early_talk = \"shout\"",
+            "early_talk: shout: must be",
+        ),
+        (
+            "max_duration = \"2h\"",
+            "max_duration = \"1m\"",
+            "max_duration: 1m: must be",
+        ),
+        (
+            "max_line_octets = 1048576",
+            "max_line_octets = 998",
+            "max_line_octets: 998: must be 0",
+        ),
+        (
+            "max_received = 100",
+            "max_received = 1",
+            "max_received: 1: must be 0",
+        ),
+        (
+            "stressed_at = 80",
+            "stressed_at = 0",
+            "stressed_at: 0: must be between",
+        ),
+    ] {
+        check(&format!("# {line}"), wrong, &format!("session.{expected}"));
     }
     check("name = \"relay-1\"", "name = relay-1", "line 8: relay-1: ");
 }

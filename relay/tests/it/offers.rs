@@ -35,13 +35,13 @@ async fn a_customer_is_offered_what_its_postfix_offers() {
     let (mut direct, _) = Dialogue::open(postfix.address).await;
     let direct = direct.expect(EHLO, "250-").await;
     let gate = Gate::to(postfix.address);
-    // Asked for, known, and known although the customer only says HELO.
+    // Asked for, and known.
     for _ in 0..2 {
         let (mut customer, _) = Dialogue::open(gate.address).await;
         let reply = customer.expect(EHLO, "250-relay-1.example.net").await;
         let passed_on = |offer: &&str| {
             let keyword = offer.split(' ').next().unwrap();
-            ["SIZE", "8BITMIME", "SMTPUTF8"].contains(&keyword)
+            ["SIZE", "8BITMIME", "SMTPUTF8", "DSN"].contains(&keyword)
         };
         let destinations: BTreeSet<_> = offers(&direct).into_iter().filter(passed_on).collect();
         let ours: BTreeSet<_> = offers(&reply).into_iter().filter(passed_on).collect();
@@ -50,7 +50,7 @@ async fn a_customer_is_offered_what_its_postfix_offers() {
             ours.iter().any(|offer| offer.starts_with("SIZE ")),
             "{reply}"
         );
-        for own in ["STARTTLS", "PIPELINING", "ENHANCEDSTATUSCODES"] {
+        for own in ["STARTTLS", "PIPELINING", "CHUNKING", "ENHANCEDSTATUSCODES"] {
             assert!(offers(&reply).contains(own), "{reply}");
         }
         assert!(!reply.contains("AUTH"), "{reply}");
@@ -71,7 +71,6 @@ async fn the_smaller_limit_is_announced_and_held() {
         assert!(offers(&reply).contains(announced), "{reply}");
         let mail = "MAIL FROM:<a@customer.example> SIZE=60000000\r\n";
         customer.expect(mail, "552 5.3.4").await;
-        // Its own parameters go on to the destination.
         let mail = "MAIL FROM:<a@customer.example> SIZE=60000\r\n";
         customer.expect(mail, "250").await;
         customer.expect(RCPT, "250").await;
@@ -126,6 +125,40 @@ async fn a_broken_promise_is_451_and_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_customers_own_parameters_go_on_to_the_destination() {
+    let all = ["SIZE 100000", "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING"];
+    let mail =
+        "MAIL FROM:<a@customer.example> SIZE=60000 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=x+2B1";
+    let rcpt = "RCPT TO:<b\u{e9}@mx.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;c@mx.example";
+    // What is said again to a destination that has gone is the same.
+    let gone = offering(&all, &[("DATA", Act::Leave)]);
+    let destination = Fickle::start(vec![gone, offering(&all, &[])]).await;
+    let gate = Gate::to(destination.address);
+    let mut customer = Dialogue::ehlo(gate.address).await;
+    customer.expect(&format!("{mail}\r\n"), "250").await;
+    customer.expect(&format!("{rcpt}\r\n"), "250").await;
+    customer.expect("BDAT 6 LAST\r\nx: y\r\n", "250").await;
+    let connections = destination.connections();
+    assert_eq!(connections.len(), 2);
+    for connection in connections {
+        let lines = connection.lines;
+        assert_eq!(lines[1..4], [mail, rcpt, "DATA"], "{lines:?}");
+    }
+
+    // One that has none of it is offered, and sent, none of it.
+    let destination = Fickle::start(vec![offering(&[], &[])]).await;
+    let gate = Gate::to(destination.address);
+    let mut customer = Dialogue::ehlo(gate.address).await;
+    for parameter in ["BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=x"] {
+        let mail = format!("MAIL FROM:<a@customer.example> {parameter}\r\n");
+        customer.expect(&mail, "555 5.5.4").await;
+    }
+    customer.expect(MAIL, "250").await;
+    let rcpt = "RCPT TO:<b@mx.example> NOTIFY=NEVER\r\n";
+    customer.expect(rcpt, "555 5.5.4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn starttls_is_ours_to_offer_whatever_the_destination_does() {
     for offers in [&["STARTTLS"][..], &[]] {
         let destination = Fickle::start(vec![offering(offers, &[])]).await;
@@ -164,5 +197,28 @@ async fn a_demand_for_authentication_is_passed_on_with_a_pointer() {
         let lines = &destination.connections()[0].lines;
         assert!(!lines.iter().any(|line| line.contains("AUTH")), "{lines:?}");
         gate.assert_counted(Counter::Delivered, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_of_what_the_destination_lacks_are_refused() {
+    let destination = Fickle::start(vec![offering(&[], &[])]).await;
+    let gate = Gate::to(destination.address);
+    let (mut customer, _) = Dialogue::open(gate.address).await;
+    let reply = customer.expect(EHLO, "250").await;
+    assert!(!offers(&reply).contains("DSN"), "{reply}");
+    assert!(offers(&reply).contains("CHUNKING"), "{reply}");
+    for (command, refused) in [
+        ("MAIL FROM:<a@customer.example> RET=HDRS\r\n", "RET"),
+        ("MAIL FROM:<a@customer.example> BODY=8BITMIME\r\n", "BODY"),
+        ("MAIL FROM:<a@customer.example> SMTPUTF8\r\n", "SMTPUTF8"),
+        (MAIL, ""),
+        ("RCPT TO:<b@mx.example> NOTIFY=NEVER\r\n", "NOTIFY"),
+    ] {
+        let expected = match refused {
+            "" => "250".to_owned(),
+            keyword => format!("555 5.5.4 {keyword} is not offered"),
+        };
+        customer.expect(command, &expected).await;
     }
 }

@@ -6,11 +6,12 @@
 //! (RFC 6152 section 3, RFC 6531 section 3.2).
 
 use relay_proto::client::Extensions;
-use relay_proto::envelope::{BodyType, Mail};
+use relay_proto::envelope::{BodyType, Mail, Recipient};
 use relay_proto::reply::Reply;
 use relay_proto::server::Offer;
 
-/// What both this relay and the destination can do. STARTTLS is this hop's alone.
+/// What both this relay and the destination can do. STARTTLS and CHUNKING are about this hop alone, and ours.
+/// DSN is the destination's: here its parameters are passed on, and nobody is notified.
 pub(super) fn offer(own: Offer, destination: &Extensions) -> Offer {
     let destinations_limit = destination.size.flatten().unwrap_or(0);
     let limits = [own.max_message_octets, destinations_limit];
@@ -22,6 +23,7 @@ pub(super) fn offer(own: Offer, destination: &Extensions) -> Offer {
             .unwrap_or(0),
         eight_bit_mime: own.eight_bit_mime && destination.eight_bit_mime,
         smtputf8: own.smtputf8 && destination.smtputf8,
+        dsn: destination.dsn,
         ..own
     }
 }
@@ -36,18 +38,30 @@ pub(super) fn broken(mail: &Mail, destination: &Extensions) -> Option<Reply> {
         "SMTPUTF8"
     } else if limit.is_some_and(|limit| mail.size.is_some_and(|size| size > limit)) {
         "messages of this size"
+    } else if (mail.ret.is_some() || mail.envelope_id.is_some()) && !destination.dsn {
+        "DSN"
     } else {
         return None;
     };
+    Some(ask_again(lacking))
+}
+
+/// The same for a recipient.
+pub(super) fn broken_for(recipient: &Recipient, destination: &Extensions) -> Option<Reply> {
+    let needs_dsn = recipient.notify.is_some() || recipient.original.is_some();
+    (needs_dsn && !destination.dsn).then(|| ask_again("DSN"))
+}
+
+fn ask_again(lacking: &str) -> Reply {
     let text = format!(
         "your destination took {lacking} until now and does not any more; connect again and say EHLO"
     );
-    Some(Reply::new(451, "4.3.5", &text))
+    Reply::new(451, "4.3.5", &text)
 }
 
 #[cfg(test)]
 mod tests {
-    use relay_proto::address::ReversePath;
+    use relay_proto::wire::command::Command;
 
     use super::*;
 
@@ -57,13 +71,15 @@ mod tests {
             max_message_octets: 1000,
             eight_bit_mime: true,
             smtputf8: true,
+            chunking: true,
+            dsn: true,
             starttls: true,
-            ..Offer::default()
         };
         let all = Extensions {
             size: Some(Some(500)),
             eight_bit_mime: true,
             smtputf8: true,
+            dsn: true,
             ..Extensions::default()
         };
         let smaller = Offer {
@@ -85,6 +101,7 @@ mod tests {
         );
         let bare = Offer {
             max_message_octets: 1000,
+            chunking: true,
             starttls: true,
             ..Offer::default()
         };
@@ -93,24 +110,14 @@ mod tests {
 
     #[test]
     fn only_a_mail_that_needs_it_finds_a_promise_broken() {
-        let plain = Mail {
-            reverse_path: ReversePath::Null,
-            size: Some(700),
-            body: Some(BodyType::SevenBit),
-            smtputf8: false,
-            ret: None,
-            envelope_id: None,
+        let mail = |parameters: &str| {
+            let line = format!("MAIL FROM:<a@customer.example>{parameters}");
+            match Command::parse(line.as_bytes()) {
+                Ok(Command::Mail(mail)) => mail,
+                other => panic!("{other:?}"),
+            }
         };
-        let body = Some(BodyType::EightBitMime);
-        let eight_bit = Mail {
-            body,
-            ..plain.clone()
-        };
-        let smtputf8 = true;
-        let utf8 = Mail {
-            smtputf8,
-            ..plain.clone()
-        };
+        let plain = mail(" SIZE=700 BODY=7BIT");
         let size = |limit| Extensions {
             size: Some(limit),
             ..Extensions::default()
@@ -118,20 +125,31 @@ mod tests {
         assert_eq!(broken(&plain, &Extensions::default()), None);
         assert_eq!(broken(&plain, &size(None)), None);
         assert_eq!(broken(&plain, &size(Some(700))), None);
-        for (mail, destination) in [
-            (&eight_bit, Extensions::default()),
-            (&utf8, Extensions::default()),
-            (&plain, size(Some(699))),
-        ] {
-            let reply = broken(mail, &destination).unwrap();
-            assert_eq!(reply.code(), 451, "{reply}");
-        }
+        assert!(broken(&plain, &size(Some(699))).is_some());
         let able = Extensions {
             eight_bit_mime: true,
             smtputf8: true,
+            dsn: true,
             ..Extensions::default()
         };
-        assert_eq!(broken(&eight_bit, &able), None);
-        assert_eq!(broken(&utf8, &able), None);
+        for parameters in [" BODY=8BITMIME", " SMTPUTF8", " RET=HDRS", " ENVID=x"] {
+            let mail = mail(parameters);
+            let reply = broken(&mail, &Extensions::default()).unwrap();
+            assert_eq!(reply.code(), 451, "{reply}");
+            assert_eq!(broken(&mail, &able), None, "{parameters}");
+        }
+        for (parameters, needs) in [
+            ("", false),
+            (" NOTIFY=NEVER", true),
+            (" ORCPT=rfc822;b", true),
+        ] {
+            let line = format!("RCPT TO:<b@mx.example>{parameters}");
+            let Ok(Command::Rcpt(recipient)) = Command::parse(line.as_bytes()) else {
+                panic!("{line}");
+            };
+            let reply = broken_for(&recipient, &Extensions::default());
+            assert_eq!(reply.is_some(), needs, "{line}");
+            assert_eq!(broken_for(&recipient, &able), None, "{line}");
+        }
     }
 }
