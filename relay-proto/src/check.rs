@@ -6,6 +6,7 @@
 pub mod chunks;
 pub mod client;
 pub mod content;
+pub mod operations;
 pub mod server;
 
 /// Cuts `octets` into pieces of the lengths in `cuts`, over and over; 0 counts as 256.
