@@ -3,6 +3,7 @@
 //! The property tests and the fuzz targets call the same ones, so that a crash found by the fuzzer is
 //! repeated by a test with the octets it found.
 
+pub mod chunks;
 pub mod client;
 pub mod content;
 pub mod server;

@@ -17,6 +17,7 @@ use relay_proto::verdict::OnError;
 mod check;
 mod error;
 mod raw;
+mod session;
 
 use check::{
     absolute, duration, help_url, hostname, listeners, log, operator, relay_name,
@@ -24,6 +25,7 @@ use check::{
 };
 pub use error::{ConfigError, Invalid};
 use raw::{RawConfig, RawLimits, RawMessage, RawOrigin, RawScanner};
+pub use session::SessionLimits;
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub limits: Limits,
     /// Scanners, all of which see each message.
     pub scanners: Vec<ScannerConfig>,
+    /// What one session may do.
+    pub session: SessionLimits,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -212,6 +216,7 @@ impl TryFrom<RawConfig> for Config {
                 .into_iter()
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
+            session: raw.session.try_into()?,
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::origin::{Origin, Transparent};
 use crate::{Relay, inbound, transparent};
 
 pub(crate) mod limits;
+mod pressure;
 
 /// A socket that accepts connections, and what knows where they were going.
 pub struct Listener {

@@ -69,6 +69,8 @@ counters! {
     Unheard "messages_unheard_total",
     /// Retries of those, which were told 250 without a second copy.
     AlreadyDelivered "messages_already_delivered_total",
+    /// Clients that talked before their greeting.
+    EarlyTalk "early_talk_total",
 }
 
 impl Metrics {

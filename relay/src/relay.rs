@@ -31,12 +31,11 @@ impl Relay {
     /// A relay that serves nobody until `newest` holds a snapshot.
     #[must_use]
     pub fn new(config: Config, newest: watch::Receiver<Newest>, tls: Arc<ServerTls>) -> Arc<Self> {
-        let identity = &config.identity;
-        let session = server::Config::new(&identity.hostname, &identity.operator);
+        let session = config.session.server_config(&config.identity);
         Arc::new(Self {
             outbound: Outbound::new(&config.identity),
             scanners: scan::from_config(&config.scanners),
-            connections: Connections::new(&config.limits),
+            connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
             unheard: Unheard::open(&config.state_dir),
             metrics: Metrics::new(),

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{client, content, pieces, server};
+use super::{chunks, client, content, pieces, server};
 
 fn octets(parts: &'static [&'static [u8]]) -> impl Strategy<Value = Vec<u8>> {
     vec(select(parts), 0..40).prop_map(|parts| parts.concat())
@@ -98,6 +98,11 @@ proptest! {
     }
 
     #[test]
+    fn chunks_may_be_cut_anywhere(octets in octets(CONTENT), cuts in cuts()) {
+        chunks::chunking(&octets, &cuts);
+    }
+
+    #[test]
     fn a_server_acts_alike_however_it_is_fed(octets in octets(DIALOGUE), cuts in cuts()) {
         server::session(&octets, &cuts);
     }
@@ -112,6 +117,7 @@ proptest! {
         server::session(&octets, &cuts);
         client::session(&octets, &cuts);
         content::decoding(&octets, &cuts);
+        chunks::chunking(&octets, &cuts);
         server::command_line(&octets);
     }
 

@@ -7,6 +7,7 @@ mod commands;
 mod state;
 mod waits;
 
+use core::fmt;
 use core::ops::ControlFlow;
 use core::time::Duration;
 use std::sync::Arc;
@@ -18,12 +19,12 @@ use super::outbox::Outbox;
 use super::{Abort, Action, Config, EhloName, Hello, Offer, Question, Stress, Timeouts, replies};
 use crate::Time;
 use crate::reply::Reply;
-use crate::wire::line::{LineError, LineReader};
+use crate::wire::line::{self, LineError, LineReader};
 use chunks::Discard;
 use state::{Asked, Greeted, Role, State, Transaction};
 
-/// Server side of one session.
-#[derive(Debug)]
+/// Server side of one session. Commands are overwritten on the heap once they have been read; what a compiler
+/// keeps of them in registers, and so perhaps on the stack, is beyond it.
 pub struct Session {
     config: Arc<Config>,
     role: Role,
@@ -139,6 +140,10 @@ impl Session {
             State::Idle | State::Envelope(_) | State::BetweenChunks(_) => {}
         }
         if !self.hung_up {
+            if self.input.is_empty() {
+                // A command line never has to be moved, which would leave a copy of it behind.
+                self.input.reserve(MAX_COMMAND_OCTETS);
+            }
             self.input.extend_from_slice(octets);
             self.advance();
         }
@@ -251,9 +256,10 @@ impl Session {
         match &mut self.state {
             State::Idle | State::Envelope(_) | State::BetweenChunks(_) => {
                 match self.lines.take(&mut self.input) {
-                    Ok(Some(line)) => {
+                    Ok(Some(mut line)) => {
                         self.waiting_since = self.now;
                         self.command(&line);
+                        line::forget(&mut line);
                     }
                     Ok(None) => return ControlFlow::Break(()),
                     Err(LineError::TooLong) => {
@@ -348,10 +354,24 @@ impl Session {
 
     fn close(&mut self) {
         if !matches!(self.state, State::Closed) {
+            line::forget(&mut self.input);
             self.input.clear();
             self.state = State::Closed;
             self.out.push(Action::Close);
         }
+    }
+}
+
+/// Without the input, in which there may be a password.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("role", &self.role)
+            .field("state", &self.state)
+            .field("hello", &self.hello)
+            .field("tls", &self.tls)
+            .field("held_octets", &self.held_octets())
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,7 +12,7 @@
 //! # Diagnostics
 //! [`FramingError`] and [`LineError`] are the peer's doing.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 
 /// A rule about the ends of lines that the peer broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -255,22 +255,24 @@ impl LineReader {
     ///
     /// # Errors
     /// [`LineError`]; after [`LineError::Framing`] the buffer must not be read again.
-    pub fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, LineError> {
+    pub fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<BytesMut>, LineError> {
         loop {
             // Never past the bound, so that the outcome does not depend on how much has arrived.
             let window = buffer.len().min(self.max_octets);
             let unseen = buffer.get(self.scanned..window).unwrap_or_default();
             match self.ends.next(unseen).map_err(|broken| broken.error)? {
                 Some(end) => {
-                    let mut line = buffer.split_to(self.scanned + end).freeze();
+                    let mut line = buffer.split_to(self.scanned + end);
                     self.scanned = 0;
                     if core::mem::take(&mut self.discarding) {
+                        forget(&mut line);
                         continue;
                     }
                     line.truncate(line.len().saturating_sub(CRLF.len()));
                     return Ok(Some(line));
                 }
                 None if window == self.max_octets => {
+                    forget(buffer.get_mut(..window).unwrap_or_default());
                     buffer.advance(window);
                     self.scanned = 0;
                     if !core::mem::replace(&mut self.discarding, true) {
@@ -284,6 +286,13 @@ impl LineReader {
             }
         }
     }
+}
+
+/// Overwrites what a client said, because there may be a password in it.
+pub(crate) fn forget(octets: &mut [u8]) {
+    octets.fill(0);
+    // Or a compiler that sees that nobody reads it any more leaves it out.
+    core::hint::black_box(octets);
 }
 
 /// The end of a line.

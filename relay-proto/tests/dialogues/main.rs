@@ -6,7 +6,10 @@
 
 mod client;
 mod client_player;
+mod cuts;
 mod defences;
+mod feed;
+mod identity;
 mod lenient;
 mod pair;
 mod player;
@@ -17,3 +20,4 @@ mod server_offers;
 mod server_player;
 mod smuggling;
 mod timeouts;
+mod wire;

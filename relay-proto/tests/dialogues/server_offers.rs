@@ -1,6 +1,11 @@
 //! What EHLO offers, and that the client is held to it.
 
-use crate::server_player::play;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_proto::server::Session;
+
+use crate::server_player::{config, play};
 
 const GREETING: &str = "S: 220 relay.example ESMTP Outgate at Example Hosting\n";
 
@@ -226,4 +231,16 @@ fn notifications_are_asked_for_where_that_is_offered() {
           X: HangUp
           E: "
     ));
+}
+
+#[test]
+fn a_session_shows_no_password() {
+    let mut session = Session::new(Arc::new(config()), Duration::ZERO);
+    session.receive(
+        Duration::ZERO,
+        b"EHLO c\r\nAUTH PLAIN hunter2\r\nAUTH LOGIN hunter2",
+    );
+    while session.poll().is_some() {}
+    assert!(session.held_octets() > 0);
+    assert!(!format!("{session:?}").contains("hunter2"), "{session:?}");
 }

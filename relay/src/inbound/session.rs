@@ -59,6 +59,10 @@ impl Driver<'_> {
     /// Runs `session` to its end and closes the connection.
     pub(crate) async fn run<A: Application>(mut self, mut session: Session, application: &mut A) {
         let ended = self.run_until_closed(&mut session, application).await;
+        if session.talked_early() {
+            self.relay.metrics().count(Counter::EarlyTalk);
+            info!("refused for talking before the greeting");
+        }
         if application.awaits_hearing() {
             application.heard(hearing::at_end(self.stream, &ended).await);
         }
@@ -84,7 +88,9 @@ impl Driver<'_> {
     ) -> io::Result<()> {
         let mut buffer = vec![0; READ_OCTETS];
         let mut hung_up = false;
+        let mut stress = self.relay.connections.stress();
         loop {
+            session.set_stress(*stress.borrow_and_update());
             while let Some(action) = session.poll() {
                 match action {
                     Action::Send(octets) => self.send(&octets).await?,
@@ -121,9 +127,13 @@ impl Driver<'_> {
                             application.heard(Hearing::Acknowledged);
                         }
                         session.receive(self.clock.now(), &buffer[..count]);
+                        // There may have been a password in it.
+                        buffer[..count].fill(0);
                     }
                 },
                 () = self.clock.reach(session.deadline()) => session.expire(self.clock.now()),
+                // The deadline may be another one now.
+                Ok(()) = stress.changed() => {}
             }
         }
     }

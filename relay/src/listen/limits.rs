@@ -5,6 +5,10 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use relay_proto::server::Stress;
+use tokio::sync::watch;
+
+use super::pressure::Pressure;
 use crate::config::Limits;
 use crate::origin::CustomerAddr;
 
@@ -16,10 +20,11 @@ pub(crate) struct Connections {
     open: Arc<Mutex<Open>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
     total: usize,
     by_customer: HashMap<IpAddr, usize>,
+    pressure: Pressure,
 }
 
 /// One connection's place; given back when dropped.
@@ -39,13 +44,22 @@ pub(crate) enum Full {
 }
 
 impl Connections {
-    /// No connection yet.
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// No connection yet. From `stressed_at` per cent of all on there is stress.
+    pub(crate) fn new(limits: &Limits, stressed_at: usize) -> Self {
         Self {
             total_max: limits.connections,
             per_customer_max: limits.connections_per_customer,
-            open: Arc::default(),
+            open: Arc::new(Mutex::new(Open {
+                total: 0,
+                by_customer: HashMap::new(),
+                pressure: Pressure::new(limits.connections, stressed_at),
+            })),
         }
+    }
+
+    /// Whether sessions should make room for each other.
+    pub(crate) fn stress(&self) -> watch::Receiver<Stress> {
+        lock(&self.open).pressure.subscribe()
     }
 
     /// Takes a place for a connection of `customer`.
@@ -61,6 +75,7 @@ impl Connections {
             return Err(Full::Relay);
         }
         open.total += 1;
+        open.pressure.feel(open.total);
         open.by_customer.insert(customer, of_customer + 1);
         Ok(Permit {
             customer,
@@ -73,6 +88,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = lock(&self.open);
         open.total -= 1;
+        open.pressure.feel(open.total);
         if let Entry::Occupied(mut entry) = open.by_customer.entry(self.customer) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
@@ -107,7 +123,7 @@ mod tests {
             connections_per_customer: 2,
             drain: Duration::ZERO,
         };
-        let connections = Connections::new(&limits);
+        let connections = Connections::new(&limits, 80);
         let customer = |text: &str| CustomerAddr::new(text.parse().unwrap());
         // Two addresses of one /64 are one customer.
         let first = connections.enter(customer("2001:db8:a:a::10")).unwrap();

@@ -171,6 +171,36 @@ fn a_mistake_names_key_and_value() {
         "kind = \"magic\"",
         "scanner[0].kind: ",
     );
+    for (line, wrong, expected) in [
+        ("pause = \"0s\"", "pause = \"1m\"", "pause: 1m: must be"),
+        (
+            "early_talk = \"defer\"",
+            "early_talk = \"shout\"",
+            "early_talk: shout: must be",
+        ),
+        (
+            "max_duration = \"2h\"",
+            "max_duration = \"1m\"",
+            "max_duration: 1m: must be",
+        ),
+        (
+            "max_line_octets = 1048576",
+            "max_line_octets = 998",
+            "max_line_octets: 998: must be 0",
+        ),
+        (
+            "max_received = 100",
+            "max_received = 1",
+            "max_received: 1: must be 0",
+        ),
+        (
+            "stressed_at = 80",
+            "stressed_at = 0",
+            "stressed_at: 0: must be between",
+        ),
+    ] {
+        check(&format!("# {line}"), wrong, &format!("session.{expected}"));
+    }
     check("name = \"relay-1\"", "name = relay-1", "line 8: relay-1: ");
 }
 

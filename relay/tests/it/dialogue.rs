@@ -36,15 +36,23 @@ impl Dialogue {
             TcpSocket::new_v6().unwrap()
         };
         socket.bind(source).unwrap();
-        let stream = socket.connect(relay).await.unwrap();
-        let mut this = Self {
+        let mut this = Self::on(socket.connect(relay).await.unwrap());
+        let greeting = this.hear().await;
+        (this, greeting)
+    }
+
+    /// Connects, and does not wait for the greeting.
+    pub(crate) async fn connect(relay: SocketAddr) -> Self {
+        Self::on(TcpStream::connect(relay).await.unwrap())
+    }
+
+    fn on(stream: TcpStream) -> Self {
+        Self {
             stream,
             unread: Vec::new(),
             transcript: String::new(),
             patience: PATIENCE,
-        };
-        let greeting = this.hear().await;
-        (this, greeting)
+        }
     }
 
     /// Connects and says EHLO.

@@ -16,6 +16,7 @@ mod config;
 mod content;
 mod controller;
 mod cut;
+mod defences;
 mod delivery;
 mod dialogue;
 mod doubt;

@@ -199,3 +199,26 @@ async fn a_demand_for_authentication_is_passed_on_with_a_pointer() {
         gate.assert_counted(Counter::Delivered, 0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_of_what_the_destination_lacks_are_refused() {
+    let destination = Fickle::start(vec![offering(&[], &[])]).await;
+    let gate = Gate::to(destination.address);
+    let (mut customer, _) = Dialogue::open(gate.address).await;
+    let reply = customer.expect(EHLO, "250").await;
+    assert!(!offers(&reply).contains("DSN"), "{reply}");
+    assert!(offers(&reply).contains("CHUNKING"), "{reply}");
+    for (command, refused) in [
+        ("MAIL FROM:<a@customer.example> RET=HDRS\r\n", "RET"),
+        ("MAIL FROM:<a@customer.example> BODY=8BITMIME\r\n", "BODY"),
+        ("MAIL FROM:<a@customer.example> SMTPUTF8\r\n", "SMTPUTF8"),
+        (MAIL, ""),
+        ("RCPT TO:<b@mx.example> NOTIFY=NEVER\r\n", "NOTIFY"),
+    ] {
+        let expected = match refused {
+            "" => "250".to_owned(),
+            keyword => format!("555 5.5.4 {keyword} is not offered"),
+        };
+        customer.expect(command, &expected).await;
+    }
+}
