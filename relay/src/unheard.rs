@@ -46,7 +46,7 @@ pub(crate) struct Fingerprint {
 #[derive(Clone, Default)]
 pub(crate) struct ContentHash(Sha256);
 
-/// All fingerprints in doubt.
+/// All fingerprints in doubt. One of a directory.
 pub(crate) struct Unheard {
     entries: Mutex<Entries>,
     /// `None` = it cannot be used, and nothing is remembered: a use that is not durable could swallow a

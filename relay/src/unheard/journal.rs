@@ -8,10 +8,12 @@
 //! # Diagnostics
 //! Returned: I/O errors, and how many records are damaged.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tracing::error;
@@ -42,11 +44,15 @@ pub(super) struct Journal {
     path: PathBuf,
     file: File,
     records: usize,
+    /// A second relay in the same directory would replace the file under us, and what we say about uses
+    /// would be in a file without a name. The lock is on a file of its own, because ours changes.
+    _lock: File,
 }
 
 impl Journal {
     /// Opens or makes the file, and shows every valid record; with how many others there were.
     pub(super) fn open(path: &Path, mut show: impl FnMut(Record)) -> io::Result<(Self, usize)> {
+        let lock = lock(&path.with_extension("lock"))?;
         let content = match fs::read(path) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -71,6 +77,7 @@ impl Journal {
             path: path.to_owned(),
             file,
             records: records.len(),
+            _lock: lock,
         };
         Ok((journal, damaged))
     }
@@ -166,6 +173,22 @@ impl Record {
     }
 }
 
+/// Waits a moment for a relay that is just ending.
+fn lock(path: &Path) -> io::Result<File> {
+    let file = File::create(path)?;
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => sleep(LOCK_STEP),
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::other("another relay has the same state_dir"));
+            }
+        }
+    }
+}
+
 fn check_of(body: &[u8]) -> [u8; 8] {
     let digest: [u8; 32] = Sha256::digest(body).into();
     let [a, b, c, d, e, f, g, h, ..] = digest;
@@ -183,3 +206,5 @@ const USED: &[u8; 8] = b"used  v1";
 /// Kind, expiry, customer, hash.
 const BODY_OCTETS: usize = 8 + 8 + 16 + 32;
 const RECORD_OCTETS: usize = BODY_OCTETS + 8;
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_STEP: Duration = Duration::from_millis(20);

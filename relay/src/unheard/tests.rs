@@ -19,10 +19,17 @@ fn file(directory: &TempDir) -> PathBuf {
     directory.path().join(FILE)
 }
 
+/// Opens what the relay before this one has left.
+fn reopen(directory: &TempDir, before: Arc<Unheard>) -> Arc<Unheard> {
+    assert_eq!(Arc::strong_count(&before), 1);
+    drop(before);
+    Unheard::open(directory.path())
+}
+
 #[tokio::test]
 async fn a_fingerprint_is_used_once_also_over_restarts() {
     let directory = tempfile::tempdir().unwrap();
-    let unheard = Unheard::open(directory.path());
+    let mut unheard = Unheard::open(directory.path());
     assert!(!unheard.take(fingerprint(1)).await);
     for number in [1, 2, 3, 3] {
         unheard.remember(fingerprint(number)).await;
@@ -31,26 +38,25 @@ async fn a_fingerprint_is_used_once_also_over_restarts() {
     assert!(!unheard.take(fingerprint(1)).await);
 
     for _ in 0..3 {
-        let unheard = Unheard::open(directory.path());
+        unheard = reopen(&directory, unheard);
         assert!(!unheard.take(fingerprint(1)).await);
     }
-    let unheard = Unheard::open(directory.path());
     assert!(unheard.take(fingerprint(2)).await);
     // It was delivered twice without a word: two retries will come.
     assert!(unheard.take(fingerprint(3)).await);
-    let unheard = Unheard::open(directory.path());
+    unheard = reopen(&directory, unheard);
     assert!(unheard.take(fingerprint(3)).await);
     assert!(!unheard.take(fingerprint(3)).await);
     assert!(!unheard.take(fingerprint(2)).await);
     // Nothing of what was used stays.
-    let _unheard = Unheard::open(directory.path());
+    let _unheard = reopen(&directory, unheard);
     assert_eq!(fs::read(file(&directory)).unwrap(), b"");
 }
 
 #[tokio::test]
 async fn a_crash_at_any_octet_costs_the_last_record_at_most() {
     let directory = tempfile::tempdir().unwrap();
-    let unheard = Unheard::open(directory.path());
+    let mut unheard = Unheard::open(directory.path());
     unheard.remember(fingerprint(1)).await;
     unheard.remember(fingerprint(2)).await;
     assert!(unheard.take(fingerprint(1)).await);
@@ -58,7 +64,7 @@ async fn a_crash_at_any_octet_costs_the_last_record_at_most() {
     let record = whole.len() / 3;
     for length in 0..=whole.len() {
         fs::write(file(&directory), &whole[..length]).unwrap();
-        let unheard = Unheard::open(directory.path());
+        unheard = reopen(&directory, unheard);
         let (first, second) = (
             unheard.take(fingerprint(1)).await,
             unheard.take(fingerprint(2)).await,
@@ -74,6 +80,17 @@ async fn a_crash_at_any_octet_costs_the_last_record_at_most() {
 }
 
 #[tokio::test]
+async fn two_relays_do_not_share_a_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Unheard::open(directory.path());
+    let second = Unheard::open(directory.path());
+    second.remember(fingerprint(1)).await;
+    assert!(!second.take(fingerprint(1)).await);
+    first.remember(fingerprint(1)).await;
+    assert!(first.take(fingerprint(1)).await);
+}
+
+#[tokio::test]
 async fn a_damaged_record_hides_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let unheard = Unheard::open(directory.path());
@@ -84,7 +101,7 @@ async fn a_damaged_record_hides_no_other() {
     let middle = octets.len() / 2;
     octets[middle] ^= 1;
     fs::write(file(&directory), octets).unwrap();
-    let unheard = Unheard::open(directory.path());
+    let unheard = reopen(&directory, unheard);
     assert!(unheard.take(fingerprint(1)).await);
     assert!(!unheard.take(fingerprint(2)).await);
     assert!(unheard.take(fingerprint(3)).await);
@@ -116,7 +133,7 @@ async fn without_a_journal_nothing_is_remembered() {
     assert!(!unheard.take(fingerprint(1)).await);
     assert!(!unheard.take(fingerprint(2)).await);
     assert!(!path.exists());
-    let unheard = Unheard::open(directory.path());
+    let unheard = reopen(&directory, unheard);
     assert!(!unheard.take(fingerprint(2)).await);
 }
 

@@ -96,6 +96,20 @@ impl Gate {
         }
     }
 
+    /// Stops serving, and waits until nothing is left of it.
+    pub(crate) async fn stop(self) {
+        self.drain.send_replace(true);
+        self.serving.await.unwrap();
+        // Its sessions end a moment after they were served.
+        for _ in 0..500 {
+            if Arc::strong_count(&self.relay) == 1 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("somebody still holds the relay");
+    }
+
     #[track_caller]
     pub(crate) fn assert_counted(&self, counter: Counter, expected: u64) {
         assert_eq!(

@@ -15,6 +15,7 @@ mod canary;
 mod config;
 mod content;
 mod controller;
+mod cut;
 mod defences;
 mod delivery;
 mod dialogue;

@@ -118,7 +118,8 @@ fn a_diverted_customer_is_seen_both_ways() -> Result<()> {
         flag(&gate, family, &[])?;
         let mut diverted = connect(&lab, Host::CustomerA, Host::Mx1, family)?;
         diverted.reply()?;
-        diverted.expect(250, "EHLO client.example.org")?;
+        // EHLO would be about the exchanger, which refuses.
+        diverted.expect(250, "NOOP")?;
         diverted.expect(221, "QUIT")?;
     }
     let radar = eventually(&gate, |radar| {
