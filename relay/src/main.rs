@@ -13,9 +13,9 @@ use anyhow::Context;
 use clap::Parser;
 use contract::Generation;
 use relay::Relay;
-use relay::config::{Config, ConfigError, Log, LogFormat, Rewritten};
-use relay::listen::{self, BindError, Drain, Listener};
-use relay::metrics::Counter;
+use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
+use relay::listen::{self, BindError, Drain, Listener, descriptors};
+use relay::metrics::{Counter, http};
 use relay::origin::{FlowMap, Origin, OriginError};
 use relay::snapshot::{self, Newest};
 use relay::tls::{ServerTls, TlsError};
@@ -71,6 +71,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     start_log(&config.log);
+    descriptors::provide(&config.limits).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -84,20 +85,38 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
     let mut signals = Signals::register().context("cannot listen for signals")?;
     let mut listeners = listen::bind_transparent(&config.transparent)?;
+    for authorised in &config.authorised {
+        listeners.extend(listen::bind_authorised(authorised)?);
+    }
     if let Some(Rewritten { listen, pin_dir }) = &config.rewritten {
         let flows: Arc<dyn Origin> = Arc::new(FlowMap::open(pin_dir)?);
         listeners.extend(listen::bind(listen, &flows)?);
     }
 
-    let (newest, have) = start_from_cache(&config);
+    let scrapes = match config.metrics {
+        Some(address) => Some(http::bind(address).await?),
+        None => None,
+    };
+
+    let (newest, _) = watch::channel(None);
+    let have = config
+        .controller
+        .as_ref()
+        .map_or_else(Generation::default, |controller| {
+            start_from_cache(controller, &newest)
+        });
     let relay_name = config.name.clone();
     let controller = config.controller.clone();
     let listen: Vec<_> = listeners.iter().flat_map(Listener::local_addr).collect();
     let relay = Relay::new(config, newest.subscribe(), Arc::clone(&tls));
-    let following = tokio::spawn(snapshot::client::follow(
-        relay_name, controller, newest, have,
-    ));
+    let following = controller.map(|controller| {
+        let following = snapshot::client::follow(relay_name, controller, newest, have);
+        tokio::spawn(following)
+    });
 
+    if let Some(listener) = scrapes {
+        tokio::spawn(http::serve(Arc::clone(&relay), listener));
+    }
     let (drain, draining) = Drain::new();
     let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
     notify(NotifyState::Ready);
@@ -107,7 +126,9 @@ async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
     notify(NotifyState::Stopping);
     drain.send_replace(true);
     let result = serving.await.context("serving ended by a bug of ours");
-    following.abort();
+    if let Some(following) = following {
+        following.abort();
+    }
     for &counter in Counter::ALL {
         info!(
             counter = counter.name(),
@@ -118,10 +139,10 @@ async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
     result
 }
 
-/// The last snapshot that was made durable, so that the relay serves without its controller.
-fn start_from_cache(config: &Config) -> (watch::Sender<Newest>, Generation) {
-    let (newest, _) = watch::channel(None);
-    let cache = &config.controller.cache;
+/// Puts the last snapshot that was made durable into force, so that the relay serves without its controller, and
+/// says which it is.
+fn start_from_cache(controller: &Controller, newest: &watch::Sender<Newest>) -> Generation {
+    let cache = &controller.cache;
     match snapshot::cache::load(cache) {
         Ok(Some(cached)) => {
             let generation = cached.generation;
@@ -130,8 +151,8 @@ fn start_from_cache(config: &Config) -> (watch::Sender<Newest>, Generation) {
                 customers = cached.customers.len(),
                 "snapshot from the cache"
             );
-            snapshot::put_into_force(&newest, cached);
-            return (newest, generation);
+            snapshot::put_into_force(newest, cached);
+            return generation;
         }
         Ok(None) => {
             info!("no cached snapshot; everybody is answered 421 until the controller sends one");
@@ -140,7 +161,7 @@ fn start_from_cache(config: &Config) -> (watch::Sender<Newest>, Generation) {
             warn!(%error, cache = %cache.display(), "cached snapshot cannot be used; asking for a new one");
         }
     }
-    (newest, Generation::default())
+    Generation::default()
 }
 
 /// The signals that the program acts on.

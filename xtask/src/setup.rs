@@ -163,7 +163,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 10] = [
+const DEBIAN_PACKAGES: [&str; 12] = [
     "build-essential",
     "iproute2",
     "openssl",
@@ -176,4 +176,6 @@ const DEBIAN_PACKAGES: [&str; 10] = [
     "libnet-ssleay-perl",
     // Nor IPv6 without this.
     "libio-socket-inet6-perl",
+    "haproxy",
+    "nftables",
 ];

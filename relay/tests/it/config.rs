@@ -5,6 +5,9 @@ use std::process::Command;
 
 use relay::config::{Config, ScannerConfig};
 
+mod authorised;
+mod operator;
+
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
 
 #[test]

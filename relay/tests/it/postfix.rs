@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -58,6 +58,11 @@ impl Postfix {
         files
             .map(|file| String::from_utf8(fs::read(file.unwrap().path()).unwrap()).unwrap())
             .collect()
+    }
+
+    /// Its certificate, which is its own issuer's.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.directory.path().join("certificate.pem")
     }
 
     fn command(&self, verb: &str) {
@@ -152,7 +157,7 @@ pub(crate) fn make_certificate(directory: &Path, name: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-fn user(name: &str) -> u32 {
+pub(crate) fn user(name: &str) -> u32 {
     let output = Command::new("id").args(["-u", name]).output().unwrap();
     String::from_utf8(output.stdout)
         .unwrap()

@@ -34,6 +34,7 @@ mod steer;
 mod tags;
 mod tc;
 mod upgrade;
+mod walled;
 
 /// A lab with nothing in it. Its prefix is the test's own, so that tests run side by side and a
 /// killed one is cleaned up by its next run.
