@@ -101,7 +101,7 @@ struct Known {
     table: Table,
     /// How far the journal has been read.
     read: journal::Position,
-    /// The journal could not be read or written, and this has been said.
+    /// The journal could not be read, and this has been said.
     failing: bool,
 }
 
@@ -140,24 +140,23 @@ impl Learnt {
     ) -> Result<(), Refused> {
         let now = Timestamp::now();
         let key = (Learner::of(customer.ip()), destination.socket_addr());
-        let mut known = self.known();
-        self.refresh(&mut known);
-        known.table.may_learn(key, self.per_customer, now)?;
         let record = Record {
             learner: key.0,
             destination: key.1,
             what: What::Learnt(why),
             until: now + why.life(),
         };
-        known.table.apply(&record);
-        let table = &known.table;
-        let live = || table.records(now);
-        match journal::append(&self.file, known.read, &[record], Some(&live)) {
-            // Read anew by the next question: somebody else may have written, too.
-            Ok(()) => known.failing = false,
-            Err(error) => {
-                error!(%error, file = %self.file.display(), "what was learnt is not durable");
-            }
+        let read = {
+            let mut known = self.known();
+            self.refresh(&mut known);
+            known.table.may_learn(key, self.per_customer, now)?;
+            known.table.apply(&record);
+            known.read
+        };
+        // Without the lock, or everybody who asks meanwhile would wait for the disk.
+        let live = || self.known().table.records(now);
+        if let Err(error) = journal::append(&self.file, read, &[record], Some(&live)) {
+            error!(%error, file = %self.file.display(), "what was learnt is not durable");
         }
         Ok(())
     }

@@ -5,12 +5,15 @@
 //! anything else that prevents the start 1. After the start it ends only when told to, with 0.
 #![forbid(unsafe_code)]
 
+mod commands;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
+use commands::Command;
 use contract::Generation;
 use relay::Relay;
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
@@ -32,8 +35,9 @@ use tracing_subscriber::EnvFilter;
     name = "outgate-relay",
     version,
     after_help = "Signals: TERM and INT drain and stop; HUP reads the certificate again.\n\
-                  Exit codes: 0 stopped, 1 cannot start, 77 missing privileges, 78 wrong configuration.\n\n\
-                  Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml"
+                  Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 77 missing privileges, 78 wrong configuration.\n\n\
+                  Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml\n  \
+                  outgate-relay learnt ls"
 )]
 struct Arguments {
     /// Configuration file.
@@ -42,12 +46,15 @@ struct Arguments {
     /// Read and check the configuration and the files it names, then exit.
     #[arg(long)]
     check: bool,
+    /// Without one, the relay runs.
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit_code) => exit_code,
         Err(error) => {
             #[expect(
                 clippy::print_stderr,
@@ -61,14 +68,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::read(&arguments.config)?;
+    if let Some(command) = &arguments.command {
+        start_log(&config.log);
+        let found = commands::run(command, &config.splice.learnt)?;
+        return Ok(ExitCode::from(if found { 0 } else { NOT_FOUND }));
+    }
     let tls = ServerTls::new(&config).map_err(|error| match error {
         TlsError::File(invalid) => anyhow::Error::from(invalid.in_file(&arguments.config)),
         TlsError::SelfSigned(_) | TlsError::Unusable(_) => error.into(),
     })?;
     if arguments.check {
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     start_log(&config.log);
     descriptors::provide(&config.limits).map_err(|invalid| invalid.in_file(&arguments.config))?;
@@ -79,7 +91,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let result = runtime.block_on(serve(config, Arc::new(tls)));
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
-    result
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
@@ -231,6 +243,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// As `outgate` says it.
+const NOT_FOUND: u8 = 2;
 /// sysexits.h: something was found in an unconfigured or misconfigured state.
 const EX_CONFIG: u8 = 78;
 /// sysexits.h: not permitted.

@@ -126,6 +126,7 @@ impl Driver<'_> {
         loop {
             session.set_stress(*stress.borrow_and_update());
             while let Some(action) = session.poll() {
+                trust.goes_on(session);
                 match action {
                     Action::Send(octets) => self.send(&octets).await?,
                     Action::StartTls => {
@@ -142,9 +143,6 @@ impl Driver<'_> {
                         session.tls_started(self.clock.now());
                     }
                     Action::Ask(question) => {
-                        if *trust == Trust::Shown {
-                            *trust = Trust::Given;
-                        }
                         let facts = Facts {
                             ehlo: session.ehlo().cloned(),
                             esmtp: session.esmtp(),

@@ -21,6 +21,11 @@ pub(crate) struct Postfix {
 
 impl Postfix {
     pub(crate) fn start() -> Self {
+        Self::at(free_address(), None)
+    }
+
+    /// Takes mail at these addresses of the caller's network namespace.
+    pub(crate) fn at(address: SocketAddr, address6: Option<SocketAddr>) -> Self {
         require_root();
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
@@ -36,9 +41,13 @@ impl Postfix {
             chown(root.join(name), Some(owner), None).unwrap();
         }
         make_certificate(root, "mx.example");
-        let (address, antique) = (free_address(), free_address());
+        let antique = free_address();
         fs::write(root.join("config/main.cf"), main_cf(root)).unwrap();
-        fs::write(root.join("config/master.cf"), master_cf(address, antique)).unwrap();
+        fs::write(
+            root.join("config/master.cf"),
+            master_cf(address, address6, antique),
+        )
+        .unwrap();
         let this = Self {
             address,
             antique,
@@ -93,7 +102,7 @@ daemon_directory = /usr/lib/postfix/sbin
 mail_owner = postfix
 setgid_group = postdrop
 inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+inet_protocols = all
 myhostname = mx.example
 mydestination =
 alias_maps =
@@ -112,9 +121,12 @@ maillog_file = {root}/data/postfix.log
     )
 }
 
-fn master_cf(address: SocketAddr, antique: SocketAddr) -> String {
+fn master_cf(address: SocketAddr, address6: Option<SocketAddr>, antique: SocketAddr) -> String {
+    let more = address6.map_or_else(String::new, |address| {
+        format!("{address} inet n - n - - smtpd\n")
+    });
     format!(
-        "{address} inet n - n - - smtpd
+        "{more}{address} inet n - n - - smtpd
 {antique} inet n - n - - smtpd
   -o smtpd_tls_protocols=TLSv1
   -o smtpd_tls_mandatory_protocols=TLSv1

@@ -30,11 +30,18 @@ pub(super) enum Trust {
     Unasked,
     /// The handshake has ended well, and it has said nothing yet.
     Shown,
-    /// It has gone on.
+    /// It has gone on, or was silent for too long.
     Given,
 }
 
 impl Trust {
+    /// Something follows from what the client has said, or from its silence.
+    pub(super) fn goes_on(&mut self, session: &Session) {
+        if *self == Self::Shown && !session.has_quit() {
+            *self = Self::Given;
+        }
+    }
+
     /// What the end of a connection says, in the handshake or after it.
     pub(super) fn ended(self, session: &Session, ended: &io::Result<()>) -> Option<TurnedAway> {
         match (self, ended) {
@@ -65,6 +72,69 @@ impl fmt::Display for TurnedAway {
             Self::Alert(alert) => write!(f, "alert {alert:?}"),
             Self::Closed => f.write_str("closed"),
             Self::Quit => f.write_str("quit"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use relay_proto::server::Config;
+    use rustls::Error;
+
+    use super::*;
+
+    fn session(said: &str) -> Session {
+        let config = Config::new("relay-1.example.net", "Example Hosting");
+        let mut session = Session::new(Arc::new(config), Duration::ZERO);
+        while session.poll().is_some() {}
+        session.receive(Duration::ZERO, said.as_bytes());
+        session
+    }
+
+    fn error(error: Error) -> io::Error {
+        io::Error::other(error)
+    }
+
+    #[test]
+    fn only_what_follows_on_the_certificate_counts() {
+        let alert = AlertDescription::UnknownCA;
+        for (said, ended, expected) in [
+            ("QUIT\r\n", Ok(()), Some(TurnedAway::Quit)),
+            ("NOOP\r\n", Ok(()), None),
+            ("", Ok(()), None),
+            (
+                "",
+                Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(TurnedAway::Closed),
+            ),
+            ("", Err(io::ErrorKind::TimedOut.into()), None),
+            (
+                "",
+                Err(error(Error::AlertReceived(alert))),
+                Some(TurnedAway::Alert(alert)),
+            ),
+            (
+                "",
+                Err(error(Error::AlertReceived(AlertDescription::InternalError))),
+                None,
+            ),
+        ] {
+            let session = session(said);
+            let mut trust = Trust::Shown;
+            assert_eq!(
+                trust.ended(&session, &ended),
+                expected,
+                "{said:?} {ended:?}"
+            );
+            for other in [Trust::Unasked, Trust::Given] {
+                assert_eq!(other.ended(&session, &ended), None);
+            }
+            trust.goes_on(&session);
+            let quit = said.starts_with("QUIT");
+            assert_eq!(trust, if quit { Trust::Shown } else { Trust::Given });
         }
     }
 }
