@@ -442,3 +442,9 @@ fn content_is_handed_over_as_it_comes() {
     }
     assert_eq!(body, 1_600_000);
 }
+
+#[test]
+fn a_session_itself_is_small() {
+    // Ten thousand idle ones are held by one relay, each beside its sockets.
+    assert!(size_of::<Session>() <= 1024, "{}", size_of::<Session>());
+}
