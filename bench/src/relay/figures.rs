@@ -125,7 +125,7 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 /// So many that what the relay needs once is nothing to each of them.
-const ENOUGH_SESSIONS: usize = 3000;
+const ENOUGH_SESSIONS: usize = 2000;
 
 #[cfg(test)]
 mod tests {

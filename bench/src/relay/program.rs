@@ -72,7 +72,7 @@ impl Drop for Relay {
 }
 
 /// Lets this process, and the relay after it, have as many files as it may; answers how many sessions a relay takes
-/// then, which has three for each.
+/// then.
 pub(super) fn sessions_possible() -> Result<usize> {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or_else(|| u64::from(u32::MAX));
@@ -81,7 +81,7 @@ pub(super) fn sessions_possible() -> Result<usize> {
         ..limit
     };
     setrlimit(Resource::Nofile, limit).context("the limit of open files")?;
-    let possible = usize::try_from(most)?.saturating_sub(OTHER_FILES) / 3;
+    let possible = usize::try_from(most)?.saturating_sub(OTHER_FILES) / FILES_EACH;
     Ok(possible.min(SESSIONS_MOST))
 }
 
@@ -130,6 +130,8 @@ kind = "builtin"
     )
 }
 
+/// Both legs, and four ends of pipes where they are joined.
+const FILES_EACH: usize = 6;
 /// Logs, listeners, libraries.
 const OTHER_FILES: usize = 1000;
 /// As many as are needed to have ten thousand idle and most places free.
