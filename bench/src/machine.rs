@@ -15,15 +15,15 @@ pub(crate) struct Machine {
     kernel: String,
     cpu: String,
     cpus: usize,
-    /// The one that everything was measured on.
-    on_cpu: usize,
+    /// The one that everything was measured on; `None` = all of them.
+    on_cpu: Option<usize>,
     version: &'static str,
     nft: String,
 }
 
 impl Machine {
     /// Looks.
-    pub(crate) fn look(on_cpu: usize) -> Result<Self> {
+    pub(crate) fn look(on_cpu: Option<usize>) -> Result<Self> {
         let uname = uname();
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo")?;
         let cpu = cpuinfo
@@ -55,9 +55,8 @@ impl Machine {
             version,
             nft,
         } = self;
-        format!(
-            "Outgate {version} · Linux {kernel} · {cpu}, {cpus} CPUs, all on CPU {on_cpu} · {nft}"
-        )
+        let only = on_cpu.map_or_else(String::new, |cpu| format!(", all on CPU {cpu}"));
+        format!("Outgate {version} · Linux {kernel} · {cpu}, {cpus} CPUs{only} · {nft}")
     }
 }
 

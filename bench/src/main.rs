@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what a packet costs, beside what one would use instead.
+//! `cargo xtask bench`: what a packet costs, beside what one would use instead, and what a message costs.
 //!
 //! Needs root: it makes network namespaces without names, loads BPF, and pins maps below /sys/fs/bpf, all of
 //! which goes with it (the pins of one that was killed go with the next). While it runs, connection tracking of
@@ -17,6 +17,7 @@ mod netns;
 mod plan;
 mod plans;
 mod programs;
+mod relay;
 mod report;
 mod rivals;
 mod scene;
@@ -62,6 +63,9 @@ enum Command {
     /// What a packet costs, what a policy weighs, how long a flag takes
     #[command(after_help = EXAMPLES)]
     Dataplane(Dataplane),
+    /// What a message costs in the relay: messages a second, latency, memory of idle sessions
+    #[command(after_help = RELAY_EXAMPLES)]
+    Relay(relay::Options),
 }
 
 #[derive(Debug, Args)]
@@ -91,9 +95,21 @@ Examples:
 
 Let the machine do nothing else meanwhile. All that is measured runs on one CPU.";
 
+const RELAY_EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench relay
+  cargo xtask bench relay --check --json relay.json
+
+Let the machine do nothing else meanwhile. The relay shares all CPUs with generator and sink.";
+
 fn main() -> ExitCode {
-    let Command::Dataplane(options) = Cli::parse().command;
-    match run(&options) {
+    let outcome = match Cli::parse().command {
+        Command::Dataplane(options) => run(&options),
+        Command::Relay(options) => {
+            relay::run(&options).map(|targets| judge(options.check, &targets))
+        }
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             say(&format!("{error:#}"));
@@ -104,16 +120,21 @@ fn main() -> ExitCode {
 
 fn run(options: &Dataplane) -> Result<ExitCode> {
     let report = measure(options)?;
-    write!(std::io::stdout(), "{}", report::text(&report))?;
+    report::say_out(&report::text(&report))?;
     if let Some(path) = &options.json {
-        report.write_json(path)?;
+        report::write_json(&report, path)?;
     }
     if let Some(path) = &options.svg {
         report.write_chart(path)?;
     }
-    let missed: Vec<&Target> = report.targets.iter().filter(|target| !target.met).collect();
-    if !options.check || missed.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    Ok(judge(options.check, &report.targets))
+}
+
+/// Names what was missed, and fails for it, if that was asked for.
+fn judge(check: bool, targets: &[Target]) -> ExitCode {
+    let missed: Vec<&Target> = targets.iter().filter(|target| !target.met).collect();
+    if !check || missed.is_empty() {
+        return ExitCode::SUCCESS;
     }
     for target in missed {
         let bound = target
@@ -128,7 +149,7 @@ fn run(options: &Dataplane) -> Result<ExitCode> {
             target.note
         ));
     }
-    Ok(ExitCode::FAILURE)
+    ExitCode::FAILURE
 }
 
 fn measure(options: &Dataplane) -> Result<Report> {
@@ -173,7 +194,7 @@ fn measure(options: &Dataplane) -> Result<Report> {
             .find(|measured| measured.variant.name == plans::FLOOR)
             .context("the floor was measured")?;
         Ok(Report {
-            machine: Machine::look(on_cpu)?,
+            machine: Machine::look(Some(on_cpu))?,
             load_before,
             load_after: machine::load()?,
             rounds: effort.rounds,

@@ -3,12 +3,12 @@
 mod chart;
 mod tables;
 
-use std::path::Path;
+use std::{io::Write as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-pub(crate) use self::tables::text;
+pub(crate) use self::tables::{targets, text};
 use crate::{
     alone::Alone,
     live::Measured,
@@ -119,14 +119,19 @@ impl From<&Alone> for AloneLine {
 }
 
 impl Report {
-    /// Writes the whole as JSON.
-    pub(crate) fn write_json(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)? + "\n";
-        std::fs::write(path, text).with_context(|| path.display().to_string())
-    }
-
     /// Writes the live path as a chart.
     pub(crate) fn write_chart(&self, path: &Path) -> Result<()> {
         std::fs::write(path, chart::svg(&self.live)).with_context(|| path.display().to_string())
     }
+}
+
+/// Says something on standard output.
+pub(crate) fn say_out(text: &str) -> Result<()> {
+    write!(std::io::stdout(), "{text}").context("standard output")
+}
+
+/// Writes a whole report as JSON.
+pub(crate) fn write_json(report: &impl Serialize, path: &Path) -> Result<()> {
+    let text = serde_json::to_string_pretty(report)? + "\n";
+    std::fs::write(path, text).with_context(|| path.display().to_string())
 }

@@ -54,6 +54,10 @@ pub struct CustomerPolicy {
     pub reason: String,
     /// When the flag ends by itself.
     pub expires_at: Timestamp,
+    /// Known to abuse: nothing that it sends or does makes the relay splice its sessions. An older controller does
+    /// not say.
+    #[serde(default)]
+    pub confirmed: bool,
 }
 
 /// What the relay does with a redirected connection.
@@ -124,7 +128,8 @@ mod tests {
             "treatment": "filter",
             "egress": "pool",
             "reason": "spam run",
-            "expires_at": "2026-03-01T12:00:00Z"
+            "expires_at": "2026-03-01T12:00:00Z",
+            "confirmed": true
         }]
     }"#;
 
@@ -151,6 +156,7 @@ mod tests {
                 egress: Egress::Pool,
                 reason: String::from("spam run"),
                 expires_at: "2026-03-01T12:00:00Z".parse().unwrap(),
+                confirmed: true,
             }],
         }
     }
@@ -174,13 +180,18 @@ mod tests {
     #[test]
     fn an_older_controller_may_say_less() {
         let prefixes = r#""probe_prefixes": ["192.0.2.224/28", "2001:db8:a:ffff::/64"],"#;
+        let confirmed = r#",
+            "confirmed": true"#;
         let less = SNAPSHOT.replacen(prefixes, "", 1);
         assert_ne!(less, SNAPSHOT);
-        let expected = Snapshot {
+        let least = less.replacen(confirmed, "", 1);
+        assert_ne!(least, less);
+        let mut expected = Snapshot {
             probe_prefixes: Vec::new(),
             ..snapshot()
         };
-        assert_eq!(serde_json::from_str::<Snapshot>(&less).unwrap(), expected);
+        expected.customers[0].confirmed = false;
+        assert_eq!(serde_json::from_str::<Snapshot>(&least).unwrap(), expected);
     }
 
     #[test]

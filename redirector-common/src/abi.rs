@@ -16,10 +16,19 @@ pub mod capture;
 mod direct;
 mod kinds;
 pub mod map;
+mod radar;
+mod refusal;
 pub mod trial;
 
 use self::declare::{Octets, put_octets, take_octets};
-pub use self::kinds::{Action, EventKind, OnFailure, RefusalText, Role, Via};
+pub use self::{
+    kinds::{Action, EventKind, OnFailure, RefusalText, Role, Via},
+    radar::{RADAR_OFF, Sighting},
+    refusal::{
+        ADDRESS_OCTETS, COOKIE_EPOCH_S, CookieKey, NO_ADDRESS, REFUSAL_OCTETS, REFUSALS_MAX,
+        Refusal,
+    },
+};
 use crate::addr::Addr;
 
 /// Version of all that this module describes; names the pin directory (`v3`).
@@ -35,19 +44,6 @@ pub const SLOTS_PER_POOL: u32 = 4093;
 pub const NO_RELAY: u32 = u32::MAX;
 /// The same where relay numbers have 16 bits.
 pub const NO_RELAY_SHORT: u16 = u16::MAX;
-/// [`Settings::radar_window`] of a radar that is switched off.
-pub const RADAR_OFF: u32 = 0;
-/// Octets of every text that the edge itself says. A frame grows by them, and where a driver leaves no room
-/// behind it, its headroom must do: 256 octets (`XDP_PACKET_HEADROOM`), of which the kernel wants 40.
-pub const REFUSAL_OCTETS: u16 = 216;
-/// Texts of the edge: one for each [`RefusalText`] and family.
-pub const REFUSALS_MAX: u32 = 4;
-/// A text without an address.
-pub const NO_ADDRESS: u16 = u16::MAX;
-/// Octets of an address in a text, padded with spaces: IPv4, IPv6.
-pub const ADDRESS_OCTETS: [u16; 2] = [16, 40];
-/// Seconds that a cookie is given out for; it is taken for as long again.
-pub const COOKIE_EPOCH_S: u32 = 64;
 /// The port that all of this is about.
 pub const SMTP_PORT: u16 = 25;
 /// Port of a [`ListenerKey`] that stands for the address, whatever the port.
@@ -81,6 +77,7 @@ records! {
     }
 
     /// Where a frame leaves and what its Ethernet header becomes.
+    #[repr(align(8))]
     pub struct L2Path [24] {
         /// Interface index; 0 = unknown.
         ifindex: u32,
@@ -93,6 +90,7 @@ records! {
     }
 
     /// One relay.
+    #[repr(align(8))]
     pub struct Relay [72] {
         /// Listener, IPv4; zero = none.
         addr4: [u8; 4],
@@ -135,6 +133,7 @@ records! {
     }
 
     /// What the relay sees of a diverted connection.
+    #[repr(align(8))]
     pub struct FlowKey [40] {
         /// Customer's address, [`Addr::mapped`].
         customer: [u8; 16],
@@ -146,11 +145,14 @@ records! {
         relay_port_be: [u8; 2],
         /// 4 or 6.
         family: u8,
+        /// Unused, zero. Two numbers, because zeroing three octets would be a call of `memset` in the kernel.
+        reserved8: u8,
         /// Unused, zero.
-        reserved: [u8; 3],
+        reserved16: u16,
     }
 
     /// One diverted connection.
+    #[repr(align(8))]
     pub struct Flow [64] {
         /// Original destination (the MX), [`Addr::mapped`]; its port is 25.
         original_dst: [u8; 16],
@@ -171,8 +173,10 @@ records! {
         from_customer: u8,
         /// The same, of what the relay has sent.
         from_relay: u8,
+        /// Unused, zero; as in [`FlowKey`].
+        reserved16: u16,
         /// Unused, zero.
-        reserved: [u8; 6],
+        reserved32: u32,
     }
 
     /// What is remembered of one customer beside its policy: the token bucket over its new diverted or
@@ -221,24 +225,6 @@ records! {
         policy_set: u32,
     }
 
-    /// Secret of the cookies by which the edge recognises connections that it answers itself.
-    pub struct CookieKey [16] {
-        /// Key of SipHash.
-        halves: [u64; 2],
-    }
-
-    /// What the edge itself says to one family, of fixed width so that the program's work is too.
-    pub struct Refusal [224] {
-        /// The line with its end; zeros where the address goes.
-        text: [[u8; 24]; 9],
-        /// Sum over the text, folded as in RFC 1071 and not complemented.
-        sum: u16,
-        /// Where the customer's address goes, [`ADDRESS_OCTETS`] long; or [`NO_ADDRESS`].
-        address_at: u16,
-        /// Unused, zero.
-        reserved: [u8; 4],
-    }
-
     /// What the kernel program tells the controller, over the ring buffer.
     pub struct Event [64] {
         /// When, nanoseconds of `CLOCK_MONOTONIC`.
@@ -264,44 +250,6 @@ records! {
         /// Unused, zero.
         reserved: [u8; 6],
     }
-
-    /// What the radar has seen of one source in one window. Port 25 alone, and headers alone.
-    pub struct Sighting [192] {
-        /// SYNs that it sent.
-        syns: u64,
-        /// Frames that it sent.
-        packets_out: u64,
-        /// Octets of these.
-        octets_out: u64,
-        /// Frames that came back.
-        packets_in: u64,
-        /// Octets of these.
-        octets_in: u64,
-        /// Connections that the far side ended.
-        ended: u64,
-        /// Those of them that it reset; a refused SYN is one.
-        reset: u64,
-        /// Those of them on which it had said no more than [`crate::radar::SHORT_OCTETS`].
-        short: u64,
-        /// Registers of a HyperLogLog over the destinations' networks, [`crate::radar::Place`]; rows
-        /// only because Rust's larger arrays have no default.
-        destinations: [[u8; 32]; 4],
-    }
-}
-
-impl Sighting {
-    /// Nothing seen yet.
-    pub const NOTHING: Self = Self {
-        syns: 0,
-        packets_out: 0,
-        octets_out: 0,
-        packets_in: 0,
-        octets_in: 0,
-        ended: 0,
-        reset: 0,
-        short: 0,
-        destinations: [[0; 32]; 4],
-    };
 }
 
 impl Policy {
@@ -378,7 +326,8 @@ impl FlowKey {
             shown_port_be,
             relay_port_be,
             family: customer.family(),
-            reserved: [0; 3],
+            reserved8: 0,
+            reserved16: 0,
         }
     }
 }
@@ -424,7 +373,8 @@ mod tests {
             relay: 3,
             from_customer: 1,
             from_relay: 3,
-            reserved: [0; 6],
+            reserved16: 0,
+            reserved32: 0,
         };
         assert_eq!(Flow::from_octets(&flow.to_octets()), flow);
     }

@@ -17,7 +17,8 @@ impl Addr {
     #[must_use]
     pub const fn mapped(self) -> [u8; 16] {
         match self {
-            Self::V4([a, b, c, d]) => [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d],
+            // As one number: octet by octet it would be a call of `memset` in the kernel.
+            Self::V4(octets) => (MAPPED | u32::from_be_bytes(octets) as u128).to_be_bytes(),
             Self::V6(octets) => octets,
         }
     }
@@ -122,3 +123,6 @@ impl From<Addr> for IpAddr {
 pub const FAMILY_V4: u8 = 4;
 /// `family` of an IPv6 entry in a map.
 pub const FAMILY_V6: u8 = 6;
+
+/// `::ffff:0:0` as a number.
+const MAPPED: u128 = 0xffff_0000_0000;

@@ -35,6 +35,9 @@ pub fn parsing(octets: &[u8]) {
     };
     assert!(usize::from(link.octets) <= octets.len());
     let packet = parse::packet(&frame, link);
+    if let Some(usual) = parse::usual::packet(&frame) {
+        assert_eq!(usual, (link, packet), "at one look, {}", hex(octets));
+    }
     if let parse::Packet::Tcp(segment) = packet {
         assert!(
             segment.l4 >= link.octets + 20 && usize::from(segment.l4) + 20 <= octets.len(),

@@ -23,7 +23,7 @@ use crate::{
     abi::{Policy, Role},
     counters::Counter,
     frame::Frame,
-    parse::{self, Packet, ether},
+    parse::{self, Packet, ether, tcp::SMTP_PORT_BE, usual},
     tables::{Tables, Verdict},
 };
 
@@ -49,10 +49,25 @@ pub struct Judged {
     pub relay: Option<u32>,
 }
 
+/// Whether one look at a customer's frame is enough to let it pass, uncounted: mail it is not. [`judge`] would say
+/// the same; this is for executors that can say so sooner.
+#[inline(always)]
+pub fn is_bystander<F: Frame>(frame: &F) -> bool {
+    match usual::packet(frame) {
+        Some((_, Packet::Tcp(segment))) => segment.destination_port_be != SMTP_PORT_BE,
+        Some((_, packet)) => packet == Packet::NotOurs,
+        None => false,
+    }
+}
+
 /// Judges one frame.
 #[inline(always)]
 pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingress) -> Judged {
-    let Some(link) = ether::link(frame) else {
+    let read = usual::packet(frame).or_else(|| {
+        let link = ether::link(frame)?;
+        Some((link, parse::packet(frame, link)))
+    });
+    let Some((link, packet)) = read else {
         return Judged::UNTOUCHED;
     };
     let role = match ingress.role {
@@ -62,7 +77,6 @@ pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingres
     let Some(role) = role else {
         return Judged::UNTOUCHED;
     };
-    let packet = parse::packet(frame, link);
     if packet == Packet::Icmp {
         return icmp::judge(frame, tables, role, link);
     }

@@ -8,6 +8,7 @@ pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod tcp;
+pub mod usual;
 
 use self::{ether::Link, tcp::Flags};
 use crate::{
@@ -51,6 +52,7 @@ pub enum Packet {
 /// Who sends to whom, [`Addr::mapped`]. Read apart from the rest, because most frames are none of
 /// ours before their addresses matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
 pub struct Ends {
     /// Who sent it.
     pub source: [u8; 16],

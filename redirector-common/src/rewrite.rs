@@ -31,8 +31,14 @@ impl Before {
     /// holds.
     #[inline(never)]
     pub(crate) fn read<F: Frame>(&mut self, frame: &F, ifindex: u32) -> bool {
-        self.ends.read(frame, self.link)
-            && ether::way_back(frame, self.link, ifindex, &mut self.way_back)
+        self.way_back.ifindex = ifindex;
+        self.ends.read(frame, self.link) && ether::way_back(frame, self.link, &mut self.way_back)
+    }
+
+    /// Reads the way back alone, but for its interface, which is there already.
+    #[inline(never)]
+    pub(crate) fn read_way_back<F: Frame>(&mut self, frame: &F) -> bool {
+        ether::way_back(frame, self.link, &mut self.way_back)
     }
 }
 

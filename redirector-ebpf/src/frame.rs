@@ -1,6 +1,6 @@
 //! The octets of a frame in XDP.
 
-use core::{ffi::c_void, hint::black_box, ptr};
+use core::{ffi::c_void, intrinsics::is_val_statically_known, ptr};
 
 use aya_ebpf::{
     EbpfContext,
@@ -10,7 +10,10 @@ use aya_ebpf::{
 };
 use redirector_common::frame::Frame;
 
-use crate::capture::{self, Shown};
+use crate::{
+    capture::{self, Shown},
+    machine::{self, hidden},
+};
 
 /// One frame, as the driver handed it over.
 pub(crate) struct XdpFrame {
@@ -59,8 +62,12 @@ pub(crate) fn window<const N: usize>(
 ) -> Option<*mut [u8; N]> {
     // Hidden from LLVM, or it would fold `at` into other sums and comparisons. The verifier must
     // see the bound on the very number that is added to the packet pointer, and the very sum that
-    // is compared with the end in the access.
-    let at = black_box(at);
+    // is compared with the end in the access. A constant bounds itself.
+    let at = if is_val_statically_known(at) {
+        at
+    } else {
+        hidden(at)
+    };
     if at > LAST_WINDOW {
         return None;
     }
@@ -97,7 +104,7 @@ impl Frame for XdpFrame {
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         let window = self.window::<N>(at)?;
         // SAFETY: `at..at + N` was just proved to lie inside the frame, and `[u8; N]` has alignment 1.
-        Some(unsafe { window.read() })
+        Some(unsafe { machine::read(window) })
     }
 
     #[inline(always)]
@@ -107,7 +114,7 @@ impl Frame for XdpFrame {
         };
         // SAFETY: `at..at + N` was just proved to lie inside the frame, `[u8; N]` has alignment 1,
         // and `&mut self` makes this the only live window.
-        unsafe { window.write(*octets) };
+        unsafe { machine::write(window, octets) };
         true
     }
 

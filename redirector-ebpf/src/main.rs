@@ -5,7 +5,7 @@
 #![no_std]
 #![no_main]
 // `core::sync::atomic` has no read-modify-write on BPF, although the machine has (xadd).
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(
     internal_features,
     reason = "the compiler is pinned, and this crate is built with its unstable features anyway"
@@ -13,7 +13,9 @@
 
 mod capture;
 mod dry;
+mod entry;
 mod frame;
+mod machine;
 mod radar;
 mod skb;
 mod tables;
@@ -23,7 +25,7 @@ use aya_ebpf::{EbpfContext, Global, bindings::xdp_action, macros::xdp, programs:
 use redirector_common::{
     abi::{NO_RELAY, Role, trial::NO_COUNTER},
     counters::Counter,
-    decide::{Ingress, Judged, judge},
+    decide::{Ingress, Judged, is_bystander, judge},
     tables::Verdict,
 };
 
@@ -47,6 +49,9 @@ static DEBUG_LINES: Global<u8> = Global::new(0);
 #[inline(always)]
 fn outgate_xdp(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&context);
+    if ROLE.load() == Role::Customer as u8 && !dry::is_run() && is_bystander(&frame) {
+        return xdp_action::XDP_PASS;
+    }
     let ifindex = if dry::is_run() {
         dry::begin()
     } else {

@@ -31,6 +31,7 @@ use redirector_common::{
 use crate::{
     capture::{self, Shown},
     frame::window,
+    machine,
 };
 
 /// One frame, as the kernel's stack hands it over.
@@ -98,7 +99,7 @@ impl Frame for SkbFrame {
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         let window = window::<N>(at, || self.bounds())?;
         // SAFETY: `at..at + N` was just proved to lie inside the frame, and `[u8; N]` has alignment 1.
-        Some(unsafe { window.read() })
+        Some(unsafe { machine::read(window) })
     }
 
     #[inline(always)]

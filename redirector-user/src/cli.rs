@@ -139,6 +139,10 @@ struct AddArgs {
     /// only with a pool that is via = "steer") [default: pool]
     #[arg(long)]
     egress: Option<String>,
+    /// Of a redirect: abuse is known, so the relay never splices TLS by itself, not even where the sender verifies
+    /// certificates and defers its mail
+    #[arg(long)]
+    confirmed: bool,
     /// Of a limit: new connections of each address (IPv6: each /64), as 2/s, 30/min or 100/h
     #[arg(long)]
     rate: Option<String>,
@@ -295,8 +299,8 @@ const IMPORT_EXAMPLES: &str = "Examples:
   billing-export | outgate flag import -
 
 The first line names the columns, in any order: prefix and reason must be there; action, pool, treatment,
-egress, rate, burst, for, ticket, exact and cut mean what the options of `outgate flag add` mean, and are
-empty for their defaults (exact and cut are yes or no). Text is UTF-8.
+egress, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
+and are empty for their defaults (exact, cut and confirmed are yes or no). Text is UTF-8.
   prefix,reason,action,for,ticket
   192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711
   2001:db8:a:a::/64,no contract,drop,,

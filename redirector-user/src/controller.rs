@@ -20,10 +20,12 @@ pub mod keeping;
 mod kernel;
 mod links;
 mod probing;
+mod problem;
 mod radar;
 mod relays;
 mod rings;
 mod scope;
+mod start;
 mod state;
 mod views;
 
@@ -34,27 +36,30 @@ use std::{
     time::Duration,
 };
 
-use contract::{Egress, Generation};
-use ipnetwork::IpNetwork;
+use contract::Generation;
 use jiff::Timestamp;
-use redirector_common::abi::Via;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 pub use self::{
     capture::CaptureOrder,
     flags::NewFlag,
     kernel::Kernel,
+    problem::Problem,
+    start::StartError,
     views::{Opening, Reasons},
 };
-use self::{interfaces::Attempts, state::State};
+use self::{
+    interfaces::Attempts,
+    start::{refuse_lost_pools, refuse_unsteered},
+    state::State,
+};
 use crate::{
     api::view::ImportProgress,
     config::Config,
-    edge::{self, EdgeError, probe},
-    policy::dial::{FlagId, Refusal},
+    edge::{self, probe},
     radar::window::History,
     reconcile::{gathered, reconcile},
-    store::{Store, StoreError},
+    store::Store,
 };
 
 /// The engine; share it as `Arc`.
@@ -83,78 +88,6 @@ pub struct Controller {
     importing: watch::Sender<Option<ImportProgress>>,
     /// Held by whoever captures.
     capturing: Arc<Mutex<()>>,
-}
-
-/// Why a request was not granted.
-#[derive(Debug, thiserror::Error)]
-pub enum Problem {
-    /// The request is malformed.
-    #[error("{0}")]
-    Usage(String),
-    /// A guard forbids it.
-    #[error("{0}")]
-    Guard(String),
-    /// There is no such thing.
-    #[error("{0}")]
-    NotFound(String),
-    /// Not now.
-    #[error("{0}")]
-    Busy(String),
-    /// The edge refused.
-    #[error(transparent)]
-    Edge(#[from] EdgeError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The edge's thread has ended.
-    #[error("the thread that owns the kernel's maps has ended; restart outgated")]
-    KernelGone,
-}
-
-/// Why a configuration does not fit what is stored.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Active flags name a pool that is gone.
-    #[error(
-        "pool {pool}: not configured, but active flags use it: {}; configure it, or lift them with the old \
-         configuration first",
-        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    )]
-    PoolGone {
-        /// The pool.
-        pool: String,
-        /// The flags.
-        ids: Vec<FlagId>,
-    },
-    /// Active flags lend relays an address that no answer would find them by.
-    #[error(
-        "pool {pool}: via = \"{via}\", but active flags with egress customer use it: {}; make it via = \"steer\", \
-         or lift them with the old configuration first",
-        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    )]
-    PoolNotSteered {
-        /// The pool.
-        pool: String,
-        /// How frames get to its relays.
-        via: &'static str,
-        /// The flags.
-        ids: Vec<FlagId>,
-    },
-    /// Active flags are about addresses that are kept for probes now.
-    #[error(
-        "health.probe_sources: {reserved}: active flags lie in it: {}; reserve another prefix, or lift them with the \
-         old configuration first",
-        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    )]
-    ProbeSourcesFlagged {
-        /// The reserved prefix.
-        reserved: IpNetwork,
-        /// The flags.
-        ids: Vec<FlagId>,
-    },
-    /// Anything else.
-    #[error(transparent)]
-    Problem(#[from] Problem),
 }
 
 impl Controller {
@@ -329,31 +262,6 @@ impl Controller {
     }
 }
 
-impl Problem {
-    /// Whether the process lacks a capability.
-    #[must_use]
-    pub const fn is_privilege(&self) -> bool {
-        match self {
-            Self::Edge(error) => matches!(error, EdgeError::NotPermitted { .. }),
-            Self::Usage(_)
-            | Self::Guard(_)
-            | Self::NotFound(_)
-            | Self::Busy(_)
-            | Self::Store(_)
-            | Self::KernelGone => false,
-        }
-    }
-}
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Usage(message) => Self::Usage(message),
-            Refusal::Guard(message) => Self::Guard(message),
-        }
-    }
-}
-
 /// The time of day, as exact as the store keeps it.
 fn clock() -> Timestamp {
     let now = Timestamp::now();
@@ -366,52 +274,6 @@ fn local_sources(config: &Config) -> BTreeMap<IpAddr, IpAddr> {
     towards
         .filter_map(|address| Some((address, edge::local_source_towards(address).ok()?)))
         .collect()
-}
-
-fn refuse_lost_pools(
-    config: &Config,
-    flags: &BTreeMap<FlagId, crate::policy::dial::Flag>,
-) -> Result<(), StartError> {
-    let mut lost: BTreeMap<&String, Vec<FlagId>> = BTreeMap::new();
-    for flag in flags.values().filter(|flag| flag.ended.is_none()) {
-        let Some(redirect) = flag.terms.action.redirect() else {
-            continue;
-        };
-        if !config.pools.iter().any(|pool| pool.name == redirect.pool) {
-            lost.entry(&redirect.pool).or_default().push(flag.id);
-        }
-    }
-    match lost.into_iter().next() {
-        Some((pool, ids)) => Err(StartError::PoolGone {
-            pool: pool.clone(),
-            ids,
-        }),
-        None => Ok(()),
-    }
-}
-
-fn refuse_unsteered(
-    config: &Config,
-    flags: &BTreeMap<FlagId, crate::policy::dial::Flag>,
-) -> Result<(), StartError> {
-    for pool in config.pools.iter().filter(|pool| pool.via != Via::Steer) {
-        let lends = |flag: &&crate::policy::dial::Flag| {
-            let redirect = flag.terms.action.redirect();
-            flag.ended.is_none()
-                && redirect.is_some_and(|redirect| {
-                    redirect.pool == pool.name && redirect.egress == Egress::Customer
-                })
-        };
-        let ids: Vec<FlagId> = flags.values().filter(lends).map(|flag| flag.id).collect();
-        if !ids.is_empty() {
-            return Err(StartError::PoolNotSteered {
-                pool: pool.name.clone(),
-                via: pool.via.name(),
-                ids,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// How long a caller waits for its flag to be in the kernel.

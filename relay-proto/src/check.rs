@@ -6,6 +6,8 @@
 pub mod chunks;
 pub mod client;
 pub mod content;
+pub mod peek;
+pub mod proxy;
 pub mod server;
 
 /// Cuts `octets` into pieces of the lengths in `cuts`, over and over; 0 counts as 256.

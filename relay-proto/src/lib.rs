@@ -22,6 +22,8 @@ pub mod check;
 pub mod client;
 pub mod envelope;
 pub mod header;
+pub mod peek;
+pub mod proxy;
 pub mod server;
 pub mod verdict;
 pub mod wire;

@@ -7,13 +7,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use contract::{CustomerPolicy, Egress};
+use contract::{CustomerPolicy, Egress, Treatment};
 use relay_proto::reply::Reply;
 
 use crate::Relay;
+use crate::config::Terms;
 use crate::listen::limits::{Full, Permit};
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, Found, Origin, OriginalDst};
+
+pub(crate) mod authorised;
 
 /// What becomes of a connection.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(crate) enum Admission {
     Probe,
     /// This greeting, and the end.
     Refuse(Reply),
+    /// Not a word: whoever is there does not speak SMTP to us.
+    Drop,
 }
 
 /// A diverted customer's connection.
@@ -34,15 +39,59 @@ pub(crate) struct Admitted {
     /// `None`: the edge diverted it, but its flag is not in our snapshot. The flag has just ended or
     /// just begun; such a connection gets the default treatment, which is to filter.
     pub(crate) policy: Option<Arc<CustomerPolicy>>,
+    /// What the listener has for those without a flag, if it is one without the edge.
+    pub(crate) terms: Option<Arc<Terms>>,
 }
 
 impl Admitted {
+    /// What is done with its mail.
+    pub(crate) fn treatment(&self) -> Treatment {
+        match (&self.policy, &self.terms) {
+            (Some(policy), _) => policy.treatment,
+            (None, Some(terms)) => terms.treatment,
+            (None, None) => Treatment::default(),
+        }
+    }
+
     /// Where the leg to the destination leaves from.
     pub(crate) fn egress(&self) -> Egress {
         self.policy
             .as_ref()
             .map_or(Egress::Pool, |policy| policy.egress)
     }
+
+    /// Why, for the customer to read.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match (&self.policy, &self.terms) {
+            (Some(policy), _) => Some(&policy.reason),
+            (None, Some(terms)) => terms.reason.as_deref(),
+            (None, None) => None,
+        }
+    }
+
+    /// The flag, if there is one.
+    pub(crate) fn flag_id(&self) -> Option<u32> {
+        self.policy.as_ref().map(|policy| policy.flag_id)
+    }
+
+    /// The same customer on its way to a place of the operator's, where its own address would only be
+    /// in the way of the answers.
+    pub(crate) fn towards(&self, destination: OriginalDst) -> Self {
+        Self {
+            customer: self.customer,
+            original_dst: destination,
+            policy: self.policy.as_deref().map(from_the_relay),
+            terms: self.terms.clone(),
+        }
+    }
+}
+
+/// The same policy, with the legs leaving from the relay's own address.
+fn from_the_relay(policy: &CustomerPolicy) -> Arc<CustomerPolicy> {
+    Arc::new(CustomerPolicy {
+        egress: Egress::Pool,
+        ..policy.clone()
+    })
 }
 
 /// Decides about the connection from `peer` that was accepted at `local`, by its listener's origin,
@@ -64,53 +113,69 @@ fn decide(
     peer: SocketAddr,
     local: SocketAddr,
 ) -> (Admission, Counter) {
-    let hostname = &relay.config.identity.hostname;
-    let refuse = |code, enhanced, text: &str, counter| {
-        (
-            Admission::Refuse(Reply::new(code, enhanced, &format!("{hostname} {text}"))),
-            counter,
-        )
-    };
     let Some(snapshot) = relay.newest.borrow().clone() else {
-        let text = "starting up and not yet in touch with its controller, try again";
-        return refuse(421, "4.3.2", text, Counter::RefusedNoSnapshot);
+        return not_ready(relay);
     };
     if snapshot.is_probe(peer.ip()) {
         return (Admission::Probe, Counter::Probes);
     }
-    let (customer, original_dst) = match origin.look_up(peer, local, &snapshot) {
+    match origin.look_up(peer, local, &snapshot) {
         Found::Known {
             customer,
             original_dst,
-        } => (customer, original_dst),
-        Found::Unknown if snapshot.is_inside(peer.ip()) => {
-            let text = "does not know where this connection was going, try again";
-            return refuse(421, "4.3.2", text, Counter::RefusedUnknownInside);
-        }
-        Found::Unknown => {
-            let text = "serves only connections that its own network diverted here";
-            return refuse(554, "5.7.1", text, Counter::RefusedUnknownOutside);
-        }
-    };
-    match relay.connections.enter(customer) {
-        Ok(permit) => {
+        } => {
             let policy = snapshot.customer(customer.ip()).cloned();
             let admitted = Admitted {
                 customer,
                 original_dst,
                 policy,
+                terms: None,
             };
-            (Admission::Serve(admitted, permit), Counter::SessionsServed)
+            enter(relay, admitted)
         }
-        Err(Full::Relay) => refuse(
-            421,
-            "4.3.2",
-            "has too many connections, try again",
-            Counter::RefusedFull,
-        ),
+        Found::Unknown => stranger(relay, snapshot.is_inside(peer.ip())),
+    }
+}
+
+/// A place for a connection that is to be served, if there is one.
+fn enter(relay: &Relay, admitted: Admitted) -> (Admission, Counter) {
+    match relay.connections.enter(admitted.customer) {
+        Ok(permit) => (Admission::Serve(admitted, permit), Counter::SessionsServed),
+        Err(Full::Relay) => {
+            let text = "has too many connections, try again";
+            refuse(relay, 421, "4.3.2", text, Counter::RefusedFull)
+        }
         Err(Full::Customer) => {
             let text = "has too many connections from your address, try again";
-            refuse(421, "4.7.0", text, Counter::RefusedCustomerFull)
+            refuse(relay, 421, "4.7.0", text, Counter::RefusedCustomerFull)
         }
     }
+}
+
+/// Whoever is not served here; `inside` of a customer prefix, or not.
+fn stranger(relay: &Relay, inside: bool) -> (Admission, Counter) {
+    if inside {
+        let text = "does not know where this connection was going, try again";
+        refuse(relay, 421, "4.3.2", text, Counter::RefusedUnknownInside)
+    } else {
+        let text = "serves only connections that its own network diverted here";
+        refuse(relay, 554, "5.7.1", text, Counter::RefusedUnknownOutside)
+    }
+}
+
+fn not_ready(relay: &Relay) -> (Admission, Counter) {
+    let text = "starting up and not yet in touch with its controller, try again";
+    refuse(relay, 421, "4.3.2", text, Counter::RefusedNoSnapshot)
+}
+
+fn refuse(
+    relay: &Relay,
+    code: u16,
+    enhanced: &str,
+    text: &str,
+    counter: Counter,
+) -> (Admission, Counter) {
+    let hostname = &relay.config.identity.hostname;
+    let reply = Reply::new(code, enhanced, &format!("{hostname} {text}"));
+    (Admission::Refuse(reply), counter)
 }

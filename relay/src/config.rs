@@ -11,21 +11,26 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hyper::Uri;
-use relay_proto::verdict::OnError;
-
+mod authorised;
 mod check;
 mod error;
+mod operator_mail;
 mod raw;
+mod scanner;
 mod session;
+mod splice;
 
+pub use authorised::{Authorised, Destination, Terms};
 use check::{
-    absolute, duration, help_url, hostname, listeners, log, operator, relay_name,
-    transparent_listeners,
+    absolute, duration, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
+    transparent_listeners, treatment,
 };
 pub use error::{ConfigError, Invalid};
-use raw::{RawConfig, RawLimits, RawMessage, RawOrigin, RawScanner};
+pub use operator_mail::{Mailboxes, OperatorMail};
+use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
+pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
+pub use splice::{Splice, SpliceLimits};
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -40,8 +45,10 @@ pub struct Config {
     pub transparent: Vec<SocketAddr>,
     /// Filter and format of the log.
     pub log: Log,
-    /// Where the snapshot of the customers comes from.
-    pub controller: Controller,
+    /// Listeners without the edge.
+    pub authorised: Vec<Authorised>,
+    /// Where the snapshot of the customers comes from; `None` only where all listeners are authorised ones.
+    pub controller: Option<Controller>,
     /// Directory of what outlives the relay, but for [`Controller::cache`].
     pub state_dir: PathBuf,
     /// Own certificate; `None` = a self-signed one in memory.
@@ -52,6 +59,12 @@ pub struct Config {
     pub limits: Limits,
     /// Scanners, all of which see each message.
     pub scanners: Vec<ScannerConfig>,
+    /// Whom walled customers may still write to; `None` = nobody.
+    pub operator_mail: Option<OperatorMail>,
+    /// Where the counters are served; a loopback address.
+    pub metrics: Option<SocketAddr>,
+    /// Sessions whose TLS is not terminated here.
+    pub splice: Splice,
     /// What one session may do.
     pub session: SessionLimits,
 }
@@ -135,22 +148,6 @@ pub struct Limits {
     pub drain: Duration,
 }
 
-/// One scanner.
-#[derive(Debug, Clone)]
-pub enum ScannerConfig {
-    /// Patterns that need no other program.
-    Builtin,
-    /// rspamd over HTTP.
-    Rspamd {
-        /// Its `/checkv2`.
-        url: Uri,
-        /// How long one message may take.
-        deadline: Duration,
-        /// What becomes of the message if it takes longer or answers nonsense.
-        on_error: OnError,
-    },
-}
-
 impl Config {
     /// Reads and checks `file`.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
@@ -171,6 +168,16 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What spliced sessions may have of the connections.
+    pub(crate) fn spliced_limits(&self) -> Limits {
+        Limits {
+            connections_per_customer: self.splice.limits.sessions_per_customer,
+            ..self.limits.clone()
+        }
+    }
+}
+
 impl TryFrom<RawConfig> for Config {
     type Error = Invalid;
 
@@ -179,20 +186,32 @@ impl TryFrom<RawConfig> for Config {
             let problem = "must appear at least once; without a scanner every message would pass";
             return Err(Invalid::new("scanner", "[]", problem));
         }
-        if raw.listen.is_empty() && raw.transparent.is_empty() {
-            let problem = "must name at least one ADDRESS:PORT, unless transparent does";
+        let by_the_edge = !raw.listen.is_empty() || !raw.transparent.is_empty();
+        if !by_the_edge && raw.authorised.is_empty() {
+            let problem =
+                "must name at least one ADDRESS:PORT, unless transparent or [[authorised]] does";
             return Err(Invalid::new("listen", "[]", problem));
         }
-        let controller = Controller {
-            socket: absolute("controller.socket", raw.controller.socket)?,
-            cache: absolute("controller.cache", raw.controller.cache)?,
-        };
-        let state_dir = match raw.state_dir {
-            Some(directory) => absolute("state_dir", directory)?,
-            None => (controller.cache.parent())
-                .unwrap_or_else(|| Path::new("/"))
-                .to_owned(),
-        };
+        if by_the_edge && raw.controller.is_none() {
+            let problem = "must be there beside listen and transparent: the controller knows whom the edge diverts";
+            return Err(Invalid::new("controller", "absent", problem));
+        }
+        let rewritten = rewritten(&raw.listen, raw.origin)?;
+        let operator_mail: Option<OperatorMail> =
+            raw.operator_mail.map(TryInto::try_into).transpose()?;
+        if let (Some(rewritten), Some(mail)) = (&rewritten, &operator_mail)
+            && rewritten.listen.contains(&mail.deliver_to)
+        {
+            let problem = "is a listener of this relay; the mail server of the operator is meant";
+            return Err(Invalid::new(
+                "operator_mail.deliver_to",
+                mail.deliver_to,
+                problem,
+            ));
+        }
+        let controller = raw.controller.map(TryInto::try_into).transpose()?;
+        let state_dir = state_dir(raw.state_dir, controller.as_ref())?;
+        let splice = raw.splice.check(&state_dir.join("learnt.journal"))?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity: Identity {
@@ -200,9 +219,14 @@ impl TryFrom<RawConfig> for Config {
                 hostname: hostname(raw.hostname)?,
                 help_url: help_url(raw.help_url)?,
             },
-            rewritten: rewritten(&raw.listen, raw.origin)?,
+            rewritten,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
+            authorised: raw
+                .authorised
+                .into_iter()
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
             controller,
             state_dir,
             tls: raw.tls.map(|tls| TlsFiles {
@@ -216,13 +240,19 @@ impl TryFrom<RawConfig> for Config {
                 .into_iter()
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
+            operator_mail,
+            metrics: raw
+                .metrics
+                .map(|metrics| metrics_listener(&metrics.listen))
+                .transpose()?,
+            splice,
             session: raw.session.try_into()?,
         })
     }
 }
 
 fn rewritten(listen: &[String], origin: Option<RawOrigin>) -> Result<Option<Rewritten>, Invalid> {
-    let listen = listeners(listen)?;
+    let listen = listeners("listen", listen)?;
     let pin_dir = origin
         .map(|origin| absolute("origin.pin_dir", origin.pin_dir))
         .transpose()?;
@@ -234,6 +264,31 @@ fn rewritten(listen: &[String], origin: Option<RawOrigin>) -> Result<Option<Rewr
                            connections were going";
             Err(Invalid::new("origin.pin_dir", "absent", problem))
         }
+    }
+}
+
+fn state_dir(named: Option<PathBuf>, controller: Option<&Controller>) -> Result<PathBuf, Invalid> {
+    match (named, controller) {
+        (Some(directory), _) => absolute("state_dir", directory),
+        (None, Some(controller)) => {
+            let beside = controller.cache.parent();
+            Ok(beside.unwrap_or_else(|| Path::new("/")).to_owned())
+        }
+        (None, None) => {
+            let problem = "must be there without [controller], beside whose cache it is otherwise";
+            Err(Invalid::new("state_dir", "absent", problem))
+        }
+    }
+}
+
+impl TryFrom<RawController> for Controller {
+    type Error = Invalid;
+
+    fn try_from(raw: RawController) -> Result<Self, Invalid> {
+        Ok(Self {
+            socket: absolute("controller.socket", raw.socket)?,
+            cache: absolute("controller.cache", raw.cache)?,
+        })
     }
 }
 
@@ -294,53 +349,3 @@ impl TryFrom<RawLimits> for Limits {
         })
     }
 }
-
-impl TryFrom<RawScanner> for ScannerConfig {
-    type Error = Invalid;
-
-    fn try_from(raw: RawScanner) -> Result<Self, Invalid> {
-        match raw {
-            RawScanner::Builtin {} => Ok(Self::Builtin),
-            RawScanner::Rspamd {
-                url,
-                deadline,
-                on_error,
-            } => {
-                let parsed: Uri = url
-                    .parse()
-                    .map_err(|error| Invalid::new("scanner.url", &url, error))?;
-                if parsed.scheme_str() != Some("http") || parsed.host().is_none() {
-                    return Err(Invalid::new(
-                        "scanner.url",
-                        url,
-                        "must be an http:// URL, as http://127.0.0.1:11333/checkv2",
-                    ));
-                }
-                let on_error = match on_error.as_str() {
-                    "open" => OnError::Open,
-                    "defer" => OnError::Defer,
-                    _ => {
-                        let problem = "must be \"open\" or \"defer\"";
-                        return Err(Invalid::new("scanner.on_error", on_error, problem));
-                    }
-                };
-                // The sender waits for the reply to its dot while we scan.
-                let deadline = duration(
-                    "scanner.deadline",
-                    &deadline,
-                    Duration::from_millis(100),
-                    SCAN_DEADLINE_MAX,
-                )?;
-                Ok(Self::Rspamd {
-                    url: parsed,
-                    deadline,
-                    on_error,
-                })
-            }
-        }
-    }
-}
-
-/// A sender gives up ten minutes after its dot (RFC 5321 section 4.5.3.2.6), some after five; what
-/// remains after the scan is for the MX.
-const SCAN_DEADLINE_MAX: Duration = Duration::from_secs(120);

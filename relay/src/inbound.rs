@@ -13,19 +13,19 @@ use crate::admission::{self, Admission};
 use crate::clock::Clock;
 use crate::egress;
 use crate::id::SessionId;
-use crate::listen::Drain;
-use crate::origin::Origin;
+use crate::listen::{Drain, Source};
 use crate::stream::Stream;
 use crate::treatment::{self, Nobody};
 
+mod approved;
 pub(crate) mod hearing;
 pub(crate) mod session;
 
-/// Serves the connection from `peer` to its end; `origin` is its listener's.
+/// Serves the connection from `peer` to its end; `source` is its listener's.
 pub(crate) async fn serve(
     relay: Arc<Relay>,
-    origin: Arc<dyn Origin>,
-    tcp: TcpStream,
+    source: Source,
+    mut tcp: TcpStream,
     peer: SocketAddr,
     drain: Drain,
 ) {
@@ -40,6 +40,12 @@ pub(crate) async fn serve(
         }
     };
     let id = SessionId::new();
+    let admission = match &source {
+        Source::Edge(origin) => admission::admit(&relay, &**origin, peer, local),
+        Source::Authorised(ranges) => {
+            admission::authorised::admit(&relay, ranges, &mut tcp, peer, local).await
+        }
+    };
     let clock = Clock::start();
     let mut stream = Stream::Plain(tcp);
     let driver = session::Driver {
@@ -47,12 +53,13 @@ pub(crate) async fn serve(
         clock,
         relay: &relay,
     };
-    match admission::admit(&relay, &*origin, peer, local) {
+    match admission {
         Admission::Refuse(reply) => {
             info!(session.id = %id, customer.addr = %peer.ip(), reply.code = reply.code().value(), %reply, "connection refused");
             let session = Session::refuse(reply, clock.now());
             driver.run(session, &mut Nobody).await;
         }
+        Admission::Drop => {}
         Admission::Probe => {
             let session = Session::probe(Arc::clone(&relay.session), clock.now());
             driver.run(session, &mut Nobody).await;
@@ -65,6 +72,11 @@ pub(crate) async fn serve(
                 original.dst = %admitted.original_dst,
                 egress = egress::name(admitted.egress()),
             );
+            if approved::is_approved(&relay, &admitted) {
+                approved::serve(driver, &admitted).instrument(span).await;
+                drop(permit);
+                return;
+            }
             let session = Session::new(Arc::clone(&relay.session), clock.now());
             let mut treatment = treatment::choose(Arc::clone(&relay), admitted, id, drain);
             let served = async {

@@ -1,6 +1,6 @@
 //! Listeners: from bound sockets to sessions, and to an orderly end.
 //!
-//! [`bind`] and [`bind_transparent`] open every address or none; [`serve`] accepts until it is told to
+//! [`bind`], [`bind_transparent`] and [`bind_authorised`] open every address or none; [`serve`] accepts until it is told to
 //! drain, then stops listening at once and gives the sessions until the deadline. A session that is
 //! cut off has not said 250, so its sender tries again.
 //!
@@ -22,16 +22,27 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::origin::{Origin, Transparent};
+use crate::config::{Authorised, Destination};
+use crate::origin::{Origin, Ranges, Transparent};
 use crate::{Relay, inbound, transparent};
 
+pub mod descriptors;
 pub(crate) mod limits;
 mod pressure;
 
 /// A socket that accepts connections, and what knows where they were going.
 pub struct Listener {
     socket: TcpListener,
-    origin: Arc<dyn Origin>,
+    source: Source,
+}
+
+/// What knows where a listener's connections were going.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// The edge diverted them.
+    Edge(Arc<dyn Origin>),
+    /// They come out of a range that is authorised.
+    Authorised(Arc<Ranges>),
 }
 
 /// A listener that could not be opened.
@@ -74,29 +85,41 @@ pub fn bind(
     origin: &Arc<dyn Origin>,
 ) -> Result<Vec<Listener>, BindError> {
     let open = |address| listen(socket_for(address)?, address);
-    open_all(addresses, open, origin)
+    open_all(addresses, open, &Source::Edge(Arc::clone(origin)))
 }
 
 /// Opens all of `addresses` for connections to addresses that are not this host's. Needs
 /// CAP_NET_RAW or CAP_NET_ADMIN. Must run inside of a tokio runtime.
 pub fn bind_transparent(addresses: &[SocketAddr]) -> Result<Vec<Listener>, BindError> {
-    let open = |address| {
-        let socket = socket_for(address)?;
-        transparent::allow(&socket, address)?;
-        listen(socket, address)
+    open_all(
+        addresses,
+        listen_transparently,
+        &Source::Edge(Arc::new(Transparent)),
+    )
+}
+
+/// Opens the listeners of an authorised range. With `destination = "local-address"` it needs CAP_NET_RAW or
+/// CAP_NET_ADMIN. Must run inside of a tokio runtime.
+pub fn bind_authorised(authorised: &Authorised) -> Result<Vec<Listener>, BindError> {
+    let source = Source::Authorised(Arc::new(Ranges::new(authorised)));
+    let open = |address| match authorised.destination {
+        Destination::LocalAddress => listen_transparently(address),
+        Destination::ProxyV2 { .. } | Destination::SoOriginalDst => {
+            listen(socket_for(address)?, address)
+        }
     };
-    open_all(addresses, open, &(Arc::new(Transparent) as _))
+    open_all(&authorised.listen, open, &source)
 }
 
 fn open_all(
     addresses: &[SocketAddr],
     open: impl Fn(SocketAddr) -> io::Result<TcpListener>,
-    origin: &Arc<dyn Origin>,
+    source: &Source,
 ) -> Result<Vec<Listener>, BindError> {
     let open = |&address| {
         let socket = open(address).map_err(|source| BindError { address, source })?;
-        let origin = Arc::clone(origin);
-        Ok(Listener { socket, origin })
+        let source = source.clone();
+        Ok(Listener { socket, source })
     };
     addresses.iter().map(open).collect()
 }
@@ -118,7 +141,7 @@ pub async fn serve(relay: Arc<Relay>, listeners: Vec<Listener>, drain: Drain) {
 }
 
 async fn accept(relay: Arc<Relay>, listener: Listener, drain: Drain) {
-    let Listener { socket, origin } = listener;
+    let Listener { socket, source } = listener;
     let mut stop = drain.clone();
     let mut sessions = JoinSet::new();
     let sessions_max = relay.config.limits.connections + REFUSALS_MAX;
@@ -132,8 +155,8 @@ async fn accept(relay: Arc<Relay>, listener: Listener, drain: Drain) {
                     debug!(customer.addr = %peer.ip(), "dropped without a reply");
                 }
                 Ok((stream, peer)) => {
-                    let (relay, origin) = (Arc::clone(&relay), Arc::clone(&origin));
-                    sessions.spawn(serve_one(relay, origin, stream, peer, drain.clone()));
+                    let (relay, source) = (Arc::clone(&relay), source.clone());
+                    sessions.spawn(serve_one(relay, source, stream, peer, drain.clone()));
                 }
                 Err(error) if is_exhaustion(&error) => {
                     error!(%error, "cannot accept; raise the limit of open files or lower limits.connections");
@@ -162,13 +185,13 @@ async fn accept(relay: Arc<Relay>, listener: Listener, drain: Drain) {
 
 async fn serve_one(
     relay: Arc<Relay>,
-    origin: Arc<dyn Origin>,
+    source: Source,
     stream: TcpStream,
     peer: SocketAddr,
     drain: Drain,
 ) {
     // Boxed: an idle task should cost what it holds, not the size of its largest state.
-    Box::pin(inbound::serve(relay, origin, stream, peer, drain)).await;
+    Box::pin(inbound::serve(relay, source, stream, peer, drain)).await;
 }
 
 fn socket_for(address: SocketAddr) -> io::Result<OwnedFd> {
@@ -186,6 +209,12 @@ fn socket_for(address: SocketAddr) -> io::Result<OwnedFd> {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
     Ok(socket)
+}
+
+fn listen_transparently(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket_for(address)?;
+    transparent::allow(&socket, address)?;
+    listen(socket, address)
 }
 
 fn listen(socket: OwnedFd, address: SocketAddr) -> io::Result<TcpListener> {

@@ -5,17 +5,20 @@
 //! anything else that prevents the start 1. After the start it ends only when told to, with 0.
 #![forbid(unsafe_code)]
 
+mod commands;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
+use commands::Command;
 use contract::Generation;
 use relay::Relay;
-use relay::config::{Config, ConfigError, Log, LogFormat, Rewritten};
-use relay::listen::{self, BindError, Drain, Listener};
-use relay::metrics::Counter;
+use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
+use relay::listen::{self, BindError, Drain, Listener, descriptors};
+use relay::metrics::{Counter, http};
 use relay::origin::{FlowMap, Origin, OriginError};
 use relay::snapshot::{self, Newest};
 use relay::tls::{ServerTls, TlsError};
@@ -32,8 +35,9 @@ use tracing_subscriber::EnvFilter;
     name = "outgate-relay",
     version,
     after_help = "Signals: TERM and INT drain and stop; HUP reads the certificate again.\n\
-                  Exit codes: 0 stopped, 1 cannot start, 77 missing privileges, 78 wrong configuration.\n\n\
-                  Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml"
+                  Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 77 missing privileges, 78 wrong configuration.\n\n\
+                  Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml\n  \
+                  outgate-relay learnt ls"
 )]
 struct Arguments {
     /// Configuration file.
@@ -42,12 +46,15 @@ struct Arguments {
     /// Read and check the configuration and the files it names, then exit.
     #[arg(long)]
     check: bool,
+    /// Without one, the relay runs.
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit_code) => exit_code,
         Err(error) => {
             #[expect(
                 clippy::print_stderr,
@@ -61,16 +68,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::read(&arguments.config)?;
+    if let Some(command) = &arguments.command {
+        start_log(&config.log);
+        let found = commands::run(command, &config.splice.learnt)?;
+        return Ok(ExitCode::from(if found { 0 } else { NOT_FOUND }));
+    }
     let tls = ServerTls::new(&config).map_err(|error| match error {
         TlsError::File(invalid) => anyhow::Error::from(invalid.in_file(&arguments.config)),
         TlsError::SelfSigned(_) | TlsError::Unusable(_) => error.into(),
     })?;
     if arguments.check {
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     start_log(&config.log);
+    descriptors::provide(&config.limits).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -78,26 +91,44 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let result = runtime.block_on(serve(config, Arc::new(tls)));
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
-    result
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
     let mut signals = Signals::register().context("cannot listen for signals")?;
     let mut listeners = listen::bind_transparent(&config.transparent)?;
+    for authorised in &config.authorised {
+        listeners.extend(listen::bind_authorised(authorised)?);
+    }
     if let Some(Rewritten { listen, pin_dir }) = &config.rewritten {
         let flows: Arc<dyn Origin> = Arc::new(FlowMap::open(pin_dir)?);
         listeners.extend(listen::bind(listen, &flows)?);
     }
 
-    let (newest, have) = start_from_cache(&config);
+    let scrapes = match config.metrics {
+        Some(address) => Some(http::bind(address).await?),
+        None => None,
+    };
+
+    let (newest, _) = watch::channel(None);
+    let have = config
+        .controller
+        .as_ref()
+        .map_or_else(Generation::default, |controller| {
+            start_from_cache(controller, &newest)
+        });
     let relay_name = config.name.clone();
     let controller = config.controller.clone();
     let listen: Vec<_> = listeners.iter().flat_map(Listener::local_addr).collect();
     let relay = Relay::new(config, newest.subscribe(), Arc::clone(&tls));
-    let following = tokio::spawn(snapshot::client::follow(
-        relay_name, controller, newest, have,
-    ));
+    let following = controller.map(|controller| {
+        let following = snapshot::client::follow(relay_name, controller, newest, have);
+        tokio::spawn(following)
+    });
 
+    if let Some(listener) = scrapes {
+        tokio::spawn(http::serve(Arc::clone(&relay), listener));
+    }
     let (drain, draining) = Drain::new();
     let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
     notify(NotifyState::Ready);
@@ -107,7 +138,9 @@ async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
     notify(NotifyState::Stopping);
     drain.send_replace(true);
     let result = serving.await.context("serving ended by a bug of ours");
-    following.abort();
+    if let Some(following) = following {
+        following.abort();
+    }
     for &counter in Counter::ALL {
         info!(
             counter = counter.name(),
@@ -118,10 +151,10 @@ async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
     result
 }
 
-/// The last snapshot that was made durable, so that the relay serves without its controller.
-fn start_from_cache(config: &Config) -> (watch::Sender<Newest>, Generation) {
-    let (newest, _) = watch::channel(None);
-    let cache = &config.controller.cache;
+/// Puts the last snapshot that was made durable into force, so that the relay serves without its controller, and
+/// says which it is.
+fn start_from_cache(controller: &Controller, newest: &watch::Sender<Newest>) -> Generation {
+    let cache = &controller.cache;
     match snapshot::cache::load(cache) {
         Ok(Some(cached)) => {
             let generation = cached.generation;
@@ -130,8 +163,8 @@ fn start_from_cache(config: &Config) -> (watch::Sender<Newest>, Generation) {
                 customers = cached.customers.len(),
                 "snapshot from the cache"
             );
-            snapshot::put_into_force(&newest, cached);
-            return (newest, generation);
+            snapshot::put_into_force(newest, cached);
+            return generation;
         }
         Ok(None) => {
             info!("no cached snapshot; everybody is answered 421 until the controller sends one");
@@ -140,7 +173,7 @@ fn start_from_cache(config: &Config) -> (watch::Sender<Newest>, Generation) {
             warn!(%error, cache = %cache.display(), "cached snapshot cannot be used; asking for a new one");
         }
     }
-    (newest, Generation::default())
+    Generation::default()
 }
 
 /// The signals that the program acts on.
@@ -210,6 +243,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// As `outgate` says it.
+const NOT_FOUND: u8 = 2;
 /// sysexits.h: something was found in an unconfigured or misconfigured state.
 const EX_CONFIG: u8 = 78;
 /// sysexits.h: not permitted.

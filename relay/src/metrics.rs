@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Declares the counters with their names.
+pub mod exposition;
+pub mod http;
+
+/// Declares the counters with their names; what is documented here is told to whoever scrapes them, too.
 macro_rules! counters {
-    ($( $(#[$meta:meta])* $variant:ident $name:literal ),* $(,)?) => {
+    ($( $(#[doc = $doc:literal])+ $variant:ident $name:literal ),* $(,)?) => {
         /// One thing that is counted.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Counter { $( $(#[$meta])* $variant ),* }
+        pub enum Counter { $( $(#[doc = $doc])+ $variant ),* }
 
         impl Counter {
             /// Every counter, in the order of its number.
@@ -17,6 +20,12 @@ macro_rules! counters {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $( Self::$variant => $name ),* }
+            }
+
+            /// What it counts, in a sentence.
+            #[must_use]
+            pub const fn help(self) -> &'static str {
+                match self { $( Self::$variant => concat!($($doc),+) ),* }
             }
         }
 
@@ -59,6 +68,14 @@ counters! {
     Lost "messages_lost_total",
     /// Scanners that failed on a message.
     ScannerFailed "scanner_failed_total",
+    /// Authorised connections to ourselves, to another port than 25, or to where nothing can be routed: 554.
+    RefusedDestination "refused_destination_total",
+    /// Connections of proxies that began with something else than a PROXY header.
+    ProxyHeaderInvalid "proxy_header_invalid_total",
+    /// Recipients of walled customers that were refused.
+    Walled "recipients_walled_total",
+    /// Recipients of walled customers that were deferred, because they had written to the operator too often.
+    WalledDeferred "recipients_walled_deferred_total",
     /// Messages whose destination went away after it had all of them: they may arrive twice.
     LostAfterDot "messages_lost_after_dot_total",
     /// Messages for which too much time had gone by: nothing was sent.
@@ -71,6 +88,18 @@ counters! {
     AlreadyDelivered "messages_already_delivered_total",
     /// Clients that talked before their greeting.
     EarlyTalk "early_talk_total",
+    /// Sessions that were joined to their destination untouched, and have ended.
+    Spliced "spliced_sessions_total",
+    /// Octets of those, both directions.
+    SplicedOctets "spliced_octets_total",
+    /// Those of them that a limit has ended.
+    SplicedLimited "spliced_limited_total",
+    /// Connections that were refused because the customer had all the spliced sessions it may have.
+    RefusedSplicedFull "refused_spliced_full_total",
+    /// Pairs of customer and destination that were learnt.
+    Learnt "learnt_total",
+    /// Signs that taught nothing: no budget, revoked, or a confirmed customer.
+    NotLearnt "not_learnt_total",
 }
 
 impl Metrics {
@@ -83,6 +112,11 @@ impl Metrics {
     /// Counts one.
     pub fn count(&self, counter: Counter) {
         self.0[counter as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts so many.
+    pub fn add(&self, counter: Counter, count: u64) {
+        self.0[counter as usize].fetch_add(count, Ordering::Relaxed);
     }
 
     /// How many so far.

@@ -4,7 +4,7 @@
 //! flow table, and this is the only file that knows its shape. The pin is looked at for each
 //! connection: an edge that was upgraded pins a new table under the same name, and answers from
 //! the old one would be answers about nobody. [`Transparent`] is for connections that the edge has
-//! steered here with their destination as it was.
+//! steered here with their destination as it was, and `authorised` for those that came without the edge.
 //!
 //! # Diagnostics
 //! Returned by [`FlowMap::open`]: [`OriginError`], by who is to blame. Only logged, once per change: a
@@ -25,8 +25,10 @@ use tracing::{info, warn};
 
 use crate::snapshot::InForce;
 
+mod authorised;
 mod transparent;
 
+pub(crate) use authorised::{NoService, Ranges, Reached};
 pub use transparent::Transparent;
 
 /// A flagged host's address, as its packets carry it.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use relay_proto::client::{self, LostCause, Stage};
 use rustls::ClientConfig;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::Identity;
@@ -21,7 +22,7 @@ mod capabilities;
 mod session;
 
 use capabilities::Capabilities;
-pub(crate) use session::Upstream;
+pub(crate) use session::{Held, Upstream};
 
 /// What all outbound sessions share.
 #[derive(Debug)]
@@ -43,6 +44,9 @@ pub(crate) enum Unreachable {
     /// A connection, but no session: the greeting, EHLO or TLS failed.
     #[error("{0}")]
     Session(Lost),
+    /// The same, because its TLS and ours have nothing in common.
+    #[error("{0}: it speaks no TLS that this relay does, which is 1.2 or newer")]
+    OldTls(Lost),
     /// All of it together took too long.
     #[error("no session within {} s", REACH_DEADLINE.as_secs())]
     TimedOut,
@@ -80,16 +84,9 @@ impl Outbound {
 
     /// A session with the leg's destination that takes commands.
     pub(crate) async fn reach(&self, leg: &Leg) -> Result<Upstream, Unreachable> {
-        let config = client::Config {
-            ehlo_name: egress::ehlo_name(leg, &self.session.ehlo_name),
-            ..self.session.clone()
-        };
         let session = async {
-            let tcp = timeout(CONNECT_DEADLINE, egress::connect(leg))
-                .await
-                .map_err(|_elapsed| Unreachable::ConnectTimedOut)??;
-            let upstream = Upstream::open(tcp, config, leg.destination, &self.tls);
-            upstream.await.map_err(Unreachable::Session)
+            let tcp = self.connect(leg).await?;
+            Upstream::open(tcp, self.config(leg), leg.destination, &self.tls).await
         };
         let upstream = timeout(REACH_DEADLINE, session)
             .await
@@ -97,6 +94,30 @@ impl Outbound {
         self.capabilities
             .learn(leg.destination, *upstream.extensions());
         Ok(upstream)
+    }
+
+    /// The leg's destination, greeted in clear text, so that somebody else may speak TLS with it.
+    pub(crate) async fn hold(&self, leg: &Leg) -> Result<Held, Unreachable> {
+        let session = async {
+            let tcp = self.connect(leg).await?;
+            Held::open(tcp, self.config(leg), leg.destination, &self.tls).await
+        };
+        timeout(REACH_DEADLINE, session)
+            .await
+            .map_err(|_elapsed| Unreachable::TimedOut)?
+    }
+
+    /// A connection to the leg's destination, on which nothing has been said.
+    pub(crate) async fn connect(&self, leg: &Leg) -> Result<TcpStream, Unreachable> {
+        let connected = timeout(CONNECT_DEADLINE, egress::connect(leg)).await;
+        Ok(connected.map_err(|_elapsed| Unreachable::ConnectTimedOut)??)
+    }
+
+    fn config(&self, leg: &Leg) -> client::Config {
+        client::Config {
+            ehlo_name: egress::ehlo_name(leg, &self.session.ehlo_name),
+            ..self.session.clone()
+        }
     }
 }
 

@@ -1,17 +1,21 @@
 //! What all sessions of one relay share.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use relay_proto::server;
+use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
+use crate::metrics::exposition::{self, Gauges};
 use crate::outbound::Outbound;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
+use crate::treatment::Allowance;
 use crate::unheard::Unheard;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
@@ -23,6 +27,11 @@ pub struct Relay {
     pub(crate) scanners: Vec<Arc<dyn Scanner>>,
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
+    /// Whose sessions are spliced because of what they have shown.
+    pub(crate) learnt: Learnt,
+    /// Places of sessions that are spliced.
+    pub(crate) spliced: Connections,
+    pub(crate) operator_allowance: Allowance,
     pub(crate) unheard: Arc<Unheard>,
     metrics: Metrics,
 }
@@ -31,12 +40,18 @@ impl Relay {
     /// A relay that serves nobody until `newest` holds a snapshot.
     #[must_use]
     pub fn new(config: Config, newest: watch::Receiver<Newest>, tls: Arc<ServerTls>) -> Arc<Self> {
+        // Without the operator's mailboxes nobody ever asks for it.
+        let operator_mail = config.operator_mail.as_ref();
+        let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
         let session = config.session.server_config(&config.identity);
         Arc::new(Self {
             outbound: Outbound::new(&config.identity),
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
+            learnt: Learnt::open(&config.splice.learnt, config.splice.learnt_per_customer),
+            spliced: Connections::new(&config.spliced_limits(), 100),
+            operator_allowance: Allowance::new(operator_mail),
             unheard: Unheard::open(&config.state_dir),
             metrics: Metrics::new(),
             config,
@@ -55,6 +70,17 @@ impl Relay {
             starttls: true,
             ..server::Offer::default()
         }
+    }
+
+    /// What a scrape is answered.
+    pub(crate) fn exposition(&self) -> String {
+        let generation = self.newest.borrow().as_ref().map(|it| it.generation().0);
+        let gauges = Gauges {
+            sessions: self.connections.open(),
+            stressed: *self.connections.stress().borrow() == Stress::High,
+            generation: generation.unwrap_or(0),
+        };
+        exposition::text(&self.metrics, gauges)
     }
 
     /// What has been counted so far.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -19,13 +20,17 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::unacknowledged;
 
+mod rewound;
+
+use rewound::Rewound;
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// Clear text.
     Plain(TcpStream),
     /// TLS, either side.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Rewound>>),
     /// A handshake failed.
     Closed,
 }
@@ -55,9 +60,14 @@ impl Protection {
 }
 
 impl Stream {
-    /// Becomes TLS, as the server.
-    pub(crate) async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
-        let tls = TlsAcceptor::from(config).accept(self.take_plain()?).await?;
+    /// Becomes TLS, as the server; `kept` is what was already read of it.
+    pub(crate) async fn accept_tls(
+        &mut self,
+        kept: Bytes,
+        config: Arc<ServerConfig>,
+    ) -> io::Result<()> {
+        let tcp = Rewound::new(kept, self.take_plain()?);
+        let tls = TlsAcceptor::from(config).accept(tcp).await?;
         *self = Self::Tls(Box::new(tls.into()));
         Ok(())
     }
@@ -68,9 +78,8 @@ impl Stream {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> io::Result<()> {
-        let tls = TlsConnector::from(config)
-            .connect(name, self.take_plain()?)
-            .await?;
+        let tcp = Rewound::new(Bytes::new(), self.take_plain()?);
+        let tls = TlsConnector::from(config).connect(name, tcp).await?;
         *self = Self::Tls(Box::new(tls.into()));
         Ok(())
     }
@@ -114,7 +123,8 @@ impl Stream {
         *self = Self::Closed;
     }
 
-    fn take_plain(&mut self) -> io::Result<TcpStream> {
+    /// The connection itself, which nobody speaks TLS on yet.
+    pub(crate) fn take_plain(&mut self) -> io::Result<TcpStream> {
         match std::mem::replace(self, Self::Closed) {
             Self::Plain(tcp) => Ok(tcp),
             Self::Tls(_) | Self::Closed => Err(closed()),

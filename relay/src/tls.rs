@@ -8,6 +8,7 @@
 //! # Diagnostics
 //! Returned: [`TlsError`], which names the configuration's key and file.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -16,7 +17,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme,
+};
 
 use crate::config::{Config, Identity, Invalid, TlsFiles};
 
@@ -125,6 +128,48 @@ pub(crate) fn opportunistic() -> Result<ClientConfig, rustls::Error> {
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth())
+}
+
+/// Whether a handshake with a server failed because it speaks no version or no suite that we do: it is older than
+/// what rustls has. What else may be behind these alerts, we cannot speak with it either.
+pub(crate) fn is_too_old(error: &io::Error) -> bool {
+    let Some(error) = rustls_error(error) else {
+        return false;
+    };
+    match error {
+        rustls::Error::PeerIncompatible(_) => true,
+        rustls::Error::AlertReceived(alert) => [
+            AlertDescription::ProtocolVersion,
+            AlertDescription::HandshakeFailure,
+            AlertDescription::InsufficientSecurity,
+        ]
+        .contains(alert),
+        _ => false,
+    }
+}
+
+/// The fatal alert by which a client says that it does not take our certificate, if the error is one
+/// (RFC 8446 section 6.2, RFC 7672 section 2).
+pub(crate) fn certificate_alert(error: &io::Error) -> Option<AlertDescription> {
+    let rustls::Error::AlertReceived(alert) = rustls_error(error)? else {
+        return None;
+    };
+    [
+        AlertDescription::BadCertificate,
+        AlertDescription::UnsupportedCertificate,
+        AlertDescription::CertificateRevoked,
+        AlertDescription::CertificateExpired,
+        AlertDescription::CertificateUnknown,
+        AlertDescription::UnknownCA,
+        AlertDescription::AccessDenied,
+        AlertDescription::BadCertificateStatusResponse,
+    ]
+    .contains(alert)
+    .then_some(*alert)
+}
+
+fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// Takes any certificate, but insists that the peer holds its key.

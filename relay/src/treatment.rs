@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use relay_proto::peek::ClientHello;
 use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Question};
 
@@ -10,18 +11,26 @@ use crate::Relay;
 use crate::admission::Admitted;
 use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
-use crate::inbound::session::{Application, Facts};
+use crate::inbound::session::{Application, Course, Facts, TurnedAway};
 use crate::listen::Drain;
 
 mod cutthrough;
+mod opaque;
+mod walled;
 
 use cutthrough::Cutthrough;
+use opaque::Opaque;
+pub(crate) use opaque::full as splices_full;
+pub(crate) use walled::Allowance;
+use walled::Walled;
 
 /// The treatment of one session.
 #[derive(Debug)]
 pub(crate) enum Treatment {
-    /// `filter`: scanned, then delivered by cut-through.
-    Filter(Box<Cutthrough>),
+    /// `filter` and `opaque`: cut-through, scanned, where the session is not spliced.
+    Filter(Box<Opaque>),
+    /// `walled`: everybody but the operator is refused.
+    Walled(Box<Walled>),
 }
 
 /// The treatment for an admitted connection.
@@ -31,14 +40,12 @@ pub(crate) fn choose(
     id: SessionId,
     drain: Drain,
 ) -> Treatment {
-    let treatment = admitted
-        .policy
-        .as_ref()
-        .map(|policy| policy.treatment)
-        .unwrap_or_default();
-    match treatment {
-        contract::Treatment::Filter | contract::Treatment::Opaque | contract::Treatment::Walled => {
-            Treatment::Filter(Box::new(Cutthrough::new(relay, admitted, id, drain)))
+    match admitted.treatment() {
+        contract::Treatment::Filter | contract::Treatment::Opaque => {
+            Treatment::Filter(Box::new(Opaque::new(relay, admitted, id, drain)))
+        }
+        contract::Treatment::Walled => {
+            Treatment::Walled(Box::new(Walled::new(relay, admitted, id, drain)))
         }
     }
 }
@@ -47,7 +54,8 @@ impl Treatment {
     /// The customer has gone: ends what is open elsewhere.
     pub(crate) async fn end(self) {
         match self {
-            Self::Filter(cutthrough) => cutthrough.end().await,
+            Self::Filter(opaque) => opaque.end().await,
+            Self::Walled(walled) => walled.end().await,
         }
     }
 }
@@ -55,31 +63,51 @@ impl Treatment {
 impl Application for Treatment {
     async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match self {
-            Self::Filter(cutthrough) => cutthrough.answer(question, facts).await,
+            Self::Filter(opaque) => opaque.answer(question, facts).await,
+            Self::Walled(walled) => walled.answer(question, facts).await,
         }
     }
 
     async fn body(&mut self, octets: Bytes) {
         match self {
-            Self::Filter(cutthrough) => cutthrough.body(octets).await,
+            Self::Filter(opaque) => opaque.body(octets).await,
+            Self::Walled(walled) => walled.body(octets).await,
         }
     }
 
     async fn aborted(&mut self, abort: Abort) {
         match self {
-            Self::Filter(cutthrough) => cutthrough.aborted(abort).await,
+            Self::Filter(opaque) => opaque.aborted(abort).await,
+            Self::Walled(walled) => walled.aborted(abort).await,
+        }
+    }
+
+    async fn tls_begun(&mut self, hello: &ClientHello) -> Course {
+        match self {
+            Self::Filter(opaque) => opaque.tls_begun(hello).await,
+            Self::Walled(_) => Course::Terminate,
+        }
+    }
+
+    async fn turned_away(&mut self, how: TurnedAway) {
+        match self {
+            Self::Filter(opaque) => opaque.turned_away(how).await,
+            // There is nobody to splice to.
+            Self::Walled(_) => {}
         }
     }
 
     fn awaits_hearing(&self) -> bool {
         match self {
-            Self::Filter(cutthrough) => cutthrough.awaits_hearing(),
+            Self::Filter(opaque) => opaque.awaits_hearing(),
+            Self::Walled(walled) => walled.awaits_hearing(),
         }
     }
 
     fn heard(&mut self, hearing: Hearing) {
         match self {
-            Self::Filter(cutthrough) => cutthrough.heard(hearing),
+            Self::Filter(opaque) => opaque.heard(hearing),
+            Self::Walled(walled) => walled.heard(hearing),
         }
     }
 }
@@ -98,3 +126,12 @@ impl Application for Nobody {
 
     async fn aborted(&mut self, _abort: Abort) {}
 }
+
+/// Text of a person, fit for a reply: one line of printable ASCII, not too long.
+fn one_line(text: &str) -> String {
+    let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+    text.chars().map(printable).take(REASON_CHARS_MAX).collect()
+}
+
+/// Reason, scanner's reason, name and URL share one line of 512 octets (RFC 5321 section 4.5.3.1.5).
+const REASON_CHARS_MAX: usize = 120;

@@ -60,6 +60,21 @@ impl Binaries {
         self.find("outgate-relay")
     }
 
+    /// What `cargo xtask setup` unpacked or installed below `target` under that name.
+    ///
+    /// # Errors
+    /// That it is not there.
+    pub fn peer(&self, name: &str) -> Result<PathBuf> {
+        let target = self.dir.parent().context("a directory of cargo's")?;
+        let path = target.join("peers").join(name);
+        ensure!(
+            path.is_dir(),
+            "{} does not exist: `cargo xtask setup` makes it",
+            path.display()
+        );
+        Ok(path)
+    }
+
     fn find(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.join(name);
         ensure!(

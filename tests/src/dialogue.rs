@@ -163,6 +163,15 @@ impl Dialogue {
         Ok(())
     }
 
+    /// Octets as they are, for what no client should send.
+    ///
+    /// # Errors
+    /// The end of the connection.
+    pub fn send_octets(&mut self, octets: &[u8]) -> Result<()> {
+        self.stream.get_mut().write_all(octets)?;
+        Ok(())
+    }
+
     /// What was said so far.
     #[must_use]
     pub fn transcript(&self) -> &str {

@@ -114,18 +114,19 @@ impl Stored {
     /// Whether the server that stored it took it over TLS, by its own `Received` field.
     #[must_use]
     pub fn arrived_by_tls(&self) -> bool {
-        self.received()
-            .first()
-            .is_some_and(|field| field.contains("with ESMTPS"))
+        let own = self.received().into_iter().next().unwrap_or_default();
+        let own = own.to_ascii_uppercase();
+        own.contains("WITH ESMTPS") || own.contains("WITH UTF8SMTPS")
     }
 
     /// Whether the server that stored it took it from that address, by its own `Received` field.
     #[must_use]
     pub fn arrived_from(&self, address: IpAddr) -> bool {
-        let literal = address_literal(address);
+        // Exim leaves the tag of RFC 5321 section 4.1.3 out.
+        let [tagged, bare] = [address_literal(address), format!("[{address}]")];
         self.received()
             .first()
-            .is_some_and(|field| field.contains(&literal))
+            .is_some_and(|field| field.contains(&tagged) || field.contains(&bare))
     }
 
     /// Whether the relay's own `Received` field names that customer.

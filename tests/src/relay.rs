@@ -39,6 +39,8 @@ pub struct Options {
     pub pool: Pool,
     /// Memory for one message, in octets.
     pub memory_octets: Option<u64>,
+    /// More of its configuration: whole tables.
+    pub more: String,
 }
 
 impl<'lab> RelayNode<'lab> {
@@ -206,6 +208,7 @@ kind = "builtin"
         quoted(&lab.pin_dir()),
         quoted(&spill_dir(lab, options)),
     );
+    text.push_str(&options.more);
     if let Some(url) = &options.rspamd {
         text.push_str(&format!(
             "\n[[scanner]]\nkind = \"rspamd\"\nurl = \"{url}\"\ndeadline = \"10s\"\non_error = \"defer\"\n"

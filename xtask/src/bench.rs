@@ -15,8 +15,12 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         setup::root_needed("bench")?;
         setup::install(&DEBIAN_PACKAGES)?;
     }
-    // The controller's programs, too: it toggles flags by the real command line.
-    let crates = ["--package", "outgate-bench", "--package", "redirector-user"];
+    // The programs, too: it toggles flags by the real command line, and sends mail through the real relay.
+    let programs = match args.first().map(String::as_str) {
+        Some("relay") => "relay",
+        _ => "redirector-user",
+    };
+    let crates = ["--package", "outgate-bench", "--package", programs];
     cargo(["build", "--locked", "--release", "--quiet"])
         .args(crates)
         .run()?;

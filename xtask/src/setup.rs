@@ -14,11 +14,14 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::shell::{cargo, command};
 
+mod peers;
+
 /// Installs whatever is missing.
 pub(crate) fn run() -> Result<()> {
     rust_src()?;
     bpf_linker()?;
     install(&DEBIAN_PACKAGES)?;
+    peers::run()?;
     bpffs()
 }
 
@@ -163,17 +166,30 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 10] = [
+const DEBIAN_PACKAGES: [&str; 22] = [
     "build-essential",
     "iproute2",
+    "ldnsutils",
+    "msmtp",
+    "nmap",
+    "node-nodemailer",
     "openssl",
     "postfix",
+    "python3-venv",
     "rspamd",
     "strace",
     "swaks",
     "tcpdump",
+    "unbound",
     // Without it swaks speaks no STARTTLS.
     "libnet-ssleay-perl",
     // Nor IPv6 without this.
     "libio-socket-inet6-perl",
+    // Libraries of mail servers that are unpacked only.
+    "libevent-2.1-7",
+    "libgnutls-dane0",
+    "libidn12",
+    "libnsl2",
+    "haproxy",
+    "nftables",
 ];

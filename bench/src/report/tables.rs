@@ -34,7 +34,7 @@ pub(crate) fn text(report: &Report) -> String {
     }
     text += &format!(
         "\nTargets, each judged by its bound\n\n{}\n",
-        targets(report)
+        targets(&report.targets)
     );
     if report.quick {
         text += "\nThis was --quick: too short to be the check.\n";
@@ -88,9 +88,10 @@ fn alone(report: &Report) -> Table {
     table
 }
 
-fn targets(report: &Report) -> Table {
+/// Each with what was to be reached and what was.
+pub(crate) fn targets(targets: &[Target]) -> Table {
     let mut table = table(&["", "target", "median", "bound", "", ""]);
-    for target in &report.targets {
+    for target in targets {
         table.add_row(cells(target));
     }
     if let Some(last) = table.column_mut(5) {

@@ -220,7 +220,8 @@ impl World {
             relay: Self::RELAY,
             from_customer: SEEN_SYN | SEEN_ACK,
             from_relay: SEEN_SYN | SEEN_ACK,
-            reserved: [0; 6],
+            reserved16: 0,
+            reserved32: 0,
         }
     }
 

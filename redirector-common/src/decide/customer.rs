@@ -56,12 +56,17 @@ pub(super) fn judge<F: Frame, T: Tables>(
     };
     work.before.link = link;
     work.before.segment = segment;
-    if !work.before.read(frame, ifindex) {
-        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
-    }
-    if ether::is_group(work.before.way_back.own_mac) {
+    let Some(station) = frame.read::<6>(0) else {
+        return Judged::UNTOUCHED;
+    };
+    if ether::is_group(station) {
         return Judged::UNTOUCHED;
     }
+    if !work.before.ends.read(frame, link) {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
+    }
+    // The rest of it is read when something goes there.
+    work.before.way_back.ifindex = ifindex;
     let known = is_known(tables, &mut work, End::Source);
     radar::leaving(tables, &work, frame.octets());
     if !known {
@@ -110,6 +115,10 @@ fn act<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -> J
     let opens = work.before.segment.flags.opens();
     let young = work.now_s() < work.policy.grace_until_s;
     let follows = matches!(action, Action::Redirect | Action::Linger);
+    let answers = matches!(action, Action::Refuse | Action::Reset);
+    if (follows || young || answers) && !work.before.read_way_back(frame) {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
+    }
     // Whatever the action is now, connections that a redirect has diverted stay with their relay: as
     // long as they last under a redirect or after it, and through the grace of another action.
     let entry = if opens && matches!(action, Action::Redirect) {
@@ -125,7 +134,7 @@ fn act<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -> J
     if let Some(entry) = entry {
         return forward(frame, tables, work, &entry);
     }
-    let answers = match action {
+    let answer = match action {
         Action::Refuse => Some(RefusalText::Refused),
         Action::Redirect if open::on_failure(tables, work, OnFailure::Refuse) => {
             Some(RefusalText::Deferred)
@@ -138,7 +147,7 @@ fn act<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, work: &mut Work) -> J
         | Action::Drop
         | Action::Linger => None,
     };
-    if let (Some(text), false) = (answers, opens) {
+    if let (Some(text), false) = (answer, opens) {
         let followed = refuse::follow(frame, tables, work, text);
         if followed != Followed::Not {
             return refuse::judged(tables, followed, text);
@@ -188,12 +197,12 @@ fn forward<F: Frame, T: Tables>(
     if ifindex == 0 {
         return Judged::counted(tables, Verdict::Drop, Counter::PathUnknown).by_relay(number);
     }
-    work.flow = entry.flow();
+    let flow = entry.flow();
     entry.mark_customer(
-        seen(work.flow.from_customer, work.before.segment.flags),
+        seen(flow.from_customer, work.before.segment.flags),
         work.now_s(),
     );
-    if work.before.way_back != work.flow.customer_path {
+    if work.before.way_back != flow.customer_path {
         entry.move_customer(&work.before.way_back);
     }
     work.rewrite = Rewrite {
@@ -203,7 +212,7 @@ fn forward<F: Frame, T: Tables>(
         destination_port_be: work.target.port_be,
     };
     frame.about_to_change();
-    let sent = if steer::is_of(&work.key, &work.flow) {
+    let sent = if steer::is_of(&work.key, &flow) {
         rewrite::steer(frame, &work.before, &work.rewrite.path)
     } else {
         rewrite::apply(frame, &work.before, &work.rewrite, End::Destination)

@@ -18,28 +18,37 @@ use crate::{
 pub(super) fn entry<T: Tables>(tables: &T, work: &mut Work) -> Option<T::Entry> {
     // A connection keeps the way that its pool went when it was opened, so the other one is tried last.
     let steers = steer::is_way(tables, work);
-    let found = (steers && steer::find(tables, work))
-        || rewritten(tables, work)
-        || (!steers && steer::find(tables, work));
-    if found { tables.flow(&work.key) } else { None }
-}
-
-/// Points `work` at the entry of a rewritten connection; `false` = there is none.
-#[inline(always)]
-fn rewritten<T: Tables>(tables: &T, work: &mut Work) -> bool {
+    if steers && let Some(entry) = steer::find(tables, work) {
+        return Some(entry);
+    }
     let in_slot = relay_in_slot(tables, work);
-    if matches!(
-        standing(tables, work, u32::from(in_slot), 0),
-        Standing::Ours
-    ) {
-        return true;
+    if let Some(entry) = likely(tables, work, u32::from(in_slot)) {
+        return Some(entry);
     }
     let place = search(tables, work, u32::from(in_slot));
-    if place == NOWHERE {
-        return false;
+    if place != NOWHERE {
+        standing(tables, work, place / CANDIDATES, place % CANDIDATES);
+        return tables.flow(&work.key);
     }
-    standing(tables, work, place / CANDIDATES, place % CANDIDATES);
-    true
+    if steers {
+        None
+    } else {
+        steer::find(tables, work)
+    }
+}
+
+/// Points `work` at the first candidate towards a relay, and finds what stands there if it is the connection's
+/// own: one look-up for nearly every segment.
+#[inline(never)]
+fn likely<T: Tables>(tables: &T, work: &mut Work, relay: u32) -> Option<T::Entry> {
+    let number = u16::try_from(relay).ok()?;
+    let relay = tables.relay(relay)?;
+    if !work.aim(number, &relay) {
+        return None;
+    }
+    work.point(0);
+    let entry = tables.flow(&work.key)?;
+    work.connection().owns(&entry.flow()).then_some(entry)
 }
 
 /// Number of the relay in the customer's slot, or [`NO_RELAY_SHORT`]; a probe's relay is its policy's. Out of

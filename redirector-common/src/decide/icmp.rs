@@ -125,18 +125,18 @@ pub(super) fn to_customer<F: Frame, T: Tables>(
     let Some(entry) = tables.flow(&work.key) else {
         return is_stray(tables, work, side).then_some(Counter::IcmpWithoutEntry);
     };
-    work.flow = entry.flow();
-    if side == Side::Uplink && !relay::is_beyond_uplink(tables, work.flow.relay) {
+    let flow = entry.flow();
+    if side == Side::Uplink && !relay::is_beyond_uplink(tables, flow.relay) {
         return None;
     }
-    work.target.number = work.flow.relay;
+    work.target.number = flow.relay;
     work.rewrite = Rewrite {
-        path: work.flow.customer_path,
-        addr: work.flow.original_dst,
+        path: flow.customer_path,
+        addr: flow.original_dst,
         source_port_be: SMTP_PORT_BE,
-        destination_port_be: work.flow.customer_port_be,
+        destination_port_be: flow.customer_port_be,
     };
-    let end = if steer::is_of(&work.key, &work.flow) {
+    let end = if steer::is_of(&work.key, &flow) {
         None
     } else {
         Some(End::Source)

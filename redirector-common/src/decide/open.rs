@@ -174,7 +174,8 @@ fn create<T: Tables>(tables: &mut T, work: &mut Work) -> Result<T::Entry, Stop> 
         relay: work.target.number,
         from_customer: SEEN_SYN,
         from_relay: 0,
-        reserved: [0; 6],
+        reserved16: 0,
+        reserved32: 0,
     };
     match tables.insert_flow(&work.key, &work.flow) {
         Ok(()) => {}

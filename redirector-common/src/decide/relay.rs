@@ -115,29 +115,30 @@ pub(super) fn find<T: Tables>(tables: &T, work: &mut Work, side: Side) -> Found 
     let Some(entry) = tables.flow(&work.key) else {
         return Found::Nothing;
     };
-    work.flow = entry.flow();
+    let flow = entry.flow();
     // Who writes the address of a relay of ours into a frame from the internet is not that relay.
-    if side == Side::Uplink && !is_beyond_uplink(tables, work.flow.relay) {
+    if side == Side::Uplink && !is_beyond_uplink(tables, flow.relay) {
         return Found::Nothing;
     }
     if work.before.segment.hop_limit <= 1 {
         return Found::HopLimit;
     }
-    if work.flow.customer_path.ifindex == 0 {
+    if flow.customer_path.ifindex == 0 {
         return Found::PathUnknown;
     }
+    work.target.number = flow.relay;
     work.now_ns = tables.now_ns();
     entry.mark_relay(
-        seen(work.flow.from_relay, work.before.segment.flags),
+        seen(flow.from_relay, work.before.segment.flags),
         work.now_s(),
     );
     work.rewrite = Rewrite {
-        path: work.flow.customer_path,
-        addr: work.flow.original_dst,
+        path: flow.customer_path,
+        addr: flow.original_dst,
         source_port_be: SMTP_PORT_BE,
-        destination_port_be: work.flow.customer_port_be,
+        destination_port_be: flow.customer_port_be,
     };
-    if steer::is_of(&work.key, &work.flow) {
+    if steer::is_of(&work.key, &flow) {
         Found::Steered
     } else {
         Found::Rewritten
@@ -173,7 +174,7 @@ pub(super) fn send_back<F: Frame, T: Tables>(
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
     }
     Judged::counted(tables, Verdict::Redirect { ifindex }, Counter::ToCustomer)
-        .by_relay(work.flow.relay)
+        .by_relay(work.target.number)
 }
 
 #[inline(always)]

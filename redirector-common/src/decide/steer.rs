@@ -33,19 +33,17 @@ pub(super) fn standing<T: Tables>(tables: &T, work: &mut Work) -> Standing {
     }
 }
 
-/// Points `work` at the entry of a steered connection, and at its relay; `false` = there is none.
+/// Finds the entry of a steered connection, and points `work` at it and at its relay.
 #[inline(never)]
-pub(super) fn find<T: Tables>(tables: &T, work: &mut Work) -> bool {
+pub(super) fn find<T: Tables>(tables: &T, work: &mut Work) -> Option<T::Entry> {
     point(work);
-    let Some(entry) = tables.flow(&work.key) else {
-        return false;
-    };
+    let entry = tables.flow(&work.key)?;
     let flow = entry.flow();
     if !work.connection().owns(&flow) {
-        return false;
+        return None;
     }
     aim(tables, work, u32::from(flow.relay));
-    true
+    Some(entry)
 }
 
 /// Considers a relay by its number. If it is gone, or does not listen on the family, the way to it is
@@ -101,6 +99,7 @@ pub(super) fn point(work: &mut Work) {
         shown_port_be: work.before.segment.source_port_be,
         relay_port_be: SMTP_PORT_BE,
         family: work.before.ends.family,
-        reserved: [0; 3],
+        reserved8: 0,
+        reserved16: 0,
     };
 }

@@ -95,7 +95,8 @@ impl Work {
             shown_port_be: self.connection().candidate(nth),
             relay_port_be: self.target.port_be,
             family: self.before.ends.family,
-            reserved: [0; 3],
+            reserved8: 0,
+            reserved16: 0,
         };
     }
 
@@ -109,7 +110,8 @@ impl Work {
             shown_port_be: segment.destination_port_be,
             relay_port_be: segment.source_port_be,
             family: ends.family,
-            reserved: [0; 3],
+            reserved8: 0,
+            reserved16: 0,
         };
     }
 }

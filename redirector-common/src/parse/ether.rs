@@ -55,9 +55,9 @@ pub fn link<F: Frame>(frame: &F) -> Option<Link> {
 }
 
 /// Reads the rest of a header that [`link`] has read: from whom to whom, by which tags. Written as
-/// the way back to the sender, on the interface that it came in by. `false` = it is too short.
+/// the way back to the sender; the interface is the caller's. `false` = it is too short.
 #[inline(always)]
-pub fn way_back<F: Frame>(frame: &F, link: Link, ifindex: u32, path: &mut L2Path) -> bool {
+pub fn way_back<F: Frame>(frame: &F, link: Link, path: &mut L2Path) -> bool {
     let Some(own_mac) = frame.read::<6>(0) else {
         return false;
     };
@@ -70,7 +70,6 @@ pub fn way_back<F: Frame>(frame: &F, link: Link, ifindex: u32, path: &mut L2Path
         return false;
     };
     path.tags = tags;
-    path.ifindex = ifindex;
     true
 }
 

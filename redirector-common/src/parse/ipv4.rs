@@ -35,7 +35,7 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
     let l4_octets = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(header_octets);
     let l4 = l3 + header_octets;
     let fragment = u16::from_be_bytes([f0, f1]);
-    if fragment & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0 {
+    if fragment & IS_PART != 0 {
         let offset = fragment & FRAGMENT_OFFSET;
         return if tcp::fragment_may_carry_mail(frame, l4, l4_octets, offset) {
             Packet::Fragment
@@ -50,7 +50,7 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
 #[inline(always)]
 pub(super) const fn is_fragment(header: &[u8; HEADER_OCTETS]) -> bool {
     let [_, _, _, _, _, _, f0, f1, ..] = *header;
-    u16::from_be_bytes([f0, f1]) & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0
+    u16::from_be_bytes([f0, f1]) & IS_PART != 0
 }
 
 /// Reads the header of a packet that an error quotes at `l3`; answers where its TCP header is, or 0.
@@ -71,3 +71,5 @@ pub(super) fn quoted<F: Frame>(frame: &F, l3: usize) -> usize {
 
 const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
+/// Bits of the fragment field of which one at least is set in a part of a packet.
+pub(crate) const IS_PART: u16 = MORE_FRAGMENTS | FRAGMENT_OFFSET;

@@ -128,6 +128,7 @@ async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Out
         ticket: arguments.ticket,
         exact: arguments.exact,
         cut: arguments.cut,
+        confirmed: arguments.confirmed,
         rate: arguments.rate,
         burst: arguments.burst,
     };

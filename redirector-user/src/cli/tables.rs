@@ -200,6 +200,9 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
     if let (Some(treatment), Some(egress)) = (flag.treatment, flag.egress) {
         row("treatment", treatment.name().to_owned());
         row("egress", format!("{egress:?}").to_lowercase());
+        if flag.confirmed == Some(true) {
+            row("confirmed", String::from("yes: TLS is never spliced"));
+        }
     }
     row("state", state_in_words(flag));
     row("reason", flag.reason.clone());

@@ -79,6 +79,7 @@ impl Controller {
                 egress: redirect.egress,
                 reason: flag.terms.reason.clone(),
                 expires_at: flag.terms.expires_at,
+                confirmed: redirect.confirmed,
             })
         });
         Snapshot {

@@ -49,6 +49,8 @@ pub struct Redirect {
     pub treatment: Treatment,
     /// Where the relay's own leg leaves from.
     pub egress: Egress,
+    /// Its abuse is known: nothing that it does makes the relay splice its TLS.
+    pub confirmed: bool,
 }
 
 /// A well-formed wish; what the guards judge and the store takes.

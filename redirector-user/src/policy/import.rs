@@ -231,6 +231,7 @@ fn request(record: &ByteRecord, columns: &[Column], actor: &str) -> Result<FlagR
             Column::Ticket => request.ticket = Some(value),
             Column::Exact => request.exact = yes(*column, &value)?,
             Column::Cut => request.cut = yes(*column, &value)?,
+            Column::Confirmed => request.confirmed = yes(*column, &value)?,
         }
     }
     Ok(request)
@@ -277,10 +278,11 @@ enum Column {
     Ticket,
     Exact,
     Cut,
+    Confirmed,
 }
 
 impl Column {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Prefix,
         Self::Reason,
         Self::Action,
@@ -293,6 +295,7 @@ impl Column {
         Self::Ticket,
         Self::Exact,
         Self::Cut,
+        Self::Confirmed,
     ];
 
     const fn name(self) -> &'static str {
@@ -309,6 +312,7 @@ impl Column {
             Self::Ticket => "ticket",
             Self::Exact => "exact",
             Self::Cut => "cut",
+            Self::Confirmed => "confirmed",
         }
     }
 }

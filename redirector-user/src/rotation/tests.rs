@@ -28,6 +28,7 @@ fn redirect() -> Action {
         pool: String::from("default"),
         treatment: contract::Treatment::Filter,
         egress: contract::Egress::Pool,
+        confirmed: false,
     })
 }
 

@@ -244,7 +244,7 @@ async fn insert_all(
     }
     let text = format!(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us, per_hour, burst) VALUES {}",
+         generation, replaces, created_us, expires_us, per_hour, burst, confirmed) VALUES {}",
         placeholders(flags.len(), COLUMNS)
     );
     // Only the number of flags went into the text.
@@ -270,7 +270,10 @@ async fn insert_all(
             .bind(terms.created_at.as_microsecond())
             .bind(terms.expires_at.as_microsecond())
             .bind(limit.map(|limit| i64::from(limit.rate.per_hour())))
-            .bind(limit.map(|limit| i64::from(limit.burst.get())));
+            .bind(limit.map(|limit| i64::from(limit.burst.get())))
+            .bind(i64::from(
+                redirect.is_some_and(|redirect| redirect.confirmed),
+            ));
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -349,6 +352,7 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
                 treatment: Treatment::from_name(&treatment)
                     .ok_or_else(|| wrong(format!("treatment {treatment}")))?,
                 egress: known.ok_or_else(|| wrong(format!("egress {egress}")))?,
+                confirmed: row.try_get::<i64, _>("confirmed")? != 0,
             })
         }
         _ => return Err(wrong(format!("action {action}"))),
@@ -375,6 +379,7 @@ fn payload(flag: &Flag) -> Value {
         "pool": redirect.map(|redirect| &redirect.pool),
         "treatment": redirect.map(|redirect| redirect.treatment),
         "egress": redirect.map(|redirect| redirect.egress),
+        "confirmed": redirect.map(|redirect| redirect.confirmed),
         "rate": limit.map(|limit| limit.rate.to_string()),
         "burst": limit.map(|limit| limit.burst),
         "reason": flag.terms.reason,
@@ -395,4 +400,4 @@ const fn egress_name(egress: Egress) -> &'static str {
 
 const EGRESSES: [Egress; 2] = [Egress::Pool, Egress::Customer];
 /// Columns that a new flag fills.
-const COLUMNS: usize = 17;
+const COLUMNS: usize = 18;

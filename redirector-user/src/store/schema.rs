@@ -93,4 +93,10 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "drained relays",
         include_str!("migrations/0003_drains.sql"),
     ),
+    (
+        4,
+        None,
+        "confirmed customers",
+        include_str!("migrations/0004_confirmed.sql"),
+    ),
 ];

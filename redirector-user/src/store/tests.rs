@@ -15,6 +15,7 @@ fn proposal(target: &str, action: &str) -> Proposal {
         actor: String::from("alice"),
         action: Some(action.to_owned()),
         ticket: Some(String::from("T-1")),
+        confirmed: action == "redirect",
         rate: (action == "limit").then(|| String::from("100/h")),
         ..FlagRequest::default()
     };

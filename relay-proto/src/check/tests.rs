@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{chunks, client, content, pieces, server};
+use super::{chunks, client, content, pieces, proxy, server};
 
 fn octets(parts: &'static [&'static [u8]]) -> impl Strategy<Value = Vec<u8>> {
     vec(select(parts), 0..40).prop_map(|parts| parts.concat())
@@ -136,5 +136,27 @@ fn pieces_are_all_of_the_octets() {
     for cuts in [&[][..], &[1], &[3, 0, 7]] {
         let joined: Vec<u8> = pieces(&octets, cuts).flatten().copied().collect();
         assert_eq!(joined, octets);
+    }
+}
+
+const PROXY: &[&[u8]] = &[
+    b"\x21\x11\x00\x0c",
+    b"\x21\x21\x00\x24",
+    b"\x20\x00\x00\x00",
+    b"\x21\x11\x00\x13",
+    b"\xc0\x00\x02\x0a\xcb\x00\x71\x0a\x9c\x40\x00\x19",
+    b"\x20\x01\x0d\xb8\x00\x0a\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x10",
+    b"\x03\x00\x04\x00\x00\x00\x00",
+    b"\x04\x00\x00",
+    b"\x04\x00",
+    b"\x00",
+    b"\xff",
+];
+
+proptest! {
+    #[test]
+    fn a_proxy_header_is_read_whole_or_not_at_all(octets in octets(PROXY), signed in any::<bool>()) {
+        let signature: &[u8] = if signed { b"\r\n\r\n\0\r\nQUIT\n" } else { b"" };
+        proxy::header(&[signature, &octets].concat());
     }
 }

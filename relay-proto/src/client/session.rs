@@ -27,6 +27,8 @@ pub struct Session {
     tls: bool,
     /// The transaction said SMTPUTF8.
     utf8: bool,
+    /// STARTTLS waits for the caller's word.
+    held: bool,
     actions: VecDeque<Action>,
     deadline: Option<Time>,
 }
@@ -65,8 +67,20 @@ impl Session {
             extensions: Extensions::default(),
             tls: false,
             utf8: false,
+            held: false,
             actions: VecDeque::new(),
             deadline,
+        }
+    }
+
+    /// The same, but when the server offers STARTTLS the session is ready before it is said, so that the caller may
+    /// have somebody else speak TLS: [`Event::Ready`] then says that it was offered, and [`Self::starttls`] is the
+    /// command.
+    #[must_use]
+    pub fn held(config: Config, now: Time) -> Self {
+        Self {
+            held: true,
+            ..Self::new(config, now)
         }
     }
 
@@ -157,10 +171,8 @@ impl Session {
                 self.extensions = Extensions::read(&reply);
                 // RFC 3207 section 4.2: what is offered again under TLS means nothing.
                 self.extensions.starttls &= !self.tls;
-                if self.extensions.starttls {
-                    self.stage = Stage::StartTls;
-                    self.state = State::StartTls;
-                    self.say(now, "STARTTLS", self.config.timeouts.starttls);
+                if self.extensions.starttls && !self.held {
+                    self.say_starttls(now);
                 } else {
                     self.ready();
                 }
@@ -219,6 +231,12 @@ impl Session {
         self.state = State::Handshake;
         self.deadline = Some(now.saturating_add(self.config.timeouts.starttls));
         self.actions.push_back(Action::StartTls);
+    }
+
+    pub(super) fn say_starttls(&mut self, now: Time) {
+        self.stage = Stage::StartTls;
+        self.state = State::StartTls;
+        self.say(now, "STARTTLS", self.config.timeouts.starttls);
     }
 
     fn say_ehlo(&mut self, now: Time) {

@@ -46,6 +46,7 @@ pub struct Session {
     chunks_refused: bool,
     talked_early: bool,
     hung_up: bool,
+    quit: bool,
 }
 
 impl Session {
@@ -101,6 +102,7 @@ impl Session {
             chunks_refused: false,
             talked_early: false,
             hung_up: false,
+            quit: false,
         }
     }
 
@@ -211,6 +213,12 @@ impl Session {
         self.hello
             .as_ref()
             .is_some_and(|greeted| greeted.hello.esmtp)
+    }
+
+    /// Whether the client has said QUIT.
+    #[must_use]
+    pub fn has_quit(&self) -> bool {
+        self.quit
     }
 
     /// Whether TLS has been started.

@@ -15,10 +15,21 @@ use crate::player::{ARRIVALS, Arrival, compare, lines, octets, seconds, take_lin
 /// Plays `script` against a session that starts at time zero.
 #[track_caller]
 pub(crate) fn play(script: &str) {
+    play_on(Session::new, script);
+}
+
+/// The same against a session that does not say STARTTLS by itself.
+#[track_caller]
+pub(crate) fn play_held(script: &str) {
+    play_on(Session::held, script);
+}
+
+#[track_caller]
+fn play_on(start: fn(Config, Duration) -> Session, script: &str) {
     for arrival in ARRIVALS {
         let lines = lines(script);
         let mut player = Player {
-            session: Session::new(config(), Duration::ZERO),
+            session: start(config(), Duration::ZERO),
             now: Duration::ZERO,
             seen: Vec::new(),
             sent: Vec::new(),
@@ -142,6 +153,7 @@ impl Player {
             "end" => self.session.end(now),
             "rset" => self.session.rset(now),
             "quit" => self.session.quit(now),
+            "starttls" => self.session.starttls(now),
             other => panic!("no such command: {other}"),
         }
     }

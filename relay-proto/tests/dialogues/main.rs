@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod client;
+mod client_held;
 mod client_player;
 mod cuts;
 mod defences;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use contract::Treatment;
 use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 
@@ -53,11 +54,11 @@ pub(super) fn help_url(url: String) -> Result<String, Invalid> {
     Ok(url)
 }
 
-pub(super) fn listeners(listen: &[String]) -> Result<Vec<SocketAddr>, Invalid> {
+pub(super) fn listeners(key: &str, listen: &[String]) -> Result<Vec<SocketAddr>, Invalid> {
     let parse = |text: &String| {
         let problem = "must be ADDRESS:PORT, as 198.51.100.2:2525 or [2001:db8:2::2]:2525";
         text.parse::<SocketAddr>()
-            .map_err(|_parse| Invalid::new("listen", text, problem))
+            .map_err(|_parse| Invalid::new(key, text, problem))
     };
     listen.iter().map(parse).collect()
 }
@@ -115,5 +116,23 @@ pub(super) fn duration(
     match Duration::try_from(signed) {
         Ok(duration) if (min..=max).contains(&duration) => Ok(duration),
         Ok(_) | Err(_) => Err(Invalid::new(key, text, out_of_range())),
+    }
+}
+
+pub(super) fn treatment(key: &str, word: &str) -> Result<Treatment, Invalid> {
+    Treatment::from_name(word).ok_or_else(|| {
+        let known = Treatment::ALL.map(Treatment::name).join(", ");
+        Invalid::new(key, word, format!("must be one of: {known}"))
+    })
+}
+
+pub(super) fn metrics_listener(listen: &str) -> Result<SocketAddr, Invalid> {
+    match listen.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        Ok(_) | Err(_) => {
+            let problem = "must be the ADDRESS:PORT of a loopback address, as 127.0.0.1:9125: nobody has to \
+                           say who he is there";
+            Err(Invalid::new("metrics.listen", listen, problem))
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::session::RawSession;
+use super::splice::RawSplice;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -27,7 +28,7 @@ pub(super) struct RawConfig {
     #[serde(default = "default_log_format")]
     pub(super) log_format: String,
     pub(super) state_dir: Option<PathBuf>,
-    pub(super) controller: RawController,
+    pub(super) controller: Option<RawController>,
     pub(super) origin: Option<RawOrigin>,
     pub(super) tls: Option<RawTls>,
     pub(super) message: RawMessage,
@@ -35,8 +36,21 @@ pub(super) struct RawConfig {
     pub(super) limits: RawLimits,
     #[serde(default)]
     pub(super) scanner: Vec<RawScanner>,
+    pub(super) operator_mail: Option<RawOperatorMail>,
+    #[serde(default)]
+    pub(super) authorised: Vec<RawAuthorised>,
+    pub(super) metrics: Option<RawMetrics>,
+    #[serde(default)]
+    pub(super) splice: RawSplice,
     #[serde(default)]
     pub(super) session: RawSession,
+}
+
+/// `[metrics]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMetrics {
+    pub(super) listen: String,
 }
 
 /// `[controller]`.
@@ -104,6 +118,40 @@ pub(super) enum RawScanner {
         #[serde(default = "default_on_error")]
         on_error: String,
     },
+}
+
+/// `[operator_mail]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOperatorMail {
+    pub(super) mailboxes: Vec<String>,
+    pub(super) deliver_to: String,
+    #[serde(default = "default_messages_per_hour")]
+    pub(super) messages_per_hour: u32,
+}
+
+fn default_messages_per_hour() -> u32 {
+    20
+}
+
+/// One `[[authorised]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAuthorised {
+    #[serde(default)]
+    pub(super) listen: Vec<String>,
+    #[serde(default)]
+    pub(super) from: Vec<String>,
+    pub(super) destination: Option<String>,
+    #[serde(default)]
+    pub(super) proxies: Vec<String>,
+    #[serde(default = "default_treatment")]
+    pub(super) treatment: String,
+    pub(super) reason: Option<String>,
+}
+
+fn default_treatment() -> String {
+    "filter".into()
 }
 
 fn default_log() -> String {

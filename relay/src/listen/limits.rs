@@ -62,6 +62,11 @@ impl Connections {
         lock(&self.open).pressure.subscribe()
     }
 
+    /// How many there are.
+    pub(crate) fn open(&self) -> usize {
+        lock(&self.open).total
+    }
+
     /// Takes a place for a connection of `customer`.
     pub(crate) fn enter(&self, customer: CustomerAddr) -> Result<Permit, Full> {
         let mut open = lock(&self.open);
@@ -99,7 +104,7 @@ impl Drop for Permit {
 }
 
 /// IPv6 hosts rotate their addresses inside of a /64, so that is what is counted.
-fn counted_as(customer: CustomerAddr) -> IpAddr {
+pub(crate) fn counted_as(customer: CustomerAddr) -> IpAddr {
     match customer.ip() {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),

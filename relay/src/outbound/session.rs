@@ -15,10 +15,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{Lost, TIMEOUTS};
+use super::{Lost, TIMEOUTS, Unreachable};
 use crate::clock::Clock;
 use crate::origin::OriginalDst;
 use crate::stream::{Protection, Stream};
+use crate::tls;
+
+mod held;
+
+pub(crate) use held::Held;
 
 /// A session with a destination that takes commands.
 #[derive(Debug)]
@@ -33,6 +38,17 @@ pub(crate) struct Upstream {
     tls: Arc<ClientConfig>,
     extensions: Extensions,
     in_transaction: bool,
+    /// The handshake failed because the destination speaks nothing that we do.
+    old_tls: bool,
+}
+
+/// Where the drive halts.
+#[derive(Debug)]
+enum Step {
+    /// TLS comes next.
+    StartTls,
+    Event(Event),
+    Closed,
 }
 
 impl Upstream {
@@ -42,11 +58,23 @@ impl Upstream {
         config: Config,
         destination: OriginalDst,
         tls: &Arc<ClientConfig>,
-    ) -> Result<Self, Lost> {
+    ) -> Result<Self, Unreachable> {
         let clock = Clock::start();
-        let mut this = Self {
+        let session = Session::new(config, clock.now());
+        let this = Self::start(tcp, session, clock, destination, tls);
+        this.ready().await
+    }
+
+    fn start(
+        tcp: TcpStream,
+        session: Session,
+        clock: Clock,
+        destination: OriginalDst,
+        tls: &Arc<ClientConfig>,
+    ) -> Self {
+        Self {
             stream: Stream::Plain(tcp),
-            session: Session::new(config, clock.now()),
+            session,
             clock,
             queued: VecDeque::new(),
             buffer: vec![0; READ_OCTETS],
@@ -54,13 +82,26 @@ impl Upstream {
             tls: Arc::clone(tls),
             extensions: Extensions::default(),
             in_transaction: false,
-        };
-        match this.next_event().await? {
-            Event::Ready(extensions) => this.extensions = extensions,
-            Event::Answered { stage, .. } => return Err(out_of_turn(stage)),
-            Event::Lost { stage, cause } => return Err(Lost { stage, cause }),
+            old_tls: false,
         }
-        Ok(this)
+    }
+
+    /// Drives until it takes commands.
+    async fn ready(mut self) -> Result<Self, Unreachable> {
+        let lost = match self.next_event().await {
+            Ok(Event::Ready(extensions)) => {
+                self.extensions = extensions;
+                return Ok(self);
+            }
+            Ok(Event::Answered { stage, .. }) => out_of_turn(stage),
+            Ok(Event::Lost { stage, cause }) => Lost { stage, cause },
+            Err(lost) => lost,
+        };
+        Err(if self.old_tls {
+            Unreachable::OldTls(lost)
+        } else {
+            Unreachable::Session(lost)
+        })
     }
 
     /// What the destination offers.
@@ -171,17 +212,27 @@ impl Upstream {
     /// Drives until something happens that the caller waits for.
     async fn next_event(&mut self) -> Result<Event, Lost> {
         loop {
+            match self.next_step().await {
+                Step::StartTls => self.handshake().await,
+                Step::Event(event) => return Ok(event),
+                Step::Closed => {
+                    return Err(Lost {
+                        stage: Stage::Mail,
+                        cause: LostCause::HungUp,
+                    });
+                }
+            }
+        }
+    }
+
+    async fn next_step(&mut self) -> Step {
+        loop {
             while let Some(action) = self.poll() {
                 match action {
                     Action::Send(octets) => self.send(&octets).await,
-                    Action::StartTls => self.handshake().await,
-                    Action::Event(event) => return Ok(event),
-                    Action::Close => {
-                        return Err(Lost {
-                            stage: Stage::Mail,
-                            cause: LostCause::HungUp,
-                        });
-                    }
+                    Action::StartTls => return Step::StartTls,
+                    Action::Event(event) => return Step::Event(event),
+                    Action::Close => return Step::Closed,
                 }
             }
             tokio::select! {
@@ -254,6 +305,7 @@ impl Upstream {
             Ok(()) => self.session.tls_started(self.clock.now()),
             Err(error) => {
                 debug!(%error, "destination's TLS handshake failed");
+                self.old_tls = tls::is_too_old(&error);
                 self.session.tls_failed(self.clock.now());
             }
         }

@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use relay_proto::client::LostCause;
+use relay_proto::client::{Extensions, LostCause};
 use relay_proto::envelope::{EhloName, Mail, Recipient};
 use relay_proto::reply::Reply;
-use relay_proto::server::{Abort, Answer, Hello, Question};
+use relay_proto::server::{Abort, Answer, Hello, Offer, Question};
 use tracing::{debug, info};
 
 use crate::Relay;
@@ -41,6 +41,8 @@ mod delivery;
 mod doubt;
 mod promise;
 
+pub(super) use authentication::refused as auth_refused;
+
 use doubt::InDoubt;
 
 /// One customer's session.
@@ -49,6 +51,8 @@ pub(crate) struct Cutthrough {
     admitted: Admitted,
     id: SessionId,
     drain: Drain,
+    /// The scanners see its messages.
+    scanned: bool,
     messages: u32,
     upstream: Option<Upstream>,
     transaction: Option<Transaction>,
@@ -56,6 +60,8 @@ pub(crate) struct Cutthrough {
     demand: Option<Reply>,
     /// Messages whose 250 it may not have heard.
     in_doubt: Vec<InDoubt>,
+    /// The destination speaks no TLS that we do.
+    old_tls: bool,
 }
 
 /// What the customer has said since MAIL.
@@ -93,11 +99,21 @@ impl Cutthrough {
             admitted,
             id,
             drain,
+            scanned: true,
             messages: 0,
             upstream: None,
             transaction: None,
             demand: None,
             in_doubt: Vec::new(),
+            old_tls: false,
+        }
+    }
+
+    /// The same, but no scanner sees its messages.
+    pub(crate) fn unscanned(self) -> Self {
+        Self {
+            scanned: false,
+            ..self
         }
     }
 
@@ -159,6 +175,26 @@ impl Cutthrough {
         }
     }
 
+    /// Goes on with a connection that somebody else has opened.
+    pub(super) fn adopt(&mut self, upstream: Upstream) {
+        self.upstream = Some(upstream);
+    }
+
+    /// What is offered where the destination offers this.
+    pub(super) fn offer(&self, destination: &Extensions) -> Offer {
+        promise::offer(self.relay.offer(), destination)
+    }
+
+    /// Whether the destination has shown that it speaks no TLS that we do.
+    pub(super) fn has_met_old_tls(&self) -> bool {
+        self.old_tls
+    }
+
+    /// The last word of a relay that is to end, if this one is.
+    pub(super) fn draining(&self) -> Option<Answer> {
+        self.drain.has_begun().then(|| self.shutting_down())
+    }
+
     /// What is offered follows from the destination. A guess would not do: whoever is offered too little
     /// converts its message and breaks its signature.
     async fn hello(&mut self, hello: Hello) -> Answer {
@@ -179,7 +215,7 @@ impl Cutthrough {
                 Err(unreachable) => return self.unreachable(&unreachable),
             },
         };
-        Answer::Offer(promise::offer(self.relay.offer(), &extensions))
+        Answer::Offer(self.offer(&extensions))
     }
 
     fn mail(&mut self, mail: Mail) -> Answer {
@@ -306,7 +342,7 @@ impl Cutthrough {
     }
 
     /// The leg to the destination, for a customer that calls itself `ehlo`.
-    fn leg(&self, ehlo: Option<EhloName>) -> Leg {
+    pub(super) fn leg(&self, ehlo: Option<EhloName>) -> Leg {
         Leg {
             egress: self.admitted.egress(),
             customer: self.admitted.customer,
@@ -317,9 +353,10 @@ impl Cutthrough {
 
     /// 421 and close, also for a 5xx greeting: only the sender knows the destination's other MXs, and a
     /// 5xx from us would end its attempts there (RFC 5321 section 5.1).
-    fn unreachable(&mut self, unreachable: &Unreachable) -> Answer {
+    pub(super) fn unreachable(&mut self, unreachable: &Unreachable) -> Answer {
         let id = self.transaction.take().map(|transaction| transaction.id);
         self.relay.metrics().count(Counter::Unreachable);
+        self.old_tls |= matches!(unreachable, Unreachable::OldTls(_));
         info!(queue.id = id, error = %unreachable, "destination unreachable");
         let text = format!(
             "cannot reach {}: {unreachable}; try again or try your next MX",

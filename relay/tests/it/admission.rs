@@ -11,6 +11,7 @@ use crate::dialogue::Dialogue;
 use crate::gate::{Gate, Options, snapshot};
 use crate::host::free_address;
 use crate::sink::Sink;
+use crate::still::Still;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_origin_is_421_inside_and_554_outside() {
@@ -142,4 +143,34 @@ async fn a_drain_finishes_what_has_begun_and_takes_nothing_new() {
         .expect("drained")
         .unwrap();
     assert_eq!(sink.taken().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_when_stress_begins_has_less_time_at_once() {
+    let _still = Still::stand();
+    let mut options = Options::to(free_address());
+    let mut snapshot = snapshot();
+    for customer in &mut snapshot.customers {
+        customer.prefix = "127.0.0.0/29".parse().unwrap();
+        customer.treatment = contract::Treatment::Walled;
+    }
+    options.snapshot = Some(snapshot);
+    (options.connections, options.per_customer) = (5, 5);
+    let gate = Gate::start(options);
+    let mut idle = Dialogue::ehlo(gate.address).await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    idle.expect("NOOP\r\n", "250").await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let mut others = Vec::new();
+    for last in 2..=4 {
+        let (other, greeting) = Dialogue::open_from(gate.address, &format!("127.0.0.{last}")).await;
+        assert!(greeting.starts_with("220 "), "{greeting}");
+        others.push(other);
+    }
+    idle.expect_reply("421 4.4.2").await;
+    idle.expect_close().await;
+    // The others have only just begun.
+    for other in &mut others {
+        other.expect("NOOP\r\n", "250").await;
+    }
 }

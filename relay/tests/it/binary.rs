@@ -10,6 +10,8 @@ use crate::controller::Controller;
 use crate::flows::{FlowTable, PinDirectory};
 use crate::host::wait_until;
 use crate::namespace::{self, CUSTOMER, CUSTOMER6, MX, MX6, RELAY, RELAY6, STRANGER};
+use crate::openssl::TlsSession;
+use crate::postfix::make_certificate;
 use crate::program::Home;
 use crate::sink::Sink;
 use crate::swaks::{Transcript, send};
@@ -177,11 +179,11 @@ fn a_full_disk_is_452_and_loses_nothing() {
 
         let large = format!(
             "Subject: large\r\n\r\n{}",
-            "0123456789abcdef\r\n".repeat(20_000)
+            "0126456789abcdef\r\n".repeat(20_000)
         );
         let fits = format!(
             "Subject: fits\r\n\r\n{}",
-            "0123456789abcdef\r\n".repeat(2_000)
+            "0126456789abcdef\r\n".repeat(2_000)
         );
         for round in 0..3 {
             divert(&mut flows, CUSTOMER, 40_001 + round, RELAY, MX);
@@ -238,6 +240,14 @@ fn what_prevents_the_start_is_named_with_an_exit_code() {
             "{error}"
         );
 
+        let (code, error) = run(&["prlimit", "--nofile=256:5000"]);
+        assert_eq!(code, Some(78), "{error}");
+        assert!(
+            error.contains("relay.toml: limits.connections: 1000: needs 6456 open files")
+                && error.contains("LimitNOFILE=6456"),
+            "{error}"
+        );
+
         let listener = std::net::TcpListener::bind((RELAY, 2525)).unwrap();
         let (code, error) = run(&[]);
         drop(listener);
@@ -246,5 +256,70 @@ fn what_prevents_the_start_is_named_with_an_exit_code() {
             error.contains("cannot listen on 198.51.100.2:2525: "),
             "{error}"
         );
+    });
+}
+
+#[test]
+fn open_files_for_all_sessions_are_seen_to_at_the_start() {
+    namespace::inside("files", || {
+        let pins = PinDirectory::create("files");
+        let home = Home::new(&pins.0);
+        let _flows = pins.pin_flows();
+        let program = home.start_under(&["prlimit", "--nofile=256:8192"]);
+        let limits = fs::read_to_string(format!("/proc/{}/limits", program.id())).unwrap();
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"));
+        let figures: Vec<&str> = line.unwrap().split_whitespace().skip(3).take(2).collect();
+        assert_eq!(figures, ["6456", "8192"]);
+        assert!(program.stop().success());
+    });
+}
+
+#[test]
+fn a_new_certificate_is_shown_after_sighup_and_sessions_go_on() {
+    namespace::inside("hup", || {
+        let pins = PinDirectory::create("hup");
+        let mut home = Home::new(&pins.0);
+        let _sink = Sink::at(SocketAddr::new(MX.parse().unwrap(), 25), &[]);
+        let (certificate, key) = (home.path("certificate.pem"), home.path("key.pem"));
+        home.add_table(&format!(
+            "[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n"
+        ));
+        make_certificate(home.path("").as_path(), "first.example.net");
+        let mut flows = pins.pin_flows();
+        relay::snapshot::cache::store(&home.path("snapshot.json"), &snapshot(1)).unwrap();
+        let program = home.start();
+        let mut starttls = |port: u16| {
+            divert(&mut flows, CUSTOMER, port, RELAY, MX);
+            let relay = SocketAddr::new(RELAY.parse().unwrap(), 2525);
+            TlsSession::open(relay, &["-bind", &format!("{CUSTOMER}:{port}")])
+        };
+        let mut running = starttls(40_001);
+        assert!(running.shown().contains("CN = first.example.net"));
+
+        make_certificate(home.path("").as_path(), "second.example.net");
+        program.hang_up();
+        wait_until("the certificate", || {
+            home.log().contains("certificate read again")
+        });
+        assert!(starttls(40_002).shown().contains("CN = second.example.net"));
+        // A key that is another certificate's is told, and changes nothing.
+        fs::copy(&certificate, home.path("kept.pem")).unwrap();
+        make_certificate(home.path("").as_path(), "third.example.net");
+        fs::copy(home.path("kept.pem"), &certificate).unwrap();
+        program.hang_up();
+        wait_until("the mistake", || {
+            home.log().contains("the old certificate stays in use")
+        });
+        assert!(
+            home.log().contains("key.pem: ") && home.log().contains("KeyMismatch"),
+            "{}",
+            home.log()
+        );
+        assert!(starttls(40_003).shown().contains("CN = second.example.net"));
+        running.expect("NOOP", "250 ");
+        running.expect("QUIT", "221 ");
+        assert!(program.stop().success());
     });
 }

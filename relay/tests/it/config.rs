@@ -5,6 +5,9 @@ use std::process::Command;
 
 use relay::config::{Config, ScannerConfig};
 
+mod authorised;
+mod operator;
+
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
 
 #[test]
@@ -13,6 +16,9 @@ fn the_example_is_a_configuration() {
     assert_eq!(config.name, "relay-1");
     assert_eq!(config.rewritten.unwrap().listen.len(), 2);
     assert!(config.transparent.is_empty());
+    assert!(config.splice.approved.is_empty());
+    let journal = Path::new("/var/lib/outgate-relay/learnt.journal");
+    assert_eq!(config.splice.learnt, journal);
     assert!(matches!(
         config.scanners[..],
         [ScannerConfig::Builtin, ScannerConfig::Rspamd { .. }]
@@ -100,6 +106,46 @@ fn a_mistake_names_key_and_value() {
         "# transparent = []",
         "transparent = [\"0.0.0.0:2525\"]",
         "transparent: 0.0.0.0:2525: must be",
+    );
+    check(
+        "# approved = []",
+        "approved = [\"203.0.113.7\", \"mx\"]",
+        "splice.approved: mx: must be an address or prefix",
+    );
+    check(
+        "# approved = []",
+        "approved = [\"::/0\"]",
+        "splice.approved: ::/0: would splice everything",
+    );
+    check(
+        "# max_octets = 1073741824",
+        "max_octets = 65535",
+        "splice.max_octets: 65535: must be at least 65536",
+    );
+    check(
+        "# max_duration = \"1h\"",
+        "max_duration = \"59s\"",
+        "splice.max_duration: 59s: must be between 60s and",
+    );
+    check(
+        "# idle = \"11m\"",
+        "idle = \"0s\"",
+        "splice.idle: 0s: must be between 1s and",
+    );
+    check(
+        "# sessions_per_customer = 20",
+        "sessions_per_customer = 0",
+        "splice.sessions_per_customer: 0: must be",
+    );
+    check(
+        "# learnt_per_customer = 20",
+        "learnt_per_customer = 1001",
+        "splice.learnt_per_customer: 1001: must be at most 1000",
+    );
+    check(
+        "# learnt = \"/var",
+        "learnt = \"var",
+        "splice.learnt: var/lib/outgate-relay/learnt.journal: must be",
     );
     check(
         "# log = \"info\"",

@@ -105,6 +105,17 @@ impl Dialogue {
         }
     }
 
+    /// The next octets, whatever they mean.
+    pub(crate) async fn octets(&mut self, count: usize) -> Vec<u8> {
+        let mut octets = std::mem::take(&mut self.unread);
+        while octets.len() < count {
+            let read = timeout(self.patience, self.stream.read_buf(&mut octets)).await;
+            assert!(matches!(read, Ok(Ok(1..))), "{read:?}\n{}", self.transcript);
+        }
+        self.unread = octets.split_off(count);
+        octets
+    }
+
     /// Ends with a reset, as if the client's host had gone and come back.
     pub(crate) fn reset(self) {
         let linger = Some(Duration::ZERO);

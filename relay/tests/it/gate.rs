@@ -33,6 +33,10 @@ pub(crate) struct Options {
     pub(crate) connections: usize,
     /// Lines of TOML for `[tls]`.
     pub(crate) tls: String,
+    /// Lines of TOML inside of `[splice]`; the usual gate learns nothing.
+    pub(crate) splice: String,
+    /// More tables of TOML.
+    pub(crate) more: String,
     /// What outlives the relay; `None` = nothing does.
     pub(crate) state_dir: Option<PathBuf>,
 }
@@ -48,6 +52,8 @@ impl Options {
             per_customer: 50,
             connections: 100,
             tls: String::new(),
+            splice: "learnt_per_customer = 0".into(),
+            more: String::new(),
             state_dir: None,
         }
     }
@@ -162,6 +168,7 @@ pub(crate) fn snapshot() -> Snapshot {
             egress: Egress::Pool,
             reason: "complaint 4711".into(),
             expires_at: "2099-01-01T00:00:00Z".parse().unwrap(),
+            confirmed: false,
         }],
     }
 }
@@ -189,13 +196,18 @@ spill_dir = "{directory}"
 connections = {connections}
 connections_per_customer = {per_customer}
 drain = "10s"
+[splice]
+{splice}
 {tls}
 {scanners}
+{more}
 "#,
         memory_octets = options.memory_octets,
         connections = options.connections,
         per_customer = options.per_customer,
         tls = options.tls,
         scanners = options.scanners,
+        splice = options.splice,
+        more = options.more,
     )
 }

@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod authorised;
 mod binary;
 mod canary;
 mod config;
@@ -24,18 +25,27 @@ mod failure;
 mod fickle;
 mod flows;
 mod gate;
+mod haproxy;
+mod hello;
 mod host;
+mod learnt;
+mod metrics;
 mod namespace;
 mod offers;
+mod opaque;
+mod openssl;
 mod parity;
 mod postfix;
 mod program;
 mod replay;
+mod revoke;
 mod road;
 mod rspamd;
+mod sender;
 mod sink;
 mod spam;
 mod steer;
 mod still;
 mod swaks;
 mod tls;
+mod walled;

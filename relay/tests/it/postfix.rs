@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -21,6 +21,11 @@ pub(crate) struct Postfix {
 
 impl Postfix {
     pub(crate) fn start() -> Self {
+        Self::at(free_address(), None)
+    }
+
+    /// Takes mail at these addresses of the caller's network namespace.
+    pub(crate) fn at(address: SocketAddr, address6: Option<SocketAddr>) -> Self {
         require_root();
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
@@ -36,9 +41,13 @@ impl Postfix {
             chown(root.join(name), Some(owner), None).unwrap();
         }
         make_certificate(root, "mx.example");
-        let (address, antique) = (free_address(), free_address());
+        let antique = free_address();
         fs::write(root.join("config/main.cf"), main_cf(root)).unwrap();
-        fs::write(root.join("config/master.cf"), master_cf(address, antique)).unwrap();
+        fs::write(
+            root.join("config/master.cf"),
+            master_cf(address, address6, antique),
+        )
+        .unwrap();
         let this = Self {
             address,
             antique,
@@ -58,6 +67,11 @@ impl Postfix {
         files
             .map(|file| String::from_utf8(fs::read(file.unwrap().path()).unwrap()).unwrap())
             .collect()
+    }
+
+    /// Its certificate, which is its own issuer's.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.directory.path().join("certificate.pem")
     }
 
     fn command(&self, verb: &str) {
@@ -88,7 +102,7 @@ daemon_directory = /usr/lib/postfix/sbin
 mail_owner = postfix
 setgid_group = postdrop
 inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+inet_protocols = all
 myhostname = mx.example
 mydestination =
 alias_maps =
@@ -107,9 +121,12 @@ maillog_file = {root}/data/postfix.log
     )
 }
 
-fn master_cf(address: SocketAddr, antique: SocketAddr) -> String {
+fn master_cf(address: SocketAddr, address6: Option<SocketAddr>, antique: SocketAddr) -> String {
+    let more = address6.map_or_else(String::new, |address| {
+        format!("{address} inet n - n - - smtpd\n")
+    });
     format!(
-        "{address} inet n - n - - smtpd
+        "{more}{address} inet n - n - - smtpd
 {antique} inet n - n - - smtpd
   -o smtpd_tls_protocols=TLSv1
   -o smtpd_tls_mandatory_protocols=TLSv1
@@ -152,7 +169,7 @@ pub(crate) fn make_certificate(directory: &Path, name: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-fn user(name: &str) -> u32 {
+pub(crate) fn user(name: &str) -> u32 {
     let output = Command::new("id").args(["-u", name]).output().unwrap();
     String::from_utf8(output.stdout)
         .unwrap()

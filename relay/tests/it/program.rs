@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::host::Running;
@@ -17,6 +18,10 @@ pub(crate) struct Home {
     directory: TempDir,
     /// Lines of TOML: listeners, and how they learn of origins.
     listeners: String,
+    /// It has a controller, in the directory.
+    controlled: bool,
+    /// More tables of TOML.
+    tables: String,
 }
 
 /// The running program.
@@ -45,7 +50,23 @@ impl Home {
         Self {
             directory,
             listeners,
+            controlled: true,
+            tables: String::new(),
         }
+    }
+
+    /// For ranges that these tables authorise, without an edge and perhaps without a controller.
+    pub(crate) fn authorised(controlled: bool, tables: &str) -> Self {
+        Self {
+            controlled,
+            tables: tables.into(),
+            ..Self::with(String::new())
+        }
+    }
+
+    /// More of its configuration.
+    pub(crate) fn add_table(&mut self, table: &str) {
+        self.tables += table;
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -62,6 +83,13 @@ impl Home {
     /// The program under these words (`unshare ...`).
     pub(crate) fn command(&self, under: &[&str]) -> Command {
         let path = self.directory.path().display();
+        let controller = if self.controlled {
+            format!(
+                "[controller]\nsocket = \"{path}/outgated.sock\"\ncache = \"{path}/snapshot.json\"\n"
+            )
+        } else {
+            String::new()
+        };
         let config = format!(
             r#"
 name = "relay-1"
@@ -70,9 +98,8 @@ hostname = "relay-1.example.net"
 help_url = "https://abuse.example.net/smtp"
 log = "debug"
 {listeners}
-[controller]
-socket = "{path}/outgated.sock"
-cache = "{path}/snapshot.json"
+state_dir = "{path}"
+{controller}
 [message]
 memory_octets = 1000
 spill_dir = "{path}/spill"
@@ -80,8 +107,10 @@ spill_dir = "{path}/spill"
 drain = "5s"
 [[scanner]]
 kind = "builtin"
+{tables}
 "#,
             listeners = self.listeners,
+            tables = self.tables,
         );
         fs::write(self.path("relay.toml"), config).unwrap();
         let program = env!("CARGO_BIN_EXE_outgate-relay");
@@ -140,10 +169,23 @@ impl Program {
         }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process.0), signal).unwrap();
+    }
+
     /// SIGTERM, and how it ends.
     pub(crate) fn stop(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.process.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         assert_eq!(self.notification(), "STOPPING=1");
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {

@@ -18,7 +18,7 @@ use crate::swaks::{Transcript, send};
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\nx\r\n";
 
 /// Both addresses of the customer are flagged, with this egress.
-fn snapshot(egress: Egress) -> Snapshot {
+pub(crate) fn snapshot(egress: Egress) -> Snapshot {
     let mut snapshot = crate::gate::snapshot();
     snapshot.customer_prefixes = vec![
         "192.0.2.0/24".parse().unwrap(),
@@ -37,11 +37,11 @@ fn snapshot(egress: Egress) -> Snapshot {
     snapshot
 }
 
-fn at(address: &str, port: u16) -> SocketAddr {
+pub(crate) fn at(address: &str, port: u16) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), port)
 }
 
-fn mail(to: SocketAddr, options: &[&str]) -> Transcript {
+pub(crate) fn mail(to: SocketAddr, options: &[&str]) -> Transcript {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

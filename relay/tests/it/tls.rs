@@ -8,6 +8,7 @@ use relay::metrics::Counter;
 use crate::dialogue::Dialogue;
 use crate::gate::{Gate, Options};
 use crate::host::wait_until;
+use crate::openssl::handshake;
 use crate::postfix::{Postfix, make_certificate};
 use crate::sink::Sink;
 use crate::swaks;
@@ -170,4 +171,52 @@ fn certificate(relay: SocketAddr) -> String {
     String::from_utf8(output.stdout)
         .unwrap()
         .replace(" = ", "=")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_that_a_client_asks_for_becomes_a_certificate() {
+    let sink = Sink::start();
+    let gate = Gate::to(sink.address);
+    let address = gate.address;
+    for options in [
+        &["-servername", "mx.destination.example"][..],
+        &["-servername", "relay-1.example.net"],
+        &["-noservername"],
+    ] {
+        let shown = tokio::task::spawn_blocking(move || handshake(address, options))
+            .await
+            .unwrap();
+        assert!(
+            shown.contains("subject=O = Example Hosting, CN = relay-1.example.net")
+                && shown.contains("issuer=O = Example Hosting, CN = relay-1.example.net"),
+            "{options:?}\n{shown}"
+        );
+        assert!(!shown.contains("destination.example"), "{shown}");
+    }
+    gate.assert_counted(Counter::TlsFailed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_1_2_and_1_3_are_spoken_and_what_is_older_hears_why_not() {
+    let sink = Sink::start();
+    let gate = Gate::to(sink.address);
+    let address = gate.address;
+    // OpenSSL itself speaks the old ones only if it is asked not to care.
+    let old = "DEFAULT@SECLEVEL=0";
+    let mut failed = 0;
+    for (version, expected) in [
+        ("-tls1_3", "New, TLSv1.3, Cipher is TLS_"),
+        ("-tls1_2", "New, TLSv1.2, Cipher is ECDHE-"),
+        // What they lack is noticed before how old they are; either alert is fatal.
+        ("-tls1_1", "alert handshake failure"),
+        ("-tls1", "alert handshake failure"),
+    ] {
+        let options = [version, "-cipher", old];
+        let shown = tokio::task::spawn_blocking(move || handshake(address, &options))
+            .await
+            .unwrap();
+        assert!(shown.contains(expected), "{version}\n{shown}");
+        failed += u64::from(expected.starts_with("alert "));
+        gate.wait_for_count(Counter::TlsFailed, failed).await;
+    }
 }

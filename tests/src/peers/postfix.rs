@@ -4,31 +4,28 @@
 //! It runs Debian's binaries under Debian's users with its own configuration, queue and data
 //! directories; the machine's own Postfix, if it has one, is not touched.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    os::unix::fs::chown,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, os::unix::fs::chown, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 
+use super::{
+    certificate, greets,
+    maildir::{Maildir, OWNER},
+    resolver::Resolver,
+};
 use crate::{
     dialogue::{Dialogue, any_port, smtp},
     host::{Family, Host},
     lab::Lab,
     message::Stored,
-    process::{Process, checked, tail},
-    wait::until,
+    process::{Process, checked},
 };
 
 /// A mail exchanger that runs.
 #[derive(Debug)]
 pub struct Postfix {
     host: Host,
-    dir: PathBuf,
+    maildir: Maildir,
     process: Process,
 }
 
@@ -52,10 +49,52 @@ impl Postfix {
             "mynetworks = 127.0.0.0/8 {}/32\n\
              smtpd_relay_restrictions = permit_mynetworks reject_unauth_destination\n\
              smtp_dns_support_level = disabled\n\
+             virtual_mailbox_domains =\n\
              transport_maps = inline:{{ v4.example.net=smtp:[{v4}], v6.example.net=smtp:[{v6}] }}\n",
             host.address(Family::V4)
         );
         Self::start_with(lab, host, &main_cf, "smtp unix - - n - - smtp\n")
+    }
+
+    /// Starts a customer's mail server that verifies its destinations by DANE, as several mail-in-a-box packages do
+    /// by default, and tries again after seconds instead of minutes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_verifier(lab: &Lab, host: Host, resolver: &Resolver) -> Result<Self> {
+        let main_cf = format!(
+            "mynetworks = 127.0.0.0/8 {}/32\n\
+             smtpd_relay_restrictions = permit_mynetworks reject_unauth_destination\n\
+             virtual_mailbox_domains =\n\
+             smtp_dns_support_level = dnssec\n\
+             smtp_tls_security_level = dane\n\
+             smtp_tls_loglevel = 1\n\
+             minimal_backoff_time = 3s\n\
+             maximal_backoff_time = 3s\n\
+             queue_run_delay = 3s\n",
+            host.address(Family::V4)
+        );
+        let master = resolver.asked_by(lab, host);
+        Self::start_by(lab, host, master, &main_cf, "smtp unix - - n - - smtp\n")
+    }
+
+    /// Hands it a message from its own host.
+    ///
+    /// # Errors
+    /// That it does not take it.
+    pub fn hand(&self, lab: &Lab, recipient: &str, content: &[u8]) -> Result<()> {
+        let own = self.host.address(Family::V4);
+        let namespace = lab.namespace(self.host);
+        let patience = Duration::from_secs(5);
+        let mut dialogue = Dialogue::open(&namespace, any_port(own), smtp(own), patience)?;
+        dialogue.reply()?;
+        dialogue.expect(250, &format!("EHLO {}.example.org", self.host.name()))?;
+        dialogue.expect(250, "MAIL FROM:<sender@example.org>")?;
+        dialogue.expect(250, &format!("RCPT TO:<{recipient}>"))?;
+        dialogue.expect(354, "DATA")?;
+        dialogue.send_data(content)?;
+        dialogue.expect(250, ".")?;
+        Ok(())
     }
 
     /// Starts a third party's filter: a stock submission listener besides, on port 587, that takes mail from the
@@ -78,14 +117,21 @@ impl Postfix {
     }
 
     fn start_with(lab: &Lab, host: Host, main_more: &str, master_more: &str) -> Result<Self> {
+        let master = lab.namespace(host).command("env");
+        Self::start_by(lab, host, master, main_more, master_more)
+    }
+
+    /// As [`Self::start_with`]; `command` takes the words to run.
+    fn start_by(
+        lab: &Lab,
+        host: Host,
+        mut command: Command,
+        main_more: &str,
+        master_more: &str,
+    ) -> Result<Self> {
         let dir = lab.dir().join(host.name());
         let postfix = user_id("postfix")?;
-        for (name, owner) in [
-            ("conf", None),
-            ("queue", None),
-            ("data", Some(postfix)),
-            ("mail", Some(MAILBOX_UID)),
-        ] {
+        for (name, owner) in [("conf", None), ("queue", None), ("data", Some(postfix))] {
             let path = dir.join(name);
             fs::create_dir_all(&path)?;
             if let Some(owner) = owner {
@@ -99,20 +145,19 @@ impl Postfix {
         // Makes the queue's directories with the owners that Postfix wants.
         checked(Command::new("postfix").arg("-c").arg(&conf).arg("check"))?;
 
-        let namespace = lab.namespace(host);
         // -d: master stays in the process group that its guard ends.
-        let mut command = namespace.command(MASTER);
-        command.arg("-c").arg(&conf).arg("-d");
+        command.args([MASTER, "-c"]).arg(&conf).arg("-d");
         let log = dir.join("mail.log");
+        let maildir = Maildir::below(dir.join("mail"), host, log.clone())?;
         let mut process = Process::spawn("postfix", &mut command, &log)?;
-        let own = host.address(Family::V4);
         process.wait_until("Postfix to greet", Duration::from_secs(15), || {
-            let greeting =
-                Dialogue::open(&namespace, any_port(own), smtp(own), Duration::from_secs(5))
-                    .and_then(|mut dialogue| dialogue.reply());
-            Ok(greeting.ok().map(drop))
+            Ok(greets(lab, host))
         })?;
-        Ok(Self { host, dir, process })
+        Ok(Self {
+            host,
+            maildir,
+            process,
+        })
     }
 
     /// Where it listens.
@@ -126,18 +171,7 @@ impl Postfix {
     /// # Errors
     /// The deadline, with the server's log.
     pub fn delivered(&self, token: &str) -> Result<Stored> {
-        until(
-            &format!("{} to deliver {token}", self.host.name()),
-            Duration::from_secs(10),
-            || self.find(token),
-        )
-        .with_context(|| {
-            format!(
-                "{}'s log ends in\n{}",
-                self.host.name(),
-                tail(&self.log_path())
-            )
-        })
+        self.maildir.delivered(token)
     }
 
     /// The message that holds `token`, if it was delivered.
@@ -145,10 +179,7 @@ impl Postfix {
     /// # Errors
     /// The mailbox's.
     pub fn find(&self, token: &str) -> Result<Option<Stored>> {
-        Ok(self
-            .mailbox()?
-            .into_iter()
-            .find(|stored| stored.holds(token)))
+        self.maildir.find(token)
     }
 
     /// Every message delivered so far.
@@ -156,51 +187,25 @@ impl Postfix {
     /// # Errors
     /// The mailbox's.
     pub fn mailbox(&self) -> Result<Vec<Stored>> {
-        let new = self.dir.join("mail/inbox/new");
-        // Made with the first message.
-        if !new.exists() {
-            return Ok(Vec::new());
-        }
-        fs::read_dir(&new)?
-            .map(|entry| Ok(Stored::new(fs::read(entry?.path())?)))
-            .collect()
+        self.maildir.all()
+    }
+
+    /// What it took.
+    #[must_use]
+    pub fn maildir(&self) -> &Maildir {
+        &self.maildir
     }
 
     /// All that it logged.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+        self.maildir.log()
     }
 
     /// Lets it outlive this guard.
     pub fn keep(&mut self) {
         self.process.keep();
     }
-
-    fn log_path(&self) -> PathBuf {
-        self.dir.join("mail.log")
-    }
-}
-
-fn certificate(conf: &Path, host: Host) -> Result<()> {
-    let subject = format!("/CN={}.example.net", host.name());
-    checked(
-        Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-            ])
-            .args(["-days", "2", "-subj", &subject, "-keyout"])
-            .arg(conf.join("key.pem"))
-            .arg("-out")
-            .arg(conf.join("cert.pem")),
-    )?;
-    Ok(())
 }
 
 fn main_cf(dir: &Path, host: Host) -> String {
@@ -225,11 +230,11 @@ fn main_cf(dir: &Path, host: Host) -> String {
          smtpd_tls_loglevel = 1\n\
          smtpd_tls_received_header = yes\n\
          local_header_rewrite_clients =\n\
-         virtual_mailbox_domains = example.net\n\
+         virtual_mailbox_domains = example.net v4.example.net v6.example.net\n\
          virtual_mailbox_base = {dir}/mail\n\
          virtual_mailbox_maps = static:inbox/\n\
-         virtual_uid_maps = static:{MAILBOX_UID}\n\
-         virtual_gid_maps = static:{MAILBOX_UID}\n\
+         virtual_uid_maps = static:{OWNER}\n\
+         virtual_gid_maps = static:{OWNER}\n\
          virtual_minimum_uid = 1\n\
          message_size_limit = 104857600\n\
          virtual_mailbox_limit = 0\n\
@@ -247,8 +252,6 @@ fn user_id(name: &str) -> Result<u32> {
         .context("id -u")
 }
 
-/// `nobody`, on every Debian.
-const MAILBOX_UID: u32 = 65_534;
 const MASTER: &str = "/usr/lib/postfix/sbin/master";
 
 /// What an exchanger needs: nothing that sends mail on, nothing in a chroot.

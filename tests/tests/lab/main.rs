@@ -18,6 +18,7 @@ mod actions;
 mod bare;
 mod capture;
 mod cli;
+mod clients;
 mod configuration;
 mod diversion;
 mod failure;
@@ -30,10 +31,15 @@ mod pressure;
 mod probe;
 mod radar;
 mod refusal;
+mod scanners;
+mod servers;
+mod smuggling;
 mod steer;
 mod tags;
 mod tc;
 mod upgrade;
+mod verifiers;
+mod walled;
 
 /// A lab with nothing in it. Its prefix is the test's own, so that tests run side by side and a
 /// killed one is cleaned up by its next run.

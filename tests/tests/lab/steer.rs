@@ -27,6 +27,7 @@ const STEER: Options = Options {
     spill_dir: None,
     pool: Pool::STEER,
     memory_octets: None,
+    more: String::new(),
 };
 const OWN_ADDRESS: &[&str] = &["--egress", "customer"];
 

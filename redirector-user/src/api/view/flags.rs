@@ -22,6 +22,8 @@ pub struct FlagView {
     pub treatment: Option<Treatment>,
     /// Of a redirect, else `None`.
     pub egress: Option<Egress>,
+    /// Of a redirect, else `None`: known to abuse, and never spliced by what the relay learns.
+    pub confirmed: Option<bool>,
     /// Of a limit, as `30/min`, else `None`.
     pub rate: Option<String>,
     /// Of a limit, else `None`.
@@ -89,6 +91,7 @@ impl FlagView {
             action: terms.action.name().to_owned(),
             treatment: redirect.as_ref().map(|redirect| redirect.treatment),
             egress: redirect.as_ref().map(|redirect| redirect.egress),
+            confirmed: redirect.as_ref().map(|redirect| redirect.confirmed),
             pool: redirect.map(|redirect| redirect.pool),
             rate: limit.map(|limit| limit.rate.to_string()),
             burst: limit.map(|limit| limit.burst.get()),

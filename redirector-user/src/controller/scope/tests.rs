@@ -59,6 +59,7 @@ fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>)
             pool: String::from("default"),
             treatment: Treatment::Filter,
             egress,
+            confirmed: false,
         })
     };
     Flag {

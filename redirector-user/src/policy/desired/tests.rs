@@ -29,6 +29,7 @@ fn redirect(pool: &str) -> Action {
         pool: pool.to_owned(),
         treatment: contract::Treatment::Filter,
         egress: Egress::Pool,
+        confirmed: false,
     })
 }
 
@@ -153,6 +154,7 @@ fn a_lent_address_is_lent_as_long_as_connections_linger() {
             pool: String::from("default"),
             treatment: contract::Treatment::Filter,
             egress: Egress::Customer,
+            confirmed: false,
         })
     });
     let own = flag(4, prefix, redirect("default"));

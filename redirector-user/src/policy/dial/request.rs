@@ -47,6 +47,9 @@ pub struct FlagRequest {
     /// Connections older than the flag are cut at once instead of after [`GRACE_S`].
     #[serde(default)]
     pub cut: bool,
+    /// Of a redirect: known to abuse, so the relay never splices its TLS by what it learns.
+    #[serde(default)]
+    pub confirmed: bool,
     /// Rate of a limit, as `30/min`.
     pub rate: Option<String>,
     /// Burst of a limit; default [`super::limit::DEFAULT_BURST`].
@@ -170,6 +173,7 @@ fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Action, Ref
         ("pool", "redirect", request.pool.is_some()),
         ("treatment", "redirect", request.treatment.is_some()),
         ("egress", "redirect", request.egress.is_some()),
+        ("confirmed", "redirect", request.confirmed),
         ("rate", "limit", request.rate.is_some()),
         ("burst", "limit", request.burst.is_some()),
     ];
@@ -214,6 +218,17 @@ fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect,
             pool.name
         )));
     }
+    if request.confirmed && pool.third_party {
+        return Err(Refusal::Usage(format!(
+            "confirmed: pool {} is a third party's, which does what it does; leave it out",
+            pool.name
+        )));
+    }
+    if request.confirmed && treatment == Treatment::Opaque {
+        return Err(Refusal::Usage(String::from(
+            "confirmed: treatment opaque splices every TLS session; leave out one of the two",
+        )));
+    }
     let egress = match request.egress.as_deref() {
         None | Some("pool") => Egress::Pool,
         Some("customer") if pool.via == Via::Steer => Egress::Customer,
@@ -228,6 +243,7 @@ fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect,
         pool: pool.name.clone(),
         treatment,
         egress,
+        confirmed: request.confirmed,
     })
 }
 

@@ -153,6 +153,22 @@ fn what_cannot_be_read_says_what_is_allowed() {
         ),
         (
             FlagRequest {
+                action: some("refuse"),
+                confirmed: true,
+                ..request()
+            },
+            "confirmed belongs to action redirect",
+        ),
+        (
+            FlagRequest {
+                treatment: some("opaque"),
+                confirmed: true,
+                ..request()
+            },
+            "leave out one of the two",
+        ),
+        (
+            FlagRequest {
                 life: some("soon"),
                 ..request()
             },
@@ -210,6 +226,22 @@ fn a_treatment_is_for_relays_that_know_of_it() {
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn only_relays_of_our_own_know_what_confirmed_means() {
+    let request = FlagRequest {
+        confirmed: true,
+        ..request()
+    };
+    let proposal = read(&request).unwrap();
+    assert!(proposal.action.redirect().unwrap().confirmed);
+    let theirs = PoolTerms {
+        third_party: true,
+        ..pool("theirs", Via::Rewrite)
+    };
+    let refused = Proposal::read(&request, &[theirs], Timestamp::UNIX_EPOCH).unwrap_err();
+    assert!(matches!(&refused, Refusal::Usage(message) if message.contains("a third party's")));
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn flags() -> impl Strategy<Value = Flag> {
                         pool: pool.to_owned(),
                         treatment: Treatment::Filter,
                         egress: Egress::Pool,
+                        confirmed: false,
                     })
                 }),
                 reason: String::from("r"),

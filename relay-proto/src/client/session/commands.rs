@@ -9,6 +9,19 @@ use crate::envelope::{BodyType, Mail, Recipient};
 use crate::reply::Reply;
 
 impl Session {
+    /// STARTTLS, in a session that is [`Self::held`] and was offered it. [`Action::StartTls`] follows, then another
+    /// [`Event::Ready`]. Whoever takes the connection for TLS of its own instead has it with nothing said on it
+    /// since the server's 220.
+    pub fn starttls(&mut self, now: Time) {
+        if self.turn(Stage::StartTls) {
+            if self.extensions.starttls {
+                self.say_starttls(now);
+            } else {
+                self.lose(LostCause::OutOfTurn);
+            }
+        }
+    }
+
     /// MAIL, with those parameters that the server offered. A mail that needs SMTPUTF8 is answered
     /// `550 5.6.7` on the server's behalf if it was not offered (RFC 6531 section 3.2), and nothing is sent.
     pub fn mail(&mut self, now: Time, mail: &Mail) {
@@ -143,6 +156,13 @@ impl Session {
     /// because command and reply would no longer match.
     fn turn(&mut self, stage: Stage) -> bool {
         match self.state {
+            // TLS was offered and is not on: nothing of a message is said before.
+            State::Ready
+                if self.extensions.starttls && !matches!(stage, Stage::StartTls | Stage::Quit) =>
+            {
+                self.lose(LostCause::OutOfTurn);
+                false
+            }
             State::Ready => {
                 self.stage = stage;
                 true

@@ -60,6 +60,7 @@ impl Session {
     }
 
     fn quit(&mut self) {
+        self.quit = true;
         self.abort(Abort::Quit);
         self.close_with(&replies::bye());
     }

@@ -7,7 +7,7 @@
 use relay_proto::reply::Reply;
 
 /// The answer to AUTH: what the destination has said to a mail without it, if it has.
-pub(super) fn refused(destination: Option<&Reply>, help_url: &str) -> Reply {
+pub(in crate::treatment) fn refused(destination: Option<&Reply>, help_url: &str) -> Reply {
     match destination {
         Some(reply) => reply.clone(),
         None => {

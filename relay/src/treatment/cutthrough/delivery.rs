@@ -19,6 +19,7 @@ use super::{Cutthrough, Facts, Transaction, elapsed_ms};
 use crate::message::Message;
 use crate::metrics::Counter;
 use crate::scan::{self, Report, Submission};
+use crate::treatment::one_line;
 
 mod handover;
 
@@ -165,7 +166,12 @@ impl Cutthrough {
             recipients: transaction.recipients.clone(),
             content: content.clone(),
         };
-        let reports = scan::scan(&self.relay.scanners, Arc::new(submission)).await;
+        let scanners = if self.scanned {
+            &self.relay.scanners[..]
+        } else {
+            &[]
+        };
+        let reports = scan::scan(scanners, Arc::new(submission)).await;
         for report in &reports {
             if matches!(report.finding, Finding::Failed { .. }) {
                 self.relay.metrics().count(Counter::ScannerFailed);
@@ -182,17 +188,13 @@ impl Cutthrough {
             Verdict::Accept => None,
             Verdict::Reject { reason } => {
                 // Why its mail is looked at at all is the first thing that a refused customer asks.
-                let flagged = self
-                    .admitted
-                    .policy
-                    .as_ref()
-                    .map_or_else(String::new, |policy| {
-                        format!(
-                            " (mail from {} is filtered: {})",
-                            self.admitted.customer,
-                            one_line(&policy.reason)
-                        )
-                    });
+                let flagged = self.admitted.reason().map_or_else(String::new, |reason| {
+                    format!(
+                        " (mail from {} is filtered: {})",
+                        self.admitted.customer,
+                        one_line(reason)
+                    )
+                });
                 let verdict = Verdict::Reject {
                     reason: format!("{reason}{flagged}"),
                 };
@@ -334,12 +336,6 @@ fn summary(report: &Report) -> String {
     )
 }
 
-/// Text of a person, fit for a reply: one line of printable ASCII, not too long.
-fn one_line(text: &str) -> String {
-    let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
-    text.chars().map(printable).take(REASON_CHARS_MAX).collect()
-}
-
 /// How long after the customer's dot the destination may be told DATA. The sender waits ten minutes for
 /// the reply to its dot (RFC 5321 section 4.5.3.2.6), some wait five; a message that arrives after that
 /// arrives twice.
@@ -349,5 +345,3 @@ const DATA_DEADLINE: Duration = Duration::from_secs(270);
 /// waited for it finds its retry answered from [`crate::unheard`].
 const DOT_DEADLINE: Duration = Duration::from_secs(540);
 const RSET_DEADLINE: Duration = Duration::from_secs(10);
-/// Reason, scanner's reason, name and URL share one line of 512 octets (RFC 5321 section 4.5.3.1.5).
-const REASON_CHARS_MAX: usize = 120;

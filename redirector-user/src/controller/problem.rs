@@ -1,0 +1,54 @@
+//! Why a request was not granted.
+
+use crate::{edge::EdgeError, policy::dial::Refusal, store::StoreError};
+
+/// Why a request was not granted.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The request is malformed.
+    #[error("{0}")]
+    Usage(String),
+    /// A guard forbids it.
+    #[error("{0}")]
+    Guard(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// Not now.
+    #[error("{0}")]
+    Busy(String),
+    /// The edge refused.
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The edge's thread has ended.
+    #[error("the thread that owns the kernel's maps has ended; restart outgated")]
+    KernelGone,
+}
+
+impl Problem {
+    /// Whether the process lacks a capability.
+    #[must_use]
+    pub const fn is_privilege(&self) -> bool {
+        match self {
+            Self::Edge(error) => matches!(error, EdgeError::NotPermitted { .. }),
+            Self::Usage(_)
+            | Self::Guard(_)
+            | Self::NotFound(_)
+            | Self::Busy(_)
+            | Self::Store(_)
+            | Self::KernelGone => false,
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Usage(message) => Self::Usage(message),
+            Refusal::Guard(message) => Self::Guard(message),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `outgate-relay learnt`: what the relay has learnt, for people and programs.
+//!
+//! It reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was written
+//! before it next decides.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Subcommand;
+use relay::learnt::{self, Entry, Learner, State};
+use serde::Serialize;
+use tracing::warn;
+
+/// What a person may want to know or change.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Customers whose sessions are spliced although nobody asked for it, because they could not go on otherwise
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay learnt ls\n  outgate-relay learnt revoke 192.0.2.10\n  \
+                      outgate-relay learnt revoke 2001:db8:a:a::10 '[2001:db8:b:1::10]:25'"
+    )]
+    Learnt(LearntCommand),
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LearntCommand {
+    /// List them, with why and until when
+    Ls {
+        /// JSON instead of a table
+        #[arg(short, long)]
+        json: bool,
+    },
+    /// Splice a customer's sessions no more; it is not learnt again before it would have lapsed. A running relay obeys
+    /// at once, but for sessions that are spliced now
+    Revoke {
+        /// Its address; an IPv6 address stands for its /64
+        customer: String,
+        /// One destination, ADDRESS or ADDRESS:PORT [default: all of them; port 25]
+        destination: Option<String>,
+    },
+}
+
+/// Runs it; whether there was something to do it with. `journal` is `splice.learnt`.
+pub(crate) fn run(command: &Command, journal: &Path) -> anyhow::Result<bool> {
+    let Command::Learnt(command) = command;
+    match command {
+        LearntCommand::Ls { json } => {
+            let (entries, damaged) =
+                learnt::list(journal).with_context(|| journal.display().to_string())?;
+            if damaged > 0 {
+                warn!(lines = damaged, file = %journal.display(), "damaged lines are skipped");
+            }
+            say(&if *json {
+                serde_json::to_string(&entries.iter().map(Told::from).collect::<Vec<_>>())?
+            } else {
+                table(&entries)
+            })?;
+            Ok(true)
+        }
+        LearntCommand::Revoke {
+            customer,
+            destination,
+        } => {
+            let customer = read_customer(customer)?;
+            let destination = destination.as_deref().map(read_destination).transpose()?;
+            let revoked = learnt::revoke(journal, customer, destination)
+                .with_context(|| journal.display().to_string())?;
+            if revoked.is_empty() {
+                say(&format!("nothing learnt of {customer} matches"))?;
+                return Ok(false);
+            }
+            for destination in revoked {
+                say(&format!("{customer} {destination}: revoked"))?;
+            }
+            Ok(true)
+        }
+    }
+}
+
+/// One pair, as a program reads it.
+#[derive(Serialize)]
+struct Told {
+    customer: String,
+    destination: SocketAddr,
+    state: &'static str,
+    until: String,
+}
+
+impl From<&Entry> for Told {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            customer: entry.learner.to_string(),
+            destination: entry.destination,
+            state: match entry.state {
+                State::Spliced(why) => why.name(),
+                State::Revoked => "revoked",
+            },
+            until: entry.until.to_string(),
+        }
+    }
+}
+
+fn table(entries: &[Entry]) -> String {
+    let head = ["CUSTOMER", "DESTINATION", "STATE", "UNTIL"].map(str::to_owned);
+    let rows = entries.iter().map(Told::from).map(|told| {
+        let destination = told.destination.to_string();
+        [
+            told.customer,
+            destination,
+            told.state.to_owned(),
+            told.until,
+        ]
+    });
+    let rows: Vec<[String; 4]> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2)];
+    let lines = rows.iter().map(|[customer, destination, state, until]| {
+        let [first, second, third] = widths;
+        format!("{customer:first$}  {destination:second$}  {state:third$}  {until}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn read_customer(text: &str) -> anyhow::Result<Learner> {
+    // As `ls` writes it.
+    let address = text.strip_suffix("/64").unwrap_or(text);
+    let address: IpAddr = address
+        .parse()
+        .map_err(|_parse| anyhow!("{text}: not an address, as 192.0.2.10 or 2001:db8:a:a::10"))?;
+    if address.is_ipv4() && text.contains('/') {
+        bail!("{text}: an IPv4 customer is one address");
+    }
+    Ok(Learner::of(address))
+}
+
+fn read_destination(text: &str) -> anyhow::Result<SocketAddr> {
+    let address = text.parse().map(|address| SocketAddr::new(address, 25));
+    address.or_else(|_no_address| text.parse()).map_err(|_parse| {
+        anyhow!("{text}: not a destination, as 203.0.113.10, 203.0.113.10:25 or [2001:db8:b:1::10]:25")
+    })
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("standard output")
+}

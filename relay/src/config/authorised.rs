@@ -1,0 +1,130 @@
+//! `[[authorised]]`: listeners whose customers the operator names itself, without an edge of ours.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use contract::Treatment;
+use ipnetwork::IpNetwork;
+
+use super::check::listeners;
+use super::raw::RawAuthorised;
+use super::{Invalid, treatment};
+
+/// One group of listeners.
+#[derive(Debug, Clone)]
+pub struct Authorised {
+    /// At least one.
+    pub listen: Vec<SocketAddr>,
+    /// Who is served; never everybody.
+    pub from: Vec<IpNetwork>,
+    /// What tells where a connection was going.
+    pub destination: Destination,
+    /// What is done with the mail of those who have no flag.
+    pub terms: Arc<Terms>,
+}
+
+/// What tells where a connection was going.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// A PROXY header of version 2 in front of the session.
+    ProxyV2 {
+        /// Who may send one; never everybody, because it may name any customer.
+        proxies: Vec<IpNetwork>,
+    },
+    /// The kernel, which has translated it on this host: SO_ORIGINAL_DST.
+    SoOriginalDst,
+    /// The accepted socket's own address: TPROXY, or an AnyIP route.
+    LocalAddress,
+}
+
+/// What is done with the mail of a listener's customers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// As a flag would have it.
+    pub treatment: Treatment,
+    /// Why, for refused customers to read.
+    pub reason: Option<String>,
+}
+
+impl TryFrom<RawAuthorised> for Authorised {
+    type Error = Invalid;
+
+    fn try_from(raw: RawAuthorised) -> Result<Self, Invalid> {
+        if raw.listen.is_empty() {
+            let problem = "must name at least one ADDRESS:PORT";
+            return Err(Invalid::new("authorised.listen", "[]", problem));
+        }
+        let from = ranges("authorised.from", &raw.from)?;
+        if from.is_empty() {
+            let problem = "must name the prefixes that are served here";
+            return Err(Invalid::new("authorised.from", "[]", problem));
+        }
+        let proxies = ranges("authorised.proxies", &raw.proxies)?;
+        let destination = destination(raw.destination.as_deref(), proxies)?;
+        if let Some(reason) = &raw.reason
+            && (reason.is_empty() || reason.len() > REASON_OCTETS_MAX)
+        {
+            let problem = format!("must be 1 to {REASON_OCTETS_MAX} octets long");
+            return Err(Invalid::new("authorised.reason", reason, problem));
+        }
+        Ok(Self {
+            listen: listeners("authorised.listen", &raw.listen)?,
+            from,
+            destination,
+            terms: Arc::new(Terms {
+                treatment: treatment("authorised.treatment", &raw.treatment)?,
+                reason: raw.reason,
+            }),
+        })
+    }
+}
+
+fn destination(word: Option<&str>, proxies: Vec<IpNetwork>) -> Result<Destination, Invalid> {
+    let of_proxies = |value: &str, problem| Err(Invalid::new("authorised.proxies", value, problem));
+    match word {
+        Some("proxy-v2") if proxies.is_empty() => {
+            let problem = "must name the proxies: who may send a PROXY header may say that it is any customer";
+            of_proxies("[]", problem)
+        }
+        Some("proxy-v2") => Ok(Destination::ProxyV2 { proxies }),
+        Some("so-original-dst" | "local-address") if !proxies.is_empty() => {
+            of_proxies("[...]", "belongs to destination = \"proxy-v2\" alone")
+        }
+        Some("so-original-dst") => Ok(Destination::SoOriginalDst),
+        Some("local-address") => Ok(Destination::LocalAddress),
+        other => {
+            let problem = "must be \"proxy-v2\", \"so-original-dst\" or \"local-address\"; without a destination mail \
+                           would have to go by MX, which needs a queue, and this version has none";
+            let value = other.unwrap_or("absent");
+            Err(Invalid::new("authorised.destination", value, problem))
+        }
+    }
+}
+
+/// Prefixes narrow enough to be somebody's.
+fn ranges(key: &str, texts: &[String]) -> Result<Vec<IpNetwork>, Invalid> {
+    let range = |text: &String| {
+        let network: IpNetwork = text.parse().map_err(|_parse| {
+            let problem = "must be a prefix, as 192.0.2.0/24 or 2001:db8:a::/48";
+            Invalid::new(key, text, problem)
+        })?;
+        let shortest = match network {
+            IpNetwork::V4(_) => SHORTEST_V4,
+            IpNetwork::V6(_) => SHORTEST_V6,
+        };
+        if network.prefix() < shortest {
+            let problem = format!(
+                "is wider than /{shortest}: the relay would be open to others than your customers"
+            );
+            return Err(Invalid::new(key, text, problem));
+        }
+        Ok(network)
+    };
+    texts.iter().map(range).collect()
+}
+
+/// Nobody's network is wider; two halves of everything are as open as all of it.
+const SHORTEST_V4: u8 = 8;
+const SHORTEST_V6: u8 = 16;
+/// As much of it as a refusal has room for.
+const REASON_OCTETS_MAX: usize = 120;

@@ -1,0 +1,74 @@
+//! Connections to approved submission services: joined from the first octet, so that their customers can authenticate
+//! with whom they mean.
+
+use relay_proto::reply::Reply;
+use relay_proto::server::Session;
+use tracing::info;
+
+use super::session::Driver;
+use crate::Relay;
+use crate::admission::Admitted;
+use crate::egress::Leg;
+use crate::metrics::Counter;
+use crate::splice::{self, Joint};
+use crate::treatment::{Nobody, splices_full};
+
+/// Whether this connection is one of those.
+pub(super) fn is_approved(relay: &Relay, admitted: &Admitted) -> bool {
+    let walled = admitted.treatment() == contract::Treatment::Walled;
+    let destination = admitted.original_dst.socket_addr().ip();
+    let approved = &relay.config.splice.approved;
+    !walled && approved.iter().any(|network| network.contains(destination))
+}
+
+/// Serves it to its end.
+pub(super) async fn serve(driver: Driver<'_>, admitted: &Admitted) {
+    let Driver {
+        stream,
+        clock,
+        relay,
+    } = driver;
+    let joint = match joint(relay, admitted).await {
+        Ok(joint) => joint,
+        Err(reply) => {
+            info!(reply.code = reply.code().value(), %reply, "approved connection refused");
+            let driver = Driver {
+                stream,
+                clock,
+                relay,
+            };
+            let session = Session::refuse(reply, clock.now());
+            return driver.run(session, &mut Nobody).await;
+        }
+    };
+    match stream.take_plain() {
+        Ok(customer) => splice::join_and_tell(relay, customer, joint, &[]).await,
+        Err(error) => info!(%error, "connection lost before it was joined"),
+    }
+}
+
+async fn joint(relay: &Relay, admitted: &Admitted) -> Result<Joint, Reply> {
+    let place = relay.spliced.enter(admitted.customer).map_err(|_full| {
+        relay.metrics().count(Counter::RefusedSplicedFull);
+        splices_full(&relay.config.identity.hostname)
+    })?;
+    let leg = Leg {
+        egress: admitted.egress(),
+        customer: admitted.customer,
+        ehlo: None,
+        destination: admitted.original_dst,
+    };
+    match relay.outbound.connect(&leg).await {
+        Ok(destination) => Ok(Joint {
+            destination,
+            server_name: None,
+            why: "approved",
+            place,
+        }),
+        Err(unreachable) => {
+            relay.metrics().count(Counter::Unreachable);
+            let text = format!("cannot reach {}: {unreachable}; try again", leg.destination);
+            Err(Reply::new(421, "4.4.1", &text))
+        }
+    }
+}

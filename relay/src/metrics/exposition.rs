@@ -1,0 +1,99 @@
+//! All counters as Prometheus reads them: the text format, version 0.0.4.
+//!
+//! A counter is one number without labels, so the format is three lines each and needs no library.
+
+use std::fmt::Write;
+
+use super::{Counter, Metrics};
+
+/// What is true now, beside what has been counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Gauges {
+    /// Sessions that are being served.
+    pub sessions: usize,
+    /// Whether these are so many that sessions are given less.
+    pub stressed: bool,
+    /// Generation of the snapshot in force; 0 = none yet.
+    pub generation: u64,
+}
+
+/// The answer to a scrape.
+#[must_use]
+pub fn text(metrics: &Metrics, gauges: Gauges) -> String {
+    let mut text = String::new();
+    for &counter in Counter::ALL {
+        let value = metrics.value(counter);
+        family(&mut text, counter.name(), "counter", counter.help(), value);
+    }
+    let sessions = u64::try_from(gauges.sessions).unwrap_or(u64::MAX);
+    let help = "Sessions that are being served.";
+    family(&mut text, "sessions", "gauge", help, sessions);
+    let help = "Whether sessions are so many that they are given less time and fewer errors.";
+    family(
+        &mut text,
+        "stressed",
+        "gauge",
+        help,
+        u64::from(gauges.stressed),
+    );
+    let help = "Generation of the snapshot in force.";
+    family(
+        &mut text,
+        "snapshot_generation",
+        "gauge",
+        help,
+        gauges.generation,
+    );
+    text
+}
+
+fn family(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+    let name = format!("outgate_relay_{name}");
+    let help = help.trim().replace('\\', "\\\\").replace('\n', " ");
+    let written = write!(
+        text,
+        "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
+    );
+    debug_assert!(written.is_ok(), "a String takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_stands_there_once_with_its_value() {
+        let metrics = Metrics::new();
+        metrics.count(Counter::Walled);
+        metrics.count(Counter::Walled);
+        let gauges = Gauges {
+            sessions: 3,
+            stressed: true,
+            generation: 7,
+        };
+        let text = text(&metrics, gauges);
+        assert!(text.starts_with(
+            "# HELP outgate_relay_sessions_served_total Connections of diverted customers that were served.\n\
+             # TYPE outgate_relay_sessions_served_total counter\n\
+             outgate_relay_sessions_served_total 0\n"
+        ));
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(samples.len(), Counter::ALL.len() + 3);
+        for sample in [
+            "outgate_relay_recipients_walled_total 2",
+            "outgate_relay_sessions 3",
+            "outgate_relay_stressed 1",
+            "outgate_relay_snapshot_generation 7",
+        ] {
+            assert!(samples.contains(&sample), "{sample}\n{text}");
+        }
+        let names: HashSet<&str> = samples
+            .iter()
+            .map(|sample| sample.split(' ').next().unwrap())
+            .collect();
+        assert_eq!(names.len(), samples.len());
+        assert!(text.ends_with('\n'));
+    }
+}
