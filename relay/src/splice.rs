@@ -55,9 +55,9 @@ struct Report {
 /// Why it ended.
 #[derive(Debug)]
 enum End {
-    /// Both sides have closed their halves.
+    /// Both sides have closed their halves, or one has, and takes no more.
     Closed,
-    /// The customer's connection was reset, or takes no more.
+    /// The customer's connection was reset.
     CustomerLost(io::Error),
     /// The same of the destination's.
     DestinationLost(io::Error),
@@ -194,6 +194,18 @@ async fn join(
             reset(&destination);
         }
     }
+    let end = match end {
+        // It had said all that it wanted to say, and left before it had heard the other side's last word.
+        End::CustomerLost(_) if meter.has_ended(Side::Customer) => End::Closed,
+        End::DestinationLost(_) if meter.has_ended(Side::Destination) => End::Closed,
+        end @ (End::Closed
+        | End::CustomerLost(_)
+        | End::DestinationLost(_)
+        | End::TooManyOctets
+        | End::TooLong
+        | End::Idle
+        | End::NoPipe(_)) => end,
+    };
     meter.report(end)
 }
 

@@ -55,6 +55,7 @@ impl Pipe {
                 meter.alive();
             }
         }
+        meter.ended(from_side);
         match shutdown(to, Shutdown::Write) {
             // It has been closed by its own side meanwhile.
             Ok(()) | Err(Errno::NOTCONN) => Ok(()),

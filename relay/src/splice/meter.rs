@@ -1,6 +1,6 @@
 //! What a joined session has moved, and when that is too much.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -18,6 +18,8 @@ pub(super) struct Meter {
     down: AtomicU64,
     /// Milliseconds from the start to the last octet.
     last_ms: AtomicU64,
+    customer_ended: AtomicBool,
+    destination_ended: AtomicBool,
 }
 
 impl Meter {
@@ -30,6 +32,8 @@ impl Meter {
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
             last_ms: AtomicU64::new(0),
+            customer_ended: AtomicBool::new(false),
+            destination_ended: AtomicBool::new(false),
         }
     }
 
@@ -56,6 +60,24 @@ impl Meter {
         let elapsed_ms = self.started.elapsed().as_millis();
         let elapsed_ms = u64::try_from(elapsed_ms).unwrap_or(u64::MAX);
         self.last_ms.store(elapsed_ms, Ordering::Relaxed);
+    }
+
+    /// `side` has closed its half.
+    pub(super) fn ended(&self, side: Side) {
+        self.alive();
+        self.half(side).store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub(super) fn has_ended(&self, side: Side) -> bool {
+        self.half(side).load(Ordering::Relaxed)
+    }
+
+    fn half(&self, side: Side) -> &AtomicBool {
+        match side {
+            Side::Customer => &self.customer_ended,
+            Side::Destination => &self.destination_ended,
+        }
     }
 
     /// Completes when the session has lasted too long, or been silent for too long.

@@ -113,6 +113,24 @@ async fn a_reset_is_carried_over_both_ways() {
 }
 
 #[tokio::test]
+async fn who_leaves_without_hearing_the_last_word_has_closed() {
+    let mut ends = ends(b"", LIMITS).await;
+    ends.customer.write_all(b"QUIT\r\n").await.unwrap();
+    // Closed, not half-closed: what comes now is answered with RST.
+    drop(ends.customer);
+    let mut heard = Vec::new();
+    bounded(ends.destination.read_to_end(&mut heard))
+        .await
+        .unwrap();
+    assert_eq!(heard, b"QUIT\r\n");
+    while ends.destination.write_all(b"221 bye\r\n").await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let report = bounded(ends.joined).await.unwrap();
+    assert!(matches!(report.end, End::Closed), "{report:?}");
+}
+
+#[tokio::test]
 async fn too_many_octets_reset_both_sides() {
     let limits = SpliceLimits {
         max_octets: 1000,
