@@ -1,11 +1,11 @@
 //! What a client says in lines: the first four octets say how the rest is cut.
 //!
-//! Each line is read as a command for itself, and all of them as what follows EHLO and a taken recipient, with the
-//! functions that the property tests of `relay_proto::check` call.
+//! Each line is read as a command for itself, and all of them as what follows EHLO and a taken recipient; and all
+//! of it once more as operations on a session. The property tests of `relay_proto::check` call the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use relay_proto::check::server;
+use relay_proto::check::{operations, server};
 
 const TO_RECIPIENT: &[u8] = b"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n";
 
@@ -13,6 +13,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((cuts, octets)) = input.split_at_checked(4) else {
         return;
     };
+    operations::operations(input);
     for line in octets.split(|octet| *octet == b'\n') {
         server::command_line(line);
     }

@@ -14,7 +14,7 @@ use crate::wire::command::Command;
 /// What a session did. Pieces of content are joined, and replies are split into lines, because how many
 /// there are depends on how the input was cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Event {
+pub(super) enum Event {
     Said(String),
     Asked(Question),
     Body(Vec<u8>),
@@ -25,7 +25,7 @@ enum Event {
 
 /// What is offered at each EHLO.
 #[derive(Clone, Copy, Debug)]
-enum Offered {
+pub(super) enum Offered {
     Nothing,
     StartTls,
     Chunking,
@@ -103,7 +103,7 @@ fn parameter(keyword: &str, value: Option<&impl ToString>) -> String {
     value.map_or_else(String::new, said)
 }
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     Config {
         max_recipients: 3,
         max_commands: 200,
@@ -151,36 +151,43 @@ fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>, offered: Offered) -> Vec<Even
 
 fn drain(session: &mut Session, events: &mut Vec<Event>, offered: Offered) {
     while let Some(action) = session.poll() {
-        match action {
-            Action::Send(octets) => {
-                let text = String::from_utf8_lossy(&octets);
-                assert!(text.ends_with("\r\n"), "half a line");
-                let lines = text.split_terminator("\r\n");
-                events.extend(lines.map(|line| Event::Said(line.to_owned())));
-            }
-            Action::Body(piece) => match events.last_mut() {
-                Some(Event::Body(body)) => body.extend_from_slice(&piece),
-                Some(_) | None => events.push(Event::Body(piece.to_vec())),
-            },
-            Action::Aborted(cause) => {
-                // How far an aborted message got depends on how it was cut, and is nobody's any more.
-                if let Some(Event::Body(_)) = events.last() {
-                    events.pop();
-                }
-                events.push(Event::Aborted(cause));
-            }
-            Action::Ask(question) => {
-                let answer = answer(&question, offered);
-                events.push(Event::Asked(question));
-                session.answer(Time::ZERO, answer);
-            }
-            Action::StartTls => events.push(Event::StartTls),
-            Action::Close => events.push(Event::Closed),
+        if let Some(question) = note(action, events) {
+            session.answer(Time::ZERO, answer(&question, offered));
         }
     }
 }
 
-fn answer(question: &Question, offered: Offered) -> Answer {
+/// Keeps what happened; the question, if it was one.
+pub(super) fn note(action: Action, events: &mut Vec<Event>) -> Option<Question> {
+    match action {
+        Action::Send(octets) => {
+            let text = String::from_utf8_lossy(&octets);
+            assert!(text.ends_with("\r\n"), "half a line");
+            let lines = text.split_terminator("\r\n");
+            events.extend(lines.map(|line| Event::Said(line.to_owned())));
+        }
+        Action::Body(piece) => match events.last_mut() {
+            Some(Event::Body(body)) => body.extend_from_slice(&piece),
+            Some(_) | None => events.push(Event::Body(piece.to_vec())),
+        },
+        Action::Aborted(cause) => {
+            // How far an aborted message got depends on how it was cut, and is nobody's any more.
+            if let Some(Event::Body(_)) = events.last() {
+                events.pop();
+            }
+            events.push(Event::Aborted(cause));
+        }
+        Action::Ask(question) => {
+            events.push(Event::Asked(question.clone()));
+            return Some(question);
+        }
+        Action::StartTls => events.push(Event::StartTls),
+        Action::Close => events.push(Event::Closed),
+    }
+    None
+}
+
+pub(super) fn answer(question: &Question, offered: Offered) -> Answer {
     match question {
         Question::Hello(_) => Answer::Offer(offer(offered)),
         Question::Auth(_) => Answer::Reply(Reply::new(502, "5.5.1", "no")),
@@ -207,7 +214,7 @@ fn same(by_octet: &[Event], events: &[Event]) {
     }
 }
 
-fn keeps_promises(events: &[Event]) {
+pub(super) fn keeps_promises(events: &[Event]) {
     let mut body: &[u8] = &[];
     // Whether the application believes in a transaction.
     let mut open = false;

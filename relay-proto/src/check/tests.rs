@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{chunks, client, content, pieces, proxy, server};
+use super::{chunks, client, content, operations, pieces, proxy, server};
 
 fn octets(parts: &'static [&'static [u8]]) -> impl Strategy<Value = Vec<u8>> {
     vec(select(parts), 0..40).prop_map(|parts| parts.concat())
@@ -100,6 +100,11 @@ proptest! {
     #[test]
     fn chunks_may_be_cut_anywhere(octets in octets(CONTENT), cuts in cuts()) {
         chunks::chunking(&octets, &cuts);
+    }
+
+    #[test]
+    fn a_server_never_waits_for_ever(octets in vec(any::<u8>(), 0..80)) {
+        operations::operations(&octets);
     }
 
     #[test]

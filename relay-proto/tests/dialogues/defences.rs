@@ -1,16 +1,13 @@
-//! What bounds a client that is slow, wrong, early, endless or in a loop.
+//! What bounds a client that is slow, wrong, endless or in a loop.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_proto::server::{
-    Action, Answer, Config, EarlyTalk, MAX_HELD_OCTETS, MinimumRate, Offer, Pregreet, Question,
-    Session,
-};
+use relay_proto::server::{Config, MinimumRate, Session};
 
 use crate::server_player::{config, play_on};
 
-const GREETING: &str = "S: 220 relay.example ESMTP Outgate at Example Hosting\n";
+pub(crate) const GREETING: &str = "S: 220 relay.example ESMTP Outgate at Example Hosting\n";
 
 const TO_CONTENT: &str = r"S: 220 relay.example ESMTP Outgate at Example Hosting
     C: HELO c
@@ -38,7 +35,7 @@ const TAKEN: &str = r"?: MESSAGE
 
 /// Plays `script` under the usual configuration, changed.
 #[track_caller]
-fn play_with(change: impl Fn(&mut Config), script: &str) {
+pub(crate) fn play_with(change: impl Fn(&mut Config), script: &str) {
     let start = || {
         let mut config = config();
         change(&mut config);
@@ -220,81 +217,6 @@ fn a_session_ends_between_messages_and_never_in_one() {
     );
 }
 
-fn patient(early_talk: EarlyTalk) -> impl Fn(&mut Config) {
-    move |config| {
-        config.pregreet = Some(Pregreet {
-            pause: Duration::from_secs(5),
-            early_talk,
-        });
-    }
-}
-
-#[test]
-fn who_waits_is_greeted_after_the_pause() {
-    play_with(
-        patient(EarlyTalk::Refused),
-        &format!(
-            r"D: 5
-              W: 4.999
-              D: 5
-              W: 0.001
-              {GREETING}
-              D: 305
-              C: QUIT
-              S: 221 2.0.0 bye
-              E: "
-        ),
-    );
-    play_with(
-        patient(EarlyTalk::Refused),
-        r"H:
-          E: ",
-    );
-}
-
-#[test]
-fn who_talks_first_is_refused_and_known_for_it() {
-    for (early_talk, reply) in [
-        (
-            EarlyTalk::Deferred,
-            "421 4.7.0 you talked before the greeting, see RFC 5321 section 4.3.1; closing",
-        ),
-        (
-            EarlyTalk::Refused,
-            "554 5.7.1 you talked before the greeting, see RFC 5321 section 4.3.1; closing",
-        ),
-    ] {
-        play_with(
-            patient(early_talk),
-            &format!(
-                r"W: 1
-                  C: EHLO spammer
-                  S: {reply}
-                  E: "
-            ),
-        );
-    }
-    let mut config = config();
-    patient(EarlyTalk::Deferred)(&mut config);
-    let mut session = Session::new(Arc::new(config), Duration::ZERO);
-    assert!(!session.talked_early());
-    session.receive(Duration::ZERO, b"");
-    assert!(session.poll().is_none() && !session.talked_early());
-    session.receive(Duration::ZERO, b"G");
-    assert!(session.talked_early());
-}
-
-#[test]
-fn a_probe_waits_for_nothing() {
-    let mut config = config();
-    patient(EarlyTalk::Refused)(&mut config);
-    let config = Arc::new(config);
-    play_on(
-        || Session::probe(Arc::clone(&config), Duration::ZERO),
-        &format!("{GREETING}H: \nE: "),
-    );
-}
-
 #[test]
 fn a_line_that_is_too_long_has_the_message_refused() {
     let short = |config: &mut Config| config.content.max_line_octets = 20;
@@ -371,74 +293,4 @@ fn a_message_that_passed_too_many_servers_is_refused() {
               E: "
         ),
     );
-}
-
-/// A session after EHLO that has been offered everything.
-fn ready() -> Session {
-    let config = Config {
-        max_commands: u32::MAX,
-        max_errors: u32::MAX,
-        ..config()
-    };
-    let mut session = Session::new(Arc::new(config), Duration::ZERO);
-    session.receive(Duration::ZERO, b"EHLO c\r\n");
-    while let Some(action) = session.poll() {
-        if let Action::Ask(Question::Hello(_)) = action {
-            let offer = Offer {
-                chunking: true,
-                ..Offer::default()
-            };
-            session.answer(Duration::ZERO, Answer::Offer(offer));
-        }
-    }
-    session
-}
-
-#[test]
-fn replies_that_nobody_reads_are_bounded_and_none_is_lost() {
-    let mut session = ready();
-    let mut replies = 0;
-    for _ in 0..20 {
-        // The replies are ten times as long as the commands.
-        let flood = b"HELP\r\n".repeat(2_700);
-        session.receive(Duration::ZERO, &flood);
-        let held = session.held_octets();
-        assert!(held <= MAX_HELD_OCTETS + flood.len(), "{held}");
-        while let Some(action) = session.poll() {
-            let Action::Send(octets) = action else {
-                panic!("{action:?}");
-            };
-            assert!(octets.len() < 66_000, "{}", octets.len());
-            replies += octets.iter().filter(|octet| **octet == b'\n').count();
-            assert!(session.held_octets() <= MAX_HELD_OCTETS + flood.len());
-        }
-        assert_eq!(session.held_octets(), 0);
-    }
-    assert_eq!(replies, 20 * 2_700);
-}
-
-#[test]
-fn content_is_handed_over_as_it_comes() {
-    let mut session = ready();
-    session.receive(
-        Duration::ZERO,
-        b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 10000000\r\n",
-    );
-    let mut body = 0;
-    for _ in 0..100 {
-        session.receive(Duration::ZERO, &b"0123456789abcd\r\n".repeat(1_000));
-        while let Some(action) = session.poll() {
-            match action {
-                Action::Ask(Question::Data) => session.answer(Duration::ZERO, Answer::Proceed),
-                Action::Ask(_) => {
-                    let ok = relay_proto::reply::Reply::new(250, "2.0.0", "ok");
-                    session.answer(Duration::ZERO, Answer::Reply(ok));
-                }
-                Action::Body(piece) => body += piece.len(),
-                _ => {}
-            }
-        }
-        assert_eq!(session.held_octets(), 0);
-    }
-    assert_eq!(body, 1_600_000);
 }

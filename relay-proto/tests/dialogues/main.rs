@@ -6,14 +6,17 @@
 
 mod client;
 mod client_held;
+mod client_notifications;
 mod client_player;
 mod cuts;
 mod defences;
 mod feed;
 mod identity;
 mod lenient;
+mod memory;
 mod pair;
 mod player;
+mod pregreet;
 mod server;
 mod server_bounds;
 mod server_chunks;

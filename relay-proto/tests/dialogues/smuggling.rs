@@ -118,6 +118,13 @@ fn is_dot_without_nul(line: &str) -> bool {
     line.replace('\0', "") == "."
 }
 
+/// Whether content, without the dots of DATA, breaks a framing rule.
+fn is_malformed(content: &str) -> bool {
+    content.split("\r\n").any(|line| {
+        line.contains(['\r', '\n']) || (line.starts_with('\0') && is_dot_without_nul(line))
+    })
+}
+
 /// Asserts that no reader, however lenient, finds an end of data in `content` before its true one.
 #[track_caller]
 fn leaves_as_one_message(content: &[u8]) {
@@ -216,9 +223,7 @@ fn the_ends_that_scanners_try_are_all_refused() {
 fn nothing_in_a_chunk_ends_it_and_what_is_malformed_is_refused_at_its_end() {
     for sequence in sequences() {
         let content = format!("Subject: real\r\n\r\ntext{sequence}{SMUGGLED}");
-        let malformed = content.split("\r\n").any(|line| {
-            line.contains(['\r', '\n']) || (line.starts_with('\0') && is_dot_without_nul(line))
-        });
+        let malformed = is_malformed(&content);
         for cut in [content.len(), content.find(&sequence).unwrap() + 1] {
             let (first, second) = content.split_at(cut);
             let wire = format!(
@@ -242,6 +247,27 @@ fn nothing_in_a_chunk_ends_it_and_what_is_malformed_is_refused_at_its_end() {
                     assert_eq!(outcome.messages, [content.as_bytes()], "{shown}");
                     leaves_as_one_message(content.as_bytes());
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn malformed_content_never_leaves_as_far_as_an_end_that_anybody_sees() {
+    for sequence in sequences() {
+        let content = format!("Subject: real\r\n\r\ntext{sequence}{SMUGGLED}");
+        for step in [1, 5, content.len()] {
+            let mut encoder = Encoder::default();
+            let mut wire = bytes::BytesMut::new();
+            let sound = content
+                .as_bytes()
+                .chunks(step)
+                .all(|piece| encoder.encode(piece, &mut wire).is_ok());
+            assert_eq!(sound, !is_malformed(&content), "{sequence:?} by {step}");
+            // Until the end of data is sent on purpose, nobody sees one.
+            for reader in lenient::READERS {
+                let end = reader.end_of_data(&wire);
+                assert_eq!(end, None, "{reader:?} {sequence:?} by {step}");
             }
         }
     }
