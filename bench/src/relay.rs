@@ -3,7 +3,9 @@
 //! Sessions speak STARTTLS on both legs and are kept. Messages are counted at the sink, and each round of the relay
 //! has its round of going direct beside it, so that the machine's mood is the same for both.
 
+mod figures;
 mod load;
+mod program;
 mod sink;
 mod splice;
 mod stage;
@@ -16,14 +18,17 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use serde::Serialize;
 
-use self::{load::Depth, stage::Stage};
+use self::{
+    figures::{Compared, Idle, Report},
+    load::Depth,
+    stage::Stage,
+};
 use crate::{
     machine::{self, Machine},
     report, say,
     stats::{CONFIDENCE, median},
-    targets::{Target, Wanted, differences, ratios},
+    targets::Target,
 };
 
 /// Arguments of `relay`.
@@ -43,46 +48,10 @@ pub(crate) struct Options {
     quick: bool,
 }
 
-/// Everything.
-#[derive(Debug, Serialize)]
-struct Report {
-    machine: Machine,
-    load_before: String,
-    load_after: String,
-    rounds: u32,
-    confidence: f64,
-    quick: bool,
-    took_s: f64,
-    /// Messages a second at the sink, 4 KiB, fifty kept sessions.
-    relayed_per_s: Vec<f64>,
-    /// The same without a relay.
-    direct_per_s: Vec<f64>,
-    /// Median time of a message at a tenth of the load, milliseconds.
-    relayed_ms: Vec<f64>,
-    /// The same without a relay.
-    direct_ms: Vec<f64>,
-    /// Octets a second that the relay joins without looking, eight sessions.
-    opaque_octets_per_s: Vec<f64>,
-    /// The same by a plain TCP splice.
-    splice_octets_per_s: Vec<f64>,
-    /// Octets of an idle session.
-    idle: Vec<Idle>,
-    targets: Vec<Target>,
-}
-
-/// Memory of one kind of idle session.
-#[derive(Debug, Serialize)]
-struct Idle {
-    kind: &'static str,
-    sessions: usize,
-    octets_each: f64,
-    target_octets: f64,
-}
-
 /// Measures, says what was found, and answers the targets.
 pub(crate) fn run(options: &Options) -> Result<Vec<Target>> {
     let report = measure(options)?;
-    report::say_out(&text(&report))?;
+    report::say_out(&figures::text(&report))?;
     if let Some(path) = &options.json {
         report::write_json(&report, path)?;
     }
@@ -94,33 +63,29 @@ fn measure(options: &Options) -> Result<Report> {
     let load_before = machine::load()?;
     let effort = if options.quick { QUICK } else { FULL };
     let rounds = if options.quick { 1 } else { options.rounds };
-    let stage = Stage::new()?;
+    let possible = program::sessions_possible()?;
+    let stage = Stage::new(possible)?;
 
     say("messages, through the relay and direct");
     let rates = throughput(&stage, &effort, rounds)?;
     say("latency at a tenth of that");
-    let tenth = median(&rates.relayed) / 10.0;
+    let tenth = median(&rates.relay) / 10.0;
     let latencies = latency(&stage, &effort, rounds, tenth)?;
     say("opaque, beside a plain TCP splice");
     let joined = joining(&stage, &effort, rounds)?;
-    let idle = [
-        (Depth::Plain, "plain", 20.0),
-        (Depth::Tls, "TLS", 40.0),
-        (Depth::Recipient, "TLS on both legs", 64.0),
-    ];
-    let count = effort.idle_sessions.min(stage::sessions_possible()?);
+    // A relay is stingier when most of its places are taken.
+    let count = effort.idle_sessions.min(possible / 4 * 3);
     let mut kinds = Vec::new();
-    for (depth, kind, target_kib) in idle {
+    for (depth, kind, target_kib) in IDLE {
         say(&format!("{count} idle sessions: {kind}"));
         kinds.push(Idle {
             kind,
             sessions: count,
-            octets_each: idle_octets(&stage, count, depth)?,
-            target_octets: target_kib * 1024.0,
+            kib_each: idle_octets(&stage, count, depth)? / 1024.0,
+            target_kib,
         });
     }
-    let targets = targets(&rates, &latencies, &joined, &kinds, options.quick);
-    Ok(Report {
+    let mut report = Report {
         machine: Machine::look(None)?,
         load_before,
         load_after: machine::load()?,
@@ -128,33 +93,23 @@ fn measure(options: &Options) -> Result<Report> {
         confidence: CONFIDENCE,
         quick: options.quick,
         took_s: begun.elapsed().as_secs_f64(),
-        relayed_per_s: rates.relayed,
-        direct_per_s: rates.direct,
-        relayed_ms: latencies.relayed,
-        direct_ms: latencies.direct,
-        opaque_octets_per_s: joined.relayed,
-        splice_octets_per_s: joined.direct,
+        messages_per_s: rates,
+        latency_ms: latencies,
+        joined_octets_per_s: joined,
         idle: kinds,
-        targets,
-    })
-}
-
-/// Rounds of the relay, and of going direct, one after the other.
-struct Compared {
-    relayed: Vec<f64>,
-    direct: Vec<f64>,
+        targets: Vec::new(),
+    };
+    report.targets = figures::targets(&report);
+    Ok(report)
 }
 
 fn throughput(stage: &Stage, effort: &Effort, rounds: u32) -> Result<Compared> {
     let _relay = stage.relay()?;
-    let mut compared = Compared {
-        relayed: Vec::new(),
-        direct: Vec::new(),
-    };
+    let mut compared = Compared::default();
     for _ in 0..rounds {
         for (target, rates) in [
-            (stage.relayed(), &mut compared.relayed),
-            (stage.direct(), &mut compared.direct),
+            (stage.relayed(), &mut compared.relay),
+            (stage.direct(), &mut compared.rival),
         ] {
             let counted = stage.counted.clone();
             let (warm, time) = (effort.warm, effort.time);
@@ -174,14 +129,11 @@ fn throughput(stage: &Stage, effort: &Effort, rounds: u32) -> Result<Compared> {
 
 fn latency(stage: &Stage, effort: &Effort, rounds: u32, rate: f64) -> Result<Compared> {
     let _relay = stage.relay()?;
-    let mut compared = Compared {
-        relayed: Vec::new(),
-        direct: Vec::new(),
-    };
+    let mut compared = Compared::default();
     for _ in 0..rounds {
         for (target, medians) in [
-            (stage.relayed(), &mut compared.relayed),
-            (stage.direct(), &mut compared.direct),
+            (stage.relayed(), &mut compared.relay),
+            (stage.direct(), &mut compared.rival),
         ] {
             let (warm, time) = (effort.warm, effort.time);
             medians.push(stage.generate(async move {
@@ -199,14 +151,11 @@ fn latency(stage: &Stage, effort: &Effort, rounds: u32, rate: f64) -> Result<Com
 /// Octets a second, by the relay's opaque treatment and by a plain splice.
 fn joining(stage: &Stage, effort: &Effort, rounds: u32) -> Result<Compared> {
     let _relay = stage.relay()?;
-    let mut compared = Compared {
-        relayed: Vec::new(),
-        direct: Vec::new(),
-    };
+    let mut compared = Compared::default();
     for _ in 0..rounds {
         for (target, rates) in [
-            (stage.opaque(), &mut compared.relayed),
-            (stage.spliced(), &mut compared.direct),
+            (stage.opaque(), &mut compared.relay),
+            (stage.spliced(), &mut compared.rival),
         ] {
             let arrived = stage.arrived.clone();
             rates.push(stage.generate(splice::flood(
@@ -235,99 +184,6 @@ fn idle_octets(stage: &Stage, count: usize, depth: Depth) -> Result<f64> {
     Ok(grown / f64::from(u32::try_from(count)?))
 }
 
-fn targets(
-    rates: &Compared,
-    latencies: &Compared,
-    joined: &Compared,
-    idle: &[Idle],
-    quick: bool,
-) -> Vec<Target> {
-    let most = |name: &str, unit, target, measured| {
-        Target::by_one(name, unit, Wanted::AtMost, target, measured)
-    };
-    let added = differences(&latencies.relayed, &latencies.direct);
-    let per_s = |name, target| {
-        Target::by_rounds(name, "messages/s", Wanted::AtLeast, target, &rates.relayed)
-    };
-    let mut targets = vec![
-        // No configuration is without a scanner, so this is with patterns, too.
-        per_s("cut-through, 4 KiB, 50 kept sessions", 5000.0),
-        per_s("the same, with the embedded scanner", 2500.0),
-        Target::by_rounds(
-            "added latency at a tenth of it, median",
-            "ms",
-            Wanted::AtMost,
-            1.0,
-            &added,
-        ),
-    ];
-    let shares = ratios(&joined.relayed, &joined.direct);
-    let name = "opaque, of a plain TCP splice's throughput";
-    targets.push(Target::by_rounds(
-        name,
-        "times",
-        Wanted::AtLeast,
-        0.8,
-        &shares,
-    ));
-    for kind in idle {
-        let name = format!(
-            "memory of each of {} idle sessions, {}",
-            kind.sessions, kind.kind
-        );
-        let (target, measured) = (kind.target_octets / 1024.0, kind.octets_each / 1024.0);
-        let few = kind.sessions < ENOUGH_SESSIONS;
-        let few = few.then(|| "too few sessions, see ulimit -Hn".to_owned());
-        targets.push(most(&name, "KiB", target, measured).but(few));
-    }
-    if quick {
-        let why = || Some("too short".to_owned());
-        targets = targets
-            .into_iter()
-            .map(|target| target.but(why()))
-            .collect();
-    }
-    targets
-}
-
-fn text(report: &Report) -> String {
-    let compared = |what: &str, relayed: &[f64], direct: &[f64]| {
-        format!(
-            "{what}: relay {:.2}, direct {:.2}\n",
-            median(relayed),
-            median(direct)
-        )
-    };
-    let mut text = format!(
-        "{}\nload {} before, {} after; {} rounds, {:.0} s\n\n",
-        report.machine.line(),
-        report.load_before,
-        report.load_after,
-        report.rounds,
-        report.took_s
-    );
-    text += &compared("messages/s", &report.relayed_per_s, &report.direct_per_s);
-    text += &compared(
-        "median latency at a tenth, ms",
-        &report.relayed_ms,
-        &report.direct_ms,
-    );
-    let mib = |rates: &[f64]| median(rates) / f64::from(1 << 20);
-    text += &format!(
-        "joined, MiB/s: opaque {:.0}, plain splice {:.0}\n",
-        mib(&report.opaque_octets_per_s),
-        mib(&report.splice_octets_per_s)
-    );
-    text += &format!(
-        "\nTargets, each judged by its bound\n\n{}\n",
-        report::targets(&report.targets)
-    );
-    if report.quick {
-        text += "\nThis was --quick: too short to be the check.\n";
-    }
-    text
-}
-
 fn per_second(messages: u64, time: Duration) -> Result<f64> {
     let messages = u32::try_from(messages).context("messages of some seconds")?;
     Ok(f64::from(messages) / time.as_secs_f64())
@@ -352,8 +208,12 @@ const QUICK: Effort = Effort {
 };
 const MESSAGE_OCTETS: usize = 4096;
 const SESSIONS: usize = 50;
-/// So many that what the relay needs once is nothing to each of them.
-const ENOUGH_SESSIONS: usize = 5000;
 /// Sessions joined at once.
 const JOINED: usize = 8;
 const WARM_SESSIONS: usize = 20;
+/// How far idle sessions have gone, and what each may cost in KiB.
+const IDLE: [(Depth, &str, f64); 3] = [
+    (Depth::Plain, "plain", 20.0),
+    (Depth::Tls, "TLS", 40.0),
+    (Depth::Recipient, "TLS on both legs", 64.0),
+];

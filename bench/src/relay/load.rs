@@ -1,7 +1,7 @@
 //! The generator: customers' sessions that are opened once and kept.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, SocketAddrV4},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,7 +21,7 @@ use super::wire::Wire;
 pub(super) struct Target {
     pub(super) address: SocketAddr,
     /// Where the relay is told, in a PROXY header, that they were going; `None` = no header.
-    pub(super) proxied_to: Option<SocketAddr>,
+    pub(super) proxied_to: Option<SocketAddrV4>,
     pub(super) tls: Arc<ClientConfig>,
 }
 
@@ -161,10 +161,7 @@ async fn opened(target: Target, number: usize, depth: Depth) -> Result<Wire> {
 }
 
 /// Version 2, TCP over IPv4, from one of 250 customers.
-fn proxy_header(number: usize, destination: SocketAddr) -> Vec<u8> {
-    let SocketAddr::V4(destination) = destination else {
-        unreachable!("the stage has IPv4 addresses");
-    };
+fn proxy_header(number: usize, destination: SocketAddrV4) -> Vec<u8> {
     let customer = u8::try_from(number % 250 + 1).unwrap_or(1);
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c".to_vec();
     header.extend_from_slice(&[192, 0, 2, customer]);

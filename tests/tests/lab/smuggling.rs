@@ -96,6 +96,8 @@ fn check(lab: &Lab, mx: &Maildir) -> Result<()> {
                 "{shown}: {closed:#}"
             );
         }
+        taken += 1;
+        chunk(lab, family)?;
     }
     // What was sent before it would have come before it.
     let last = Message::awkward();
@@ -108,6 +110,11 @@ fn check(lab: &Lab, mx: &Maildir) -> Result<()> {
     .send(lab)?
     .accepted()?;
     mx.delivered(&last.token)?;
+    for family in Family::ALL {
+        // What would have been commands is in the message that it was sent in.
+        let stored = mx.delivered(&format!("Subject: chunk-{}", family.name()))?;
+        assert!(stored.holds("Subject: smuggled-chunk"), "{}", stored.text());
+    }
     lab::wait::until("what was taken to be delivered", crate::PATIENCE, || {
         Ok((mx.all()?.len() > before + taken).then_some(()))
     })?;
@@ -115,13 +122,39 @@ fn check(lab: &Lab, mx: &Maildir) -> Result<()> {
     Ok(())
 }
 
+/// A message in a chunk (RFC 3030), where an end of data is content: the destination may be told by DATA.
+fn chunk(lab: &Lab, family: Family) -> Result<()> {
+    let mut dialogue = connect(lab, Host::CustomerA, Host::Mx1, family)?;
+    dialogue.reply()?;
+    let offer = dialogue.expect(250, "EHLO client.example.org")?;
+    ensure!(offer.text.contains("CHUNKING"), "{offer:?}");
+    let name = family.name();
+    for (sequence, code) in [("\r\n.\r\n", 250), ("\n.\n", 554)] {
+        dialogue.expect(250, "MAIL FROM:<sender@example.org>")?;
+        dialogue.expect(250, "RCPT TO:<recipient@example.net>")?;
+        let message = format!(
+            "Subject: chunk-{name}\r\n\r\nhonest{sequence}{}",
+            second("chunk")
+        );
+        dialogue.send_octets(format!("BDAT {} LAST\r\n{message}", message.len()).as_bytes())?;
+        let reply = dialogue.reply()?;
+        assert_eq!(reply.code, code, "{}", dialogue.transcript());
+    }
+    Ok(())
+}
+
 /// One message, a sequence, and a second message that is one only to who takes the sequence for an end.
 fn smuggle(dialogue: &mut Dialogue, sequence: &[u8], token: &str) -> Result<()> {
     dialogue.begin_data()?;
     let message = format!("Subject: honest-{token}\r\n\r\nhonest");
-    let smuggled = format!(
+    let smuggled = second(token);
+    dialogue.send_octets(&[message.as_bytes(), sequence, smuggled.as_bytes()].concat())
+}
+
+/// A second message, for who reads it as one.
+fn second(token: &str) -> String {
+    format!(
         "MAIL FROM:<smuggled@example.org>\r\nRCPT TO:<recipient@example.net>\r\nDATA\r\n\
          Subject: smuggled-{token}\r\n\r\nsmuggled\r\n.\r\n"
-    );
-    dialogue.send_octets(&[message.as_bytes(), sequence, smuggled.as_bytes()].concat())
+    )
 }

@@ -1,0 +1,139 @@
+//! The real `outgate-relay`, started beside generator and sink, and looked at from outside.
+
+use std::{
+    fs::{self, File},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+
+use super::stage::{NAME, NEAR, OPAQUE_PORT, PORT};
+use crate::house;
+
+/// A relay that runs; it ends with this.
+pub(super) struct Relay {
+    child: Child,
+}
+
+impl Relay {
+    /// Starts it in the namespace that the caller is in, with its files in `at`, where `cert.pem` and `key.pem` are; it
+    /// takes so many sessions.
+    pub(super) fn start(at: &Path, sessions: usize) -> Result<Self> {
+        let config = at.join("relay.toml");
+        fs::write(&config, config_text(at, sessions))?;
+        let log = at.join("relay.log");
+        let child = Command::new(house::beside("outgate-relay")?)
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?)
+            .spawn()?;
+        let mut relay = Self { child };
+        let deadline = Instant::now() + START_LIMIT;
+        while TcpStream::connect((NEAR, PORT)).is_err() {
+            let ended = relay.child.try_wait()?;
+            if ended.is_some() || Instant::now() > deadline {
+                bail!(
+                    "outgate-relay does not listen ({ended:?}): {}",
+                    fs::read_to_string(&log)?
+                );
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(relay)
+    }
+
+    /// Anonymous memory in use, octets: what the program itself has taken.
+    pub(super) fn octets(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let field = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib: f64 = field
+            .and_then(|field| field.trim().strip_suffix(" kB"))
+            .context("RssAnon of the relay")?
+            .parse()?;
+        Ok(kib * 1024.0)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // Only errors that say that it has ended by itself.
+        let _asked = kill_process(Pid::from_child(&self.child), Signal::KILL).is_ok();
+        let _reaped = self.child.wait().is_ok();
+    }
+}
+
+/// Lets this process, and the relay after it, have as many files as it may; answers how many sessions a relay takes
+/// then.
+pub(super) fn sessions_possible() -> Result<usize> {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or_else(|| u64::from(u32::MAX));
+    let limit = Rlimit {
+        current: Some(most),
+        ..limit
+    };
+    setrlimit(Resource::Nofile, limit).context("the limit of open files")?;
+    let possible = usize::try_from(most)?.saturating_sub(OTHER_FILES) / FILES_EACH;
+    Ok(possible.min(SESSIONS_MOST))
+}
+
+fn config_text(at: &Path, sessions: usize) -> String {
+    let at = at.display();
+    format!(
+        r#"name = "bench"
+operator = "Benchmark"
+hostname = "{NAME}"
+help_url = "https://bench.test/"
+log = "warn"
+state_dir = "{at}"
+
+[[authorised]]
+listen = ["{NEAR}:{PORT}"]
+from = ["192.0.2.0/24"]
+destination = "proxy-v2"
+proxies = ["{NEAR}/32"]
+
+[[authorised]]
+listen = ["{NEAR}:{OPAQUE_PORT}"]
+from = ["192.0.2.0/24"]
+destination = "proxy-v2"
+proxies = ["{NEAR}/32"]
+treatment = "opaque"
+
+[splice]
+max_octets = 1000000000000
+# Who shakes hands and goes would be taken for a sender that verifies its destination.
+learnt_per_customer = 0
+
+[tls]
+certificate = "{at}/cert.pem"
+key = "{at}/key.pem"
+
+[message]
+spill_dir = "{at}"
+
+[limits]
+connections = {sessions}
+connections_per_customer = {sessions}
+
+[[scanner]]
+kind = "builtin"
+"#
+    )
+}
+
+/// Both legs, and four ends of pipes where they are joined.
+const FILES_EACH: usize = 6;
+/// Logs, listeners, libraries.
+const OTHER_FILES: usize = 1000;
+/// As many as are needed to have ten thousand idle and most places free.
+const SESSIONS_MOST: usize = 20_000;
+const START_LIMIT: Duration = Duration::from_secs(20);
