@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use relay_proto::client::{Extensions, LostCause};
+use relay_proto::client::LostCause;
 use relay_proto::envelope::{EhloName, Mail, Recipient};
 use relay_proto::reply::Reply;
-use relay_proto::server::{Abort, Answer, Hello, Offer, Question};
+use relay_proto::server::{Abort, Answer, Hello, Question};
 use tracing::{debug, info};
 
 use crate::Relay;
@@ -39,6 +39,7 @@ use crate::unheard::ContentHash;
 mod authentication;
 mod delivery;
 mod doubt;
+mod lent;
 mod promise;
 
 pub(super) use authentication::refused as auth_refused;
@@ -173,26 +174,6 @@ impl Cutthrough {
         if let Some(upstream) = self.upstream.take() {
             upstream.quit().await;
         }
-    }
-
-    /// Goes on with a connection that somebody else has opened.
-    pub(super) fn adopt(&mut self, upstream: Upstream) {
-        self.upstream = Some(upstream);
-    }
-
-    /// What is offered where the destination offers this.
-    pub(super) fn offer(&self, destination: &Extensions) -> Offer {
-        promise::offer(self.relay.offer(), destination)
-    }
-
-    /// Whether the destination has shown that it speaks no TLS that we do.
-    pub(super) fn has_met_old_tls(&self) -> bool {
-        self.old_tls
-    }
-
-    /// The last word of a relay that is to end, if this one is.
-    pub(super) fn draining(&self) -> Option<Answer> {
-        self.drain.has_begun().then(|| self.shutting_down())
     }
 
     /// What is offered follows from the destination. A guess would not do: whoever is offered too little

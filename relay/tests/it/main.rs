@@ -44,6 +44,7 @@ mod rspamd;
 mod sender;
 mod sink;
 mod spam;
+mod spliced_road;
 mod steer;
 mod still;
 mod swaks;
