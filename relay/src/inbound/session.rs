@@ -267,5 +267,6 @@ async fn client_hello(stream: &mut Stream, kept: &mut BytesMut) -> io::Result<Pe
     }
 }
 
-const READ_OCTETS: usize = 16 << 10;
+/// Each session holds so much for as long as it lasts, idle ones too.
+const READ_OCTETS: usize = 8 << 10;
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);

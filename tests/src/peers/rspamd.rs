@@ -58,7 +58,7 @@ worker "normal" {{ bind_socket = "127.0.0.1:{PORT}"; count = 1; }}
             .args(["-f", "-u", USER, "-g", USER, "-c"])
             .arg(&config);
         let mut process = Process::spawn("rspamd", &mut command, &dir.join("out"))?;
-        process.wait_until("rspamd to listen", Duration::from_secs(20), || {
+        process.wait_until("rspamd to listen", START_LIMIT, || {
             namespace.inside(|| {
                 Ok(std::net::TcpStream::connect(("127.0.0.1", PORT))
                     .ok()
@@ -97,3 +97,5 @@ worker "normal" {{ bind_socket = "127.0.0.1:{PORT}"; count = 1; }}
 
 const USER: &str = "_rspamd";
 const PORT: u16 = 11_333;
+/// It compiles its rules first.
+const START_LIMIT: Duration = Duration::from_secs(60);
