@@ -288,7 +288,7 @@ pub fn soundness(octets: &[u8]) -> Option<bool> {
 }
 
 /// Exchanges the ends of an untagged packet without options. No checksum minds.
-fn turned_round(octets: &[u8]) -> Vec<u8> {
+pub(crate) fn turned_round(octets: &[u8]) -> Vec<u8> {
     let mut octets = octets.to_vec();
     let v4 = octets.get(12) == Some(&0x08);
     let (at, length, l4) = if v4 { (26, 4, 34) } else { (22, 16, 54) };

@@ -5,13 +5,12 @@ mod icmp;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
-use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
-};
+use smoltcp::wire::Ipv4Packet;
 
 use crate::{
     abi::{Action, Flow, FlowKey, L2Path, Role},
     cases::{self, EGRESS, INGRESS, World, packet::Packet},
+    check::{soundness, turned_round},
     counters::Counter,
     decide::{Ingress, Judged, judge},
     frame::Buffer,
@@ -31,35 +30,9 @@ fn run(octets: &[u8], tables: &mut MemoryTables, role: Role) -> (Judged, Vec<u8>
     (judged, frame.as_slice().to_vec())
 }
 
-/// Whether all checksums of an untagged TCP frame hold, by smoltcp's reckoning.
+/// Whether all checksums of an untagged frame with TCP hold.
 fn is_sound(octets: &[u8]) -> bool {
-    let frame = EthernetFrame::new_checked(octets).expect("Ethernet");
-    let (source, destination, segment): (IpAddress, IpAddress, &[u8]) = match frame.ethertype() {
-        EthernetProtocol::Ipv4 => {
-            let packet = Ipv4Packet::new_checked(frame.payload()).expect("IPv4");
-            if !packet.verify_checksum() {
-                return false;
-            }
-            (
-                packet.src_addr().into(),
-                packet.dst_addr().into(),
-                packet.payload(),
-            )
-        }
-        EthernetProtocol::Ipv6 => {
-            let packet = Ipv6Packet::new_checked(frame.payload()).expect("IPv6");
-            assert_eq!(packet.next_header(), IpProtocol::Tcp);
-            (
-                packet.src_addr().into(),
-                packet.dst_addr().into(),
-                packet.payload(),
-            )
-        }
-        other @ (EthernetProtocol::Arp | EthernetProtocol::Unknown(_)) => panic!("{other}"),
-    };
-    TcpPacket::new_checked(segment)
-        .expect("TCP")
-        .verify_checksum(&source, &destination)
+    soundness(octets).expect("TCP that stands alone in its packet")
 }
 
 /// The packet of an untagged frame without its hop limit, and without IPv4's checksum over that.
@@ -80,22 +53,6 @@ fn is_sound_ip(octets: &[u8]) -> bool {
         || Ipv4Packet::new_checked(&octets[14..])
             .expect("IPv4")
             .verify_checksum()
-}
-
-/// Exchanges the ends of an untagged packet without options. No checksum minds.
-fn turned_round(octets: &[u8]) -> Vec<u8> {
-    let mut octets = octets.to_vec();
-    let (at, length, l4) = if octets[12] == 0x08 {
-        (26, 4, 34)
-    } else {
-        (22, 16, 54)
-    };
-    for index in 0..length {
-        octets.swap(at + index, at + length + index);
-    }
-    octets.swap(l4, l4 + 2);
-    octets.swap(l4 + 1, l4 + 3);
-    octets
 }
 
 prop_compose! {

@@ -1,21 +1,24 @@
 //! `outgated` in the edge's namespace, and `outgate` talking to it.
 
+mod answer;
+mod config;
+
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::{
-    host::{Family, Host},
-    lab::Lab,
-    pool::Pool,
-    process::Process,
+use self::config::{PATIENT, config_text};
+pub use self::{
+    answer::Answer,
+    config::{HELP_URL, Health, INTERFACES, RELAY_NAME, RELAY_PORT},
 };
+use crate::{host::Host, lab::Lab, pool::Pool, process::Process};
 
 /// A controller that runs.
 #[derive(Debug)]
@@ -23,41 +26,6 @@ pub struct Gate<'lab> {
     lab: &'lab Lab,
     files: Files,
     process: Option<Process>,
-}
-
-/// How `outgate` ended, and what it said.
-#[derive(Debug)]
-pub struct Answer {
-    /// Exit status; see `outgate --help`.
-    pub code: i32,
-    /// Standard output.
-    pub out: String,
-    /// Standard error.
-    pub err: String,
-    /// From start to exit of the program.
-    pub elapsed: Duration,
-}
-
-/// How the controller checks its relays; three failures take one out of rotation.
-#[derive(Clone, Copy, Debug)]
-pub struct Health {
-    /// Between two checks.
-    pub interval: &'static str,
-    /// For one.
-    pub timeout: &'static str,
-    /// Prefixes that relays are probed from by the way that customers take; none = directly.
-    pub probe_sources: &'static [&'static str],
-}
-
-impl Default for Health {
-    /// Impatient, so that a lab is soon ready.
-    fn default() -> Self {
-        Self {
-            interval: "250ms",
-            timeout: "250ms",
-            probe_sources: &[],
-        }
-    }
 }
 
 /// Paths of one controller.
@@ -319,94 +287,6 @@ impl<'lab> Gate<'lab> {
     }
 }
 
-impl Answer {
-    /// Standard output as JSON.
-    ///
-    /// # Errors
-    /// That it is none, with everything that was said.
-    pub fn json(&self) -> Result<Value> {
-        serde_json::from_str(&self.out).with_context(|| format!("no JSON: {self}"))
-    }
-}
-
-impl std::fmt::Display for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "exit {}: {}{}", self.code, self.out, self.err)
-    }
-}
-
-impl From<(Output, Duration)> for Answer {
-    fn from((output, elapsed): (Output, Duration)) -> Self {
-        Self {
-            // A program that a signal ended has no code; no contract has -1 either.
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-            elapsed,
-        }
-    }
-}
-
-fn config_text(
-    files: &Files,
-    pin_dir: &Path,
-    health: &Health,
-    interfaces: &[(Host, &str)],
-    pools: &[Pool],
-) -> String {
-    let (socket, state, pin_dir) = (
-        files.socket.display(),
-        files.state.display(),
-        pin_dir.display(),
-    );
-    let mut text = format!(
-        r#"operator = "Example Hosting"
-help_url = "{HELP_URL}"
-socket = "{socket}"
-state_dir = "{state}"
-customer_prefixes = ["192.0.2.0/24", "2001:db8:a::/48"]
-
-[edge]
-pin_dir = "{pin_dir}"
-
-[radar]
-window = "1s"
-sources_max = 1024
-
-[health]
-interval = "{}"
-timeout = "{}"
-probe_sources = {:?}
-"#,
-        health.interval, health.timeout, health.probe_sources
-    );
-    let mut named = None;
-    for pool in pools {
-        if named != Some(pool.name) {
-            named = Some(pool.name);
-            text.push_str(&format!(
-                "\n[[pool]]\nname = \"{}\"\nvia = \"{}\"\non_failure = \"closed\"\nthird_party = {}\n",
-                pool.name,
-                pool.via.name(),
-                pool.is_third_party()
-            ));
-        }
-        let [v4, v6] = Family::ALL.map(|family| pool.address(family));
-        text.push_str(&format!(
-            "\n[[pool.relay]]\nname = \"{}\"\naddress = [\"{v4}\", \"{v6}\"]\nport = {}\n",
-            pool.relay,
-            pool.port()
-        ));
-    }
-    for (host, role) in interfaces {
-        let name = host.edge_interface();
-        text.push_str(&format!(
-            "\n[[interface]]\nname = \"{name}\"\nrole = \"{role}\"\nmode = \"native\"\n"
-        ));
-    }
-    text
-}
-
 /// Runs `outgate` against a socket, in the edge's namespace.
 fn ask(lab: &Lab, socket: &Path, arguments: &[&str]) -> Result<Answer> {
     let mut command = lab.namespace(Host::Edge).command(lab.binaries().outgate()?);
@@ -416,26 +296,4 @@ fn ask(lab: &Lab, socket: &Path, arguments: &[&str]) -> Result<Answer> {
     Ok(Answer::from((output, begun.elapsed())))
 }
 
-/// Where a refused customer reads on.
-pub const HELP_URL: &str = "https://abuse.example.net/smtp";
-/// The usual relay's name in the pool.
-pub const RELAY_NAME: &str = Pool::REWRITE.relay;
-/// The usual relay's port, IPv4 and IPv6.
-pub const RELAY_PORT: u16 = Pool::REWRITE.port();
-
-/// What stands behind each interface of the edge.
-pub const INTERFACES: [(Host, &str); 5] = [
-    (Host::CustomerA, "customer"),
-    (Host::CustomerB, "customer"),
-    (Host::Relay, "relay"),
-    (Host::Mx1, "uplink"),
-    (Host::Mx2, "uplink"),
-];
-
-/// A busy relay is up for these.
-const PATIENT: Health = Health {
-    interval: "10s",
-    timeout: "10s",
-    probe_sources: &[],
-};
 const START_LIMIT: Duration = Duration::from_secs(20);

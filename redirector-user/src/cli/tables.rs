@@ -1,67 +1,20 @@
 //! Answers for people. Pure: text in, text out; colour only where [`Style`] allows it.
 
-use std::{collections::BTreeMap, io::IsTerminal as _};
+mod status;
+mod style;
 
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use std::collections::BTreeMap;
 
-use crate::{
-    api::view::{
-        FlagState, FlagView, MissingInterface, PoolView, RelayHealth, RelayView, StatusView,
-        WhyView,
-    },
-    doctor::{Finding, Level},
-    edge::Attachment,
+use comfy_table::{Cell, Color};
+
+pub(super) use self::{
+    status::{acknowledged, listeners, mode, relay_state, status},
+    style::Style,
 };
-
-/// Whether colour is welcome, and what time it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Style {
-    colour: bool,
-    now: Timestamp,
-}
-
-impl Style {
-    /// Colour on a terminal, unless `NO_COLOR` is set and not empty (no-color.org).
-    pub(super) fn of_stdout() -> Self {
-        let unwelcome = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
-            colour: std::io::stdout().is_terminal() && !unwelcome,
-            now: Timestamp::now(),
-        }
-    }
-
-    pub(super) fn table(self, header: &[&str]) -> Table {
-        let mut table = Table::new();
-        table
-            .load_preset(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled);
-        if self.colour {
-            table.enforce_styling();
-        } else {
-            table.force_no_tty();
-        }
-        table.set_header(header.iter().copied());
-        table
-    }
-
-    /// As `2026-03-01 12:00:00 +01:00 (in 3 days)`.
-    pub(super) fn time(self, at: Timestamp) -> String {
-        let local = at
-            .to_zoned(TimeZone::system())
-            .strftime("%Y-%m-%d %H:%M:%S %:z")
-            .to_string();
-        format!("{local} ({})", self.relative(at))
-    }
-
-    fn relative(self, at: Timestamp) -> String {
-        let left = at.duration_since(self.now);
-        match left.is_positive() {
-            true => format!("in {}", rough(left)),
-            false => format!("{} ago", rough(left.abs())),
-        }
-    }
-}
+use crate::{
+    api::view::{FlagState, FlagView, WhyView},
+    doctor::{Finding, Level},
+};
 
 /// Each finding on a line, what to do under it; how many of each at the end.
 pub(super) fn findings(findings: &[Finding], style: Style) -> String {
@@ -87,88 +40,6 @@ pub(super) fn findings(findings: &[Finding], style: Style) -> String {
     let of = |level| count.get(&level).copied().unwrap_or_default();
     let (faults, warnings) = (of(Level::Fault), of(Level::Warning));
     format!("{table}\n\n{faults} faults, {warnings} warnings")
-}
-
-pub(super) fn status(status: &StatusView, style: Style) -> String {
-    let mut parts = Vec::new();
-    let mut interfaces = style.table(&["INTERFACE", "ROLE", "MODE", "PROGRAM"]);
-    for attachment in &status.interfaces {
-        let program = attachment.program_id.to_string();
-        interfaces.add_row([
-            &attachment.interface,
-            &attachment.role,
-            &mode(attachment),
-            &program,
-        ]);
-    }
-    parts.push(match status.interfaces.is_empty() {
-        true => String::from(
-            "no interface is attached: `outgate attach IFACE --role customer|uplink|relay`",
-        ),
-        false => interfaces.to_string(),
-    });
-    for missing in &status.missing {
-        let MissingInterface {
-            interface,
-            role,
-            reason,
-        } = missing;
-        parts.push(format!(
-            "{interface} ({role}) has NO program, its traffic is not looked at: {reason}"
-        ));
-    }
-    let mut relays = style.table(&[
-        "POOL",
-        "VIA",
-        "ON FAILURE",
-        "RELAY",
-        "ADDRESS",
-        "STATE",
-        "PROBED",
-        "ACKNOWLEDGED",
-        "SINCE",
-    ]);
-    for pool in &status.pools {
-        for relay in &pool.relays {
-            relays.add_row([
-                Cell::new(&pool.name),
-                Cell::new(&pool.via),
-                Cell::new(&pool.on_failure),
-                Cell::new(&relay.name),
-                Cell::new(listeners(relay)),
-                relay_state(relay),
-                Cell::new(&relay.probed),
-                Cell::new(acknowledged(pool, relay)),
-                Cell::new(style.time(relay.since)),
-            ]);
-        }
-    }
-    parts.push(match status.pools.is_empty() {
-        true => String::from("no pool is configured, so nothing can be redirected"),
-        false => relays.to_string(),
-    });
-    let relays = status.pools.iter().flat_map(|pool| &pool.relays);
-    let troubles = relays.filter_map(|relay| {
-        let trouble = relay.trouble.as_ref()?;
-        Some(format!("{}: {trouble}", relay.name))
-    });
-    let troubles: Vec<String> = troubles.collect();
-    if !troubles.is_empty() {
-        parts.push(troubles.join("\n"));
-    }
-    let StatusView {
-        generation,
-        flags,
-        flows,
-        flows_max,
-        heartbeat_age_s,
-        ..
-    } = status;
-    parts.push(format!(
-        "generation {}; flags {} active, {} pending; flows {flows} of {flows_max}; heartbeat {heartbeat_age_s} s ago",
-        generation.0, flags.active, flags.pending
-    ));
-    parts.join("\n\n")
 }
 
 pub(super) fn flags(flags: &[FlagView], style: Style) -> String {
@@ -272,49 +143,6 @@ pub(super) fn counters(counters: &BTreeMap<String, u64>, style: Style) -> String
     table.to_string()
 }
 
-/// How it is attached, and what could not be had instead.
-pub(super) fn mode(attachment: &Attachment) -> String {
-    let mode = attachment.mode.name();
-    if attachment.refused.is_empty() {
-        return mode.to_owned();
-    }
-    let refused = attachment.refused.iter().map(|refused| refused.mode.name());
-    let refused: Vec<&str> = refused.collect();
-    format!("{mode} (refused: {})", refused.join(", "))
-}
-
-/// The newest generation that a relay has, if it is told of any.
-pub(super) fn acknowledged(pool: &PoolView, relay: &RelayView) -> String {
-    match relay.acknowledged {
-        Some(generation) => generation.0.to_string(),
-        None if pool.third_party => String::from("-"),
-        None => String::from("nothing"),
-    }
-}
-
-pub(super) fn listeners(relay: &RelayView) -> String {
-    let listener =
-        |address: &std::net::IpAddr| std::net::SocketAddr::new(*address, relay.port).to_string();
-    relay
-        .address
-        .iter()
-        .map(listener)
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-pub(super) fn relay_state(relay: &RelayView) -> Cell {
-    match (relay.state, relay.in_rotation) {
-        (RelayHealth::Up, false) if relay.drained.is_some() => {
-            Cell::new("up, drained").fg(Color::Yellow)
-        }
-        (RelayHealth::Up, true) => Cell::new("up").fg(Color::Green),
-        (RelayHealth::Up, false) => Cell::new("up, behind").fg(Color::Yellow),
-        (RelayHealth::Unknown, _) => Cell::new("unknown").fg(Color::Yellow),
-        (RelayHealth::Down, _) => Cell::new("down").fg(Color::Red),
-    }
-}
-
 fn flag_state(state: FlagState) -> Cell {
     match state {
         FlagState::Active => Cell::new("active").fg(Color::Green),
@@ -354,61 +182,11 @@ fn action(flag: &FlagView) -> String {
     }
 }
 
-/// The two largest units that are not zero: enough to judge by.
-fn rough(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs();
-    let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
-    let first = units
-        .iter()
-        .position(|(_, size)| seconds >= *size)
-        .unwrap_or(3);
-    let mut rest = seconds;
-    let mut parts = Vec::new();
-    for (name, size) in units.iter().skip(first).take(2) {
-        if rest >= *size || parts.is_empty() {
-            parts.push(format!("{} {name}", rest / size));
-        }
-        rest %= size;
-    }
-    parts.join(" ")
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
-
-    #[test]
-    fn durations_are_rough_enough_to_read() {
-        let cases = [
-            (0, "0 s"),
-            (59, "59 s"),
-            (60, "1 min"),
-            (3_661, "1 h 1 min"),
-            (604_799, "6 d 23 h"),
-            (86_430, "1 d"),
-        ];
-        for (seconds, expected) in cases {
-            assert_eq!(rough(SignedDuration::from_secs(seconds)), expected);
-        }
-    }
-
-    #[test]
-    fn times_say_both_when_and_how_far() {
-        let style = Style {
-            colour: false,
-            now: Timestamp::UNIX_EPOCH,
-        };
-        let soon = style.time(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24));
-        assert!(
-            soon.starts_with("1970-01-0") && soon.ends_with("(in 1 d)"),
-            "{soon}"
-        );
-        assert!(
-            style
-                .time(Timestamp::UNIX_EPOCH - SignedDuration::from_secs(90))
-                .ends_with("(1 min 30 s ago)")
-        );
-    }
 
     #[test]
     fn colour_only_where_it_is_welcome() {

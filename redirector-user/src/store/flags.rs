@@ -1,26 +1,25 @@
 //! Flags in the store.
 
 mod bulk;
+mod row;
 
 use std::collections::BTreeMap;
 
-use contract::{Egress, Generation, Treatment};
+use contract::Generation;
 use futures_util::TryStreamExt as _;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _, Transaction, any::AnyRow};
+use serde_json::json;
+use sqlx::{Any, AnyPool, Row as _, Transaction};
 
 pub use self::bulk::AddedAll;
+use self::row::{flag_id, insert_all, payload, read};
 use super::{
     Store, StoreError,
     audit::{Chain, Entry, Kind},
-    generation_of, next_generation, placeholders,
+    next_generation,
 };
-use crate::policy::{
-    dial::{Action, Ended, Flag, FlagId, Proposal, Redirect},
-    limit::Limit,
-};
+use crate::policy::dial::{Ended, Flag, FlagId, Proposal};
 
 /// What [`Store::add`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,170 +233,3 @@ pub(super) async fn standing(readers: &AnyPool) -> Result<BTreeMap<FlagId, Flag>
     }
     Ok(flags)
 }
-
-async fn insert_all(
-    transaction: &mut Transaction<'_, Any>,
-    flags: &[Flag],
-) -> Result<(), StoreError> {
-    if flags.is_empty() {
-        return Ok(());
-    }
-    let text = format!(
-        "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us, per_hour, burst, confirmed) VALUES {}",
-        placeholders(flags.len(), COLUMNS)
-    );
-    // Only the number of flags went into the text.
-    let mut query = sqlx::query(AssertSqlSafe(text));
-    for flag in flags {
-        let terms = &flag.terms;
-        let redirect = terms.action.redirect();
-        let limit = terms.action.limit();
-        query = query
-            .bind(i64::from(flag.id.0))
-            .bind(terms.prefix.to_string())
-            .bind(if terms.prefix.is_ipv4() { 4_i32 } else { 6 })
-            .bind(terms.action.name())
-            .bind(redirect.map(|redirect| redirect.pool.clone()))
-            .bind(redirect.map(|redirect| redirect.treatment.name()))
-            .bind(redirect.map(|redirect| egress_name(redirect.egress)))
-            .bind(terms.reason.clone())
-            .bind(terms.actor.clone())
-            .bind(terms.ticket.clone())
-            .bind(i64::from(terms.grace_s))
-            .bind(i64::try_from(flag.generation.0).unwrap_or(i64::MAX))
-            .bind(flag.replaces.map(|id| i64::from(id.0)))
-            .bind(terms.created_at.as_microsecond())
-            .bind(terms.expires_at.as_microsecond())
-            .bind(limit.map(|limit| i64::from(limit.rate.per_hour())))
-            .bind(limit.map(|limit| i64::from(limit.burst.get())))
-            .bind(i64::from(
-                redirect.is_some_and(|redirect| redirect.confirmed),
-            ));
-    }
-    query.execute(&mut **transaction).await?;
-    Ok(())
-}
-
-fn read(row: &AnyRow) -> Result<Flag, StoreError> {
-    let id = flag_id(row.try_get("id")?)?;
-    let wrong = |what: String| StoreError::Row {
-        table: "flags",
-        key: id.to_string(),
-        what,
-    };
-    let time = |us: i64| Timestamp::from_microsecond(us).map_err(|error| wrong(error.to_string()));
-    let prefix: String = row.try_get("prefix")?;
-    let grace_s: i64 = row.try_get("grace_s")?;
-    let ended = match row.try_get::<Option<i64>, _>("ended_us")? {
-        None => None,
-        Some(at) => Some(Ended {
-            at: time(at)?,
-            by: row.try_get("ended_by")?,
-            reason: row.try_get("ended_reason")?,
-        }),
-    };
-    let terms = Proposal {
-        prefix: prefix
-            .parse()
-            .map_err(|_malformed| wrong(format!("prefix {prefix}")))?,
-        action: read_action(row, &wrong)?,
-        reason: row.try_get("reason")?,
-        actor: row.try_get("actor")?,
-        ticket: row.try_get("ticket")?,
-        grace_s: u32::try_from(grace_s)
-            .map_err(|_too_large| wrong(format!("grace_s {grace_s}")))?,
-        created_at: time(row.try_get("created_us")?)?,
-        expires_at: time(row.try_get("expires_us")?)?,
-    };
-    Ok(Flag {
-        id,
-        terms,
-        generation: generation_of(row.try_get("generation")?),
-        replaces: row
-            .try_get::<Option<i64>, _>("replaces")?
-            .map(flag_id)
-            .transpose()?,
-        activated_at: row
-            .try_get::<Option<i64>, _>("activated_us")?
-            .map(time)
-            .transpose()?,
-        ended,
-    })
-}
-
-fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Action, StoreError> {
-    let action: String = row.try_get("action")?;
-    Ok(match action.as_str() {
-        "pass" => Action::Pass,
-        "observe" => Action::Observe,
-        "limit" => {
-            let (per_hour, burst): (i64, i64) = (row.try_get("per_hour")?, row.try_get("burst")?);
-            let limit = Limit::stored(per_hour, burst);
-            let limit =
-                limit.ok_or_else(|| wrong(format!("per_hour {per_hour}, burst {burst}")))?;
-            Action::Limit(limit)
-        }
-        "refuse" => Action::Refuse,
-        "reset" => Action::Reset,
-        "drop" => Action::Drop,
-        "redirect" => {
-            let (treatment, egress): (String, String) =
-                (row.try_get("treatment")?, row.try_get("egress")?);
-            let known = EGRESSES
-                .into_iter()
-                .find(|known| egress_name(*known) == egress);
-            Action::Redirect(Redirect {
-                pool: row.try_get("pool")?,
-                treatment: Treatment::from_name(&treatment)
-                    .ok_or_else(|| wrong(format!("treatment {treatment}")))?,
-                egress: known.ok_or_else(|| wrong(format!("egress {egress}")))?,
-                confirmed: row.try_get::<i64, _>("confirmed")? != 0,
-            })
-        }
-        _ => return Err(wrong(format!("action {action}"))),
-    })
-}
-
-fn flag_id(stored: i64) -> Result<FlagId, StoreError> {
-    let id = u32::try_from(stored).ok().filter(|id| *id != 0);
-    let wrong = || StoreError::Row {
-        table: "flags",
-        key: stored.to_string(),
-        what: String::from("its number"),
-    };
-    id.map(FlagId).ok_or_else(wrong)
-}
-
-/// All that the trail keeps of a flag.
-fn payload(flag: &Flag) -> Value {
-    let redirect = flag.terms.action.redirect();
-    let limit = flag.terms.action.limit();
-    json!({
-        "prefix": flag.terms.prefix,
-        "action": flag.terms.action.name(),
-        "pool": redirect.map(|redirect| &redirect.pool),
-        "treatment": redirect.map(|redirect| redirect.treatment),
-        "egress": redirect.map(|redirect| redirect.egress),
-        "confirmed": redirect.map(|redirect| redirect.confirmed),
-        "rate": limit.map(|limit| limit.rate.to_string()),
-        "burst": limit.map(|limit| limit.burst),
-        "reason": flag.terms.reason,
-        "ticket": flag.terms.ticket,
-        "grace_s": flag.terms.grace_s,
-        "expires_at": flag.terms.expires_at,
-        "replaces": flag.replaces,
-        "generation": flag.generation,
-    })
-}
-
-const fn egress_name(egress: Egress) -> &'static str {
-    match egress {
-        Egress::Pool => "pool",
-        Egress::Customer => "customer",
-    }
-}
-
-const EGRESSES: [Egress; 2] = [Egress::Pool, Egress::Customer];
-/// Columns that a new flag fills.
-const COLUMNS: usize = 18;

@@ -7,8 +7,10 @@
 
 mod attach;
 mod bench;
+mod debug_lines;
 mod flows;
 mod judge;
+mod listeners;
 mod nexthop;
 mod radar;
 mod sets;
