@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use contract::{CustomerPolicy, Egress, Treatment};
+use contract::{CustomerPolicy, Delivery, Egress, Treatment};
 use relay_proto::reply::Reply;
 
 use crate::Relay;
@@ -50,6 +50,15 @@ impl Admitted {
             (Some(policy), _) => policy.treatment,
             (None, Some(terms)) => terms.treatment,
             (None, None) => Treatment::default(),
+        }
+    }
+
+    /// When the customer hears 250.
+    pub(crate) fn delivery(&self) -> Delivery {
+        match (&self.policy, &self.terms) {
+            (Some(policy), _) => policy.delivery,
+            (None, Some(terms)) => terms.delivery,
+            (None, None) => Delivery::default(),
         }
     }
 

@@ -22,8 +22,8 @@ mod splice;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
-    absolute, duration, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
-    transparent_listeners, treatment,
+    absolute, delivery, duration, help_url, hostname, listeners, log, metrics_listener, operator,
+    relay_name, transparent_listeners, treatment,
 };
 pub use error::{ConfigError, Invalid};
 pub use operator_mail::{Mailboxes, OperatorMail};

@@ -147,7 +147,13 @@ pub(super) struct RawAuthorised {
     pub(super) proxies: Vec<String>,
     #[serde(default = "default_treatment")]
     pub(super) treatment: String,
+    #[serde(default = "default_delivery")]
+    pub(super) delivery: String,
     pub(super) reason: Option<String>,
+}
+
+fn default_delivery() -> String {
+    contract::Delivery::default().name().into()
 }
 
 fn default_treatment() -> String {
