@@ -19,6 +19,7 @@ mod raw;
 mod scanner;
 mod session;
 mod splice;
+mod spool;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
@@ -31,6 +32,7 @@ use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
 pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
+pub use spool::SpoolConfig;
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -67,6 +69,8 @@ pub struct Config {
     pub splice: Splice,
     /// What one session may do.
     pub session: SessionLimits,
+    /// Where what is queued is kept; `None` = nothing can be queued.
+    pub spool: Option<SpoolConfig>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -247,6 +251,7 @@ impl TryFrom<RawConfig> for Config {
                 .transpose()?,
             splice,
             session: raw.session.try_into()?,
+            spool: raw.spool.map(TryInto::try_into).transpose()?,
         })
     }
 }

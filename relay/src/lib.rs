@@ -26,6 +26,7 @@ mod relay;
 pub mod scan;
 pub mod snapshot;
 mod splice;
+pub mod spool;
 mod stream;
 pub mod tls;
 mod transparent;

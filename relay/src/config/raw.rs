@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::session::RawSession;
 use super::splice::RawSplice;
+use super::spool::RawSpool;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -44,6 +45,7 @@ pub(super) struct RawConfig {
     pub(super) splice: RawSplice,
     #[serde(default)]
     pub(super) session: RawSession,
+    pub(super) spool: Option<RawSpool>,
 }
 
 /// `[metrics]`.
