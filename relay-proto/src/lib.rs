@@ -20,6 +20,7 @@
 #[cfg(any(test, feature = "check"))]
 pub mod check;
 pub mod client;
+pub mod dsn;
 pub mod envelope;
 pub mod header;
 pub mod peek;

@@ -20,6 +20,7 @@ pub mod learnt;
 pub mod listen;
 pub mod message;
 pub mod metrics;
+pub mod notify;
 pub mod origin;
 mod outbound;
 mod relay;
@@ -33,5 +34,6 @@ mod transparent;
 mod treatment;
 mod unacknowledged;
 mod unheard;
+pub mod vouch;
 
 pub use relay::Relay;

@@ -156,7 +156,7 @@ impl Message {
     }
 }
 
-/// A message that the relay wrote itself.
+/// Octets that are in memory already.
 impl From<Bytes> for Message {
     fn from(octets: Bytes) -> Self {
         Self {
