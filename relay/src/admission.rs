@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use contract::{CustomerPolicy, Delivery, Egress, Treatment};
+use relay_proto::envelope::EhloName;
 use relay_proto::reply::Reply;
 
 use crate::Relay;
 use crate::config::Terms;
+use crate::egress::Leg;
 use crate::listen::limits::{Full, Permit};
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, Found, Origin, OriginalDst};
@@ -67,6 +69,16 @@ impl Admitted {
         self.policy
             .as_ref()
             .map_or(Egress::Pool, |policy| policy.egress)
+    }
+
+    /// The leg to its destination, for a customer that calls itself `ehlo`.
+    pub(crate) fn leg(&self, ehlo: Option<EhloName>) -> Leg {
+        Leg {
+            egress: self.egress(),
+            customer: self.customer,
+            ehlo,
+            destination: self.original_dst,
+        }
     }
 
     /// Why, for the customer to read.

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod notify;
 pub mod origin;
 mod outbound;
+mod queueing;
 mod relay;
 pub mod scan;
 pub mod snapshot;

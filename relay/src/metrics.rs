@@ -106,6 +106,10 @@ counters! {
     NotVouched "notifications_not_vouched_total",
     /// Messages about which nobody was told, because their sender's domain or their customer had its share.
     NotificationsLimited "notifications_limited_total",
+    /// Messages that the relay has made durable, to deliver them itself.
+    Queued "messages_queued_total",
+    /// Messages that could not be made durable, and were left to their senders.
+    NotQueued "messages_not_queued_total",
 }
 
 impl Metrics {

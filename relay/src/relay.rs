@@ -12,6 +12,7 @@ use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::{self, Gauges};
 use crate::outbound::Outbound;
+use crate::queueing::Queueing;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
@@ -33,6 +34,8 @@ pub struct Relay {
     pub(crate) spliced: Connections,
     pub(crate) operator_allowance: Allowance,
     pub(crate) unheard: Arc<Unheard>,
+    /// The way into the queue, if there is one.
+    pub(crate) queueing: Option<Queueing>,
     metrics: Metrics,
 }
 
@@ -53,6 +56,7 @@ impl Relay {
             spliced: Connections::new(&config.spliced_limits(), 100),
             operator_allowance: Allowance::new(operator_mail),
             unheard: Unheard::open(&config.state_dir),
+            queueing: None,
             metrics: Metrics::new(),
             config,
             newest,
@@ -69,6 +73,14 @@ impl Relay {
             chunking: true,
             starttls: true,
             ..server::Offer::default()
+        }
+    }
+
+    /// What a session is offered whose mail the relay's own queue takes.
+    pub(crate) fn offer_of_the_queue(&self) -> server::Offer {
+        server::Offer {
+            dsn: true,
+            ..self.offer()
         }
     }
 

@@ -9,6 +9,9 @@
 //!
 //! A session keeps its destination connection over several transactions.
 //!
+//! With `cutthrough+spool` what the destination defers, or does not answer, goes into the relay's queue (`away`,
+//! [`delivery`]); what it refuses is refused as ever.
+//!
 //! # Diagnostics
 //! One `info` per message outcome. A destination that cannot be reached is `info` too: the customer
 //! chose it, and its own log has the reason.
@@ -26,25 +29,29 @@ use tracing::{debug, info};
 
 use crate::Relay;
 use crate::admission::Admitted;
-use crate::egress::Leg;
 use crate::id::SessionId;
+use crate::inbound::hearing::Hearing;
 use crate::inbound::session::Facts;
 use crate::listen::Drain;
 use crate::message::Intake;
 use crate::metrics::Counter;
+use crate::origin::OriginalDst;
 use crate::outbound::{Lost, Unreachable, Upstream};
+use crate::queueing::Queueing;
 use crate::stream::Protection;
 use crate::unheard::ContentHash;
 
 mod authentication;
+mod away;
 mod delivery;
-mod doubt;
 mod lent;
 mod promise;
 
 pub(super) use authentication::refused as auth_refused;
 
-use doubt::InDoubt;
+use super::doubts::Doubts;
+use super::outcome::elapsed_ms;
+use away::Away;
 
 /// One customer's session.
 pub(crate) struct Cutthrough {
@@ -60,9 +67,13 @@ pub(crate) struct Cutthrough {
     /// What the destination said when it wanted its client to authenticate.
     demand: Option<Reply>,
     /// Messages whose 250 it may not have heard.
-    in_doubt: Vec<InDoubt>,
+    doubts: Doubts,
     /// The destination speaks no TLS that we do.
     old_tls: bool,
+    /// Where messages go that the destination does not take now; `None` = back to the customer.
+    fallback: Option<Queueing>,
+    /// The destination does not answer.
+    away: Option<Away>,
 }
 
 /// What the customer has said since MAIL.
@@ -73,8 +84,10 @@ struct Transaction {
     upstream: Begun,
     /// How the destination's leg was protected when it was told MAIL.
     destinations_leg: Protection,
-    /// Those that the destination took.
+    /// Those that the destination took, or the queue will.
     recipients: Vec<Recipient>,
+    /// Places of those among them that the destination did not take; in ascending order.
+    waiting: Vec<usize>,
     /// The content, from DATA on.
     intake: Option<Intake>,
     hash: ContentHash,
@@ -90,6 +103,8 @@ enum Begun {
     Yes,
     /// It refused MAIL, or lacks what the message needs; every recipient gets this.
     Refused(Reply),
+    /// It does not take the message now; the queue takes every recipient.
+    Away,
 }
 
 impl Cutthrough {
@@ -105,8 +120,18 @@ impl Cutthrough {
             upstream: None,
             transaction: None,
             demand: None,
-            in_doubt: Vec::new(),
+            doubts: Doubts::default(),
             old_tls: false,
+            fallback: None,
+            away: None,
+        }
+    }
+
+    /// The same, but what the destination does not take now goes into the queue.
+    pub(crate) fn with_fallback(self, queueing: Queueing) -> Self {
+        Self {
+            fallback: Some(queueing),
+            ..self
         }
     }
 
@@ -152,7 +177,7 @@ impl Cutthrough {
         let Some(transaction) = self.transaction.take() else {
             return;
         };
-        let elapsed_ms = elapsed_ms(&transaction);
+        let elapsed_ms = elapsed_ms(transaction.started);
         match (abort, transaction.intake.is_some()) {
             (Abort::Framing(_) | Abort::TooLarge | Abort::LineTooLong | Abort::Loop, _)
             | (_, true) => {
@@ -167,10 +192,20 @@ impl Cutthrough {
         }
     }
 
+    /// Whether it matters that what was said so far is heard.
+    pub(crate) fn awaits_hearing(&self) -> bool {
+        self.doubts.exist()
+    }
+
+    /// Whether it was.
+    pub(crate) fn heard(&mut self, hearing: Hearing) {
+        self.doubts.heard(hearing);
+    }
+
     /// The customer has gone.
     pub(crate) async fn end(mut self) {
         // First, because it may already be trying again.
-        self.remember_doubts().await;
+        self.doubts.remember(&self.relay).await;
         if let Some(upstream) = self.upstream.take() {
             upstream.quit().await;
         }
@@ -191,9 +226,14 @@ impl Cutthrough {
         };
         let extensions = match extensions {
             Some(extensions) => extensions,
-            None => match self.relay.outbound.reach(&self.leg(Some(hello.name))).await {
+            None => match self
+                .relay
+                .outbound
+                .reach(&self.admitted.leg(Some(hello.name)))
+                .await
+            {
                 Ok(upstream) => *self.upstream.insert(upstream).extensions(),
-                Err(unreachable) => return self.unreachable(&unreachable),
+                Err(unreachable) => return self.offer_without_destination(&unreachable),
             },
         };
         Answer::Offer(self.offer(&extensions))
@@ -210,6 +250,7 @@ impl Cutthrough {
             upstream: Begun::No,
             destinations_leg: Protection::default(),
             recipients: Vec::new(),
+            waiting: Vec::new(),
             intake: None,
             hash: ContentHash::default(),
             started: Instant::now(),
@@ -235,7 +276,7 @@ impl Cutthrough {
         }) = &self.transaction
         {
             let mail = mail.clone();
-            let begun = match self.begin(&mail, ehlo).await {
+            let begun = match self.begin_unless_away(&mail, ehlo).await {
                 Ok(begun) => begun,
                 Err(unreachable) => return self.unreachable(&unreachable),
             };
@@ -244,6 +285,9 @@ impl Cutthrough {
                 let upstream = self.upstream.as_ref().map(Upstream::protection);
                 transaction.destinations_leg = upstream.unwrap_or_default();
             }
+        }
+        if self.is_away() {
+            return Answer::Reply(self.noted(recipient));
         }
         let (Some(transaction), Some(upstream)) = (&mut self.transaction, &mut self.upstream)
         else {
@@ -259,6 +303,10 @@ impl Cutthrough {
             return Answer::Reply(reply);
         }
         match upstream.recipient(&recipient).await {
+            Ok(reply) if reply.code().is_transient() && self.fallback.is_some() => {
+                debug!(queue.id = %transaction.id, %reply, "recipient deferred");
+                Answer::Reply(self.noted(recipient))
+            }
             Ok(reply) => {
                 if reply.code().is_positive() {
                     transaction.recipients.push(recipient);
@@ -270,6 +318,10 @@ impl Cutthrough {
             Err(lost) => {
                 info!(queue.id = %transaction.id, error = %lost, "destination lost");
                 self.upstream = None;
+                if self.fallback.is_some() {
+                    self.gone_away();
+                    return Answer::Reply(self.noted(recipient));
+                }
                 Answer::ReplyAndClose(lost_reply(Some(&lost)))
             }
         }
@@ -297,7 +349,7 @@ impl Cutthrough {
                 Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
             }
         }
-        let leg = self.leg(ehlo);
+        let leg = self.admitted.leg(ehlo);
         let mut upstream = self.relay.outbound.reach(&leg).await?;
         let begun = self
             .begin_on(&mut upstream, mail)
@@ -317,33 +369,20 @@ impl Cutthrough {
         let reply = upstream.mail(mail).await?;
         Ok(if reply.code().is_positive() {
             Begun::Yes
+        } else if reply.code().is_transient() && self.fallback.is_some() {
+            debug!(%reply, "sender deferred");
+            Begun::Away
         } else {
             Begun::Refused(reply)
         })
     }
 
-    /// The leg to the destination, for a customer that calls itself `ehlo`.
-    pub(super) fn leg(&self, ehlo: Option<EhloName>) -> Leg {
-        Leg {
-            egress: self.admitted.egress(),
-            customer: self.admitted.customer,
-            ehlo,
-            destination: self.admitted.original_dst,
-        }
-    }
-
-    /// 421 and close, also for a 5xx greeting: only the sender knows the destination's other MXs, and a
-    /// 5xx from us would end its attempts there (RFC 5321 section 5.1).
-    pub(super) fn unreachable(&mut self, unreachable: &Unreachable) -> Answer {
+    fn unreachable(&mut self, error: &Unreachable) -> Answer {
         let id = self.transaction.take().map(|transaction| transaction.id);
-        self.relay.metrics().count(Counter::Unreachable);
-        self.old_tls |= matches!(unreachable, Unreachable::OldTls(_));
-        info!(queue.id = id, error = %unreachable, "destination unreachable");
-        let text = format!(
-            "cannot reach {}: {unreachable}; try again or try your next MX",
-            self.admitted.original_dst
-        );
-        Answer::ReplyAndClose(Reply::new(421, "4.4.1", &text))
+        self.old_tls |= matches!(error, Unreachable::OldTls(_));
+        let destination = self.admitted.original_dst;
+        let reply = unreachable(&self.relay, destination, id.as_deref(), error);
+        Answer::ReplyAndClose(reply)
     }
 
     fn data(&mut self) -> Answer {
@@ -356,6 +395,20 @@ impl Cutthrough {
         transaction.intake = Some(Intake::new(&self.relay.config.message));
         Answer::Proceed
     }
+}
+
+/// 421 for a session to be closed with, also for a 5xx greeting: only the sender knows the destination's other MXs, and
+/// a 5xx from us would end its attempts there (RFC 5321 section 5.1).
+pub(super) fn unreachable(
+    relay: &Relay,
+    destination: OriginalDst,
+    transaction: Option<&str>,
+    error: &Unreachable,
+) -> Reply {
+    relay.metrics().count(Counter::Unreachable);
+    info!(queue.id = transaction, %error, "destination unreachable");
+    let text = format!("cannot reach {destination}: {error}; try again or try your next MX");
+    Reply::new(421, "4.4.1", &text)
 }
 
 /// What the customer hears when the destination went away before the content: its own last words if
@@ -374,8 +427,12 @@ fn lost_reply(lost: Option<&Lost>) -> Reply {
     }
 }
 
-fn elapsed_ms(transaction: &Transaction) -> u64 {
-    u64::try_from(transaction.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+impl Transaction {
+    /// Recipients that the destination took, with their places.
+    fn taken(&self) -> impl Iterator<Item = (usize, &Recipient)> {
+        let all = self.recipients.iter().enumerate();
+        all.filter(|(place, _)| self.waiting.binary_search(place).is_err())
+    }
 }
 
 impl fmt::Debug for Cutthrough {
