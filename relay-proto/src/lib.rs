@@ -25,6 +25,7 @@ pub mod header;
 pub mod peek;
 pub mod proxy;
 pub mod queued;
+pub mod record;
 pub mod server;
 pub mod verdict;
 pub mod wire;
