@@ -26,6 +26,7 @@ pub mod header;
 pub mod peek;
 pub mod proxy;
 pub mod queued;
+pub mod record;
 pub mod server;
 pub mod verdict;
 pub mod wire;
