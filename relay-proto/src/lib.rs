@@ -24,6 +24,7 @@ pub mod envelope;
 pub mod header;
 pub mod peek;
 pub mod proxy;
+pub mod queue;
 pub mod queued;
 pub mod server;
 pub mod verdict;

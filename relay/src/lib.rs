@@ -22,6 +22,7 @@ pub mod message;
 pub mod metrics;
 pub mod origin;
 mod outbound;
+pub mod queue;
 mod relay;
 pub mod scan;
 pub mod snapshot;
