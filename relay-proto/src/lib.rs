@@ -25,6 +25,7 @@ pub mod envelope;
 pub mod header;
 pub mod peek;
 pub mod proxy;
+pub mod queue;
 pub mod queued;
 pub mod record;
 pub mod server;

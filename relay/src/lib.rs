@@ -24,6 +24,7 @@ pub mod notify;
 pub mod origin;
 mod outbound;
 mod queueing;
+pub mod queue;
 mod relay;
 pub mod scan;
 pub mod snapshot;
