@@ -13,6 +13,7 @@
 mod admission;
 mod clock;
 pub mod config;
+pub mod dns;
 mod egress;
 mod id;
 mod inbound;
@@ -21,8 +22,9 @@ pub mod listen;
 pub mod message;
 pub mod metrics;
 pub mod origin;
-mod outbound;
+pub mod outbound;
 mod relay;
+pub mod routing;
 pub mod scan;
 pub mod snapshot;
 mod splice;

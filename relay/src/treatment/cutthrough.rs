@@ -32,6 +32,7 @@ use crate::inbound::session::Facts;
 use crate::listen::Drain;
 use crate::message::Intake;
 use crate::metrics::Counter;
+use crate::outbound::requirement::Requirement;
 use crate::outbound::{Lost, Unreachable, Upstream};
 use crate::stream::Protection;
 use crate::unheard::ContentHash;
@@ -329,6 +330,8 @@ impl Cutthrough {
             customer: self.admitted.customer,
             ehlo,
             destination: self.admitted.original_dst,
+            requirement: Requirement::default(),
+            customer_in_clear: false,
         }
     }
 
