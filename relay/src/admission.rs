@@ -17,6 +17,7 @@ use crate::egress::Leg;
 use crate::listen::limits::{Full, Permit};
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, Found, Origin, OriginalDst};
+use crate::outbound::requirement::Requirement;
 
 pub(crate) mod authorised;
 
@@ -78,6 +79,8 @@ impl Admitted {
             customer: self.customer,
             ehlo,
             destination: self.original_dst,
+            requirement: Requirement::default(),
+            customer_in_clear: false,
         }
     }
 

@@ -12,6 +12,7 @@ use relay_proto::envelope::EhloName;
 use tokio::net::TcpStream;
 
 use crate::origin::{CustomerAddr, OriginalDst};
+use crate::outbound::requirement::Requirement;
 
 mod customer;
 mod pool;
@@ -24,6 +25,11 @@ pub(crate) struct Leg {
     /// What the customer calls itself.
     pub(crate) ehlo: Option<EhloName>,
     pub(crate) destination: OriginalDst,
+    /// What its TLS must show; also says what SNI does.
+    pub(crate) requirement: Requirement,
+    /// The customer's own leg is in clear text. If nothing is required either, a destination whose TLS never works is
+    /// served in clear text.
+    pub(crate) customer_in_clear: bool,
 }
 
 /// Why there is no connection.
@@ -100,6 +106,8 @@ mod tests {
             customer: CustomerAddr::new(customer.parse().unwrap()),
             ehlo: ehlo.map(|name| EhloName::new(name).unwrap()),
             destination: OriginalDst::new("203.0.113.10:25".parse().unwrap()),
+            requirement: Requirement::default(),
+            customer_in_clear: false,
         };
         assert_eq!(ehlo_name(&leg, "relay-1.example.net"), expected);
     }

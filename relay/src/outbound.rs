@@ -19,9 +19,11 @@ use crate::egress::{self, ConnectError, Leg};
 use crate::tls;
 
 mod capabilities;
+pub mod requirement;
 mod session;
 
 use capabilities::Capabilities;
+use requirement::Unsatisfied;
 pub(crate) use session::{Held, Upstream};
 
 /// What all outbound sessions share.
@@ -47,6 +49,9 @@ pub(crate) enum Unreachable {
     /// The same, because its TLS and ours have nothing in common.
     #[error("{0}: it speaks no TLS that this relay does, which is 1.2 or newer")]
     OldTls(Lost),
+    /// There is a session, but not one that a message may go over; it has been ended.
+    #[error("{0}")]
+    Insecure(#[from] Unsatisfied),
     /// All of it together took too long.
     #[error("no session within {} s", REACH_DEADLINE.as_secs())]
     TimedOut,

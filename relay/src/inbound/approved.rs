@@ -10,6 +10,7 @@ use crate::Relay;
 use crate::admission::Admitted;
 use crate::egress::Leg;
 use crate::metrics::Counter;
+use crate::outbound::requirement::Requirement;
 use crate::splice::{self, Joint};
 use crate::treatment::{Nobody, splices_full};
 
@@ -57,6 +58,8 @@ async fn joint(relay: &Relay, admitted: &Admitted) -> Result<Joint, Reply> {
         customer: admitted.customer,
         ehlo: None,
         destination: admitted.original_dst,
+        requirement: Requirement::default(),
+        customer_in_clear: false,
     };
     match relay.outbound.connect(&leg).await {
         Ok(destination) => Ok(Joint {

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::requirement::{Requirement, Unsatisfied};
 use super::{Lost, TIMEOUTS, Unreachable};
 use crate::clock::Clock;
 use crate::origin::OriginalDst;
@@ -112,6 +113,11 @@ impl Upstream {
     /// How this leg is protected.
     pub(crate) fn protection(&self) -> Protection {
         self.stream.protection()
+    }
+
+    /// Whether this connection shows what `requirement` demands. To be asked before MAIL, for each domain.
+    pub(crate) fn satisfies(&self, requirement: &Requirement) -> Result<(), Unsatisfied> {
+        todo!("{requirement:?}")
     }
 
     /// MAIL, after RSET if a transaction is open.
