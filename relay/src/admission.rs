@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use contract::{CustomerPolicy, Egress, Treatment};
+use relay_proto::envelope::EhloName;
 use relay_proto::reply::Reply;
 
 use crate::Relay;
 use crate::config::Terms;
+use crate::egress::{Egresses, Leg, NoWay};
 use crate::listen::limits::{Full, Permit};
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, Found, Origin, OriginalDst};
@@ -58,6 +60,16 @@ impl Admitted {
         self.policy
             .as_ref()
             .map_or(Egress::Pool, |policy| policy.egress)
+    }
+
+    /// The leg to the destination, for a customer that calls itself `ehlo`.
+    pub(crate) fn leg(&self, egresses: &Egresses, ehlo: Option<EhloName>) -> Result<Leg, NoWay> {
+        let destination = self.original_dst.socket_addr();
+        Ok(Leg {
+            way: egresses.choose(self.egress(), self.customer, destination, None)?,
+            ehlo,
+            destination: self.original_dst,
+        })
     }
 
     /// Why, for the customer to read.

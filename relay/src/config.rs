@@ -13,6 +13,7 @@ use std::time::Duration;
 
 mod authorised;
 mod check;
+mod egress;
 mod error;
 mod operator_mail;
 mod raw;
@@ -25,6 +26,7 @@ use check::{
     absolute, duration, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
     transparent_listeners, treatment,
 };
+pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
@@ -67,6 +69,8 @@ pub struct Config {
     pub splice: Splice,
     /// What one session may do.
     pub session: SessionLimits,
+    /// What the relay's own legs leave from.
+    pub egress: Egress,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -247,6 +251,7 @@ impl TryFrom<RawConfig> for Config {
                 .transpose()?,
             splice,
             session: raw.session.try_into()?,
+            egress: egress::check(raw.egress, raw.socks5)?,
         })
     }
 }

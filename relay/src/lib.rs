@@ -13,7 +13,7 @@
 mod admission;
 mod clock;
 pub mod config;
-mod egress;
+pub mod egress;
 mod id;
 mod inbound;
 pub mod learnt;

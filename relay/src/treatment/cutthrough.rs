@@ -26,7 +26,7 @@ use tracing::{debug, info};
 
 use crate::Relay;
 use crate::admission::Admitted;
-use crate::egress::Leg;
+use crate::egress::{Leg, NoWay};
 use crate::id::SessionId;
 use crate::inbound::session::Facts;
 use crate::listen::Drain;
@@ -191,7 +191,7 @@ impl Cutthrough {
         };
         let extensions = match extensions {
             Some(extensions) => extensions,
-            None => match self.relay.outbound.reach(&self.leg(Some(hello.name))).await {
+            None => match self.reach(Some(hello.name)).await {
                 Ok(upstream) => *self.upstream.insert(upstream).extensions(),
                 Err(unreachable) => return self.unreachable(&unreachable),
             },
@@ -297,8 +297,7 @@ impl Cutthrough {
                 Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
             }
         }
-        let leg = self.leg(ehlo);
-        let mut upstream = self.relay.outbound.reach(&leg).await?;
+        let mut upstream = self.reach(ehlo).await?;
         let begun = self
             .begin_on(&mut upstream, mail)
             .await
@@ -322,14 +321,15 @@ impl Cutthrough {
         })
     }
 
+    /// A session with the destination, for a customer that calls itself `ehlo`.
+    async fn reach(&self, ehlo: Option<EhloName>) -> Result<Upstream, Unreachable> {
+        let leg = self.leg(ehlo)?;
+        self.relay.outbound.reach(&leg).await
+    }
+
     /// The leg to the destination, for a customer that calls itself `ehlo`.
-    pub(super) fn leg(&self, ehlo: Option<EhloName>) -> Leg {
-        Leg {
-            egress: self.admitted.egress(),
-            customer: self.admitted.customer,
-            ehlo,
-            destination: self.admitted.original_dst,
-        }
+    pub(super) fn leg(&self, ehlo: Option<EhloName>) -> Result<Leg, NoWay> {
+        self.admitted.leg(&self.relay.egresses, ehlo)
     }
 
     /// 421 and close, also for a 5xx greeting: only the sender knows the destination's other MXs, and a

@@ -193,8 +193,11 @@ impl Opaque {
             self.relay.metrics().count(Counter::RefusedSplicedFull);
             Answer::ReplyAndClose(full(&self.relay.config.identity.hostname))
         })?;
-        let leg = self.cutthrough.leg(self.ehlo.clone());
-        match self.relay.outbound.hold(&leg).await {
+        let held = match self.cutthrough.leg(self.ehlo.clone()) {
+            Ok(leg) => self.relay.outbound.hold(&leg).await,
+            Err(no_way) => Err(no_way.into()),
+        };
+        match held {
             Ok(held) => {
                 self.reserved = Some(Reserved { held, place });
                 Ok(())

@@ -34,7 +34,7 @@ pub struct FlagRequest {
     pub pool: Option<String>,
     /// Treatment of a redirect; default `filter`.
     pub treatment: Option<String>,
-    /// Egress of a redirect, `pool` or `customer`; default `pool`.
+    /// Egress of a redirect, `pool`, `customer` or `socks5`; default `pool`.
     pub egress: Option<String>,
     /// Life of the flag, as `24h` or `7d`; default [`DEFAULT_LIFE`].
     #[serde(rename = "for")]
@@ -229,22 +229,31 @@ fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect,
             "confirmed: treatment opaque splices every TLS session; leave out one of the two",
         )));
     }
-    let egress = match request.egress.as_deref() {
-        None | Some("pool") => Egress::Pool,
-        Some("customer") if pool.via == Via::Steer => Egress::Customer,
-        Some("customer") => return Err(no_such_egress(pool, pools)),
-        Some(other) => {
-            return Err(Refusal::Usage(format!(
-                "egress {other}: unknown; allowed are pool and customer"
-            )));
-        }
-    };
+    let egress = egress(request, pool, pools)?;
     Ok(Redirect {
         pool: pool.name.clone(),
         treatment,
         egress,
         confirmed: request.confirmed,
     })
+}
+
+fn egress(request: &FlagRequest, pool: &PoolTerms, pools: &[PoolTerms]) -> Result<Egress, Refusal> {
+    let Some(word) = request.egress.as_deref() else {
+        return Ok(Egress::default());
+    };
+    match Egress::from_name(word) {
+        Some(Egress::Customer) if pool.via != Via::Steer => Err(no_such_egress(pool, pools)),
+        Some(Egress::Socks5) if pool.third_party => Err(Refusal::Usage(format!(
+            "egress socks5: pool {} is a third party's, which does what it does; leave the egress out",
+            pool.name
+        ))),
+        Some(known) => Ok(known),
+        None => Err(Refusal::Usage(format!(
+            "egress {word}: unknown; allowed are {}",
+            Egress::ALL.map(Egress::name).join(", ")
+        ))),
+    }
 }
 
 /// Answers to a customer's address find a relay only where the edge steers.
