@@ -143,6 +143,29 @@ pub enum Egress {
     Pool,
     /// The customer's own address; the pool must be via = "steer".
     Customer,
+    /// A SOCKS5 proxy of the relay's configuration.
+    Socks5,
+}
+
+impl Egress {
+    /// All of them, the default first.
+    pub const ALL: [Self; 3] = [Self::Pool, Self::Customer, Self::Socks5];
+
+    /// Its name, as serde writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Customer => "customer",
+            Self::Socks5 => "socks5",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
 }
 
 /// Source ports of a leg with [`Egress::Customer`]. By them the edge tells what comes back to the relay
@@ -256,6 +279,16 @@ mod tests {
             assert_eq!(written, delivery.name());
             assert_eq!(Delivery::from_name(delivery.name()), Some(delivery));
         }
+    }
+
+    #[test]
+    fn an_egress_has_one_name() {
+        for egress in Egress::ALL {
+            let written = serde_json::to_value(egress).unwrap();
+            assert_eq!(written, egress.name());
+            assert_eq!(Egress::from_name(egress.name()), Some(egress));
+        }
+        assert_eq!(Egress::from_name("later"), None);
     }
 
     #[test]

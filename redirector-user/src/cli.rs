@@ -135,8 +135,8 @@ struct AddArgs {
     /// or walled (refuse every recipient with the reason) [default: filter]
     #[arg(long)]
     treatment: Option<String>,
-    /// Where the relay's own leg leaves from: pool (an address of the relay) or customer (the customer's own;
-    /// only with a pool that is via = "steer") [default: pool]
+    /// Where the relay's own leg leaves from: pool (an address of the relay), customer (the customer's own;
+    /// only with a pool that is via = "steer") or socks5 (a proxy of the relay's configuration) [default: pool]
     #[arg(long)]
     egress: Option<String>,
     /// When the customer hears 250: cutthrough (its MX has said so), cutthrough+spool (the same, but what the MX defers
@@ -294,6 +294,7 @@ const ADD_EXAMPLES: &str = "Examples:
 
 With --egress customer the MX sees the customer's own address. The edge then gives the relay what comes from
 port 25 to the customer's ports 61000 to 65535, and lets the relay use the address towards port 25 alone.
+With --egress socks5 the relays need [[socks5]] in their configuration; one without it answers 421.
 
 With --delivery queue, or cutthrough+spool, the relays need a [spool]; one without answers the customer 421.
 

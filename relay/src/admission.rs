@@ -13,7 +13,7 @@ use relay_proto::reply::Reply;
 
 use crate::Relay;
 use crate::config::Terms;
-use crate::egress::Leg;
+use crate::egress::{Egresses, Leg, NoWay};
 use crate::listen::limits::{Full, Permit};
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, Found, Origin, OriginalDst};
@@ -35,7 +35,7 @@ pub(crate) enum Admission {
 }
 
 /// A diverted customer's connection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     pub(crate) customer: CustomerAddr,
     pub(crate) original_dst: OriginalDst,
@@ -73,15 +73,15 @@ impl Admitted {
     }
 
     /// The leg to its destination, for a customer that calls itself `ehlo`.
-    pub(crate) fn leg(&self, ehlo: Option<EhloName>) -> Leg {
-        Leg {
-            egress: self.egress(),
-            customer: self.customer,
+    pub(crate) fn leg(&self, egresses: &Egresses, ehlo: Option<EhloName>) -> Result<Leg, NoWay> {
+        let destination = self.original_dst.socket_addr();
+        Ok(Leg {
+            way: egresses.choose(self.egress(), self.customer, destination, None)?,
             ehlo,
             destination: self.original_dst,
             requirement: Requirement::default(),
             customer_in_clear: false,
-        }
+        })
     }
 
     /// Why, for the customer to read.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 mod authorised;
 mod check;
+mod egress;
 mod error;
 mod operator_mail;
 mod raw;
@@ -26,6 +27,7 @@ use check::{
     absolute, delivery, duration, help_url, hostname, listeners, log, metrics_listener, operator,
     relay_name, transparent_listeners, treatment,
 };
+pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
@@ -71,6 +73,8 @@ pub struct Config {
     pub session: SessionLimits,
     /// Where what is queued is kept; `None` = nothing can be queued.
     pub spool: Option<SpoolConfig>,
+    /// What the relay's own legs leave from.
+    pub egress: Egress,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -252,6 +256,7 @@ impl TryFrom<RawConfig> for Config {
             splice,
             session: raw.session.try_into()?,
             spool: raw.spool.map(TryInto::try_into).transpose()?,
+            egress: egress::check(raw.egress, raw.socks5)?,
         })
     }
 }

@@ -1,27 +1,40 @@
-//! The address that the relay's own leg to the MX leaves from, by the customer's policy, and the name
-//! that it goes by.
+//! What the relay's own legs leave from: which [`Way`] a customer's mail takes, and the connection over it.
+//!
+//! [`Egresses::choose`] says which way; a leg of cut-through and a worker of the queue alike then
+//! [`connect`](Egresses::connect) over it, and [`claim`](Egresses::claim) each message that leaves by it. The choice is by
+//! the customer's address (rendezvous hashing): it needs no memory, holds over a restart, and moves only
+//! the share of a way that comes or goes.
 //!
 //! # Diagnostics
-//! Returned: [`ConnectError`]; its text is part of the reply that the customer reads.
+//! Returned: [`NoWay`] before, [`ConnectError`] after there is one; their texts are part of the reply that the
+//! customer reads. Logged: an endpoint that fails by its own fault and one that works again, once each.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use contract::Egress;
 use relay_proto::envelope::EhloName;
+use relay_proto::queued::QueueId;
 use tokio::net::TcpStream;
 
+use crate::config::{Config, Invalid};
 use crate::origin::{CustomerAddr, OriginalDst};
 use crate::outbound::requirement::Requirement;
 
 mod customer;
+mod endpoint;
+mod health;
 mod pool;
+mod way;
+
+use endpoint::Endpoint;
+pub(crate) use way::{Family, Way, WayKind};
 
 /// A leg that is to be opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Leg {
-    pub(crate) egress: Egress,
-    pub(crate) customer: CustomerAddr,
+    pub(crate) way: Way,
     /// What the customer calls itself.
     pub(crate) ehlo: Option<EhloName>,
     pub(crate) destination: OriginalDst,
@@ -30,6 +43,41 @@ pub(crate) struct Leg {
     /// The customer's own leg is in clear text. If nothing is required either, a destination whose TLS never works is
     /// served in clear text.
     pub(crate) customer_in_clear: bool,
+}
+
+/// All ways out of one relay.
+#[derive(Debug)]
+pub struct Egresses {
+    routed: Way,
+}
+
+/// Why a message cannot leave now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoWay {
+    /// The configuration has nothing of that kind for this customer.
+    #[error("this relay has no egress {} for you", .0.name())]
+    NotConfigured(Egress),
+    /// The pool has no address of the destination's family.
+    #[error("this relay sends nothing by {0} for you")]
+    Family(Family),
+    /// Every address has sent what it may send today.
+    #[error("all addresses of this relay have sent what they may send today")]
+    WarmingUp,
+    /// Every address or proxy fails.
+    #[error("no address or proxy of this relay works now")]
+    Down,
+}
+
+impl NoWay {
+    /// Enhanced status code (RFC 3463): never a permanent one, because all of it is the operator's to mend.
+    pub(crate) fn status(&self) -> &'static str {
+        match self {
+            Self::NotConfigured(_) => "4.3.5",
+            Self::Family(_) => "4.4.4",
+            Self::WarmingUp => "4.4.5",
+            Self::Down => "4.4.0",
+        }
+    }
 }
 
 /// Why there is no connection.
@@ -44,86 +92,79 @@ pub(crate) enum ConnectError {
     /// Our own deployment lacks a capability.
     #[error("the relay may not send from your address")]
     NotPermitted,
+    /// The way itself fails; the destination was not asked. Another one may work.
+    #[error("{0} does not work: {1}")]
+    Way(Way, String),
 }
 
-/// Connects. The caller bounds the time.
-pub(crate) async fn connect(leg: &Leg) -> Result<TcpStream, ConnectError> {
-    let stream = match leg.egress {
-        Egress::Pool => pool::connect(leg.destination).await?,
-        Egress::Customer => customer::connect(leg.customer, leg.destination).await?,
-    };
-    // Commands are small and each waits for its reply: Nagle's algorithm would only add a delay.
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-/// What EHLO says on this leg. Receivers compare it with the address that a connection comes from, so
-/// the name belongs to whose address that is.
-pub(crate) fn ehlo_name(leg: &Leg, own: &str) -> String {
-    match (leg.egress, &leg.ehlo) {
-        (Egress::Pool, _) => own.to_owned(),
-        (Egress::Customer, Some(name)) if is_domain_or_literal(name.as_str()) => name.to_string(),
-        // RFC 5321 section 4.1.4: who has no meaningful name says its address.
-        (Egress::Customer, _) => match leg.customer.ip() {
-            IpAddr::V4(v4) => format!("[{v4}]"),
-            IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
-        },
+impl ConnectError {
+    /// Whether the destination has to do with it; otherwise nothing was learnt about it.
+    pub(crate) fn blames_destination(&self) -> bool {
+        match self {
+            Self::Network(_) => true,
+            Self::PortsExhausted | Self::NotPermitted | Self::Way(..) => false,
+        }
     }
 }
 
-/// The policy's word for an egress.
-pub(crate) fn name(egress: Egress) -> &'static str {
-    match egress {
-        Egress::Pool => "pool",
-        Egress::Customer => "customer",
+/// A message that is to leave by a way, in the count of that way. Dropped without [`Claim::sent`] it is taken back.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    way: Way,
+}
+
+impl Claim {
+    /// The destination has been told DATA: the message counts.
+    pub(crate) fn sent(self) {
+        if let WayKind::Pool(endpoint) | WayKind::Socks5(endpoint) = self.way.kind() {
+            endpoint.count();
+        }
     }
 }
 
-/// RFC 5321 section 4.1.2, with the underscore that many hosts have in their names. A customer chooses
-/// this word and a stranger's server parses it.
-fn is_domain_or_literal(name: &str) -> bool {
-    let of = |text: &str, more: &str| {
-        let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
-        !text.is_empty() && text.chars().all(fits)
-    };
-    let literal = name
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    match literal {
-        Some(inside) => of(inside, ".:-"),
-        None => name.split('.').all(|label| of(label, "-_")),
+impl Egresses {
+    /// Those of the configuration. Reads the files that it names.
+    pub fn open(_config: &Config) -> Result<Arc<Self>, Invalid> {
+        Ok(Arc::new(Self {
+            routed: Way::of_pool(Arc::new(Endpoint::routed())),
+        }))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// The way that `customer`'s mail takes to `destination`. A message that was tried before names itself by
+    /// `again`, and takes the way that it took then while that can be.
+    pub(crate) fn choose(
+        &self,
+        wanted: Egress,
+        customer: CustomerAddr,
+        _destination: SocketAddr,
+        _again: Option<QueueId>,
+    ) -> Result<Way, NoWay> {
+        match wanted {
+            Egress::Pool => Ok(self.routed.clone()),
+            Egress::Customer => Ok(Way::of_customer(customer)),
+            Egress::Socks5 => Err(NoWay::NotConfigured(wanted)),
+        }
+    }
 
-    #[track_caller]
-    fn says(egress: Egress, customer: &str, ehlo: Option<&str>, expected: &str) {
-        let leg = Leg {
-            egress,
-            customer: CustomerAddr::new(customer.parse().unwrap()),
-            ehlo: ehlo.map(|name| EhloName::new(name).unwrap()),
-            destination: OriginalDst::new("203.0.113.10:25".parse().unwrap()),
-            requirement: Requirement::default(),
-            customer_in_clear: false,
+    /// Counts a message that is to leave by `way`; to be asked before MAIL. `None`: it has sent what it may
+    /// send today, and another way has to be chosen.
+    pub(crate) async fn claim(&self, way: &Way) -> Option<Claim> {
+        Some(Claim { way: way.clone() })
+    }
+
+    /// Connects over `way`. The caller bounds the time.
+    pub(crate) async fn connect(
+        &self,
+        way: &Way,
+        destination: SocketAddr,
+    ) -> Result<TcpStream, ConnectError> {
+        let stream = match way.kind() {
+            WayKind::Pool(_) => pool::connect(destination).await?,
+            WayKind::Customer(address) => customer::connect(*address, destination).await?,
+            WayKind::Socks5(_) => return Err(ConnectError::NotPermitted),
         };
-        assert_eq!(ehlo_name(&leg, "relay-1.example.net"), expected);
-    }
-
-    #[test]
-    fn the_name_belongs_to_the_address() {
-        let (v4, v6) = ("192.0.2.10", "2001:db8:a:a::10");
-        let name = Some("mail.customer.example");
-        says(Egress::Pool, v4, name, "relay-1.example.net");
-        says(Egress::Customer, v4, name, "mail.customer.example");
-        for kept in ["web_1", "[192.0.2.10]", "[IPv6:2001:db8:a:a::10]"] {
-            says(Egress::Customer, v4, Some(kept), kept);
-        }
-        for strange in ["a@b", "x..y", ".", "[]", "[a", "a;b", "<x>", "[a]b]"] {
-            says(Egress::Customer, v4, Some(strange), "[192.0.2.10]");
-        }
-        says(Egress::Customer, v6, None, "[IPv6:2001:db8:a:a::10]");
+        // Commands are small and each waits for its reply: Nagle's algorithm would only add a delay.
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }

@@ -14,7 +14,7 @@ mod admission;
 mod clock;
 pub mod config;
 pub mod dns;
-mod egress;
+pub mod egress;
 mod id;
 mod inbound;
 pub mod learnt;

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::Identity;
-use crate::egress::{self, ConnectError, Leg};
+use crate::egress::{ConnectError, Egresses, Leg, NoWay};
 use crate::tls;
 
 mod capabilities;
@@ -32,11 +32,15 @@ pub(crate) struct Outbound {
     session: client::Config,
     tls: Arc<ClientConfig>,
     capabilities: Capabilities,
+    egresses: Arc<Egresses>,
 }
 
 /// Why a destination takes no commands.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreachable {
+    /// The relay has nothing that the leg could leave from now.
+    #[error("{0}")]
+    NoWay(#[from] NoWay),
     /// No connection.
     #[error("{0}")]
     Connect(#[from] ConnectError),
@@ -69,7 +73,7 @@ pub(crate) struct Lost {
 
 impl Outbound {
     /// Speaks as `identity`, unless a leg says otherwise.
-    pub(crate) fn new(identity: &Identity) -> Self {
+    pub(crate) fn new(identity: &Identity, egresses: Arc<Egresses>) -> Self {
         let tls = tls::opportunistic().expect("the provider supports the default TLS versions");
         let session = client::Config {
             ehlo_name: identity.hostname.clone(),
@@ -79,6 +83,7 @@ impl Outbound {
             session,
             tls: Arc::new(tls),
             capabilities: Capabilities::default(),
+            egresses,
         }
     }
 
@@ -114,13 +119,14 @@ impl Outbound {
 
     /// A connection to the leg's destination, on which nothing has been said.
     pub(crate) async fn connect(&self, leg: &Leg) -> Result<TcpStream, Unreachable> {
-        let connected = timeout(CONNECT_DEADLINE, egress::connect(leg)).await;
+        let connect = (self.egresses).connect(&leg.way, leg.destination.socket_addr());
+        let connected = timeout(CONNECT_DEADLINE, connect).await;
         Ok(connected.map_err(|_elapsed| Unreachable::ConnectTimedOut)??)
     }
 
     fn config(&self, leg: &Leg) -> client::Config {
         client::Config {
-            ehlo_name: egress::ehlo_name(leg, &self.session.ehlo_name),
+            ehlo_name: (leg.way).ehlo_name(leg.ehlo.as_ref(), &self.session.ehlo_name),
             ..self.session.clone()
         }
     }

@@ -7,6 +7,7 @@ use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::egress::Egresses;
 use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
@@ -36,19 +37,26 @@ pub struct Relay {
     pub(crate) unheard: Arc<Unheard>,
     /// The way into the queue, if there is one.
     pub(crate) queueing: Option<Queueing>,
+    /// What legs to destinations leave from.
+    pub(crate) egresses: Arc<Egresses>,
     metrics: Metrics,
 }
 
 impl Relay {
     /// A relay that serves nobody until `newest` holds a snapshot.
     #[must_use]
-    pub fn new(config: Config, newest: watch::Receiver<Newest>, tls: Arc<ServerTls>) -> Arc<Self> {
+    pub fn new(
+        config: Config,
+        newest: watch::Receiver<Newest>,
+        tls: Arc<ServerTls>,
+        egresses: Arc<Egresses>,
+    ) -> Arc<Self> {
         // Without the operator's mailboxes nobody ever asks for it.
         let operator_mail = config.operator_mail.as_ref();
         let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
         let session = config.session.server_config(&config.identity);
         Arc::new(Self {
-            outbound: Outbound::new(&config.identity),
+            outbound: Outbound::new(&config.identity, Arc::clone(&egresses)),
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
@@ -57,6 +65,7 @@ impl Relay {
             operator_allowance: Allowance::new(operator_mail),
             unheard: Unheard::open(&config.state_dir),
             queueing: None,
+            egresses,
             metrics: Metrics::new(),
             config,
             newest,

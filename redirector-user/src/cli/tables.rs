@@ -70,7 +70,7 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
     row("action", action(flag));
     if let (Some(treatment), Some(egress)) = (flag.treatment, flag.egress) {
         row("treatment", treatment.name().to_owned());
-        row("egress", format!("{egress:?}").to_lowercase());
+        row("egress", egress.name().to_owned());
         row(
             "delivery",
             flag.delivery.unwrap_or_default().name().to_owned(),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::egress::{RawEgress, RawSocks5};
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
@@ -46,6 +47,10 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) session: RawSession,
     pub(super) spool: Option<RawSpool>,
+    #[serde(default)]
+    pub(super) egress: Vec<RawEgress>,
+    #[serde(default)]
+    pub(super) socks5: Vec<RawSocks5>,
 }
 
 /// `[metrics]`.

@@ -8,9 +8,7 @@ use tracing::info;
 use super::session::Driver;
 use crate::Relay;
 use crate::admission::Admitted;
-use crate::egress::Leg;
 use crate::metrics::Counter;
-use crate::outbound::requirement::Requirement;
 use crate::splice::{self, Joint};
 use crate::treatment::{Nobody, splices_full};
 
@@ -53,15 +51,11 @@ async fn joint(relay: &Relay, admitted: &Admitted) -> Result<Joint, Reply> {
         relay.metrics().count(Counter::RefusedSplicedFull);
         splices_full(&relay.config.identity.hostname)
     })?;
-    let leg = Leg {
-        egress: admitted.egress(),
-        customer: admitted.customer,
-        ehlo: None,
-        destination: admitted.original_dst,
-        requirement: Requirement::default(),
-        customer_in_clear: false,
+    let connected = match admitted.leg(&relay.egresses, None) {
+        Ok(leg) => relay.outbound.connect(&leg).await,
+        Err(no_way) => Err(no_way.into()),
     };
-    match relay.outbound.connect(&leg).await {
+    match connected {
         Ok(destination) => Ok(Joint {
             destination,
             server_name: None,
@@ -70,7 +64,8 @@ async fn joint(relay: &Relay, admitted: &Admitted) -> Result<Joint, Reply> {
         }),
         Err(unreachable) => {
             relay.metrics().count(Counter::Unreachable);
-            let text = format!("cannot reach {}: {unreachable}; try again", leg.destination);
+            let destination = admitted.original_dst;
+            let text = format!("cannot reach {destination}: {unreachable}; try again");
             Err(Reply::new(421, "4.4.1", &text))
         }
     }

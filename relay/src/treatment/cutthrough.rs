@@ -226,12 +226,7 @@ impl Cutthrough {
         };
         let extensions = match extensions {
             Some(extensions) => extensions,
-            None => match self
-                .relay
-                .outbound
-                .reach(&self.admitted.leg(Some(hello.name)))
-                .await
-            {
+            None => match self.reach(Some(hello.name)).await {
                 Ok(upstream) => *self.upstream.insert(upstream).extensions(),
                 Err(unreachable) => return self.offer_without_destination(&unreachable),
             },
@@ -349,8 +344,7 @@ impl Cutthrough {
                 Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
             }
         }
-        let leg = self.admitted.leg(ehlo);
-        let mut upstream = self.relay.outbound.reach(&leg).await?;
+        let mut upstream = self.reach(ehlo).await?;
         let begun = self
             .begin_on(&mut upstream, mail)
             .await
@@ -375,6 +369,12 @@ impl Cutthrough {
         } else {
             Begun::Refused(reply)
         })
+    }
+
+    /// A session with the destination, for a customer that calls itself `ehlo`.
+    async fn reach(&self, ehlo: Option<EhloName>) -> Result<Upstream, Unreachable> {
+        let leg = self.admitted.leg(&self.relay.egresses, ehlo)?;
+        self.relay.outbound.reach(&leg).await
     }
 
     fn unreachable(&mut self, error: &Unreachable) -> Answer {

@@ -43,6 +43,7 @@ impl Inspection<'_> {
             egress: match self.admitted.egress() {
                 Egress::Pool => queued::Egress::Pool,
                 Egress::Customer => queued::Egress::Customer,
+                Egress::Socks5 => queued::Egress::Socks5,
             },
             mail: self.mail.clone(),
             recipients: self.recipients.to_vec(),

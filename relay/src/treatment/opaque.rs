@@ -23,7 +23,6 @@ use super::cutthrough::unreachable;
 use super::terminated::Terminated;
 use crate::Relay;
 use crate::admission::Admitted;
-use crate::egress::Leg;
 use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
 use crate::inbound::session::{Course, Facts, TurnedAway};
@@ -46,8 +45,7 @@ pub(crate) struct Opaque {
     destination: OriginalDst,
     treatment: Treatment,
     confirmed: bool,
-    /// The leg to the destination, but for the customer's name.
-    leg: Leg,
+    admitted: Admitted,
     terminated: Terminated,
     /// What the customer called itself in clear text.
     ehlo: Option<EhloName>,
@@ -79,7 +77,7 @@ impl Opaque {
                 .policy
                 .as_ref()
                 .is_some_and(|policy| policy.confirmed),
-            leg: admitted.leg(None),
+            admitted: admitted.clone(),
             terminated: Terminated::new(Arc::clone(&relay), admitted, id, drain),
             relay,
             ehlo: None,
@@ -198,11 +196,12 @@ impl Opaque {
             self.relay.metrics().count(Counter::RefusedSplicedFull);
             Answer::ReplyAndClose(full(&self.relay.config.identity.hostname))
         })?;
-        let leg = Leg {
-            ehlo: self.ehlo.clone(),
-            ..self.leg.clone()
+        let leg = self.admitted.leg(&self.relay.egresses, self.ehlo.clone());
+        let held = match leg {
+            Ok(leg) => self.relay.outbound.hold(&leg).await,
+            Err(no_way) => Err(no_way.into()),
         };
-        match self.relay.outbound.hold(&leg).await {
+        match held {
             Ok(held) => {
                 self.reserved = Some(Reserved { held, place });
                 Ok(())

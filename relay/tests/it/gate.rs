@@ -8,6 +8,7 @@ use std::time::Duration;
 use contract::{CustomerPolicy, Delivery, Egress, Generation, Snapshot, Treatment};
 use relay::Relay;
 use relay::config::Config;
+use relay::egress::Egresses;
 use relay::listen::{self, Drain};
 use relay::metrics::Counter;
 use relay::origin::{CustomerAddr, Found, Origin, OriginalDst};
@@ -88,7 +89,8 @@ impl Gate {
         let listen = &config.rewritten.as_ref().unwrap().listen;
         let listeners = listen::bind(listen, &origin).unwrap();
         let address = listeners[0].local_addr().unwrap();
-        let relay = Relay::new(config, receiver, Arc::clone(&tls));
+        let egresses = Egresses::open(&config).unwrap();
+        let relay = Relay::new(config, receiver, Arc::clone(&tls), egresses);
         let (drain, draining) = Drain::new();
         let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
         Self {

@@ -34,7 +34,7 @@ pub struct FlagRequest {
     pub pool: Option<String>,
     /// Treatment of a redirect; default `filter`.
     pub treatment: Option<String>,
-    /// Egress of a redirect, `pool` or `customer`; default `pool`.
+    /// Egress of a redirect, `pool`, `customer` or `socks5`; default `pool`.
     pub egress: Option<String>,
     /// Delivery of a redirect, `cutthrough`, `cutthrough+spool` or `queue`; default `cutthrough`.
     pub delivery: Option<String>,
@@ -232,16 +232,7 @@ fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect,
             "confirmed: treatment opaque splices every TLS session; leave out one of the two",
         )));
     }
-    let egress = match request.egress.as_deref() {
-        None | Some("pool") => Egress::Pool,
-        Some("customer") if pool.via == Via::Steer => Egress::Customer,
-        Some("customer") => return Err(no_such_egress(pool, pools)),
-        Some(other) => {
-            return Err(Refusal::Usage(format!(
-                "egress {other}: unknown; allowed are pool and customer"
-            )));
-        }
-    };
+    let egress = egress(request, pool, pools)?;
     Ok(Redirect {
         pool: pool.name.clone(),
         treatment,
@@ -249,6 +240,24 @@ fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect,
         delivery: read_delivery(request, pool, treatment)?,
         confirmed: request.confirmed,
     })
+}
+
+fn egress(request: &FlagRequest, pool: &PoolTerms, pools: &[PoolTerms]) -> Result<Egress, Refusal> {
+    let Some(word) = request.egress.as_deref() else {
+        return Ok(Egress::default());
+    };
+    match Egress::from_name(word) {
+        Some(Egress::Customer) if pool.via != Via::Steer => Err(no_such_egress(pool, pools)),
+        Some(Egress::Socks5) if pool.third_party => Err(Refusal::Usage(format!(
+            "egress socks5: pool {} is a third party's, which does what it does; leave the egress out",
+            pool.name
+        ))),
+        Some(known) => Ok(known),
+        None => Err(Refusal::Usage(format!(
+            "egress {word}: unknown; allowed are {}",
+            Egress::ALL.map(Egress::name).join(", ")
+        ))),
+    }
 }
 
 /// A relay's queue is for mail that may leave: a walled customer has none, and a third party's relay knows of no

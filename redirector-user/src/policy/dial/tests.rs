@@ -139,10 +139,10 @@ fn what_cannot_be_read_says_what_is_allowed() {
         ),
         (
             FlagRequest {
-                egress: some("socks5"),
+                egress: some("tor"),
                 ..request()
             },
-            "allowed are pool and customer",
+            "allowed are pool, customer, socks5",
         ),
         (
             FlagRequest {

@@ -38,7 +38,7 @@ pub(super) async fn insert_all(
             .bind(terms.action.name())
             .bind(redirect.map(|redirect| redirect.pool.clone()))
             .bind(redirect.map(|redirect| redirect.treatment.name()))
-            .bind(redirect.map(|redirect| egress_name(redirect.egress)))
+            .bind(redirect.map(|redirect| redirect.egress.name()))
             .bind(terms.reason.clone())
             .bind(terms.actor.clone())
             .bind(terms.ticket.clone())
@@ -123,9 +123,6 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
         "redirect" => {
             let (treatment, egress): (String, String) =
                 (row.try_get("treatment")?, row.try_get("egress")?);
-            let known = EGRESSES
-                .into_iter()
-                .find(|known| egress_name(*known) == egress);
             let delivery = match row.try_get::<Option<String>, _>("delivery")? {
                 Some(name) => {
                     Delivery::from_name(&name).ok_or_else(|| wrong(format!("delivery {name}")))?
@@ -136,7 +133,8 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
                 pool: row.try_get("pool")?,
                 treatment: Treatment::from_name(&treatment)
                     .ok_or_else(|| wrong(format!("treatment {treatment}")))?,
-                egress: known.ok_or_else(|| wrong(format!("egress {egress}")))?,
+                egress: Egress::from_name(&egress)
+                    .ok_or_else(|| wrong(format!("egress {egress}")))?,
                 confirmed: row.try_get::<i64, _>("confirmed")? != 0,
                 delivery,
             })
@@ -178,13 +176,5 @@ pub(super) fn payload(flag: &Flag) -> Value {
     })
 }
 
-const fn egress_name(egress: Egress) -> &'static str {
-    match egress {
-        Egress::Pool => "pool",
-        Egress::Customer => "customer",
-    }
-}
-
-const EGRESSES: [Egress; 2] = [Egress::Pool, Egress::Customer];
 /// Columns that a new flag fills.
 const COLUMNS: usize = 19;

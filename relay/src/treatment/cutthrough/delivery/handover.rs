@@ -143,8 +143,7 @@ impl Cutthrough {
         transaction: &mut Transaction,
         facts: &Facts,
     ) -> Result<(), Changed> {
-        let leg = self.admitted.leg(facts.ehlo.clone());
-        let mut upstream = (self.relay.outbound.reach(&leg).await)
+        let mut upstream = (self.reach(facts.ehlo.clone()).await)
             .map_err(|unreachable| Changed(unreachable.to_string()))?;
         if transaction.destinations_leg.is_tls() && !upstream.protection().is_tls() {
             upstream.quit().await;
