@@ -24,7 +24,7 @@ mod session;
 
 use capabilities::Capabilities;
 use requirement::Unsatisfied;
-pub(crate) use session::{Held, Upstream};
+pub(crate) use session::{Answers, Held, Upstream};
 
 /// What all outbound sessions share.
 #[derive(Debug)]
