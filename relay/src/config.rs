@@ -14,6 +14,7 @@ use std::time::Duration;
 mod authorised;
 mod check;
 mod error;
+mod notifications;
 mod operator_mail;
 mod raw;
 mod scanner;
@@ -26,6 +27,7 @@ use check::{
     transparent_listeners, treatment,
 };
 pub use error::{ConfigError, Invalid};
+pub use notifications::{DkimKey, Notifications};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
 pub use scanner::ScannerConfig;
@@ -67,6 +69,10 @@ pub struct Config {
     pub splice: Splice,
     /// What one session may do.
     pub session: SessionLimits,
+    /// What senders are told about queued mail.
+    pub notifications: Notifications,
+    /// Keys that the relay signs its own mail with.
+    pub dkim: Vec<DkimKey>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -212,13 +218,15 @@ impl TryFrom<RawConfig> for Config {
         let controller = raw.controller.map(TryInto::try_into).transpose()?;
         let state_dir = state_dir(raw.state_dir, controller.as_ref())?;
         let splice = raw.splice.check(&state_dir.join("learnt.journal"))?;
+        let identity = Identity {
+            operator: operator(raw.operator)?,
+            hostname: hostname(raw.hostname)?,
+            help_url: help_url(raw.help_url)?,
+        };
+        let notifications = raw.notifications.check(&identity.hostname)?;
         Ok(Self {
             name: relay_name(raw.name)?,
-            identity: Identity {
-                operator: operator(raw.operator)?,
-                hostname: hostname(raw.hostname)?,
-                help_url: help_url(raw.help_url)?,
-            },
+            identity,
             rewritten,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
@@ -247,6 +255,8 @@ impl TryFrom<RawConfig> for Config {
                 .transpose()?,
             splice,
             session: raw.session.try_into()?,
+            dkim: notifications::dkim(raw.dkim, &notifications.from)?,
+            notifications,
         })
     }
 }

@@ -11,8 +11,10 @@
 #![deny(unsafe_code)]
 
 mod admission;
+mod allowance;
 mod clock;
 pub mod config;
+pub mod dkim;
 mod egress;
 mod id;
 mod inbound;

@@ -1,21 +1,23 @@
 //! What all sessions of one relay share.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
 
+use crate::allowance::Allowance;
 use crate::config::Config;
 use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::{self, Gauges};
+use crate::notify::Notifier;
 use crate::outbound::Outbound;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
-use crate::treatment::Allowance;
 use crate::unheard::Unheard;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
@@ -31,9 +33,11 @@ pub struct Relay {
     pub(crate) learnt: Learnt,
     /// Places of sessions that are spliced.
     pub(crate) spliced: Connections,
-    pub(crate) operator_allowance: Allowance,
+    pub(crate) operator_allowance: Allowance<IpAddr>,
     pub(crate) unheard: Arc<Unheard>,
-    metrics: Metrics,
+    /// What senders are told about queued mail.
+    pub(crate) notifier: Arc<Notifier>,
+    metrics: Arc<Metrics>,
 }
 
 impl Relay {
@@ -44,7 +48,9 @@ impl Relay {
         let operator_mail = config.operator_mail.as_ref();
         let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
         let session = config.session.server_config(&config.identity);
+        let metrics = Arc::new(Metrics::new());
         Arc::new(Self {
+            notifier: Arc::new(Notifier::new(&config, Arc::clone(&metrics))),
             outbound: Outbound::new(&config.identity),
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
@@ -53,7 +59,7 @@ impl Relay {
             spliced: Connections::new(&config.spliced_limits(), 100),
             operator_allowance: Allowance::new(operator_mail),
             unheard: Unheard::open(&config.state_dir),
-            metrics: Metrics::new(),
+            metrics,
             config,
             newest,
             tls,
@@ -81,6 +87,12 @@ impl Relay {
             generation: generation.unwrap_or(0),
         };
         exposition::text(&self.metrics, gauges)
+    }
+
+    /// What makes notifications to senders.
+    #[must_use]
+    pub fn notifier(&self) -> &Arc<Notifier> {
+        &self.notifier
     }
 
     /// What has been counted so far.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::notifications::{RawDkimKey, RawNotifications};
 use super::session::RawSession;
 use super::splice::RawSplice;
 
@@ -44,6 +45,10 @@ pub(super) struct RawConfig {
     pub(super) splice: RawSplice,
     #[serde(default)]
     pub(super) session: RawSession,
+    #[serde(default)]
+    pub(super) notifications: RawNotifications,
+    #[serde(default)]
+    pub(super) dkim: Vec<RawDkimKey>,
 }
 
 /// `[metrics]`.
