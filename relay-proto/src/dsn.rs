@@ -10,8 +10,12 @@
 //! own.
 
 mod compose;
+mod encode;
 mod head;
+mod human;
 mod rules;
+mod status;
+mod text;
 
 use crate::address::Mailbox;
 use crate::envelope::Recipient;
@@ -90,10 +94,9 @@ pub struct Reporter<'a> {
 pub struct Composed {
     /// Header and body; whole lines ending in CRLF, none longer than 998 octets without it.
     pub octets: Vec<u8>,
-    /// It can only be sent with SMTPUTF8 (RFC 6533).
+    /// The sender's own address is not ASCII, and neither are these octets: they can only be sent with SMTPUTF8 (RFC
+    /// 6533). What goes to an ASCII address is 7-bit, which every server takes.
     pub smtputf8: bool,
-    /// It can only be sent with 8BITMIME.
-    pub eight_bit: bool,
 }
 
 impl<'a> Notice<'a> {
@@ -109,3 +112,6 @@ impl<'a> Notice<'a> {
         self.sender
     }
 }
+
+#[cfg(test)]
+mod tests;

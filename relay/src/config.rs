@@ -15,6 +15,7 @@ mod authorised;
 mod check;
 mod egress;
 mod error;
+mod notifications;
 mod operator_mail;
 mod raw;
 mod scanner;
@@ -29,6 +30,7 @@ use check::{
 };
 pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
+pub use notifications::{DkimKey, Notifications};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
 pub use scanner::ScannerConfig;
@@ -75,6 +77,10 @@ pub struct Config {
     pub spool: Option<SpoolConfig>,
     /// What the relay's own legs leave from.
     pub egress: Egress,
+    /// What senders are told about queued mail.
+    pub notifications: Notifications,
+    /// Keys that the relay signs its own mail with.
+    pub dkim: Vec<DkimKey>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -220,13 +226,15 @@ impl TryFrom<RawConfig> for Config {
         let controller = raw.controller.map(TryInto::try_into).transpose()?;
         let state_dir = state_dir(raw.state_dir, controller.as_ref())?;
         let splice = raw.splice.check(&state_dir.join("learnt.journal"))?;
+        let identity = Identity {
+            operator: operator(raw.operator)?,
+            hostname: hostname(raw.hostname)?,
+            help_url: help_url(raw.help_url)?,
+        };
+        let notifications = raw.notifications.check(&identity.hostname)?;
         Ok(Self {
             name: relay_name(raw.name)?,
-            identity: Identity {
-                operator: operator(raw.operator)?,
-                hostname: hostname(raw.hostname)?,
-                help_url: help_url(raw.help_url)?,
-            },
+            identity,
             rewritten,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
@@ -257,6 +265,8 @@ impl TryFrom<RawConfig> for Config {
             session: raw.session.try_into()?,
             spool: raw.spool.map(TryInto::try_into).transpose()?,
             egress: egress::check(raw.egress, raw.socks5)?,
+            dkim: notifications::dkim(raw.dkim, &notifications.from)?,
+            notifications,
         })
     }
 }

@@ -11,8 +11,10 @@
 #![deny(unsafe_code)]
 
 mod admission;
+mod allowance;
 mod clock;
 pub mod config;
+pub mod dkim;
 pub mod dns;
 pub mod egress;
 mod id;

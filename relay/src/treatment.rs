@@ -27,7 +27,6 @@ mod walled;
 use cutthrough::Cutthrough;
 use opaque::Opaque;
 pub(crate) use opaque::full as splices_full;
-pub(crate) use walled::Allowance;
 use walled::Walled;
 
 /// The treatment of one session.

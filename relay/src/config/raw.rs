@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::egress::{RawEgress, RawSocks5};
+use super::notifications::{RawDkimKey, RawNotifications};
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
@@ -51,6 +52,10 @@ pub(super) struct RawConfig {
     pub(super) egress: Vec<RawEgress>,
     #[serde(default)]
     pub(super) socks5: Vec<RawSocks5>,
+    #[serde(default)]
+    pub(super) notifications: RawNotifications,
+    #[serde(default)]
+    pub(super) dkim: Vec<RawDkimKey>,
 }
 
 /// `[metrics]`.
