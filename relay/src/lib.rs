@@ -14,6 +14,7 @@ mod admission;
 mod allowance;
 mod clock;
 pub mod config;
+mod delivery;
 pub mod dkim;
 pub mod dns;
 pub mod egress;
