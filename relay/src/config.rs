@@ -13,9 +13,11 @@ use std::time::Duration;
 
 mod authorised;
 mod check;
+mod dns;
 mod error;
 mod operator_mail;
 mod raw;
+mod routing;
 mod scanner;
 mod session;
 mod splice;
@@ -25,9 +27,11 @@ use check::{
     absolute, duration, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
     transparent_listeners, treatment,
 };
+pub use dns::DnsConfig;
 pub use error::{ConfigError, Invalid};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
+pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
 pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
@@ -67,6 +71,12 @@ pub struct Config {
     pub splice: Splice,
     /// What one session may do.
     pub session: SessionLimits,
+    /// Who is asked about domains.
+    pub dns: DnsConfig,
+    /// Ways to domains.
+    pub routing: Routing,
+    /// MTA-STS.
+    pub mta_sts: MtaSts,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -247,6 +257,9 @@ impl TryFrom<RawConfig> for Config {
                 .transpose()?,
             splice,
             session: raw.session.try_into()?,
+            dns: raw.dns.try_into()?,
+            routing: Routing::check(raw.routing, raw.route)?,
+            mta_sts: raw.mta_sts.try_into()?,
         })
     }
 }

@@ -14,6 +14,7 @@ mod admission;
 mod clock;
 pub mod config;
 pub mod dns;
+mod durable;
 mod egress;
 mod id;
 mod inbound;

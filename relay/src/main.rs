@@ -126,6 +126,7 @@ async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
         tokio::spawn(following)
     });
 
+    tokio::spawn(relay.tend());
     if let Some(listener) = scrapes {
         tokio::spawn(http::serve(Arc::clone(&relay), listener));
     }
@@ -141,6 +142,7 @@ async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
     if let Some(following) = following {
         following.abort();
     }
+    relay.save();
     for &counter in Counter::ALL {
         info!(
             counter = counter.name(),

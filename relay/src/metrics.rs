@@ -100,6 +100,10 @@ counters! {
     Learnt "learnt_total",
     /// Signs that taught nothing: no budget, revoked, or a confirmed customer.
     NotLearnt "not_learnt_total",
+    /// Recipients that were deferred because their domain demands what the destination's TLS does not show.
+    Insecure "recipients_insecure_total",
+    /// Connections in clear text to destinations whose TLS never works, for customers in clear text.
+    TlsLeftOut "destination_tls_left_out_total",
 }
 
 impl Metrics {

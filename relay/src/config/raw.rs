@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::dns::RawDns;
+use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::session::RawSession;
 use super::splice::RawSplice;
 
@@ -44,6 +46,14 @@ pub(super) struct RawConfig {
     pub(super) splice: RawSplice,
     #[serde(default)]
     pub(super) session: RawSession,
+    #[serde(default)]
+    pub(super) dns: RawDns,
+    #[serde(default)]
+    pub(super) routing: RawRouting,
+    #[serde(default)]
+    pub(super) route: Vec<RawRoute>,
+    #[serde(default)]
+    pub(super) mta_sts: RawMtaSts,
 }
 
 /// `[metrics]`.

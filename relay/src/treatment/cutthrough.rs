@@ -5,7 +5,8 @@
 //! answered here. The first RCPT reaches out to the destination, and from then on each
 //! reply is the destination's. DATA is answered here again, because the message must be
 //! scanned whole before the destination sees its first octet; [`delivery`] then decides at the dot. 250
-//! is said only after the destination has said it.
+//! is said only after the destination has said it. What a recipient's domain demands of the destination's TLS is
+//! seen to by `secured`, before MAIL.
 //!
 //! A session keeps its destination connection over several transactions.
 //!
@@ -42,10 +43,12 @@ mod delivery;
 mod doubt;
 mod lent;
 mod promise;
+mod secured;
 
 pub(super) use authentication::refused as auth_refused;
 
 use doubt::InDoubt;
+use secured::Demands;
 
 /// One customer's session.
 pub(crate) struct Cutthrough {
@@ -64,6 +67,8 @@ pub(crate) struct Cutthrough {
     in_doubt: Vec<InDoubt>,
     /// The destination speaks no TLS that we do.
     old_tls: bool,
+    /// The customer speaks TLS.
+    customer_tls: bool,
 }
 
 /// What the customer has said since MAIL.
@@ -74,6 +79,8 @@ struct Transaction {
     upstream: Begun,
     /// How the destination's leg was protected when it was told MAIL.
     destinations_leg: Protection,
+    /// What its recipients' domains demand of the destination; all of it holds.
+    demands: Demands,
     /// Those that the destination took.
     recipients: Vec<Recipient>,
     /// The content, from DATA on.
@@ -108,6 +115,7 @@ impl Cutthrough {
             demand: None,
             in_doubt: Vec::new(),
             old_tls: false,
+            customer_tls: false,
         }
     }
 
@@ -121,6 +129,7 @@ impl Cutthrough {
 
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
+        self.customer_tls = facts.tls;
         match question {
             Question::Hello(hello) => self.hello(hello).await,
             Question::Auth(_) => {
@@ -192,7 +201,7 @@ impl Cutthrough {
         };
         let extensions = match extensions {
             Some(extensions) => extensions,
-            None => match self.relay.outbound.reach(&self.leg(Some(hello.name))).await {
+            None => match self.reach(&self.leg(Some(hello.name))).await {
                 Ok(upstream) => *self.upstream.insert(upstream).extensions(),
                 Err(unreachable) => return self.unreachable(&unreachable),
             },
@@ -210,6 +219,7 @@ impl Cutthrough {
             mail,
             upstream: Begun::No,
             destinations_leg: Protection::default(),
+            demands: Demands::default(),
             recipients: Vec::new(),
             intake: None,
             hash: ContentHash::default(),
@@ -229,6 +239,10 @@ impl Cutthrough {
     }
 
     async fn recipient(&mut self, recipient: Recipient, ehlo: Option<EhloName>) -> Answer {
+        let demand = match self.demanded_for(&recipient).await {
+            Ok(demand) => demand,
+            Err(reply) => return Answer::Reply(reply),
+        };
         if let Some(Transaction {
             mail,
             upstream: Begun::No,
@@ -236,8 +250,11 @@ impl Cutthrough {
         }) = &self.transaction
         {
             let mail = mail.clone();
-            let begun = match self.begin(&mail, ehlo).await {
+            let begun = match self.begin(&mail, ehlo, &demand.requirement).await {
                 Ok(begun) => begun,
+                Err(Unreachable::Insecure(why)) => {
+                    return Answer::Reply(self.insecure(&demand, why));
+                }
                 Err(unreachable) => return self.unreachable(&unreachable),
             };
             if let Some(transaction) = &mut self.transaction {
@@ -257,6 +274,9 @@ impl Cutthrough {
         if let Some(reply) = promise::broken_for(&recipient, upstream.extensions()) {
             let capabilities = self.relay.outbound.capabilities();
             capabilities.forget(self.admitted.original_dst);
+            return Answer::Reply(reply);
+        }
+        if let Err(reply) = transaction.demands.admit(demand, upstream) {
             return Answer::Reply(reply);
         }
         match upstream.recipient(&recipient).await {
@@ -286,8 +306,13 @@ impl Cutthrough {
     }
 
     /// Says MAIL to the destination, connecting first if need be.
-    async fn begin(&mut self, mail: &Mail, ehlo: Option<EhloName>) -> Result<Begun, Unreachable> {
-        if let Some(mut upstream) = self.upstream.take() {
+    async fn begin(
+        &mut self,
+        mail: &Mail,
+        ehlo: Option<EhloName>,
+        requirement: &Requirement,
+    ) -> Result<Begun, Unreachable> {
+        if let Some(mut upstream) = self.kept_upstream(requirement).await {
             // A destination may close a connection that was idle between two messages. Nothing of
             // this message is there yet, so a new connection loses nothing.
             match self.begin_on(&mut upstream, mail).await {
@@ -298,8 +323,11 @@ impl Cutthrough {
                 Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
             }
         }
-        let leg = self.leg(ehlo);
-        let mut upstream = self.relay.outbound.reach(&leg).await?;
+        let leg = Leg {
+            requirement: requirement.clone(),
+            ..self.leg(ehlo)
+        };
+        let mut upstream = self.reach(&leg).await?;
         let begun = self
             .begin_on(&mut upstream, mail)
             .await
@@ -331,7 +359,7 @@ impl Cutthrough {
             ehlo,
             destination: self.admitted.original_dst,
             requirement: Requirement::default(),
-            customer_in_clear: false,
+            customer_in_clear: !self.customer_tls,
         }
     }
 

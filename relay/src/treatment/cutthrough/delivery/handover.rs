@@ -19,6 +19,7 @@ use super::{
     DATA_DEADLINE, DOT_DEADLINE, Facts, Outcome, Passed, late, lost, lost_after_dot,
     refused_by_destination, spill_failed,
 };
+use crate::egress::Leg;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Upstream};
 use crate::treatment::cutthrough::{Begun, Cutthrough, Transaction};
@@ -135,9 +136,16 @@ impl Cutthrough {
         transaction: &mut Transaction,
         facts: &Facts,
     ) -> Result<(), Changed> {
-        let leg = self.leg(facts.ehlo.clone());
-        let mut upstream = (self.relay.outbound.reach(&leg).await)
-            .map_err(|unreachable| Changed(unreachable.to_string()))?;
+        let leg = Leg {
+            requirement: transaction.demands.first(),
+            ..self.leg(facts.ehlo.clone())
+        };
+        let mut upstream =
+            (self.reach(&leg).await).map_err(|unreachable| Changed(unreachable.to_string()))?;
+        if let Err(unsatisfied) = transaction.demands.hold(&upstream) {
+            upstream.quit().await;
+            return Err(Changed(unsatisfied.to_string()));
+        }
         if transaction.destinations_leg.is_tls() && !upstream.protection().is_tls() {
             upstream.quit().await;
             return Err(Changed("it offered TLS before and does not now".into()));
