@@ -17,6 +17,7 @@ pub mod config;
 mod delivery;
 pub mod dkim;
 pub mod dns;
+mod durable;
 pub mod egress;
 mod id;
 mod inbound;
