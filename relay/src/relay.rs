@@ -89,7 +89,8 @@ impl Relay {
             stressed: *self.connections.stress().borrow() == Stress::High,
             generation: generation.unwrap_or(0),
         };
-        exposition::text(&self.metrics, gauges)
+        let counters = exposition::text(&self.metrics, gauges);
+        counters + &exposition::egress(&self.egresses.figures())
     }
 
     /// What has been counted so far.

@@ -26,13 +26,13 @@ use tracing::{debug, info};
 
 use crate::Relay;
 use crate::admission::Admitted;
-use crate::egress::{Leg, NoWay};
+use crate::egress::{Claim, Leg, NoWay, Way};
 use crate::id::SessionId;
 use crate::inbound::session::Facts;
 use crate::listen::Drain;
 use crate::message::Intake;
 use crate::metrics::Counter;
-use crate::outbound::{Lost, Unreachable, Upstream};
+use crate::outbound::{Held, Lost, Unreachable, Upstream};
 use crate::stream::Protection;
 use crate::unheard::ContentHash;
 
@@ -56,6 +56,8 @@ pub(crate) struct Cutthrough {
     scanned: bool,
     messages: u32,
     upstream: Option<Upstream>,
+    /// What that leaves from.
+    way: Option<Way>,
     transaction: Option<Transaction>,
     /// What the destination said when it wanted its client to authenticate.
     demand: Option<Reply>,
@@ -73,6 +75,8 @@ struct Transaction {
     upstream: Begun,
     /// How the destination's leg was protected when it was told MAIL.
     destinations_leg: Protection,
+    /// Its place in the count of the way that it leaves by.
+    claim: Option<Claim>,
     /// Those that the destination took.
     recipients: Vec<Recipient>,
     /// The content, from DATA on.
@@ -103,6 +107,7 @@ impl Cutthrough {
             scanned: true,
             messages: 0,
             upstream: None,
+            way: None,
             transaction: None,
             demand: None,
             in_doubt: Vec::new(),
@@ -209,6 +214,7 @@ impl Cutthrough {
             mail,
             upstream: Begun::No,
             destinations_leg: Protection::default(),
+            claim: None,
             recipients: Vec::new(),
             intake: None,
             hash: ContentHash::default(),
@@ -235,12 +241,13 @@ impl Cutthrough {
         }) = &self.transaction
         {
             let mail = mail.clone();
-            let begun = match self.begin(&mail, ehlo).await {
+            let (begun, claim) = match self.begin(&mail, ehlo).await {
                 Ok(begun) => begun,
                 Err(unreachable) => return self.unreachable(&unreachable),
             };
             if let Some(transaction) = &mut self.transaction {
                 transaction.upstream = begun;
+                transaction.claim = Some(claim);
                 let upstream = self.upstream.as_ref().map(Upstream::protection);
                 transaction.destinations_leg = upstream.unwrap_or_default();
             }
@@ -285,25 +292,47 @@ impl Cutthrough {
     }
 
     /// Says MAIL to the destination, connecting first if need be.
-    async fn begin(&mut self, mail: &Mail, ehlo: Option<EhloName>) -> Result<Begun, Unreachable> {
+    async fn begin(
+        &mut self,
+        mail: &Mail,
+        ehlo: Option<EhloName>,
+    ) -> Result<(Begun, Claim), Unreachable> {
         if let Some(mut upstream) = self.upstream.take() {
-            // A destination may close a connection that was idle between two messages. Nothing of
-            // this message is there yet, so a new connection loses nothing.
-            match self.begin_on(&mut upstream, mail).await {
-                Ok(begun) => {
-                    self.upstream = Some(upstream);
-                    return Ok(begun);
-                }
-                Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
+            match self.claim().await {
+                // A destination may close a connection that was idle between two messages. Nothing of
+                // this message is there yet, so a new connection loses nothing.
+                Some(claim) => match self.begin_on(&mut upstream, mail).await {
+                    Ok(begun) => {
+                        self.upstream = Some(upstream);
+                        return Ok((begun, claim));
+                    }
+                    Err(lost) => {
+                        debug!(error = %lost, "kept connection was gone, connecting again")
+                    }
+                },
+                // Its way has sent what it may send today; another one may not.
+                None => upstream.quit().await,
             }
         }
-        let mut upstream = self.reach(ehlo).await?;
-        let begun = self
-            .begin_on(&mut upstream, mail)
-            .await
-            .map_err(Unreachable::Session)?;
-        self.upstream = Some(upstream);
-        Ok(begun)
+        for _ in 0..WAYS_MAX {
+            let mut upstream = self.reach(ehlo.clone()).await?;
+            let Some(claim) = self.claim().await else {
+                // The last place was taken while the connection was made.
+                upstream.quit().await;
+                continue;
+            };
+            let begun = self
+                .begin_on(&mut upstream, mail)
+                .await
+                .map_err(Unreachable::Session)?;
+            self.upstream = Some(upstream);
+            return Ok((begun, claim));
+        }
+        Err(NoWay::WarmingUp.into())
+    }
+
+    async fn claim(&self) -> Option<Claim> {
+        self.relay.egresses.claim(self.way.as_ref()?).await
     }
 
     /// MAIL, if the destination can take what it announces.
@@ -321,15 +350,44 @@ impl Cutthrough {
         })
     }
 
-    /// A session with the destination, for a customer that calls itself `ehlo`.
-    async fn reach(&self, ehlo: Option<EhloName>) -> Result<Upstream, Unreachable> {
-        let leg = self.leg(ehlo)?;
+    /// A session with the destination, for a customer that calls itself `ehlo`, by the first way that works.
+    async fn reach(&mut self, ehlo: Option<EhloName>) -> Result<Upstream, Unreachable> {
+        let mut legs = self.admitted.legs(&self.relay.egresses, ehlo);
+        loop {
+            let leg = legs.best()?;
+            let reached = self.relay.outbound.reach(&leg).await;
+            self.way = Some(leg.way.clone());
+            match reached {
+                Err(Unreachable::Connect(error)) if legs.may_go_on(leg, &error) => {}
+                reached => return reached,
+            }
+        }
+    }
+
+    /// The same by the way that the message is counted for.
+    async fn reach_again(&self, ehlo: Option<EhloName>) -> Result<Upstream, Unreachable> {
+        let Some(way) = self.way.clone() else {
+            return Err(NoWay::Down.into());
+        };
+        let leg = Leg {
+            way,
+            ehlo,
+            destination: self.admitted.original_dst,
+        };
         self.relay.outbound.reach(&leg).await
     }
 
-    /// The leg to the destination, for a customer that calls itself `ehlo`.
-    pub(super) fn leg(&self, ehlo: Option<EhloName>) -> Result<Leg, NoWay> {
-        self.admitted.leg(&self.relay.egresses, ehlo)
+    /// A destination that somebody else may speak TLS with, and the way to it.
+    pub(super) async fn hold(&self, ehlo: Option<EhloName>) -> Result<(Held, Way), Unreachable> {
+        let mut legs = self.admitted.legs(&self.relay.egresses, ehlo);
+        loop {
+            let leg = legs.best()?;
+            match self.relay.outbound.hold(&leg).await {
+                Ok(held) => return Ok((held, leg.way)),
+                Err(Unreachable::Connect(error)) if legs.may_go_on(leg, &error) => {}
+                Err(unreachable) => return Err(unreachable),
+            }
+        }
     }
 
     /// 421 and close, also for a 5xx greeting: only the sender knows the destination's other MXs, and a
@@ -339,6 +397,9 @@ impl Cutthrough {
         self.relay.metrics().count(Counter::Unreachable);
         self.old_tls |= matches!(unreachable, Unreachable::OldTls(_));
         info!(queue.id = id, error = %unreachable, "destination unreachable");
+        if let Unreachable::NoWay(no_way) = unreachable {
+            return Answer::ReplyAndClose(no_way.reply());
+        }
         let text = format!(
             "cannot reach {}: {unreachable}; try again or try your next MX",
             self.admitted.original_dst
@@ -373,6 +434,9 @@ fn lost_reply(lost: Option<&Lost>) -> Reply {
         None => Reply::new(421, "4.4.2", "lost your destination; try again"),
     }
 }
+
+/// So often a way may turn out to be used up while it is taken.
+const WAYS_MAX: usize = 3;
 
 fn elapsed_ms(transaction: &Transaction) -> u64 {
     u64::try_from(transaction.started.elapsed().as_millis()).unwrap_or(u64::MAX)

@@ -22,6 +22,7 @@ use tracing::{debug, error, info};
 use super::cutthrough::Cutthrough;
 use crate::Relay;
 use crate::admission::Admitted;
+use crate::egress::Way;
 use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
 use crate::inbound::session::{Course, Facts, TurnedAway};
@@ -61,6 +62,7 @@ pub(crate) struct Opaque {
 #[derive(Debug)]
 struct Reserved {
     held: Held,
+    way: Way,
     place: Permit,
 }
 
@@ -193,13 +195,9 @@ impl Opaque {
             self.relay.metrics().count(Counter::RefusedSplicedFull);
             Answer::ReplyAndClose(full(&self.relay.config.identity.hostname))
         })?;
-        let held = match self.cutthrough.leg(self.ehlo.clone()) {
-            Ok(leg) => self.relay.outbound.hold(&leg).await,
-            Err(no_way) => Err(no_way.into()),
-        };
-        match held {
-            Ok(held) => {
-                self.reserved = Some(Reserved { held, place });
+        match self.cutthrough.hold(self.ehlo.clone()).await {
+            Ok((held, way)) => {
+                self.reserved = Some(Reserved { held, way, place });
                 Ok(())
             }
             Err(unreachable) => Err(self.cutthrough.unreachable(&unreachable)),
@@ -208,7 +206,12 @@ impl Opaque {
 
     /// Gives the connection, which is not to be spliced now, to cut-through; what was offered stands.
     async fn spend(&mut self) {
-        let Some(Reserved { held, place: _ }) = self.reserved.take() else {
+        let Some(Reserved {
+            held,
+            way,
+            place: _,
+        }) = self.reserved.take()
+        else {
             return;
         };
         self.spent = Some(Offer {
@@ -216,7 +219,7 @@ impl Opaque {
             ..self.cutthrough.offer(held.extensions())
         });
         match held.into_upstream().await {
-            Ok(upstream) => self.cutthrough.adopt(upstream),
+            Ok(upstream) => self.cutthrough.adopt(upstream, way),
             // It will connect by itself, and say what is wrong.
             Err(error) => debug!(%error, "destination lost before the first message"),
         }
@@ -229,7 +232,12 @@ impl Opaque {
         {
             info!(?answer, "nothing to splice to; the sender tries again");
         }
-        let Some(Reserved { held, place }) = self.reserved.take() else {
+        let Some(Reserved {
+            held,
+            way: _,
+            place,
+        }) = self.reserved.take()
+        else {
             return Course::Close;
         };
         match held.give_away().await {

@@ -16,6 +16,7 @@ use tracing::{error, info};
 
 use super::doubt::{self, InDoubt};
 use super::{Cutthrough, Facts, Transaction, elapsed_ms};
+use crate::egress::Way;
 use crate::message::Message;
 use crate::metrics::Counter;
 use crate::scan::{self, Report, Submission};
@@ -71,6 +72,7 @@ impl Cutthrough {
             verdict = outcome.verdict,
             reply.code = outcome.reply.code().value(),
             octets = progress.octets,
+            egress.way = self.way.as_ref().map(Way::name).map(|name| &**name),
             recipients = transaction.recipients.len(),
             scanners = progress.scanners,
             tls.inbound.version = facts.leg.version(),
