@@ -87,6 +87,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     start_log(&config.log);
+    egresses
+        .check_host()
+        .map_err(|invalid| invalid.in_file(&arguments.config))?;
     descriptors::provide(&config.limits).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

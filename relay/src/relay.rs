@@ -117,7 +117,8 @@ impl Relay {
             generation: generation.unwrap_or(0),
             dns_validates: self.router.dns_validates(),
         };
-        exposition::text(&self.metrics, gauges)
+        let counters = exposition::text(&self.metrics, gauges);
+        counters + &exposition::egress(&self.egresses.figures())
     }
 
     /// What makes notifications to senders.

@@ -30,7 +30,7 @@ use tracing::{debug, info};
 
 use crate::Relay;
 use crate::admission::Admitted;
-use crate::egress::Leg;
+use crate::egress::{Claim, Way};
 use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
 use crate::inbound::session::Facts;
@@ -46,6 +46,7 @@ use crate::unheard::ContentHash;
 
 mod authentication;
 mod away;
+mod begin;
 mod delivery;
 mod lent;
 mod promise;
@@ -68,6 +69,8 @@ pub(crate) struct Cutthrough {
     scanned: bool,
     messages: u32,
     upstream: Option<Upstream>,
+    /// What that leaves from.
+    way: Option<Way>,
     transaction: Option<Transaction>,
     /// What the destination said when it wanted its client to authenticate.
     demand: Option<Reply>,
@@ -91,6 +94,8 @@ struct Transaction {
     upstream: Begun,
     /// How the destination's leg was protected when it was told MAIL.
     destinations_leg: Protection,
+    /// Its place in the count of the way that it leaves by.
+    claim: Option<Claim>,
     /// What its recipients' domains demand of the destination; all of it holds.
     demands: Demands,
     /// Those that the destination took, or the queue will.
@@ -127,6 +132,7 @@ impl Cutthrough {
             scanned: true,
             messages: 0,
             upstream: None,
+            way: None,
             transaction: None,
             demand: None,
             doubts: Doubts::default(),
@@ -256,6 +262,7 @@ impl Cutthrough {
             upstream: Begun::No,
             destinations_leg: Protection::default(),
             demands: Demands::default(),
+            claim: None,
             recipients: Vec::new(),
             waiting: Vec::new(),
             intake: None,
@@ -290,7 +297,7 @@ impl Cutthrough {
         }) = &self.transaction
         {
             let mail = mail.clone();
-            let begun = match self
+            let (begun, claim) = match self
                 .begin_unless_away(&mail, ehlo, &demand.requirement)
                 .await
             {
@@ -303,6 +310,7 @@ impl Cutthrough {
             };
             if let Some(transaction) = &mut self.transaction {
                 transaction.upstream = begun;
+                transaction.claim = claim;
                 let upstream = self.upstream.as_ref().map(Upstream::protection);
                 transaction.destinations_leg = upstream.unwrap_or_default();
             }
@@ -361,65 +369,6 @@ impl Cutthrough {
         self.demand.insert(reply).clone()
     }
 
-    /// Says MAIL to the destination, connecting first if need be.
-    async fn begin(
-        &mut self,
-        mail: &Mail,
-        ehlo: Option<EhloName>,
-        requirement: &Requirement,
-    ) -> Result<Begun, Unreachable> {
-        if let Some(mut upstream) = self.kept_upstream(requirement).await {
-            // A destination may close a connection that was idle between two messages. Nothing of
-            // this message is there yet, so a new connection loses nothing.
-            match self.begin_on(&mut upstream, mail).await {
-                Ok(begun) => {
-                    self.upstream = Some(upstream);
-                    return Ok(begun);
-                }
-                Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
-            }
-        }
-        let mut upstream = self.reach(ehlo, requirement).await?;
-        let begun = self
-            .begin_on(&mut upstream, mail)
-            .await
-            .map_err(Unreachable::Session)?;
-        self.upstream = Some(upstream);
-        Ok(begun)
-    }
-
-    /// MAIL, if the destination can take what it announces.
-    async fn begin_on(&self, upstream: &mut Upstream, mail: &Mail) -> Result<Begun, Lost> {
-        if let Some(reply) = promise::broken(mail, upstream.extensions()) {
-            let capabilities = self.relay.outbound.capabilities();
-            capabilities.forget(self.admitted.original_dst);
-            return Ok(Begun::Refused(reply));
-        }
-        let reply = upstream.mail(mail).await?;
-        Ok(if reply.code().is_positive() {
-            Begun::Yes
-        } else if reply.code().is_transient() && self.fallback.is_some() {
-            debug!(%reply, "sender deferred");
-            Begun::Away
-        } else {
-            Begun::Refused(reply)
-        })
-    }
-
-    /// A session with the destination, for a customer that calls itself `ehlo`.
-    async fn reach(
-        &self,
-        ehlo: Option<EhloName>,
-        requirement: &Requirement,
-    ) -> Result<Upstream, Unreachable> {
-        let leg = Leg {
-            requirement: requirement.clone(),
-            customer_in_clear: !self.customer_tls,
-            ..self.admitted.leg(&self.relay.egresses, ehlo)?
-        };
-        self.reach_over(&leg).await
-    }
-
     fn unreachable(&mut self, error: &Unreachable) -> Answer {
         let id = self.transaction.take().map(|transaction| transaction.id);
         self.old_tls |= matches!(error, Unreachable::OldTls(_));
@@ -450,6 +399,9 @@ pub(super) fn unreachable(
 ) -> Reply {
     relay.metrics().count(Counter::Unreachable);
     info!(queue.id = transaction, %error, "destination unreachable");
+    if let Unreachable::NoWay(no_way) = error {
+        return no_way.reply();
+    }
     let text = format!("cannot reach {destination}: {error}; try again or try your next MX");
     Reply::new(421, "4.4.1", &text)
 }

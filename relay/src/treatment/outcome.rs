@@ -32,6 +32,8 @@ pub(super) struct Described<'a> {
     pub(super) started: Instant,
     /// The leg to the destination; nothing for a message that goes into the queue.
     pub(super) outbound: Protection,
+    /// What it left by.
+    pub(super) way: Option<&'a str>,
 }
 
 impl Outcome {
@@ -51,6 +53,7 @@ impl Outcome {
             verdict = self.verdict,
             reply.code = self.reply.code().value(),
             octets = described.octets,
+            egress.way = described.way,
             recipients = described.recipients.len(),
             scanners = described.scanners,
             tls.inbound.version = facts.leg.version(),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::{Begun, Cutthrough};
+use crate::egress::Claim;
 use crate::metrics::Counter;
 use crate::outbound::Unreachable;
 use crate::outbound::requirement::Requirement;
@@ -36,16 +37,16 @@ impl Cutthrough {
         mail: &Mail,
         ehlo: Option<EhloName>,
         requirement: &Requirement,
-    ) -> Result<Begun, Unreachable> {
+    ) -> Result<(Begun, Option<Claim>), Unreachable> {
         if let Some(Away(since)) = self.away
             && since.elapsed() < AWAY_FOR
         {
-            return Ok(Begun::Away);
+            return Ok((Begun::Away, None));
         }
         self.away = None;
         match self.begin(mail, ehlo, requirement).await {
-            Err(unreachable) if self.bridges(&unreachable) => Ok(Begun::Away),
-            begun => begun,
+            Err(unreachable) if self.bridges(&unreachable) => Ok((Begun::Away, None)),
+            begun => begun.map(|(begun, claim)| (begun, Some(claim))),
         }
     }
 

@@ -19,6 +19,7 @@ use super::{
     ANSWER_DEADLINE, DATA_DEADLINE, DOT_DEADLINE, Facts, Outcome, Passed, late, lost,
     lost_after_dot, refused_by_destination, spill_failed,
 };
+use crate::egress::Claim;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Upstream};
 use crate::treatment::cutthrough::{Begun, Cutthrough, Transaction};
@@ -49,8 +50,9 @@ impl Cutthrough {
         passed: &Passed,
     ) -> Outcome {
         let data_deadline = passed.received + DATA_DEADLINE;
+        let claim = transaction.claim.take();
         let stop = match self.attempt(passed).await {
-            Ok(()) => return self.last_word(passed).await,
+            Ok(()) => return self.last_word(passed, claim).await,
             Err(stop) => stop,
         };
         let lost_first = match stop {
@@ -74,7 +76,7 @@ impl Cutthrough {
             }
         }
         match self.attempt(passed).await {
-            Ok(()) => self.last_word(passed).await,
+            Ok(()) => self.last_word(passed, claim).await,
             Err(stop) => self.give_up(transaction, stop),
         }
     }
@@ -105,7 +107,10 @@ impl Cutthrough {
     }
 
     /// The dot, and what the destination says to it. From here on it may have the message.
-    async fn last_word(&mut self, passed: &Passed) -> Outcome {
+    async fn last_word(&mut self, passed: &Passed, claim: Option<Claim>) -> Outcome {
+        if let Some(claim) = claim {
+            claim.sent();
+        }
         let Some(upstream) = &mut self.upstream else {
             return lost_after_dot("the connection is gone");
         };
@@ -144,7 +149,7 @@ impl Cutthrough {
         facts: &Facts,
     ) -> Result<(), Changed> {
         let demand = transaction.demands.first();
-        let reached = self.reach(facts.ehlo.clone(), &demand).await;
+        let reached = self.reach_again(facts.ehlo.clone(), &demand).await;
         let mut upstream = reached.map_err(|unreachable| Changed(unreachable.to_string()))?;
         if let Err(unsatisfied) = transaction.demands.hold(&upstream) {
             upstream.quit().await;
