@@ -31,6 +31,7 @@ mod host;
 mod learnt;
 mod metrics;
 mod namespace;
+mod notifications;
 mod offers;
 mod opaque;
 mod openssl;
