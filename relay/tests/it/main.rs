@@ -50,4 +50,5 @@ mod steer;
 mod still;
 mod swaks;
 mod tls;
+mod vouching;
 mod walled;
