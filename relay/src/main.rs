@@ -132,7 +132,8 @@ async fn serve(
     let relay_name = config.name.clone();
     let controller = config.controller.clone();
     let listen: Vec<_> = listeners.iter().flat_map(Listener::local_addr).collect();
-    let relay = Relay::new(config, newest.subscribe(), Arc::clone(&tls), egresses);
+    let limit = config.limits.drain;
+    let (relay, backlog) = Relay::open(config, newest.subscribe(), Arc::clone(&tls), egresses)?;
     relay.notifier().sign_by(signer);
     let following = controller.map(|controller| {
         let following = snapshot::client::follow(relay_name, controller, newest, have);
@@ -143,6 +144,8 @@ async fn serve(
     if let Some(listener) = scrapes {
         tokio::spawn(http::serve(Arc::clone(&relay), listener));
     }
+    let (stop_delivering, stopped) = watch::channel(false);
+    let delivering = backlog.map(|backlog| tokio::spawn(backlog.deliver(stopped, limit)));
     let (drain, draining) = Drain::new();
     let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
     notify(NotifyState::Ready);
@@ -152,6 +155,13 @@ async fn serve(
     notify(NotifyState::Stopping);
     drain.send_replace(true);
     let result = serving.await.context("serving ended by a bug of ours");
+    // Not before the last session has queued its message.
+    stop_delivering.send_replace(true);
+    if let Some(delivering) = delivering {
+        delivering
+            .await
+            .context("delivering ended by a bug of ours")?;
+    }
     if let Some(following) = following {
         following.abort();
     }

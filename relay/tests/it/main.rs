@@ -40,6 +40,7 @@ mod openssl;
 mod parity;
 mod postfix;
 mod program;
+mod queue;
 mod replay;
 mod revoke;
 mod road;

@@ -530,3 +530,11 @@ const LANES_MAX: usize = 32_768;
 /// Lanes without a job or a worker that are kept for what they have learnt.
 const REMEMBERED_MAX: usize = 8192;
 const REMEMBERED_MS: u64 = 3_600_000;
+impl super::Scheduler {
+    /// Names of a worker's way and site.
+    #[must_use]
+    pub fn lane_names(&self, worker: &super::Worker) -> Option<(&str, &str)> {
+        let lane = self.lanes.get(worker.lane as usize)?.as_ref()?;
+        Some((self.ways.key(lane.way)?, self.sites.key(lane.site)?))
+    }
+}
