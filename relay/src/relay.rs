@@ -78,6 +78,7 @@ impl Relay {
             outbound: Arc::clone(&outbound),
             egresses: Arc::clone(&egresses),
             notifier: Arc::clone(&notifier),
+            newest: newest.clone(),
         };
         let (queueing, backlog) = queueing::open(&config, delivery)?.unzip();
         let relay = Arc::new(Self {
