@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use contract::{CustomerPolicy, Egress, Treatment};
+use contract::{CustomerPolicy, Delivery, Egress, Treatment};
 use relay_proto::envelope::EhloName;
 use relay_proto::reply::Reply;
 
@@ -17,6 +17,7 @@ use crate::egress::{Egresses, Legs};
 use crate::listen::limits::{Full, Permit};
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, Found, Origin, OriginalDst};
+use crate::outbound::requirement::Requirement;
 
 pub(crate) mod authorised;
 
@@ -34,7 +35,7 @@ pub(crate) enum Admission {
 }
 
 /// A diverted customer's connection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     pub(crate) customer: CustomerAddr,
     pub(crate) original_dst: OriginalDst,
@@ -52,6 +53,15 @@ impl Admitted {
             (Some(policy), _) => policy.treatment,
             (None, Some(terms)) => terms.treatment,
             (None, None) => Treatment::default(),
+        }
+    }
+
+    /// When the customer hears 250.
+    pub(crate) fn delivery(&self) -> Delivery {
+        match (&self.policy, &self.terms) {
+            (Some(policy), _) => policy.delivery,
+            (None, Some(terms)) => terms.delivery,
+            (None, None) => Delivery::default(),
         }
     }
 

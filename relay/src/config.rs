@@ -15,24 +15,28 @@ mod authorised;
 mod check;
 mod egress;
 mod error;
+mod notifications;
 mod operator_mail;
 mod raw;
 mod scanner;
 mod session;
 mod splice;
+mod spool;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
-    absolute, duration, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
-    transparent_listeners, treatment,
+    absolute, delivery, duration, help_url, hostname, listeners, log, metrics_listener, operator,
+    relay_name, transparent_listeners, treatment,
 };
 pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
+pub use notifications::{DkimKey, Notifications};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
 pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
+pub use spool::SpoolConfig;
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -69,8 +73,14 @@ pub struct Config {
     pub splice: Splice,
     /// What one session may do.
     pub session: SessionLimits,
+    /// Where what is queued is kept; `None` = nothing can be queued.
+    pub spool: Option<SpoolConfig>,
     /// What the relay's own legs leave from.
     pub egress: Egress,
+    /// What senders are told about queued mail.
+    pub notifications: Notifications,
+    /// Keys that the relay signs its own mail with.
+    pub dkim: Vec<DkimKey>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -216,13 +226,15 @@ impl TryFrom<RawConfig> for Config {
         let controller = raw.controller.map(TryInto::try_into).transpose()?;
         let state_dir = state_dir(raw.state_dir, controller.as_ref())?;
         let splice = raw.splice.check(&state_dir.join("learnt.journal"))?;
+        let identity = Identity {
+            operator: operator(raw.operator)?,
+            hostname: hostname(raw.hostname)?,
+            help_url: help_url(raw.help_url)?,
+        };
+        let notifications = raw.notifications.check(&identity.hostname)?;
         Ok(Self {
             name: relay_name(raw.name)?,
-            identity: Identity {
-                operator: operator(raw.operator)?,
-                hostname: hostname(raw.hostname)?,
-                help_url: help_url(raw.help_url)?,
-            },
+            identity,
             rewritten,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
@@ -251,7 +263,10 @@ impl TryFrom<RawConfig> for Config {
                 .transpose()?,
             splice,
             session: raw.session.try_into()?,
+            spool: raw.spool.map(TryInto::try_into).transpose()?,
             egress: egress::check(raw.egress, raw.socks5)?,
+            dkim: notifications::dkim(raw.dkim, &notifications.from)?,
+            notifications,
         })
     }
 }

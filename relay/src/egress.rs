@@ -27,6 +27,7 @@ use tracing::{debug, error, info};
 
 use crate::config::{Config, EgressPool, Invalid};
 use crate::origin::{CustomerAddr, OriginalDst, is_own};
+use crate::outbound::requirement::Requirement;
 
 mod claim;
 mod customer;
@@ -58,6 +59,11 @@ pub(crate) struct Leg {
     /// What the customer calls itself.
     pub(crate) ehlo: Option<EhloName>,
     pub(crate) destination: OriginalDst,
+    /// What its TLS must show; also says what SNI does.
+    pub(crate) requirement: Requirement,
+    /// The customer's own leg is in clear text. If nothing is required either, a destination whose TLS never works is
+    /// served in clear text.
+    pub(crate) customer_in_clear: bool,
 }
 
 /// All ways out of one relay.

@@ -11,8 +11,11 @@
 #![deny(unsafe_code)]
 
 mod admission;
+mod allowance;
 mod clock;
 pub mod config;
+pub mod dkim;
+pub mod dns;
 pub mod egress;
 mod id;
 mod inbound;
@@ -20,17 +23,23 @@ pub mod learnt;
 pub mod listen;
 pub mod message;
 pub mod metrics;
+pub mod notify;
 pub mod origin;
-mod outbound;
+pub mod outbound;
+pub mod queue;
+mod queueing;
 mod relay;
+pub mod routing;
 pub mod scan;
 pub mod snapshot;
 mod splice;
+pub mod spool;
 mod stream;
 pub mod tls;
 mod transparent;
 mod treatment;
 mod unacknowledged;
 mod unheard;
+pub mod vouch;
 
 pub use relay::Relay;

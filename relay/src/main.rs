@@ -17,6 +17,7 @@ use commands::Command;
 use contract::Generation;
 use relay::Relay;
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
+use relay::dkim::Signer;
 use relay::egress::Egresses;
 use relay::listen::{self, BindError, Drain, Listener, descriptors};
 use relay::metrics::{Counter, http};
@@ -73,7 +74,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::read(&arguments.config)?;
     if let Some(command) = &arguments.command {
         start_log(&config.log);
-        let found = commands::run(command, &config.splice.learnt)?;
+        let found = commands::run(command, &config, &arguments.config)?;
         return Ok(ExitCode::from(if found { 0 } else { NOT_FOUND }));
     }
     let tls = ServerTls::new(&config).map_err(|error| match error {
@@ -81,6 +82,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         TlsError::SelfSigned(_) | TlsError::Unusable(_) => error.into(),
     })?;
     let egresses = Egresses::open(&config).map_err(|invalid| invalid.in_file(&arguments.config))?;
+    let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(&arguments.config))?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }
@@ -93,13 +95,18 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config, Arc::new(tls), egresses));
+    let result = runtime.block_on(serve(config, Arc::new(tls), Arc::new(signer), egresses));
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config, tls: Arc<ServerTls>, egresses: Arc<Egresses>) -> anyhow::Result<()> {
+async fn serve(
+    config: Config,
+    tls: Arc<ServerTls>,
+    signer: Arc<Signer>,
+    egresses: Arc<Egresses>,
+) -> anyhow::Result<()> {
     let mut signals = Signals::register().context("cannot listen for signals")?;
     let mut listeners = listen::bind_transparent(&config.transparent)?;
     for authorised in &config.authorised {
@@ -126,6 +133,7 @@ async fn serve(config: Config, tls: Arc<ServerTls>, egresses: Arc<Egresses>) -> 
     let controller = config.controller.clone();
     let listen: Vec<_> = listeners.iter().flat_map(Listener::local_addr).collect();
     let relay = Relay::new(config, newest.subscribe(), Arc::clone(&tls), egresses);
+    relay.notifier().sign_by(signer);
     let following = controller.map(|controller| {
         let following = snapshot::client::follow(relay_name, controller, newest, have);
         tokio::spawn(following)

@@ -19,10 +19,12 @@ use crate::egress::{ConnectError, Egresses, Leg, NoWay};
 use crate::tls;
 
 mod capabilities;
+pub mod requirement;
 mod session;
 
 use capabilities::Capabilities;
-pub(crate) use session::{Held, Upstream};
+use requirement::Unsatisfied;
+pub(crate) use session::{Answers, Held, Upstream};
 
 /// What all outbound sessions share.
 #[derive(Debug)]
@@ -51,6 +53,9 @@ pub(crate) enum Unreachable {
     /// The same, because its TLS and ours have nothing in common.
     #[error("{0}: it speaks no TLS that this relay does, which is 1.2 or newer")]
     OldTls(Lost),
+    /// There is a session, but not one that a message may go over; it has been ended.
+    #[error("{0}")]
+    Insecure(#[from] Unsatisfied),
     /// All of it together took too long.
     #[error("no session within {} s", REACH_DEADLINE.as_secs())]
     TimedOut,

@@ -1,22 +1,25 @@
 //! What all sessions of one relay share.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
 
+use crate::allowance::Allowance;
 use crate::config::Config;
 use crate::egress::Egresses;
 use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::{self, Gauges};
+use crate::notify::Notifier;
 use crate::outbound::Outbound;
+use crate::queueing::Queueing;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
-use crate::treatment::Allowance;
 use crate::unheard::Unheard;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
@@ -32,11 +35,15 @@ pub struct Relay {
     pub(crate) learnt: Learnt,
     /// Places of sessions that are spliced.
     pub(crate) spliced: Connections,
-    pub(crate) operator_allowance: Allowance,
+    pub(crate) operator_allowance: Allowance<IpAddr>,
     pub(crate) unheard: Arc<Unheard>,
+    /// The way into the queue, if there is one.
+    pub(crate) queueing: Option<Queueing>,
     /// What legs to destinations leave from.
     pub(crate) egresses: Arc<Egresses>,
-    metrics: Metrics,
+    /// What senders are told about queued mail.
+    pub(crate) notifier: Arc<Notifier>,
+    metrics: Arc<Metrics>,
 }
 
 impl Relay {
@@ -52,7 +59,9 @@ impl Relay {
         let operator_mail = config.operator_mail.as_ref();
         let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
         let session = config.session.server_config(&config.identity);
+        let metrics = Arc::new(Metrics::new());
         Arc::new(Self {
+            notifier: Arc::new(Notifier::new(&config, Arc::clone(&metrics))),
             outbound: Outbound::new(&config.identity, Arc::clone(&egresses)),
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
@@ -61,8 +70,9 @@ impl Relay {
             spliced: Connections::new(&config.spliced_limits(), 100),
             operator_allowance: Allowance::new(operator_mail),
             unheard: Unheard::open(&config.state_dir),
+            queueing: None,
             egresses,
-            metrics: Metrics::new(),
+            metrics,
             config,
             newest,
             tls,
@@ -81,6 +91,14 @@ impl Relay {
         }
     }
 
+    /// What a session is offered whose mail the relay's own queue takes.
+    pub(crate) fn offer_of_the_queue(&self) -> server::Offer {
+        server::Offer {
+            dsn: true,
+            ..self.offer()
+        }
+    }
+
     /// What a scrape is answered.
     pub(crate) fn exposition(&self) -> String {
         let generation = self.newest.borrow().as_ref().map(|it| it.generation().0);
@@ -91,6 +109,12 @@ impl Relay {
         };
         let counters = exposition::text(&self.metrics, gauges);
         counters + &exposition::egress(&self.egresses.figures())
+    }
+
+    /// What makes notifications to senders.
+    #[must_use]
+    pub fn notifier(&self) -> &Arc<Notifier> {
+        &self.notifier
     }
 
     /// What has been counted so far.

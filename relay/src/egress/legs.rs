@@ -9,6 +9,7 @@ use tracing::debug;
 
 use super::{ConnectError, Egresses, Leg, NoWay, Sought, Way};
 use crate::origin::{CustomerAddr, OriginalDst};
+use crate::outbound::requirement::Requirement;
 
 /// What is sought, and what has failed.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ impl<'a> Legs<'a> {
             way,
             ehlo: self.ehlo.clone(),
             destination: self.destination,
+            requirement: Requirement::default(),
+            customer_in_clear: false,
         })
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use relay_proto::Time;
 use relay_proto::client::{Action, Config, Event, Extensions, LostCause, Session, Stage};
 use relay_proto::envelope::{Mail, Recipient};
@@ -15,14 +16,17 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::requirement::{Requirement, Unsatisfied};
 use super::{Lost, TIMEOUTS, Unreachable};
 use crate::clock::Clock;
 use crate::origin::OriginalDst;
 use crate::stream::{Protection, Stream};
 use crate::tls;
 
+mod envelope;
 mod held;
 
+pub(crate) use envelope::Answers;
 pub(crate) use held::Held;
 
 /// A session with a destination that takes commands.
@@ -33,6 +37,8 @@ pub(crate) struct Upstream {
     clock: Clock,
     /// Actions that came to light while something else was being done.
     queued: VecDeque<Action>,
+    /// Content that is not out yet.
+    unsent: BytesMut,
     buffer: Vec<u8>,
     destination: OriginalDst,
     tls: Arc<ClientConfig>,
@@ -77,6 +83,7 @@ impl Upstream {
             session,
             clock,
             queued: VecDeque::new(),
+            unsent: BytesMut::new(),
             buffer: vec![0; READ_OCTETS],
             destination,
             tls: Arc::clone(tls),
@@ -114,6 +121,11 @@ impl Upstream {
         self.stream.protection()
     }
 
+    /// Whether this connection shows what `requirement` demands. To be asked before MAIL, for each domain.
+    pub(crate) fn satisfies(&self, requirement: &Requirement) -> Result<(), Unsatisfied> {
+        todo!("{requirement:?}")
+    }
+
     /// MAIL, after RSET if a transaction is open.
     pub(crate) async fn mail(&mut self, mail: &Mail) -> Result<Reply, Lost> {
         self.reset().await?;
@@ -138,12 +150,19 @@ impl Upstream {
         })
     }
 
-    /// Content octets, cut anywhere. An early refusal ends it.
+    /// Content octets, cut anywhere. An early refusal ends it. Little of it is kept until there is more, or its end, or
+    /// [`Self::overhear`]: a small message with our fields above and its end below leaves in one segment.
     pub(crate) async fn content(&mut self, octets: &[u8]) -> Result<(), Lost> {
         self.session.body(octets);
         while let Some(action) = self.poll() {
             match action {
-                Action::Send(octets) => self.send(&octets).await,
+                Action::Send(octets) if self.unsent.len() + octets.len() < UNSENT_OCTETS_MAX => {
+                    self.unsent.extend_from_slice(&octets);
+                }
+                Action::Send(octets) => {
+                    self.flush().await;
+                    self.send(&octets).await;
+                }
                 Action::Event(Event::Lost { stage, cause }) => return Err(Lost { stage, cause }),
                 Action::Event(Event::Ready(_) | Event::Answered { .. })
                 | Action::StartTls
@@ -156,6 +175,7 @@ impl Upstream {
     /// Hears what the destination has already said or done, without waiting: an [`Err`] here, before the
     /// end of data, is a message that it does not have.
     pub(crate) async fn overhear(&mut self) -> Result<(), Lost> {
+        self.flush().await;
         tokio::select! {
             biased;
             read = self.stream.read(&mut self.buffer) => {
@@ -229,7 +249,11 @@ impl Upstream {
         loop {
             while let Some(action) = self.poll() {
                 match action {
-                    Action::Send(octets) => self.send(&octets).await,
+                    Action::Send(octets) if self.unsent.is_empty() => self.send(&octets).await,
+                    Action::Send(octets) => {
+                        self.unsent.extend_from_slice(&octets);
+                        self.flush().await;
+                    }
                     Action::StartTls => return Step::StartTls,
                     Action::Event(event) => return Step::Event(event),
                     Action::Close => return Step::Closed,
@@ -243,6 +267,14 @@ impl Upstream {
                     self.session.expire(self.clock.now());
                 }
             }
+        }
+    }
+
+    /// Sends what is kept of the content.
+    async fn flush(&mut self) {
+        if !self.unsent.is_empty() {
+            let unsent = self.unsent.split().freeze();
+            self.send(&unsent).await;
         }
     }
 
@@ -282,10 +314,13 @@ impl Upstream {
                 }
                 read = reader.read(buffer) => {
                     fed(session, *clock, buffer, read);
-                    if let Some(action) = session.poll() {
-                        // Whatever it is, it is not a reply to octets that are not out yet.
+                    while let Some(action) = session.poll() {
+                        let is_over = matches!(action, Action::Event(Event::Lost { .. }));
+                        // Of an envelope that is said in one go, the first answers may come before its end is out.
                         queued.push_back(action);
-                        return;
+                        if is_over {
+                            return;
+                        }
                     }
                 }
             }
@@ -332,3 +367,5 @@ fn out_of_turn(stage: Stage) -> Lost {
 }
 
 const READ_OCTETS: usize = 4 << 10;
+/// One record of TLS, with room for its frame.
+const UNSENT_OCTETS_MAX: usize = 16 << 10;

@@ -9,6 +9,9 @@
 //!
 //! A session keeps its destination connection over several transactions.
 //!
+//! With `cutthrough+spool` what the destination defers, or does not answer, goes into the relay's queue (`away`,
+//! [`delivery`]); what it refuses is refused as ever.
+//!
 //! # Diagnostics
 //! One `info` per message outcome. A destination that cannot be reached is `info` too: the customer
 //! chose it, and its own log has the reason.
@@ -28,23 +31,29 @@ use crate::Relay;
 use crate::admission::Admitted;
 use crate::egress::{Claim, Leg, NoWay, Way};
 use crate::id::SessionId;
+use crate::inbound::hearing::Hearing;
 use crate::inbound::session::Facts;
 use crate::listen::Drain;
 use crate::message::Intake;
 use crate::metrics::Counter;
-use crate::outbound::{Held, Lost, Unreachable, Upstream};
+use crate::origin::OriginalDst;
+use crate::outbound::requirement::Requirement;
+use crate::outbound::{Lost, Unreachable, Upstream};
+use crate::queueing::Queueing;
 use crate::stream::Protection;
 use crate::unheard::ContentHash;
 
 mod authentication;
+mod away;
 mod delivery;
-mod doubt;
 mod lent;
 mod promise;
 
 pub(super) use authentication::refused as auth_refused;
 
-use doubt::InDoubt;
+use super::doubts::Doubts;
+use super::outcome::elapsed_ms;
+use away::Away;
 
 /// One customer's session.
 pub(crate) struct Cutthrough {
@@ -58,13 +67,19 @@ pub(crate) struct Cutthrough {
     upstream: Option<Upstream>,
     /// What that leaves from.
     way: Option<Way>,
+    /// The open transaction's place in the count of that.
+    claim: Option<Claim>,
     transaction: Option<Transaction>,
     /// What the destination said when it wanted its client to authenticate.
     demand: Option<Reply>,
     /// Messages whose 250 it may not have heard.
-    in_doubt: Vec<InDoubt>,
+    doubts: Doubts,
     /// The destination speaks no TLS that we do.
     old_tls: bool,
+    /// Where messages go that the destination does not take now; `None` = back to the customer.
+    fallback: Option<Queueing>,
+    /// The destination does not answer.
+    away: Option<Away>,
 }
 
 /// What the customer has said since MAIL.
@@ -75,10 +90,10 @@ struct Transaction {
     upstream: Begun,
     /// How the destination's leg was protected when it was told MAIL.
     destinations_leg: Protection,
-    /// Its place in the count of the way that it leaves by.
-    claim: Option<Claim>,
-    /// Those that the destination took.
+    /// Those that the destination took, or the queue will.
     recipients: Vec<Recipient>,
+    /// Places of those among them that the destination did not take; in ascending order.
+    waiting: Vec<usize>,
     /// The content, from DATA on.
     intake: Option<Intake>,
     hash: ContentHash,
@@ -94,6 +109,8 @@ enum Begun {
     Yes,
     /// It refused MAIL, or lacks what the message needs; every recipient gets this.
     Refused(Reply),
+    /// It does not take the message now; the queue takes every recipient.
+    Away,
 }
 
 impl Cutthrough {
@@ -108,10 +125,21 @@ impl Cutthrough {
             messages: 0,
             upstream: None,
             way: None,
+            claim: None,
             transaction: None,
             demand: None,
-            in_doubt: Vec::new(),
+            doubts: Doubts::default(),
             old_tls: false,
+            fallback: None,
+            away: None,
+        }
+    }
+
+    /// The same, but what the destination does not take now goes into the queue.
+    pub(crate) fn with_fallback(self, queueing: Queueing) -> Self {
+        Self {
+            fallback: Some(queueing),
+            ..self
         }
     }
 
@@ -154,10 +182,11 @@ impl Cutthrough {
     /// Forgets the transaction. The destination is told when it matters: with RSET before the next
     /// MAIL, or with QUIT.
     pub(crate) async fn aborted(&mut self, abort: Abort) {
+        self.claim = None;
         let Some(transaction) = self.transaction.take() else {
             return;
         };
-        let elapsed_ms = elapsed_ms(&transaction);
+        let elapsed_ms = elapsed_ms(transaction.started);
         match (abort, transaction.intake.is_some()) {
             (Abort::Framing(_) | Abort::TooLarge | Abort::LineTooLong | Abort::Loop, _)
             | (_, true) => {
@@ -172,10 +201,20 @@ impl Cutthrough {
         }
     }
 
+    /// Whether it matters that what was said so far is heard.
+    pub(crate) fn awaits_hearing(&self) -> bool {
+        self.doubts.exist()
+    }
+
+    /// Whether it was.
+    pub(crate) fn heard(&mut self, hearing: Hearing) {
+        self.doubts.heard(hearing);
+    }
+
     /// The customer has gone.
     pub(crate) async fn end(mut self) {
         // First, because it may already be trying again.
-        self.remember_doubts().await;
+        self.doubts.remember(&self.relay).await;
         if let Some(upstream) = self.upstream.take() {
             upstream.quit().await;
         }
@@ -198,7 +237,7 @@ impl Cutthrough {
             Some(extensions) => extensions,
             None => match self.reach(Some(hello.name)).await {
                 Ok(upstream) => *self.upstream.insert(upstream).extensions(),
-                Err(unreachable) => return self.unreachable(&unreachable),
+                Err(unreachable) => return self.offer_without_destination(&unreachable),
             },
         };
         Answer::Offer(self.offer(&extensions))
@@ -214,8 +253,8 @@ impl Cutthrough {
             mail,
             upstream: Begun::No,
             destinations_leg: Protection::default(),
-            claim: None,
             recipients: Vec::new(),
+            waiting: Vec::new(),
             intake: None,
             hash: ContentHash::default(),
             started: Instant::now(),
@@ -241,16 +280,18 @@ impl Cutthrough {
         }) = &self.transaction
         {
             let mail = mail.clone();
-            let (begun, claim) = match self.begin(&mail, ehlo).await {
+            let begun = match self.begin_unless_away(&mail, ehlo).await {
                 Ok(begun) => begun,
                 Err(unreachable) => return self.unreachable(&unreachable),
             };
             if let Some(transaction) = &mut self.transaction {
                 transaction.upstream = begun;
-                transaction.claim = Some(claim);
                 let upstream = self.upstream.as_ref().map(Upstream::protection);
                 transaction.destinations_leg = upstream.unwrap_or_default();
             }
+        }
+        if self.is_away() {
+            return Answer::Reply(self.noted(recipient));
         }
         let (Some(transaction), Some(upstream)) = (&mut self.transaction, &mut self.upstream)
         else {
@@ -266,6 +307,10 @@ impl Cutthrough {
             return Answer::Reply(reply);
         }
         match upstream.recipient(&recipient).await {
+            Ok(reply) if reply.code().is_transient() && self.fallback.is_some() => {
+                debug!(queue.id = %transaction.id, %reply, "recipient deferred");
+                Answer::Reply(self.noted(recipient))
+            }
             Ok(reply) => {
                 if reply.code().is_positive() {
                     transaction.recipients.push(recipient);
@@ -277,6 +322,10 @@ impl Cutthrough {
             Err(lost) => {
                 info!(queue.id = %transaction.id, error = %lost, "destination lost");
                 self.upstream = None;
+                if self.fallback.is_some() {
+                    self.gone_away();
+                    return Answer::Reply(self.noted(recipient));
+                }
                 Answer::ReplyAndClose(lost_reply(Some(&lost)))
             }
         }
@@ -291,48 +340,53 @@ impl Cutthrough {
         self.demand.insert(reply).clone()
     }
 
-    /// Says MAIL to the destination, connecting first if need be.
-    async fn begin(
-        &mut self,
-        mail: &Mail,
-        ehlo: Option<EhloName>,
-    ) -> Result<(Begun, Claim), Unreachable> {
+    /// Says MAIL to the destination, connecting first if need be. The message is in the count of its way then.
+    async fn begin(&mut self, mail: &Mail, ehlo: Option<EhloName>) -> Result<Begun, Unreachable> {
         if let Some(mut upstream) = self.upstream.take() {
-            match self.claim().await {
+            if self.takes_claim().await {
                 // A destination may close a connection that was idle between two messages. Nothing of
                 // this message is there yet, so a new connection loses nothing.
-                Some(claim) => match self.begin_on(&mut upstream, mail).await {
+                match self.begin_on(&mut upstream, mail).await {
                     Ok(begun) => {
                         self.upstream = Some(upstream);
-                        return Ok((begun, claim));
+                        return Ok(begun);
                     }
                     Err(lost) => {
-                        debug!(error = %lost, "kept connection was gone, connecting again")
+                        debug!(error = %lost, "kept connection was gone, connecting again");
+                        // The next one takes its own, or there would be none left for it.
+                        self.claim = None;
                     }
-                },
-                // Its way has sent what it may send today; another one may not.
-                None => upstream.quit().await,
+                }
+            } else {
+                // Another way may not have sent all that it may.
+                upstream.quit().await;
             }
         }
         for _ in 0..WAYS_MAX {
             let mut upstream = self.reach(ehlo.clone()).await?;
-            let Some(claim) = self.claim().await else {
+            if !self.takes_claim().await {
                 // The last place was taken while the connection was made.
                 upstream.quit().await;
                 continue;
-            };
+            }
             let begun = self
                 .begin_on(&mut upstream, mail)
                 .await
                 .map_err(Unreachable::Session)?;
             self.upstream = Some(upstream);
-            return Ok((begun, claim));
+            return Ok(begun);
         }
         Err(NoWay::WarmingUp.into())
     }
 
-    async fn claim(&self) -> Option<Claim> {
-        self.relay.egresses.claim(self.way.as_ref()?).await
+    /// Has the message that begins counted for its way, if that may send one more.
+    async fn takes_claim(&mut self) -> bool {
+        // The one before it has been sent, or never will be.
+        self.claim = None;
+        if let Some(way) = &self.way {
+            self.claim = self.relay.egresses.claim(way).await;
+        }
+        self.claim.is_some()
     }
 
     /// MAIL, if the destination can take what it announces.
@@ -345,6 +399,9 @@ impl Cutthrough {
         let reply = upstream.mail(mail).await?;
         Ok(if reply.code().is_positive() {
             Begun::Yes
+        } else if reply.code().is_transient() && self.fallback.is_some() {
+            debug!(%reply, "sender deferred");
+            Begun::Away
         } else {
             Begun::Refused(reply)
         })
@@ -373,38 +430,18 @@ impl Cutthrough {
             way,
             ehlo,
             destination: self.admitted.original_dst,
+            requirement: Requirement::default(),
+            customer_in_clear: false,
         };
         self.relay.outbound.reach(&leg).await
     }
 
-    /// A destination that somebody else may speak TLS with, and the way to it.
-    pub(super) async fn hold(&self, ehlo: Option<EhloName>) -> Result<(Held, Way), Unreachable> {
-        let mut legs = self.admitted.legs(&self.relay.egresses, ehlo);
-        loop {
-            let leg = legs.best()?;
-            match self.relay.outbound.hold(&leg).await {
-                Ok(held) => return Ok((held, leg.way)),
-                Err(Unreachable::Connect(error)) if legs.may_go_on(leg, &error) => {}
-                Err(unreachable) => return Err(unreachable),
-            }
-        }
-    }
-
-    /// 421 and close, also for a 5xx greeting: only the sender knows the destination's other MXs, and a
-    /// 5xx from us would end its attempts there (RFC 5321 section 5.1).
-    pub(super) fn unreachable(&mut self, unreachable: &Unreachable) -> Answer {
+    fn unreachable(&mut self, error: &Unreachable) -> Answer {
         let id = self.transaction.take().map(|transaction| transaction.id);
-        self.relay.metrics().count(Counter::Unreachable);
-        self.old_tls |= matches!(unreachable, Unreachable::OldTls(_));
-        info!(queue.id = id, error = %unreachable, "destination unreachable");
-        if let Unreachable::NoWay(no_way) = unreachable {
-            return Answer::ReplyAndClose(no_way.reply());
-        }
-        let text = format!(
-            "cannot reach {}: {unreachable}; try again or try your next MX",
-            self.admitted.original_dst
-        );
-        Answer::ReplyAndClose(Reply::new(421, "4.4.1", &text))
+        self.old_tls |= matches!(error, Unreachable::OldTls(_));
+        let destination = self.admitted.original_dst;
+        let reply = unreachable(&self.relay, destination, id.as_deref(), error);
+        Answer::ReplyAndClose(reply)
     }
 
     fn data(&mut self) -> Answer {
@@ -417,6 +454,23 @@ impl Cutthrough {
         transaction.intake = Some(Intake::new(&self.relay.config.message));
         Answer::Proceed
     }
+}
+
+/// 421 for a session to be closed with, also for a 5xx greeting: only the sender knows the destination's other MXs, and
+/// a 5xx from us would end its attempts there (RFC 5321 section 5.1).
+pub(super) fn unreachable(
+    relay: &Relay,
+    destination: OriginalDst,
+    transaction: Option<&str>,
+    error: &Unreachable,
+) -> Reply {
+    relay.metrics().count(Counter::Unreachable);
+    info!(queue.id = transaction, %error, "destination unreachable");
+    if let Unreachable::NoWay(no_way) = error {
+        return no_way.reply();
+    }
+    let text = format!("cannot reach {destination}: {error}; try again or try your next MX");
+    Reply::new(421, "4.4.1", &text)
 }
 
 /// What the customer hears when the destination went away before the content: its own last words if
@@ -435,11 +489,12 @@ fn lost_reply(lost: Option<&Lost>) -> Reply {
     }
 }
 
-/// So often a way may turn out to be used up while it is taken.
-const WAYS_MAX: usize = 3;
-
-fn elapsed_ms(transaction: &Transaction) -> u64 {
-    u64::try_from(transaction.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+impl Transaction {
+    /// Recipients that the destination took, with their places.
+    fn taken(&self) -> impl Iterator<Item = (usize, &Recipient)> {
+        let all = self.recipients.iter().enumerate();
+        all.filter(|(place, _)| self.waiting.binary_search(place).is_err())
+    }
 }
 
 impl fmt::Debug for Cutthrough {
@@ -451,3 +506,6 @@ impl fmt::Debug for Cutthrough {
             .finish_non_exhaustive()
     }
 }
+
+/// So often a way may turn out to be used up while it is taken.
+const WAYS_MAX: usize = 3;

@@ -19,7 +19,8 @@ use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Hello, Offer, Question};
 use tracing::{debug, error, info};
 
-use super::cutthrough::Cutthrough;
+use super::cutthrough::unreachable;
+use super::terminated::Terminated;
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::egress::Way;
@@ -31,7 +32,7 @@ use crate::listen::Drain;
 use crate::listen::limits::Permit;
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, OriginalDst};
-use crate::outbound::Held;
+use crate::outbound::{Held, Unreachable};
 use crate::splice::Joint;
 
 mod decide;
@@ -45,7 +46,8 @@ pub(crate) struct Opaque {
     destination: OriginalDst,
     treatment: Treatment,
     confirmed: bool,
-    cutthrough: Cutthrough,
+    admitted: Admitted,
+    terminated: Terminated,
     /// What the customer called itself in clear text.
     ehlo: Option<EhloName>,
     /// Why it may be spliced, as it was when EHLO was answered.
@@ -77,7 +79,8 @@ impl Opaque {
                 .policy
                 .as_ref()
                 .is_some_and(|policy| policy.confirmed),
-            cutthrough: Cutthrough::new(Arc::clone(&relay), admitted, id, drain),
+            admitted: admitted.clone(),
+            terminated: Terminated::new(Arc::clone(&relay), admitted, id, drain),
             relay,
             ehlo: None,
             may_splice: None,
@@ -94,15 +97,15 @@ impl Opaque {
             // It says so in clear text: there is nothing to splice, and the content is scanned.
             Question::Mail(mail) => {
                 self.spend().await;
-                self.cutthrough.answer(Question::Mail(mail), facts).await
+                self.terminated.answer(Question::Mail(mail), facts).await
             }
             Question::Hello(_)
             | Question::Auth(_)
             | Question::Recipient(_)
             | Question::Data
-            | Question::Message => self.cutthrough.answer(question, facts).await,
+            | Question::Message => self.terminated.answer(question, facts).await,
         };
-        if self.cutthrough.has_met_old_tls() {
+        if self.terminated.has_met_old_tls() {
             self.learn(Why::OldTls, "old TLS of the destination").await;
         }
         answer
@@ -110,22 +113,22 @@ impl Opaque {
 
     /// Content of the message.
     pub(crate) async fn body(&mut self, octets: Bytes) {
-        self.cutthrough.body(octets).await;
+        self.terminated.body(octets).await;
     }
 
     /// The transaction has ended without its message.
     pub(crate) async fn aborted(&mut self, abort: Abort) {
-        self.cutthrough.aborted(abort).await;
+        self.terminated.aborted(abort).await;
     }
 
     /// Whether it matters that what was said so far is heard.
     pub(crate) fn awaits_hearing(&self) -> bool {
-        self.cutthrough.awaits_hearing()
+        self.terminated.awaits_hearing()
     }
 
     /// Whether it was.
     pub(crate) fn heard(&mut self, hearing: Hearing) {
-        self.cutthrough.heard(hearing);
+        self.terminated.heard(hearing);
     }
 
     /// The customer has begun TLS.
@@ -153,7 +156,7 @@ impl Opaque {
         if let Some(reserved) = self.reserved {
             reserved.held.quit().await;
         }
-        self.cutthrough.end().await;
+        self.terminated.end().await;
     }
 
     async fn hello(&mut self, hello: Hello, facts: Facts) -> Answer {
@@ -163,9 +166,9 @@ impl Opaque {
         };
         self.may_splice = decide::may_splice(self.treatment, self.confirmed, learnt);
         if self.may_splice.is_none() {
-            return self.cutthrough.answer(Question::Hello(hello), facts).await;
+            return self.terminated.answer(Question::Hello(hello), facts).await;
         }
-        if let Some(answer) = self.cutthrough.draining() {
+        if let Some(answer) = self.terminated.last_word() {
             return answer;
         }
         if let Some(offer) = self.spent {
@@ -182,7 +185,7 @@ impl Opaque {
                 let destination = reserved.held.extensions();
                 Answer::Offer(Offer {
                     starttls: destination.starttls,
-                    ..self.cutthrough.offer(destination)
+                    ..self.terminated.offer(destination)
                 })
             }
             None => Answer::Reply(Reply::new(451, "4.3.0", "no destination was reserved")),
@@ -195,12 +198,28 @@ impl Opaque {
             self.relay.metrics().count(Counter::RefusedSplicedFull);
             Answer::ReplyAndClose(full(&self.relay.config.identity.hostname))
         })?;
-        match self.cutthrough.hold(self.ehlo.clone()).await {
+        match self.hold().await {
             Ok((held, way)) => {
                 self.reserved = Some(Reserved { held, way, place });
                 Ok(())
             }
-            Err(unreachable) => Err(self.cutthrough.unreachable(&unreachable)),
+            Err(error) => {
+                let reply = unreachable(&self.relay, self.destination, None, &error);
+                Err(Answer::ReplyAndClose(reply))
+            }
+        }
+    }
+
+    /// The destination, waiting for STARTTLS, by the first way that works.
+    async fn hold(&self) -> Result<(Held, Way), Unreachable> {
+        let mut legs = self.admitted.legs(&self.relay.egresses, self.ehlo.clone());
+        loop {
+            let leg = legs.best()?;
+            match self.relay.outbound.hold(&leg).await {
+                Ok(held) => return Ok((held, leg.way)),
+                Err(Unreachable::Connect(error)) if legs.may_go_on(leg, &error) => {}
+                Err(unreachable) => return Err(unreachable),
+            }
         }
     }
 
@@ -216,13 +235,9 @@ impl Opaque {
         };
         self.spent = Some(Offer {
             starttls: held.extensions().starttls,
-            ..self.cutthrough.offer(held.extensions())
+            ..self.terminated.offer(held.extensions())
         });
-        match held.into_upstream().await {
-            Ok(upstream) => self.cutthrough.adopt(upstream, way),
-            // It will connect by itself, and say what is wrong.
-            Err(error) => debug!(%error, "destination lost before the first message"),
-        }
+        self.terminated.adopt(held, way).await;
     }
 
     async fn splice(&mut self, hello: &ClientHello, reason: Reason) -> Course {
@@ -292,7 +307,7 @@ impl Opaque {
 impl fmt::Debug for Opaque {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opaque")
-            .field("cutthrough", &self.cutthrough)
+            .field("terminated", &self.terminated)
             .field("may_splice", &self.may_splice)
             .finish_non_exhaustive()
     }

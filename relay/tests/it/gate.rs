@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::{CustomerPolicy, Egress, Generation, Snapshot, Treatment};
+use contract::{CustomerPolicy, Delivery, Egress, Generation, Snapshot, Treatment};
 use relay::Relay;
 use relay::config::Config;
 use relay::egress::Egresses;
@@ -171,6 +171,7 @@ pub(crate) fn snapshot() -> Snapshot {
             reason: "complaint 4711".into(),
             expires_at: "2099-01-01T00:00:00Z".parse().unwrap(),
             confirmed: false,
+            delivery: Delivery::default(),
         }],
     }
 }
