@@ -20,6 +20,7 @@ use crate::queueing::Queueing;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
+use crate::token::Tokens;
 use crate::unheard::Unheard;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
@@ -41,6 +42,8 @@ pub struct Relay {
     pub(crate) queueing: Option<Queueing>,
     /// What legs to destinations leave from.
     pub(crate) egresses: Arc<Egresses>,
+    /// Makes the trace field by which a complaint leads to the customer; `None` = messages have none.
+    pub(crate) tokens: Option<Tokens>,
     /// What senders are told about queued mail.
     pub(crate) notifier: Arc<Notifier>,
     metrics: Arc<Metrics>,
@@ -72,6 +75,7 @@ impl Relay {
             unheard: Unheard::open(&config.state_dir),
             queueing: None,
             egresses,
+            tokens: (config.token.field).then(|| Tokens::open(&config.state_dir, config.token)),
             metrics,
             config,
             newest,

@@ -51,4 +51,5 @@ mod steer;
 mod still;
 mod swaks;
 mod tls;
+mod token;
 mod walled;
