@@ -26,6 +26,7 @@ mod scanner;
 mod session;
 mod splice;
 mod spool;
+mod token;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
@@ -43,6 +44,7 @@ pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
 pub use spool::SpoolConfig;
+pub use token::TokenTerms;
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -83,6 +85,8 @@ pub struct Config {
     pub spool: Option<SpoolConfig>,
     /// What the relay's own legs leave from.
     pub egress: Egress,
+    /// The trace field by which a complaint leads to the customer.
+    pub token: TokenTerms,
     /// What senders are told about queued mail.
     pub notifications: Notifications,
     /// Keys that the relay signs its own mail with.
@@ -286,6 +290,7 @@ impl TryFrom<RawConfig> for Config {
             session: raw.session.try_into()?,
             spool: raw.spool.map(TryInto::try_into).transpose()?,
             egress: egress::check(raw.egress, raw.socks5)?,
+            token: raw.token.try_into()?,
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,
             notifications,
             dns: raw.dns.try_into()?,

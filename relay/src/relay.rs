@@ -24,6 +24,7 @@ use crate::routing::Router;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
+use crate::token::Tokens;
 use crate::unheard::Unheard;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
@@ -45,6 +46,8 @@ pub struct Relay {
     pub(crate) queueing: Option<Queueing>,
     /// What legs to destinations leave from.
     pub(crate) egresses: Arc<Egresses>,
+    /// Makes the trace field by which a complaint leads to the customer; `None` = messages have none.
+    pub(crate) tokens: Option<Tokens>,
     /// What senders are told about queued mail.
     pub(crate) notifier: Arc<Notifier>,
     metrics: Arc<Metrics>,
@@ -93,6 +96,7 @@ impl Relay {
             unheard: Unheard::open(&config.state_dir),
             queueing,
             egresses,
+            tokens: (config.token.field).then(|| Tokens::open(&config.state_dir, config.token)),
             metrics,
             router,
             config,

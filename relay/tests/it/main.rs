@@ -53,5 +53,6 @@ mod steer;
 mod still;
 mod swaks;
 mod tls;
+mod token;
 mod vouching;
 mod walled;

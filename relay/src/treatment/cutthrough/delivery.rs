@@ -8,7 +8,6 @@ use relay_proto::verdict::Verdict;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Cutthrough, Facts, Transaction};
-use crate::egress::Way;
 use crate::message::Message;
 use crate::metrics::Counter;
 use crate::treatment::doubts::{InDoubt, already_taken};
@@ -60,7 +59,7 @@ impl Cutthrough {
             scanners: &progress.scanners,
             started: transaction.started,
             outbound: transaction.destinations_leg,
-            way: self.way.as_ref().map(Way::name).map(|name| &**name),
+            way: self.way.as_ref(),
         };
         outcome.conclude(&self.relay, &described, &facts)
     }

@@ -19,7 +19,6 @@ use super::{
     ANSWER_DEADLINE, DATA_DEADLINE, DOT_DEADLINE, Facts, Outcome, Passed, late, lost,
     lost_after_dot, refused_by_destination, spill_failed,
 };
-use crate::egress::Claim;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Upstream};
 use crate::treatment::cutthrough::{Begun, Cutthrough, Transaction};
@@ -50,9 +49,8 @@ impl Cutthrough {
         passed: &Passed,
     ) -> Outcome {
         let data_deadline = passed.received + DATA_DEADLINE;
-        let claim = transaction.claim.take();
         let stop = match self.attempt(passed).await {
-            Ok(()) => return self.last_word(passed, claim).await,
+            Ok(()) => return self.last_word(passed).await,
             Err(stop) => stop,
         };
         let lost_first = match stop {
@@ -76,7 +74,7 @@ impl Cutthrough {
             }
         }
         match self.attempt(passed).await {
-            Ok(()) => self.last_word(passed, claim).await,
+            Ok(()) => self.last_word(passed).await,
             Err(stop) => self.give_up(transaction, stop),
         }
     }
@@ -107,8 +105,8 @@ impl Cutthrough {
     }
 
     /// The dot, and what the destination says to it. From here on it may have the message.
-    async fn last_word(&mut self, passed: &Passed, claim: Option<Claim>) -> Outcome {
-        if let Some(claim) = claim {
+    async fn last_word(&mut self, passed: &Passed) -> Outcome {
+        if let Some(claim) = self.claim.take() {
             claim.sent();
         }
         let Some(upstream) = &mut self.upstream else {
