@@ -8,6 +8,7 @@ use std::time::Duration;
 use contract::{CustomerPolicy, Egress, Generation, Snapshot, Treatment};
 use relay::Relay;
 use relay::config::Config;
+use relay::listen::inherited::Inherited;
 use relay::listen::{self, Drain};
 use relay::metrics::Counter;
 use relay::origin::{CustomerAddr, Found, Origin, OriginalDst};
@@ -86,7 +87,7 @@ impl Gate {
         }
         let origin: Arc<dyn Origin> = Arc::new(To(options.destination));
         let listen = &config.rewritten.as_ref().unwrap().listen;
-        let listeners = listen::bind(listen, &origin).unwrap();
+        let listeners = listen::bind(listen, &origin, &mut Inherited::default()).unwrap();
         let address = listeners[0].local_addr().unwrap();
         let relay = Relay::new(config, receiver, Arc::clone(&tls));
         let (drain, draining) = Drain::new();
