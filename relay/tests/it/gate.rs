@@ -9,6 +9,7 @@ use contract::{CustomerPolicy, Delivery, Egress, Generation, Snapshot, Treatment
 use relay::Relay;
 use relay::config::Config;
 use relay::egress::Egresses;
+use relay::listen::inherited::Inherited;
 use relay::listen::{self, Drain};
 use relay::metrics::Counter;
 use relay::origin::{CustomerAddr, Found, Origin, OriginalDst};
@@ -103,7 +104,7 @@ impl Gate {
         }
         let origin: Arc<dyn Origin> = Arc::new(To(options.destination));
         let listen = &config.rewritten.as_ref().unwrap().listen;
-        let listeners = listen::bind(listen, &origin).unwrap();
+        let listeners = listen::bind(listen, &origin, &mut Inherited::default()).unwrap();
         let address = listeners[0].local_addr().unwrap();
         let egresses = Egresses::open(&config).unwrap();
         let limit = config.limits.drain;

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod activation;
 mod admission;
 mod authorised;
 mod binary;
