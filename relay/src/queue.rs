@@ -24,6 +24,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::error;
 
+pub mod admin;
 mod ending;
 mod errands;
 mod locked;
