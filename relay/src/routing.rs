@@ -82,7 +82,8 @@ impl Router {
     }
 
     /// Whether the resolver validates, so that DANE is on.
-    pub(crate) fn dns_validates(&self) -> bool {
+    #[must_use]
+    pub fn dns_validates(&self) -> bool {
         self.0.dns.validates()
     }
 
