@@ -1,4 +1,5 @@
-//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys.
+//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys, `tls`
+//! is what came of destinations' TLS.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
@@ -15,6 +16,10 @@ use relay::learnt::{self, Entry, Learner, State};
 use serde::Serialize;
 use tracing::warn;
 
+mod tls;
+
+use tls::TlsCommand;
+
 /// What a person may want to know or change.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -28,6 +33,9 @@ pub(crate) enum Command {
     /// Keys that the relay signs its own mail with
     #[command(subcommand)]
     Dkim(DkimCommand),
+    /// What came of destinations' TLS, where DANE or MTA-STS applied
+    #[command(subcommand)]
+    Tls(TlsCommand),
 }
 
 /// What can be done with keys.
@@ -60,6 +68,7 @@ pub(crate) enum LearntCommand {
 pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Result<bool> {
     match command {
         Command::Learnt(command) => learnt(command, &config.splice.learnt),
+        Command::Tls(command) => tls::run(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
             for record in signer.records() {

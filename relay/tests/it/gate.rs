@@ -176,7 +176,8 @@ pub(crate) fn snapshot() -> Snapshot {
     }
 }
 
-fn config_text(directory: &Path, options: &Options) -> String {
+/// The configuration file of the usual gate.
+pub(crate) fn config_text(directory: &Path, options: &Options) -> String {
     let state_dir = options.state_dir.as_deref().unwrap_or(directory).display();
     let directory = directory.display();
     // The resolver of this machine is none of a test's business.

@@ -2,12 +2,13 @@
 //! certificates of a real authority, and policies over real HTTPS.
 
 use std::path::Path;
+use std::process::Command;
 
 use relay::metrics::Counter;
 
 use crate::dialogue::Dialogue;
 use crate::fickle::{Act, Fickle, Script};
-use crate::gate::{Gate, Options, snapshot};
+use crate::gate::{Gate, Options, config_text, snapshot};
 use crate::namespace::{self, MX, STRANGER};
 use crate::pki::{Certified, Pki};
 use crate::policy_host::PolicyHost;
@@ -426,6 +427,33 @@ fn results_are_kept(scene: &Scene) {
         "0 {\"sts-webpki-invalid\": 1}"
     );
     assert_eq!(told("mx-both.example.net", "tlsa"), "1 {}");
+
+    // A person sees the same.
+    let config = directory.join("relay.toml");
+    let mut options = Options::to(scene.exchanger.address);
+    options.state_dir = Some(directory.into());
+    std::fs::write(&config, config_text(directory, &options)).unwrap();
+    let ls = Command::new(env!("CARGO_BIN_EXE_outgate-relay"))
+        .arg("--config")
+        .arg(&config)
+        .args(["tls", "ls"])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(ls.stdout).unwrap();
+    let line = shown
+        .lines()
+        .find(|line| line.contains("name.plain.example"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().skip(1).collect();
+    assert_eq!(
+        words,
+        [
+            "name.plain.example",
+            "sts",
+            "mx-name.plain.example",
+            "0",
+            "certificate-host-mismatch=1"
+        ]
+    );
 }
 
 #[test]
