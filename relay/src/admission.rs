@@ -13,11 +13,10 @@ use relay_proto::reply::Reply;
 
 use crate::Relay;
 use crate::config::Terms;
-use crate::egress::{Egresses, Leg, NoWay};
+use crate::egress::{Egresses, Legs};
 use crate::listen::limits::{Full, Permit};
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, Found, Origin, OriginalDst};
-use crate::outbound::requirement::Requirement;
 
 pub(crate) mod authorised;
 
@@ -72,16 +71,10 @@ impl Admitted {
             .map_or(Egress::Pool, |policy| policy.egress)
     }
 
-    /// The leg to its destination, for a customer that calls itself `ehlo`.
-    pub(crate) fn leg(&self, egresses: &Egresses, ehlo: Option<EhloName>) -> Result<Leg, NoWay> {
-        let destination = self.original_dst.socket_addr();
-        Ok(Leg {
-            way: egresses.choose(self.egress(), self.customer, destination, None)?,
-            ehlo,
-            destination: self.original_dst,
-            requirement: Requirement::default(),
-            customer_in_clear: false,
-        })
+    /// The legs to the destination, for a customer that calls itself `ehlo`.
+    pub(crate) fn legs<'a>(&self, egresses: &'a Egresses, ehlo: Option<EhloName>) -> Legs<'a> {
+        let destination = self.original_dst;
+        Legs::new(egresses, self.egress(), self.customer, ehlo, destination)
     }
 
     /// Why, for the customer to read.

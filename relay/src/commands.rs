@@ -4,6 +4,8 @@
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
 
+mod token;
+
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -14,6 +16,7 @@ use relay::config::Config;
 use relay::dkim::Signer;
 use relay::learnt::{self, Entry, Learner, State};
 use serde::Serialize;
+use token::TokenCommand;
 use tracing::warn;
 
 mod tls;
@@ -33,6 +36,12 @@ pub(crate) enum Command {
     /// Keys that the relay signs its own mail with
     #[command(subcommand)]
     Dkim(DkimCommand),
+    /// Tokens in messages' trace fields, by which complaints lead to customers
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay token resolve complaint.eml\n  outgate-relay token resolve - -j < complaint.eml"
+    )]
+    Token(TokenCommand),
     /// What came of destinations' TLS, where DANE or MTA-STS applied
     #[command(subcommand)]
     Tls(TlsCommand),
@@ -68,6 +77,7 @@ pub(crate) enum LearntCommand {
 pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Result<bool> {
     match command {
         Command::Learnt(command) => learnt(command, &config.splice.learnt),
+        Command::Token(command) => token::run(command, config),
         Command::Tls(command) => tls::run(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;

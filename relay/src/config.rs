@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use contract::Delivery;
+
 mod authorised;
 mod check;
 mod dns;
@@ -24,6 +26,7 @@ mod scanner;
 mod session;
 mod splice;
 mod spool;
+mod token;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
@@ -41,6 +44,7 @@ pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
 pub use spool::SpoolConfig;
+pub use token::TokenTerms;
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -81,6 +85,8 @@ pub struct Config {
     pub spool: Option<SpoolConfig>,
     /// What the relay's own legs leave from.
     pub egress: Egress,
+    /// The trace field by which a complaint leads to the customer.
+    pub token: TokenTerms,
     /// What senders are told about queued mail.
     pub notifications: Notifications,
     /// Keys that the relay signs its own mail with.
@@ -242,17 +248,26 @@ impl TryFrom<RawConfig> for Config {
             help_url: help_url(raw.help_url)?,
         };
         let notifications = raw.notifications.check(&identity.hostname)?;
+        let authorised = raw.authorised.into_iter().map(TryInto::try_into);
+        let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
+        let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
+        if let Some(delivery) = queued.find(|it| *it != Delivery::default())
+            && raw.spool.is_none()
+        {
+            let problem = "needs [spool], where such mail is kept";
+            return Err(Invalid::new(
+                "authorised.delivery",
+                delivery.name(),
+                problem,
+            ));
+        }
         Ok(Self {
             name: relay_name(raw.name)?,
             identity,
             rewritten,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
-            authorised: raw
-                .authorised
-                .into_iter()
-                .map(TryInto::try_into)
-                .collect::<Result<_, _>>()?,
+            authorised,
             controller,
             state_dir,
             tls: raw.tls.map(|tls| TlsFiles {
@@ -275,6 +290,7 @@ impl TryFrom<RawConfig> for Config {
             session: raw.session.try_into()?,
             spool: raw.spool.map(TryInto::try_into).transpose()?,
             egress: egress::check(raw.egress, raw.socks5)?,
+            token: raw.token.try_into()?,
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,
             notifications,
             dns: raw.dns.try_into()?,

@@ -10,25 +10,46 @@
 //! customer reads. Logged: an endpoint that fails by its own fault and one that works again, once each.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use contract::Egress;
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use relay_proto::envelope::EhloName;
 use relay_proto::queued::QueueId;
+use relay_proto::reply::Reply;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tracing::{debug, error, info};
 
-use crate::config::{Config, Invalid};
-use crate::origin::{CustomerAddr, OriginalDst};
+use crate::config::{Config, EgressPool, Invalid};
+use crate::origin::{CustomerAddr, OriginalDst, is_own};
 use crate::outbound::requirement::Requirement;
 
+mod claim;
 mod customer;
 mod endpoint;
+mod group;
 mod health;
+mod legs;
 mod pool;
+mod socks5;
+mod sticky;
+#[cfg(test)]
+mod tests;
+mod warm_up;
 mod way;
 
-use endpoint::Endpoint;
+pub(crate) use claim::Claim;
+use claim::Counted;
+use endpoint::{Endpoint, Place};
+use group::Group;
+pub(crate) use legs::Legs;
+use sticky::Sticky;
+use warm_up::Tally;
 pub(crate) use way::{Family, Way, WayKind};
 
 /// A leg that is to be opened.
@@ -48,7 +69,33 @@ pub(crate) struct Leg {
 /// All ways out of one relay.
 #[derive(Debug)]
 pub struct Egresses {
+    /// Where nothing is configured.
     routed: Way,
+    pools: Vec<Pool>,
+    proxies: Vec<Pool>,
+    tally: Arc<Tally>,
+    sticky: Sticky,
+}
+
+/// Endpoints, and whose mail leaves by them.
+#[derive(Debug)]
+struct Pool {
+    /// Empty: of everybody who is in no other.
+    customers: Vec<IpNetwork>,
+    group: Group,
+}
+
+/// What a way is sought for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sought<'a> {
+    /// By the customer's policy.
+    pub(crate) egress: Egress,
+    pub(crate) customer: CustomerAddr,
+    pub(crate) destination: SocketAddr,
+    /// A message that may have been tried before: it takes the way that it took then, while that can be.
+    pub(crate) message: Option<QueueId>,
+    /// Ways that have just failed.
+    pub(crate) besides: &'a [Way],
 }
 
 /// Why a message cannot leave now.
@@ -78,6 +125,11 @@ impl NoWay {
             Self::Down => "4.4.0",
         }
     }
+
+    /// What a customer hears that waits.
+    pub(crate) fn reply(&self) -> Reply {
+        Reply::new(421, self.status(), &format!("{self}; try again later"))
+    }
 }
 
 /// Why there is no connection.
@@ -92,9 +144,10 @@ pub(crate) enum ConnectError {
     /// Our own deployment lacks a capability.
     #[error("the relay may not send from your address")]
     NotPermitted,
-    /// The way itself fails; the destination was not asked. Another one may work.
-    #[error("{0} does not work: {1}")]
-    Way(Way, String),
+    /// The way itself fails, and how; the destination was not asked. Another one may work. What is wrong is the
+    /// operator's business, so it is logged and not told.
+    #[error("an address or proxy of this relay does not work now")]
+    Way(String),
 }
 
 impl ConnectError {
@@ -102,54 +155,143 @@ impl ConnectError {
     pub(crate) fn blames_destination(&self) -> bool {
         match self {
             Self::Network(_) => true,
-            Self::PortsExhausted | Self::NotPermitted | Self::Way(..) => false,
-        }
-    }
-}
-
-/// A message that is to leave by a way, in the count of that way. Dropped without [`Claim::sent`] it is taken back.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    way: Way,
-}
-
-impl Claim {
-    /// The destination has been told DATA: the message counts.
-    pub(crate) fn sent(self) {
-        if let WayKind::Pool(endpoint) | WayKind::Socks5(endpoint) = self.way.kind() {
-            endpoint.count();
+            Self::PortsExhausted | Self::NotPermitted | Self::Way(_) => false,
         }
     }
 }
 
 impl Egresses {
     /// Those of the configuration. Reads the files that it names.
-    pub fn open(_config: &Config) -> Result<Arc<Self>, Invalid> {
+    pub fn open(config: &Config) -> Result<Arc<Self>, Invalid> {
+        let open = |pools: &[EgressPool]| -> Result<Vec<Pool>, Invalid> {
+            pools.iter().map(Pool::open).collect()
+        };
+        let (pools, proxies) = (open(&config.egress.pools)?, open(&config.egress.proxies)?);
+        let endpoints = pools
+            .iter()
+            .chain(&proxies)
+            .flat_map(|pool| &pool.group.endpoints);
+        let warming_up = endpoints.filter(|endpoint| endpoint.warm_up.is_some());
+        let warming_up: Vec<_> = warming_up
+            .map(|endpoint| Arc::clone(&endpoint.key))
+            .collect();
+        let tally = Tally::open(config.state_dir.join(TALLY_FILE), &warming_up);
         Ok(Arc::new(Self {
             routed: Way::of_pool(Arc::new(Endpoint::routed())),
+            pools,
+            proxies,
+            tally: Arc::new(tally),
+            sticky: Sticky::default(),
         }))
     }
 
-    /// The way that `customer`'s mail takes to `destination`. A message that was tried before names itself by
-    /// `again`, and takes the way that it took then while that can be.
-    pub(crate) fn choose(
-        &self,
-        wanted: Egress,
-        customer: CustomerAddr,
-        _destination: SocketAddr,
-        _again: Option<QueueId>,
-    ) -> Result<Way, NoWay> {
-        match wanted {
-            Egress::Pool => Ok(self.routed.clone()),
-            Egress::Customer => Ok(Way::of_customer(customer)),
-            Egress::Socks5 => Err(NoWay::NotConfigured(wanted)),
+    /// Whether this host has all the addresses. To be asked at the start: an address that nothing can leave
+    /// from would be found out by customers otherwise.
+    pub fn check_host(&self) -> Result<(), Invalid> {
+        for endpoint in self.pools.iter().flat_map(|pool| &pool.group.endpoints) {
+            let Place::Address(address) = endpoint.place else {
+                continue;
+            };
+            if !matches!(is_own(address), Ok(true)) {
+                let problem = "is not an address of this host, so nothing can leave from it; see `ip address`";
+                return Err(Invalid::new("egress.addresses.address", address, problem));
+            }
         }
+        Ok(())
+    }
+
+    /// The way that a customer's mail takes.
+    pub(crate) fn choose(&self, sought: &Sought<'_>) -> Result<Way, NoWay> {
+        let family = Family::of(sought.destination);
+        let (pools, of): (_, fn(Arc<Endpoint>) -> Way) = match sought.egress {
+            Egress::Customer => {
+                let way = Way::of_customer(sought.customer);
+                let of_family = Family::of((sought.customer.ip(), 0).into()) == family;
+                return if !of_family {
+                    Err(NoWay::Family(family))
+                } else if sought.besides.contains(&way) {
+                    Err(NoWay::Down)
+                } else {
+                    Ok(way)
+                };
+            }
+            Egress::Pool => (&self.pools, Way::of_pool),
+            Egress::Socks5 => (&self.proxies, Way::of_socks5),
+        };
+        match (pool_of(pools, sought.customer), sought.egress) {
+            (Some(pool), _) => self.choose_of(&pool.group, sought, family).map(of),
+            (None, Egress::Pool) => Ok(self.routed.clone()),
+            (None, Egress::Socks5 | Egress::Customer) => Err(NoWay::NotConfigured(sought.egress)),
+        }
+    }
+
+    fn choose_of(
+        &self,
+        group: &Group,
+        sought: &Sought<'_>,
+        family: Family,
+    ) -> Result<Arc<Endpoint>, NoWay> {
+        let (now, today) = (Instant::now(), today());
+        let mut preferred = group.by_preference(sought.customer);
+        preferred.retain(|endpoint| endpoint.serves(family));
+        let Some(&first) = preferred.first() else {
+            return Err(NoWay::Family(family));
+        };
+        let is_tried = |endpoint: &Arc<Endpoint>| {
+            let has_failed = |way: &Way| way.endpoint() == Some(&**endpoint);
+            sought.besides.iter().any(has_failed) || !endpoint.health.may_try(now)
+        };
+        let usable = |endpoint: &Arc<Endpoint>| {
+            !is_tried(endpoint) && self.left(endpoint, today).is_none_or(|left| left > 0)
+        };
+        if let Some(taken) = sought.message.and_then(|id| self.sticky.of(id))
+            && preferred.contains(&&taken)
+            && usable(&taken)
+        {
+            return Ok(taken);
+        }
+        let Some(&chosen) = preferred.iter().find(|endpoint| usable(endpoint)) else {
+            let all_tried = preferred.iter().all(|endpoint| is_tried(endpoint));
+            return Err(if all_tried {
+                NoWay::Down
+            } else {
+                NoWay::WarmingUp
+            });
+        };
+        if let Some(id) = sought.message
+            && chosen != first
+        {
+            self.sticky.keep(id, chosen);
+        }
+        Ok(Arc::clone(chosen))
+    }
+
+    /// How many messages may leave by it today; `None` = any number.
+    fn left(&self, endpoint: &Endpoint, today: Date) -> Option<u64> {
+        let warm_up = endpoint.warm_up.as_ref()?;
+        let allowance = warm_up::allowance(warm_up, today);
+        Some(self.tally.left(&endpoint.key, allowance, today))
     }
 
     /// Counts a message that is to leave by `way`; to be asked before MAIL. `None`: it has sent what it may
     /// send today, and another way has to be chosen.
     pub(crate) async fn claim(&self, way: &Way) -> Option<Claim> {
-        Some(Claim { way: way.clone() })
+        let Some(endpoint) = way.shared_endpoint() else {
+            return Some(Claim(None));
+        };
+        let mut counted = Counted {
+            endpoint: Arc::clone(endpoint),
+            tally: None,
+        };
+        if let Some(warm_up) = &endpoint.warm_up {
+            let today = today();
+            let allowance = warm_up::allowance(warm_up, today);
+            if !self.tally.take(&endpoint.key, allowance, today).await {
+                return None;
+            }
+            counted.tally = Some((Arc::clone(&self.tally), today));
+        }
+        Some(Claim(Some(counted)))
     }
 
     /// Connects over `way`. The caller bounds the time.
@@ -159,12 +301,123 @@ impl Egresses {
         destination: SocketAddr,
     ) -> Result<TcpStream, ConnectError> {
         let stream = match way.kind() {
-            WayKind::Pool(_) => pool::connect(destination).await?,
             WayKind::Customer(address) => customer::connect(*address, destination).await?,
-            WayKind::Socks5(_) => return Err(ConnectError::NotPermitted),
+            WayKind::Pool(endpoint) | WayKind::Socks5(endpoint) => {
+                by(endpoint, way, destination).await?
+            }
         };
         // Commands are small and each waits for its reply: Nagle's algorithm would only add a delay.
         stream.set_nodelay(true)?;
         Ok(stream)
     }
+
+    /// What is told to whoever scrapes: by name, how many messages have left by a pool, and how many of its
+    /// addresses or proxies are left out now.
+    pub(crate) fn figures(&self) -> Vec<Figures<'_>> {
+        let now = Instant::now();
+        let pools = self.pools.iter().chain(&self.proxies);
+        let figures = pools.map(|pool| {
+            let endpoints = &pool.group.endpoints;
+            Figures {
+                pool: &pool.group.name,
+                messages: endpoints.iter().map(|endpoint| endpoint.counted()).sum(),
+                down: endpoints
+                    .iter()
+                    .filter(|endpoint| !endpoint.health.may_try(now))
+                    .count(),
+            }
+        });
+        figures.collect()
+    }
 }
+
+/// What has happened in one pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures<'a> {
+    /// Its name.
+    pub pool: &'a str,
+    /// Messages that left by it.
+    pub messages: u64,
+    /// Addresses or proxies that are left out now, because they failed.
+    pub down: usize,
+}
+
+impl Pool {
+    fn open(configured: &EgressPool) -> Result<Self, Invalid> {
+        let endpoints = configured.endpoints.iter();
+        let endpoints =
+            endpoints.map(|endpoint| Endpoint::open(&configured.name, endpoint).map(Arc::new));
+        Ok(Self {
+            customers: configured.customers.clone(),
+            group: Group {
+                name: configured.name.clone(),
+                endpoints: endpoints.collect::<Result<_, _>>()?,
+            },
+        })
+    }
+}
+
+/// The pool with the longest prefix around `customer`, or the one for everybody else.
+fn pool_of(pools: &[Pool], customer: CustomerAddr) -> Option<&Pool> {
+    let rank = |pool: &Pool| {
+        let around = pool.customers.iter();
+        let around = around.filter(|prefix| prefix.contains(customer.ip()));
+        let longest = around.map(|prefix| i16::from(prefix.prefix())).max();
+        longest.or_else(|| pool.customers.is_empty().then_some(-1))
+    };
+    let ranked = pools.iter().filter_map(|pool| Some((rank(pool)?, pool)));
+    ranked.max_by_key(|&(rank, _)| rank).map(|(_, pool)| pool)
+}
+
+/// Connects from an address or through a proxy, and learns from it whether that works.
+async fn by(
+    endpoint: &Endpoint,
+    way: &Way,
+    destination: SocketAddr,
+) -> Result<TcpStream, ConnectError> {
+    let (result, at_fault) = match &endpoint.place {
+        Place::Routed(_) => from_here(None, destination).await,
+        Place::Address(address) => from_here(Some(*address), destination).await,
+        Place::Proxy(proxy) => match socks5::connect(proxy, destination).await {
+            Ok(stream) => (Ok(stream), false),
+            Err(socks5::Failure::Network(error)) => (Err(error.into()), false),
+            Err(socks5::Failure::Unable(why)) => (Err(ConnectError::Way(why)), false),
+            Err(socks5::Failure::Proxy(why)) => (Err(ConnectError::Way(why)), true),
+        },
+    };
+    let why = match &result {
+        Err(ConnectError::Way(why)) => why.as_str(),
+        Ok(_) | Err(_) => "",
+    };
+    if at_fault {
+        let (pause, is_news) = endpoint.health.fails(Instant::now());
+        if is_news {
+            error!(egress.way = %way, error = why, pause_s = pause.as_secs(), "an egress fails and is left out");
+        } else {
+            debug!(egress.way = %way, error = why, pause_s = pause.as_secs(), "an egress fails");
+        }
+    } else if endpoint.health.works() {
+        info!(egress.way = %way, "an egress works again");
+    } else if !why.is_empty() {
+        info!(egress.way = %way, error = why, "an egress cannot reach a destination");
+    }
+    result
+}
+
+async fn from_here(
+    source: Option<IpAddr>,
+    destination: SocketAddr,
+) -> (Result<TcpStream, ConnectError>, bool) {
+    match pool::connect(source, destination).await {
+        Ok(stream) => (Ok(stream), false),
+        Err(pool::Failure::Network(error)) => (Err(error.into()), false),
+        Err(pool::Failure::Address(error)) => (Err(ConnectError::Way(error.to_string())), true),
+    }
+}
+
+fn today() -> Date {
+    Timestamp::now().to_zoned(TimeZone::UTC).date()
+}
+
+/// In `state_dir`.
+const TALLY_FILE: &str = "egress.counts";

@@ -38,10 +38,12 @@ mod splice;
 pub mod spool;
 mod stream;
 pub mod tls;
+pub mod token;
 mod transparent;
 mod treatment;
 mod unacknowledged;
 mod unheard;
 pub mod vouch;
 
+pub use queueing::{Backlog, StartError};
 pub use relay::Relay;

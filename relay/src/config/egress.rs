@@ -146,7 +146,7 @@ pub(super) fn check(egress: Vec<RawEgress>, socks5: Vec<RawSocks5>) -> Result<Eg
     let pools: Vec<EgressPool> = pools.collect::<Result<_, _>>()?;
     let proxies = socks5.into_iter().map(|raw| {
         let proxies = raw.proxies.into_iter();
-        let endpoints = proxies.map(|raw| proxy(raw)).collect::<Result<_, _>>()?;
+        let endpoints = proxies.map(proxy).collect::<Result<_, _>>()?;
         pool("socks5", "proxies", raw.name, &raw.customers, endpoints)
     });
     let proxies: Vec<EgressPool> = proxies.collect::<Result<_, _>>()?;

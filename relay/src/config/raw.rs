@@ -15,6 +15,7 @@ use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
+use super::token::RawToken;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -54,6 +55,8 @@ pub(super) struct RawConfig {
     pub(super) egress: Vec<RawEgress>,
     #[serde(default)]
     pub(super) socks5: Vec<RawSocks5>,
+    #[serde(default)]
+    pub(super) token: RawToken,
     #[serde(default)]
     pub(super) notifications: RawNotifications,
     #[serde(default)]

@@ -7,7 +7,7 @@ use contract::Egress;
 use relay_proto::queued;
 
 use super::Hosts;
-use crate::egress::{Egresses, Family, NoWay, Way};
+use crate::egress::{Egresses, Family, NoWay, Sought, Way};
 use crate::origin::CustomerAddr;
 use crate::queue::world::Departure;
 
@@ -39,7 +39,13 @@ impl Ways {
         };
         let choose = |family: Family| {
             let address: &SocketAddr = first(family)?;
-            Some(egresses.choose(wanted, customer, *address, Some(departure.id)))
+            Some(egresses.choose(&Sought {
+                egress: wanted,
+                customer,
+                destination: *address,
+                message: Some(departure.id),
+                besides: &[],
+            }))
         };
         let (v4, v6) = (choose(Family::V4), choose(Family::V6));
         match (v4, v6) {

@@ -3,18 +3,21 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::health::Health;
 use super::way::Family;
-use crate::config::WarmUp;
+use crate::config::{EgressEndpoint, EgressPlace, Invalid, WarmUp};
 
 /// An endpoint of a pool. Two are the same if they have one name, because a name holds the pool and the address.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     /// `POOL/ADDRESS`.
     pub(super) name: Arc<str>,
+    /// The address alone: what is counted and hashed, so that a pool may be renamed.
+    pub(super) key: Arc<str>,
     pub(super) place: Place,
     pub(super) ehlo: Option<Box<str>>,
     /// Its share, beside those of the others.
@@ -57,6 +60,7 @@ impl Endpoint {
     pub(super) fn routed() -> Self {
         Self {
             name: ROUTED.into(),
+            key: ROUTED.into(),
             place: Place::Routed(None),
             ehlo: None,
             weight: 1,
@@ -64,6 +68,21 @@ impl Endpoint {
             health: Health::default(),
             messages: AtomicU64::new(0),
         }
+    }
+
+    /// That of `pool` in the configuration. Reads its password.
+    pub(super) fn open(pool: &str, configured: &EgressEndpoint) -> Result<Self, Invalid> {
+        let key = configured.place.to_string();
+        Ok(Self {
+            name: format!("{pool}/{key}").into(),
+            key: key.into(),
+            place: Place::open(&configured.place)?,
+            ehlo: configured.ehlo.as_deref().map(Into::into),
+            weight: configured.weight,
+            warm_up: configured.warm_up,
+            health: Health::default(),
+            messages: AtomicU64::new(0),
+        })
     }
 
     /// Whether it can reach destinations of that family. Of a proxy only itself can tell.
@@ -83,8 +102,53 @@ impl Endpoint {
         }
     }
 
+    pub(super) fn counted(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
     pub(super) fn count(&self) {
         self.messages.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Place {
+    fn open(configured: &EgressPlace) -> Result<Self, Invalid> {
+        Ok(match configured {
+            EgressPlace::Address(address) if address.is_unspecified() => {
+                Self::Routed(Some(Family::of((*address, 0).into())))
+            }
+            EgressPlace::Address(address) => Self::Address(*address),
+            EgressPlace::Proxy {
+                address,
+                credentials,
+                leaves_from,
+            } => Self::Proxy(Proxy {
+                address: *address,
+                credentials: credentials.as_ref().map(Credentials::read).transpose()?,
+                leaves_from: *leaves_from,
+            }),
+        })
+    }
+}
+
+impl Credentials {
+    /// The password is the first line of its file.
+    fn read((user, file): &(String, PathBuf)) -> Result<Self, Invalid> {
+        let invalid = |problem: &dyn fmt::Display| {
+            Invalid::new("socks5.proxies.password_file", file.display(), problem)
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| invalid(&error))?;
+        let password = text.lines().next().unwrap_or_default();
+        // RFC 1929 section 2: one octet holds the length.
+        if !(1..=255).contains(&password.len()) {
+            return Err(invalid(
+                &"must hold a password of 1 to 255 octets in its first line",
+            ));
+        }
+        Ok(Self {
+            user: user.as_str().into(),
+            password: password.into(),
+        })
     }
 }
 

@@ -57,6 +57,17 @@ impl Way {
         &self.name
     }
 
+    pub(super) fn shared_endpoint(&self) -> Option<&Arc<Endpoint>> {
+        match &self.kind {
+            WayKind::Pool(endpoint) | WayKind::Socks5(endpoint) => Some(endpoint),
+            WayKind::Customer(_) => None,
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        self.shared_endpoint().map(|endpoint| &**endpoint)
+    }
+
     pub(crate) fn kind(&self) -> &WayKind {
         &self.kind
     }

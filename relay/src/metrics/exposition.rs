@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use super::{Counter, Metrics};
+use crate::egress::Figures;
 
 /// What is true now, beside what has been counted.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +53,33 @@ pub fn text(metrics: &Metrics, gauges: Gauges) -> String {
     text
 }
 
-fn family(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+/// What is told of the pools that legs leave by. The one label is a name of the configuration, which bounds it.
+#[must_use]
+pub fn egress(figures: &[Figures<'_>]) -> String {
+    let mut text = String::new();
+    let mut labelled = |name: &str, kind: &str, help: &str, value: fn(&Figures<'_>) -> u64| {
+        if figures.is_empty() {
+            return;
+        }
+        text +=
+            &format!("# HELP outgate_relay_{name} {help}\n# TYPE outgate_relay_{name} {kind}\n");
+        for of_one in figures {
+            let value = value(of_one);
+            text += &format!(
+                "outgate_relay_{name}{{egress=\"{}\"}} {value}\n",
+                of_one.pool
+            );
+        }
+    };
+    let help = "Messages that left by an address or proxy of this egress.";
+    labelled("egress_messages_total", "counter", help, |it| it.messages);
+    let help = "Addresses or proxies of this egress that are left out because they failed.";
+    labelled("egress_down", "gauge", help, |it| it.down as u64);
+    text
+}
+
+/// One number, with what it means.
+pub(crate) fn family(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
     let name = format!("outgate_relay_{name}");
     let help = help.trim().replace('\\', "\\\\").replace('\n', " ");
     let written = write!(
@@ -67,6 +94,26 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn every_egress_stands_there_by_its_name() {
+        assert_eq!(egress(&[]), "");
+        let figures = |pool, messages, down| Figures {
+            pool,
+            messages,
+            down,
+        };
+        let text = egress(&[figures("main", 7, 0), figures("proxies", 0, 2)]);
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let expected = [
+            "outgate_relay_egress_messages_total{egress=\"main\"} 7",
+            "outgate_relay_egress_messages_total{egress=\"proxies\"} 0",
+            "outgate_relay_egress_down{egress=\"main\"} 0",
+            "outgate_relay_egress_down{egress=\"proxies\"} 2",
+        ];
+        assert_eq!(samples, expected);
+        assert_eq!(text.matches("# TYPE ").count(), 2);
+    }
 
     #[test]
     fn every_counter_stands_there_once_with_its_value() {

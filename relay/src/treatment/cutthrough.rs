@@ -30,7 +30,7 @@ use tracing::{debug, info};
 
 use crate::Relay;
 use crate::admission::Admitted;
-use crate::egress::Leg;
+use crate::egress::{Claim, Way};
 use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
 use crate::inbound::session::Facts;
@@ -46,6 +46,7 @@ use crate::unheard::ContentHash;
 
 mod authentication;
 mod away;
+mod begin;
 mod delivery;
 mod lent;
 mod promise;
@@ -68,6 +69,10 @@ pub(crate) struct Cutthrough {
     scanned: bool,
     messages: u32,
     upstream: Option<Upstream>,
+    /// What that leaves from.
+    way: Option<Way>,
+    /// The open transaction's place in the count of that.
+    claim: Option<Claim>,
     transaction: Option<Transaction>,
     /// What the destination said when it wanted its client to authenticate.
     demand: Option<Reply>,
@@ -127,6 +132,8 @@ impl Cutthrough {
             scanned: true,
             messages: 0,
             upstream: None,
+            way: None,
+            claim: None,
             transaction: None,
             demand: None,
             doubts: Doubts::default(),
@@ -185,6 +192,7 @@ impl Cutthrough {
     /// Forgets the transaction. The destination is told when it matters: with RSET before the next
     /// MAIL, or with QUIT.
     pub(crate) async fn aborted(&mut self, abort: Abort) {
+        self.claim = None;
         let Some(transaction) = self.transaction.take() else {
             return;
         };
@@ -361,65 +369,6 @@ impl Cutthrough {
         self.demand.insert(reply).clone()
     }
 
-    /// Says MAIL to the destination, connecting first if need be.
-    async fn begin(
-        &mut self,
-        mail: &Mail,
-        ehlo: Option<EhloName>,
-        requirement: &Requirement,
-    ) -> Result<Begun, Unreachable> {
-        if let Some(mut upstream) = self.kept_upstream(requirement).await {
-            // A destination may close a connection that was idle between two messages. Nothing of
-            // this message is there yet, so a new connection loses nothing.
-            match self.begin_on(&mut upstream, mail).await {
-                Ok(begun) => {
-                    self.upstream = Some(upstream);
-                    return Ok(begun);
-                }
-                Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
-            }
-        }
-        let mut upstream = self.reach(ehlo, requirement).await?;
-        let begun = self
-            .begin_on(&mut upstream, mail)
-            .await
-            .map_err(Unreachable::Session)?;
-        self.upstream = Some(upstream);
-        Ok(begun)
-    }
-
-    /// MAIL, if the destination can take what it announces.
-    async fn begin_on(&self, upstream: &mut Upstream, mail: &Mail) -> Result<Begun, Lost> {
-        if let Some(reply) = promise::broken(mail, upstream.extensions()) {
-            let capabilities = self.relay.outbound.capabilities();
-            capabilities.forget(self.admitted.original_dst);
-            return Ok(Begun::Refused(reply));
-        }
-        let reply = upstream.mail(mail).await?;
-        Ok(if reply.code().is_positive() {
-            Begun::Yes
-        } else if reply.code().is_transient() && self.fallback.is_some() {
-            debug!(%reply, "sender deferred");
-            Begun::Away
-        } else {
-            Begun::Refused(reply)
-        })
-    }
-
-    /// A session with the destination, for a customer that calls itself `ehlo`.
-    async fn reach(
-        &self,
-        ehlo: Option<EhloName>,
-        requirement: &Requirement,
-    ) -> Result<Upstream, Unreachable> {
-        let leg = Leg {
-            requirement: requirement.clone(),
-            customer_in_clear: !self.customer_tls,
-            ..self.admitted.leg(&self.relay.egresses, ehlo)?
-        };
-        self.reach_over(&leg).await
-    }
-
     fn unreachable(&mut self, error: &Unreachable) -> Answer {
         let id = self.transaction.take().map(|transaction| transaction.id);
         self.old_tls |= matches!(error, Unreachable::OldTls(_));
@@ -450,6 +399,9 @@ pub(super) fn unreachable(
 ) -> Reply {
     relay.metrics().count(Counter::Unreachable);
     info!(queue.id = transaction, %error, "destination unreachable");
+    if let Unreachable::NoWay(no_way) = error {
+        return no_way.reply();
+    }
     let text = format!("cannot reach {destination}: {error}; try again or try your next MX");
     Reply::new(421, "4.4.1", &text)
 }
@@ -487,3 +439,6 @@ impl fmt::Debug for Cutthrough {
             .finish_non_exhaustive()
     }
 }
+
+/// So often a way may turn out to be used up while it is taken.
+const WAYS_MAX: usize = 3;

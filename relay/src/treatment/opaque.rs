@@ -23,6 +23,7 @@ use super::cutthrough::unreachable;
 use super::terminated::Terminated;
 use crate::Relay;
 use crate::admission::Admitted;
+use crate::egress::Way;
 use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
 use crate::inbound::session::{Course, Facts, TurnedAway};
@@ -31,7 +32,7 @@ use crate::listen::Drain;
 use crate::listen::limits::Permit;
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, OriginalDst};
-use crate::outbound::Held;
+use crate::outbound::{Held, Unreachable};
 use crate::splice::Joint;
 
 mod decide;
@@ -63,6 +64,7 @@ pub(crate) struct Opaque {
 #[derive(Debug)]
 struct Reserved {
     held: Held,
+    way: Way,
     place: Permit,
 }
 
@@ -196,14 +198,9 @@ impl Opaque {
             self.relay.metrics().count(Counter::RefusedSplicedFull);
             Answer::ReplyAndClose(full(&self.relay.config.identity.hostname))
         })?;
-        let leg = self.admitted.leg(&self.relay.egresses, self.ehlo.clone());
-        let held = match leg {
-            Ok(leg) => self.relay.outbound.hold(&leg).await,
-            Err(no_way) => Err(no_way.into()),
-        };
-        match held {
-            Ok(held) => {
-                self.reserved = Some(Reserved { held, place });
+        match self.hold().await {
+            Ok((held, way)) => {
+                self.reserved = Some(Reserved { held, way, place });
                 Ok(())
             }
             Err(error) => {
@@ -213,16 +210,34 @@ impl Opaque {
         }
     }
 
+    /// The destination, waiting for STARTTLS, by the first way that works.
+    async fn hold(&self) -> Result<(Held, Way), Unreachable> {
+        let mut legs = self.admitted.legs(&self.relay.egresses, self.ehlo.clone());
+        loop {
+            let leg = legs.best()?;
+            match self.relay.outbound.hold(&leg).await {
+                Ok(held) => return Ok((held, leg.way)),
+                Err(Unreachable::Connect(error)) if legs.may_go_on(leg, &error) => {}
+                Err(unreachable) => return Err(unreachable),
+            }
+        }
+    }
+
     /// Gives the connection, which is not to be spliced now, to cut-through; what was offered stands.
     async fn spend(&mut self) {
-        let Some(Reserved { held, place: _ }) = self.reserved.take() else {
+        let Some(Reserved {
+            held,
+            way,
+            place: _,
+        }) = self.reserved.take()
+        else {
             return;
         };
         self.spent = Some(Offer {
             starttls: held.extensions().starttls,
             ..self.terminated.offer(held.extensions())
         });
-        self.terminated.adopt(held).await;
+        self.terminated.adopt(held, way).await;
     }
 
     async fn splice(&mut self, hello: &ClientHello, reason: Reason) -> Course {
@@ -232,7 +247,12 @@ impl Opaque {
         {
             info!(?answer, "nothing to splice to; the sender tries again");
         }
-        let Some(Reserved { held, place }) = self.reserved.take() else {
+        let Some(Reserved {
+            held,
+            way: _,
+            place,
+        }) = self.reserved.take()
+        else {
             return Course::Close;
         };
         match held.give_away().await {

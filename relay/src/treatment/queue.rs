@@ -222,6 +222,7 @@ impl Queue {
             scanners: &progress.scanners,
             started: transaction.started,
             outbound: Protection::default(),
+            way: None,
         };
         outcome.conclude(&self.relay, &described, &facts)
     }

@@ -13,6 +13,7 @@ use super::cutthrough::Cutthrough;
 use super::queue::Queue;
 use crate::Relay;
 use crate::admission::Admitted;
+use crate::egress::Way;
 use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
 use crate::inbound::session::Facts;
@@ -139,10 +140,10 @@ impl Terminated {
     }
 
     /// Goes on with a connection that somebody else has opened.
-    pub(super) async fn adopt(&mut self, held: Held) {
+    pub(super) async fn adopt(&mut self, held: Held, way: Way) {
         match self {
             Self::Cutthrough(cutthrough) => match held.into_upstream().await {
-                Ok(upstream) => cutthrough.adopt(upstream),
+                Ok(upstream) => cutthrough.adopt(upstream, way),
                 // It will connect by itself, and say what is wrong.
                 Err(error) => debug!(%error, "destination lost before the first message"),
             },

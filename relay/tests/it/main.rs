@@ -9,6 +9,7 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod activation;
 mod admission;
 mod authorised;
 mod binary;
@@ -17,10 +18,12 @@ mod config;
 mod content;
 mod controller;
 mod cut;
+mod dante;
 mod defences;
 mod delivery;
 mod dialogue;
 mod doubt;
+mod egress;
 mod failure;
 mod fickle;
 mod flows;
@@ -32,6 +35,7 @@ mod learnt;
 mod metrics;
 mod names;
 mod namespace;
+mod notifications;
 mod offers;
 mod opaque;
 mod openssl;
@@ -40,6 +44,7 @@ mod pki;
 mod policy_host;
 mod postfix;
 mod program;
+mod queue;
 mod replay;
 mod resolver;
 mod revoke;
@@ -54,4 +59,6 @@ mod steer;
 mod still;
 mod swaks;
 mod tls;
+mod token;
+mod vouching;
 mod walled;

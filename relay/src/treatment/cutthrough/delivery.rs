@@ -59,6 +59,7 @@ impl Cutthrough {
             scanners: &progress.scanners,
             started: transaction.started,
             outbound: transaction.destinations_leg,
+            way: self.way.as_ref(),
         };
         outcome.conclude(&self.relay, &described, &facts)
     }

@@ -106,6 +106,9 @@ impl Cutthrough {
 
     /// The dot, and what the destination says to it. From here on it may have the message.
     async fn last_word(&mut self, passed: &Passed) -> Outcome {
+        if let Some(claim) = self.claim.take() {
+            claim.sent();
+        }
         let Some(upstream) = &mut self.upstream else {
             return lost_after_dot("the connection is gone");
         };
@@ -144,7 +147,7 @@ impl Cutthrough {
         facts: &Facts,
     ) -> Result<(), Changed> {
         let demand = transaction.demands.first();
-        let reached = self.reach(facts.ehlo.clone(), &demand).await;
+        let reached = self.reach_again(facts.ehlo.clone(), &demand).await;
         let mut upstream = reached.map_err(|unreachable| Changed(unreachable.to_string()))?;
         if let Err(unsatisfied) = transaction.demands.hold(&upstream) {
             upstream.quit().await;
