@@ -1,9 +1,10 @@
-//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys, `tls`
-//! is what came of destinations' TLS.
+//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
+//! `token` reads those in complaints, `tls` is what came of destinations' TLS.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
 
+mod tls;
 mod token;
 
 use std::io::Write;
@@ -16,12 +17,9 @@ use relay::config::Config;
 use relay::dkim::Signer;
 use relay::learnt::{self, Entry, Learner, State};
 use serde::Serialize;
+use tls::TlsCommand;
 use token::TokenCommand;
 use tracing::warn;
-
-mod tls;
-
-use tls::TlsCommand;
 
 /// What a person may want to know or change.
 #[derive(Debug, Subcommand)]
