@@ -124,6 +124,10 @@ spill_dir = "{at}"
 connections = {sessions}
 connections_per_customer = {sessions}
 
+# No contender looks anything up.
+[dns]
+servers = []
+
 [[scanner]]
 kind = "builtin"
 "#
