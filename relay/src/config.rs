@@ -13,11 +13,13 @@ use std::time::Duration;
 
 mod authorised;
 mod check;
+mod dns;
 mod egress;
 mod error;
 mod notifications;
 mod operator_mail;
 mod raw;
+mod routing;
 mod scanner;
 mod session;
 mod splice;
@@ -29,11 +31,13 @@ use check::{
     absolute, delivery, duration, help_url, hostname, listeners, log, metrics_listener, operator,
     relay_name, transparent_listeners, treatment,
 };
+pub use dns::DnsConfig;
 pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
 pub use notifications::{DkimKey, Notifications};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
+pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
 pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
@@ -85,6 +89,12 @@ pub struct Config {
     pub notifications: Notifications,
     /// Keys that the relay signs its own mail with.
     pub dkim: Vec<DkimKey>,
+    /// Who is asked about domains.
+    pub dns: DnsConfig,
+    /// Ways to domains.
+    pub routing: Routing,
+    /// MTA-STS.
+    pub mta_sts: MtaSts,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -272,6 +282,9 @@ impl TryFrom<RawConfig> for Config {
             token: raw.token.try_into()?,
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,
             notifications,
+            dns: raw.dns.try_into()?,
+            routing: Routing::check(raw.routing, raw.route)?,
+            mta_sts: raw.mta_sts.try_into()?,
         })
     }
 }

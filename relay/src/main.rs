@@ -139,6 +139,7 @@ async fn serve(
         tokio::spawn(following)
     });
 
+    tokio::spawn(relay.tend());
     if let Some(listener) = scrapes {
         tokio::spawn(http::serve(Arc::clone(&relay), listener));
     }
@@ -154,6 +155,7 @@ async fn serve(
     if let Some(following) = following {
         following.abort();
     }
+    relay.save();
     for &counter in Counter::ALL {
         info!(
             counter = counter.name(),

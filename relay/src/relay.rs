@@ -9,14 +9,17 @@ use tokio::sync::watch;
 
 use crate::allowance::Allowance;
 use crate::config::Config;
+use crate::dns::Dns;
 use crate::egress::Egresses;
 use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::{self, Gauges};
 use crate::notify::Notifier;
-use crate::outbound::Outbound;
+use crate::outbound::results::Results;
+use crate::outbound::{Outbound, Trust};
 use crate::queueing::Queueing;
+use crate::routing::Router;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
@@ -47,6 +50,7 @@ pub struct Relay {
     /// What senders are told about queued mail.
     pub(crate) notifier: Arc<Notifier>,
     metrics: Arc<Metrics>,
+    pub(crate) router: Router,
 }
 
 impl Relay {
@@ -61,11 +65,15 @@ impl Relay {
         // Without the operator's mailboxes nobody ever asks for it.
         let operator_mail = config.operator_mail.as_ref();
         let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
+        let trust = Trust::load(config.mta_sts.authorities.as_deref());
+        let results = Results::open(&config.state_dir);
+        let dns = Dns::new(&config.dns);
+        let router = Router::new(&config, dns, &trust, results.clone());
         let session = config.session.server_config(&config.identity);
         let metrics = Arc::new(Metrics::new());
         Arc::new(Self {
             notifier: Arc::new(Notifier::new(&config, Arc::clone(&metrics))),
-            outbound: Outbound::new(&config.identity, Arc::clone(&egresses)),
+            outbound: Outbound::new(&config.identity, Arc::clone(&egresses), trust, results),
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
@@ -77,6 +85,7 @@ impl Relay {
             egresses,
             tokens: (config.token.field).then(|| Tokens::open(&config.state_dir, config.token)),
             metrics,
+            router,
             config,
             newest,
             tls,
@@ -110,6 +119,7 @@ impl Relay {
             sessions: self.connections.open(),
             stressed: *self.connections.stress().borrow() == Stress::High,
             generation: generation.unwrap_or(0),
+            dns_validates: self.router.dns_validates(),
         };
         let counters = exposition::text(&self.metrics, gauges);
         counters + &exposition::egress(&self.egresses.figures())
@@ -125,5 +135,25 @@ impl Relay {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The way to every domain.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// What has to run beside the sessions, for as long as the relay does.
+    pub fn tend(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (router, results) = (self.router.clone(), self.outbound.results().clone());
+        async move {
+            tokio::join!(router.tend(), results.keep());
+        }
+    }
+
+    /// Writes down what is to outlive the relay and was not written yet. Blocks on the disk.
+    pub fn save(&self) {
+        self.router.save();
+        self.outbound.results().save();
     }
 }

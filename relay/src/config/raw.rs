@@ -8,8 +8,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
 use super::notifications::{RawDkimKey, RawNotifications};
+use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
@@ -59,6 +61,14 @@ pub(super) struct RawConfig {
     pub(super) notifications: RawNotifications,
     #[serde(default)]
     pub(super) dkim: Vec<RawDkimKey>,
+    #[serde(default)]
+    pub(super) dns: RawDns,
+    #[serde(default)]
+    pub(super) routing: RawRouting,
+    #[serde(default)]
+    pub(super) route: Vec<RawRoute>,
+    #[serde(default)]
+    pub(super) mta_sts: RawMtaSts,
 }
 
 /// `[metrics]`.

@@ -16,6 +16,8 @@ pub struct Gauges {
     pub stressed: bool,
     /// Generation of the snapshot in force; 0 = none yet.
     pub generation: u64,
+    /// Whether the resolver validates.
+    pub dns_validates: bool,
 }
 
 /// The answer to a scrape.
@@ -45,6 +47,9 @@ pub fn text(metrics: &Metrics, gauges: Gauges) -> String {
         help,
         gauges.generation,
     );
+    let help = "Whether the resolver validates, so that DANE is on.";
+    let validates = u64::from(gauges.dns_validates);
+    family(&mut text, "dns_validates", "gauge", help, validates);
     text
 }
 
@@ -118,6 +123,7 @@ mod tests {
             sessions: 3,
             stressed: true,
             generation: 7,
+            dns_validates: true,
         };
         let text = text(&metrics, gauges);
         assert!(text.starts_with(
@@ -126,12 +132,13 @@ mod tests {
              outgate_relay_sessions_served_total 0\n"
         ));
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(samples.len(), Counter::ALL.len() + 3);
+        assert_eq!(samples.len(), Counter::ALL.len() + 4);
         for sample in [
             "outgate_relay_recipients_walled_total 2",
             "outgate_relay_sessions 3",
             "outgate_relay_stressed 1",
             "outgate_relay_snapshot_generation 7",
+            "outgate_relay_dns_validates 1",
         ] {
             assert!(samples.contains(&sample), "{sample}\n{text}");
         }

@@ -13,6 +13,10 @@ use std::sync::Arc;
 
 use crate::dns::DnsName;
 
+mod judge;
+
+pub(crate) use judge::judge;
+
 /// What is required, and on whose behalf.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requirement {
@@ -20,6 +24,36 @@ pub struct Requirement {
     pub demand: Demand,
     /// Whose policy that is; for reports.
     pub subject: Option<Arc<Subject>>,
+}
+
+impl Requirement {
+    /// What SNI says. Nothing where nothing is demanded: some old servers refuse names that they do not know.
+    pub(crate) fn server_name(&self) -> Option<&DnsName> {
+        match &self.demand {
+            Demand::Opportunistic | Demand::Encrypted => None,
+            Demand::Dane(dane) => Some(&dane.base),
+            Demand::Certified { name, .. } => Some(name),
+        }
+    }
+
+    /// Whether a failure is a reason to send nothing.
+    pub(crate) fn is_binding(&self) -> bool {
+        match &self.demand {
+            Demand::Opportunistic => false,
+            Demand::Encrypted | Demand::Dane(_) => true,
+            Demand::Certified { testing, .. } => !testing,
+        }
+    }
+}
+
+/// On nobody's behalf who would want to hear of it.
+impl From<Demand> for Requirement {
+    fn from(demand: Demand) -> Self {
+        Self {
+            demand,
+            subject: None,
+        }
+    }
 }
 
 /// What must be shown.
@@ -113,8 +147,6 @@ pub enum Policy {
     Tlsa,
     /// `sts`.
     Sts,
-    /// `no-policy-found`.
-    None,
 }
 
 /// Why a leg does not show what it must.
@@ -135,4 +167,17 @@ pub enum Unsatisfied {
     /// The certificate is not valid now.
     #[error("its certificate has expired, or is not valid yet")]
     Expired,
+}
+
+impl Unsatisfied {
+    /// Its name in reports (RFC 8460 section 4.3).
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ClearText => "starttls-not-supported",
+            Self::Dane => "validation-failure",
+            Self::Untrusted => "certificate-not-trusted",
+            Self::OtherName => "certificate-host-mismatch",
+            Self::Expired => "certificate-expired",
+        }
+    }
 }

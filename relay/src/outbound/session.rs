@@ -10,16 +10,16 @@ use relay_proto::client::{Action, Config, Event, Extensions, LostCause, Session,
 use relay_proto::envelope::{Mail, Recipient};
 use relay_proto::reply::Reply;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{ServerName, UnixTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::requirement::{Requirement, Unsatisfied};
+use super::requirement::{Requirement, Unsatisfied, judge};
+use super::trust::Trust;
 use super::{Lost, TIMEOUTS, Unreachable};
 use crate::clock::Clock;
-use crate::origin::OriginalDst;
 use crate::stream::{Protection, Stream};
 use crate::tls;
 
@@ -28,6 +28,16 @@ mod held;
 
 pub(crate) use envelope::Answers;
 pub(crate) use held::Held;
+
+/// How TLS is to be done.
+#[derive(Debug, Clone)]
+pub(super) struct Handshake {
+    pub(super) config: Arc<ClientConfig>,
+    /// What SNI says, if it is a name.
+    pub(super) name: ServerName<'static>,
+    /// Who is believed when the certificate is judged.
+    pub(super) trust: Trust,
+}
 
 /// A session with a destination that takes commands.
 #[derive(Debug)]
@@ -40,10 +50,11 @@ pub(crate) struct Upstream {
     /// Content that is not out yet.
     unsent: BytesMut,
     buffer: Vec<u8>,
-    destination: OriginalDst,
-    tls: Arc<ClientConfig>,
+    tls: Handshake,
     extensions: Extensions,
     in_transaction: bool,
+    /// TLS was offered, and left out because it never works.
+    tls_left_out: bool,
     /// The handshake failed because the destination speaks nothing that we do.
     old_tls: bool,
 }
@@ -62,22 +73,27 @@ impl Upstream {
     pub(super) async fn open(
         tcp: TcpStream,
         config: Config,
-        destination: OriginalDst,
-        tls: &Arc<ClientConfig>,
+        tls: Handshake,
     ) -> Result<Self, Unreachable> {
         let clock = Clock::start();
         let session = Session::new(config, clock.now());
-        let this = Self::start(tcp, session, clock, destination, tls);
-        this.ready().await
+        Self::start(tcp, session, clock, tls).ready().await
     }
 
-    fn start(
+    /// The same, but in clear text whatever is offered.
+    pub(super) async fn open_in_clear(
         tcp: TcpStream,
-        session: Session,
-        clock: Clock,
-        destination: OriginalDst,
-        tls: &Arc<ClientConfig>,
-    ) -> Self {
+        config: Config,
+        tls: Handshake,
+    ) -> Result<Self, Unreachable> {
+        let clock = Clock::start();
+        let session = Session::held(config, clock.now());
+        let mut this = Self::start(tcp, session, clock, tls).ready().await?;
+        this.tls_left_out = this.extensions.starttls;
+        Ok(this)
+    }
+
+    fn start(tcp: TcpStream, session: Session, clock: Clock, tls: Handshake) -> Self {
         Self {
             stream: Stream::Plain(tcp),
             session,
@@ -85,10 +101,10 @@ impl Upstream {
             queued: VecDeque::new(),
             unsent: BytesMut::new(),
             buffer: vec![0; READ_OCTETS],
-            destination,
-            tls: Arc::clone(tls),
+            tls,
             extensions: Extensions::default(),
             in_transaction: false,
+            tls_left_out: false,
             old_tls: false,
         }
     }
@@ -123,7 +139,21 @@ impl Upstream {
 
     /// Whether this connection shows what `requirement` demands. To be asked before MAIL, for each domain.
     pub(crate) fn satisfies(&self, requirement: &Requirement) -> Result<(), Unsatisfied> {
-        todo!("{requirement:?}")
+        match self.judge(requirement) {
+            Err(unsatisfied) if requirement.is_binding() => Err(unsatisfied),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The same, but a failure of what is only tested is one, too.
+    pub(super) fn judge(&self, requirement: &Requirement) -> Result<(), Unsatisfied> {
+        let (chain, trust) = (self.stream.peer_certificates(), &self.tls.trust);
+        judge(&requirement.demand, chain, trust, UnixTime::now())
+    }
+
+    /// The destination offers TLS that never works, so this session is in clear text.
+    pub(crate) fn leaves_tls_out(&self) -> bool {
+        self.tls_left_out
     }
 
     /// MAIL, after RSET if a transaction is open.
@@ -328,8 +358,8 @@ impl Upstream {
     }
 
     async fn handshake(&mut self) {
-        let name = ServerName::from(self.destination.socket_addr().ip());
-        let connect = self.stream.connect_tls(Arc::clone(&self.tls), name);
+        let Handshake { config, name, .. } = self.tls.clone();
+        let connect = self.stream.connect_tls(config, name);
         let result = tokio::select! {
             result = connect => result,
             () = self.clock.reach(self.session.deadline()) => {

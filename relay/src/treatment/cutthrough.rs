@@ -5,7 +5,8 @@
 //! answered here. The first RCPT reaches out to the destination, and from then on each
 //! reply is the destination's. DATA is answered here again, because the message must be
 //! scanned whole before the destination sees its first octet; [`delivery`] then decides at the dot. 250
-//! is said only after the destination has said it.
+//! is said only after the destination has said it. What a recipient's domain demands of the destination's TLS is
+//! seen to by `secured`, before MAIL.
 //!
 //! A session keeps its destination connection over several transactions.
 //!
@@ -48,12 +49,14 @@ mod away;
 mod delivery;
 mod lent;
 mod promise;
+mod secured;
 
 pub(super) use authentication::refused as auth_refused;
 
 use super::doubts::Doubts;
 use super::outcome::elapsed_ms;
 use away::Away;
+use secured::Demands;
 
 /// One customer's session.
 pub(crate) struct Cutthrough {
@@ -80,6 +83,8 @@ pub(crate) struct Cutthrough {
     fallback: Option<Queueing>,
     /// The destination does not answer.
     away: Option<Away>,
+    /// The customer speaks TLS.
+    customer_tls: bool,
 }
 
 /// What the customer has said since MAIL.
@@ -90,6 +95,8 @@ struct Transaction {
     upstream: Begun,
     /// How the destination's leg was protected when it was told MAIL.
     destinations_leg: Protection,
+    /// What its recipients' domains demand of the destination; all of it holds.
+    demands: Demands,
     /// Those that the destination took, or the queue will.
     recipients: Vec<Recipient>,
     /// Places of those among them that the destination did not take; in ascending order.
@@ -132,6 +139,7 @@ impl Cutthrough {
             old_tls: false,
             fallback: None,
             away: None,
+            customer_tls: false,
         }
     }
 
@@ -153,6 +161,7 @@ impl Cutthrough {
 
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
+        self.customer_tls = facts.tls;
         match question {
             Question::Hello(hello) => self.hello(hello).await,
             Question::Auth(_) => {
@@ -235,7 +244,7 @@ impl Cutthrough {
         };
         let extensions = match extensions {
             Some(extensions) => extensions,
-            None => match self.reach(Some(hello.name)).await {
+            None => match self.reach(Some(hello.name), &Requirement::default()).await {
                 Ok(upstream) => *self.upstream.insert(upstream).extensions(),
                 Err(unreachable) => return self.offer_without_destination(&unreachable),
             },
@@ -253,6 +262,7 @@ impl Cutthrough {
             mail,
             upstream: Begun::No,
             destinations_leg: Protection::default(),
+            demands: Demands::default(),
             recipients: Vec::new(),
             waiting: Vec::new(),
             intake: None,
@@ -273,6 +283,13 @@ impl Cutthrough {
     }
 
     async fn recipient(&mut self, recipient: Recipient, ehlo: Option<EhloName>) -> Answer {
+        if self.is_away() {
+            return Answer::Reply(self.noted(recipient));
+        }
+        let demand = match self.demanded_for(&recipient).await {
+            Ok(demand) => demand,
+            Err(reply) => return Answer::Reply(self.noted_or(recipient, reply)),
+        };
         if let Some(Transaction {
             mail,
             upstream: Begun::No,
@@ -280,8 +297,15 @@ impl Cutthrough {
         }) = &self.transaction
         {
             let mail = mail.clone();
-            let begun = match self.begin_unless_away(&mail, ehlo).await {
+            let begun = match self
+                .begin_unless_away(&mail, ehlo, &demand.requirement)
+                .await
+            {
                 Ok(begun) => begun,
+                Err(Unreachable::Insecure(why)) => {
+                    let reply = self.insecure(&demand, why);
+                    return Answer::Reply(self.noted_or(recipient, reply));
+                }
                 Err(unreachable) => return self.unreachable(&unreachable),
             };
             if let Some(transaction) = &mut self.transaction {
@@ -306,10 +330,14 @@ impl Cutthrough {
             capabilities.forget(self.admitted.original_dst);
             return Answer::Reply(reply);
         }
+        if let Err(reply) = transaction.demands.admit(demand, upstream) {
+            return Answer::Reply(self.noted_or(recipient, reply));
+        }
         match upstream.recipient(&recipient).await {
-            Ok(reply) if reply.code().is_transient() && self.fallback.is_some() => {
+            Ok(reply) if reply.code().is_transient() => {
                 debug!(queue.id = %transaction.id, %reply, "recipient deferred");
-                Answer::Reply(self.noted(recipient))
+                let reply = self.passed_on(reply);
+                Answer::Reply(self.noted_or(recipient, reply))
             }
             Ok(reply) => {
                 if reply.code().is_positive() {
@@ -341,8 +369,13 @@ impl Cutthrough {
     }
 
     /// Says MAIL to the destination, connecting first if need be. The message is in the count of its way then.
-    async fn begin(&mut self, mail: &Mail, ehlo: Option<EhloName>) -> Result<Begun, Unreachable> {
-        if let Some(mut upstream) = self.upstream.take() {
+    async fn begin(
+        &mut self,
+        mail: &Mail,
+        ehlo: Option<EhloName>,
+        requirement: &Requirement,
+    ) -> Result<Begun, Unreachable> {
+        if let Some(mut upstream) = self.kept_upstream(requirement).await {
             if self.takes_claim().await {
                 // A destination may close a connection that was idle between two messages. Nothing of
                 // this message is there yet, so a new connection loses nothing.
@@ -363,7 +396,7 @@ impl Cutthrough {
             }
         }
         for _ in 0..WAYS_MAX {
-            let mut upstream = self.reach(ehlo.clone()).await?;
+            let mut upstream = self.reach(ehlo.clone(), requirement).await?;
             if !self.takes_claim().await {
                 // The last place was taken while the connection was made.
                 upstream.quit().await;
@@ -408,11 +441,19 @@ impl Cutthrough {
     }
 
     /// A session with the destination, for a customer that calls itself `ehlo`, by the first way that works.
-    async fn reach(&mut self, ehlo: Option<EhloName>) -> Result<Upstream, Unreachable> {
+    async fn reach(
+        &mut self,
+        ehlo: Option<EhloName>,
+        requirement: &Requirement,
+    ) -> Result<Upstream, Unreachable> {
         let mut legs = self.admitted.legs(&self.relay.egresses, ehlo);
         loop {
-            let leg = legs.best()?;
-            let reached = self.relay.outbound.reach(&leg).await;
+            let leg = Leg {
+                requirement: requirement.clone(),
+                customer_in_clear: !self.customer_tls,
+                ..legs.best()?
+            };
+            let reached = self.reach_over(&leg).await;
             self.way = Some(leg.way.clone());
             match reached {
                 Err(Unreachable::Connect(error)) if legs.may_go_on(leg, &error) => {}
@@ -422,7 +463,11 @@ impl Cutthrough {
     }
 
     /// The same by the way that the message is counted for.
-    async fn reach_again(&self, ehlo: Option<EhloName>) -> Result<Upstream, Unreachable> {
+    async fn reach_again(
+        &self,
+        ehlo: Option<EhloName>,
+        requirement: &Requirement,
+    ) -> Result<Upstream, Unreachable> {
         let Some(way) = self.way.clone() else {
             return Err(NoWay::Down.into());
         };
@@ -430,10 +475,10 @@ impl Cutthrough {
             way,
             ehlo,
             destination: self.admitted.original_dst,
-            requirement: Requirement::default(),
-            customer_in_clear: false,
+            requirement: requirement.clone(),
+            customer_in_clear: !self.customer_tls,
         };
-        self.relay.outbound.reach(&leg).await
+        self.reach_over(&leg).await
     }
 
     fn unreachable(&mut self, error: &Unreachable) -> Answer {

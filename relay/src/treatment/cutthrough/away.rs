@@ -14,6 +14,7 @@ use tracing::info;
 use super::{Begun, Cutthrough};
 use crate::metrics::Counter;
 use crate::outbound::Unreachable;
+use crate::outbound::requirement::Requirement;
 
 /// When the destination was last found not to answer.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,7 @@ impl Cutthrough {
         &mut self,
         mail: &Mail,
         ehlo: Option<EhloName>,
+        requirement: &Requirement,
     ) -> Result<Begun, Unreachable> {
         if let Some(Away(since)) = self.away
             && since.elapsed() < AWAY_FOR
@@ -41,7 +43,7 @@ impl Cutthrough {
             return Ok(Begun::Away);
         }
         self.away = None;
-        match self.begin(mail, ehlo).await {
+        match self.begin(mail, ehlo, requirement).await {
             Err(unreachable) if self.bridges(&unreachable) => Ok(Begun::Away),
             begun => begun,
         }
@@ -75,10 +77,23 @@ impl Cutthrough {
         )
     }
 
-    /// Whether the queue stands in. Not where TLS is too old: the next session is spliced because of that, and
-    /// the queue would meet the same.
+    /// The same, if there is a queue; else `reply`, which is of class 4.
+    pub(super) fn noted_or(&mut self, recipient: Recipient, reply: Reply) -> Reply {
+        if self.fallback.is_some() {
+            self.noted(recipient)
+        } else {
+            reply
+        }
+    }
+
+    /// Whether the queue stands in for the destination. Not where TLS is too old: the next session is spliced because of
+    /// that, and the queue would meet the same. What a domain demands is for the one recipient.
     fn bridges(&mut self, unreachable: &Unreachable) -> bool {
-        if self.fallback.is_none() || matches!(unreachable, Unreachable::OldTls(_)) {
+        let by_policy = matches!(
+            unreachable,
+            Unreachable::OldTls(_) | Unreachable::Insecure(_)
+        );
+        if self.fallback.is_none() || by_policy {
             return false;
         }
         self.relay.metrics().count(Counter::Unreachable);

@@ -146,8 +146,13 @@ impl Cutthrough {
         transaction: &mut Transaction,
         facts: &Facts,
     ) -> Result<(), Changed> {
-        let mut upstream = (self.reach_again(facts.ehlo.clone()).await)
-            .map_err(|unreachable| Changed(unreachable.to_string()))?;
+        let demand = transaction.demands.first();
+        let reached = self.reach_again(facts.ehlo.clone(), &demand).await;
+        let mut upstream = reached.map_err(|unreachable| Changed(unreachable.to_string()))?;
+        if let Err(unsatisfied) = transaction.demands.hold(&upstream) {
+            upstream.quit().await;
+            return Err(Changed(unsatisfied.to_string()));
+        }
         if transaction.destinations_leg.is_tls() && !upstream.protection().is_tls() {
             upstream.quit().await;
             return Err(Changed("it offered TLS before and does not now".into()));
