@@ -296,7 +296,8 @@ With --egress customer the MX sees the customer's own address. The edge then giv
 port 25 to the customer's ports 61000 to 65535, and lets the relay use the address towards port 25 alone.
 With --egress socks5 the relays need [[socks5]] in their configuration; one without it answers 421.
 
-With --delivery queue, or cutthrough+spool, the relays need a [spool]; one without answers the customer 421.
+With --delivery queue, or cutthrough+spool, the relays need a [spool]. One without answers the customer 421, or passes
+deferrals back to it. When the flag ends, what is still queued from a customer's own address leaves from the relay's.
 
 Returns once the flag is in force (exit 0), or after 5 s if a relay has not acknowledged it (exit 4):
 it is stored then, and comes into force by itself.";

@@ -17,7 +17,6 @@ use crate::egress::{Egresses, Legs};
 use crate::listen::limits::{Full, Permit};
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, Found, Origin, OriginalDst};
-use crate::outbound::requirement::Requirement;
 
 pub(crate) mod authorised;
 

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use contract::Delivery;
+
 mod authorised;
 mod check;
 mod dns;
@@ -246,17 +248,26 @@ impl TryFrom<RawConfig> for Config {
             help_url: help_url(raw.help_url)?,
         };
         let notifications = raw.notifications.check(&identity.hostname)?;
+        let authorised = raw.authorised.into_iter().map(TryInto::try_into);
+        let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
+        let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
+        if let Some(delivery) = queued.find(|it| *it != Delivery::default())
+            && raw.spool.is_none()
+        {
+            let problem = "needs [spool], where such mail is kept";
+            return Err(Invalid::new(
+                "authorised.delivery",
+                delivery.name(),
+                problem,
+            ));
+        }
         Ok(Self {
             name: relay_name(raw.name)?,
             identity,
             rewritten,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
-            authorised: raw
-                .authorised
-                .into_iter()
-                .map(TryInto::try_into)
-                .collect::<Result<_, _>>()?,
+            authorised,
             controller,
             state_dir,
             tls: raw.tls.map(|tls| TlsFiles {

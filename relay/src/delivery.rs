@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use relay_proto::address::{Domain, ForwardPath};
 use relay_proto::queue::Target;
-use relay_proto::queued::{Attempt, Cause, QueueId, Queued, UnixMillis};
+use relay_proto::queued::{Attempt, Cause, Egress, QueueId, Queued, UnixMillis};
+use tokio::sync::watch;
 
 use crate::egress::Egresses;
 use crate::message::Message;
@@ -23,6 +24,7 @@ use crate::queue::world::{
     Attempted, Departure, NoConnection, NoRoute, Routed, Stored, Unreadable,
 };
 use crate::routing::{Host, RouteError, Router};
+use crate::snapshot::Newest;
 use crate::spool::{ReadError, Spool};
 
 mod attempt;
@@ -41,6 +43,8 @@ pub(crate) struct Delivery {
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) egresses: Arc<Egresses>,
     pub(crate) notifier: Arc<Notifier>,
+    /// Whose address is lent to the relay now.
+    pub(crate) newest: watch::Receiver<Newest>,
 }
 
 /// The servers of a domain, in the order to try.
@@ -95,7 +99,11 @@ impl World for Delivery {
     }
 
     fn way(&self, departure: &Departure, route: &Hosts) -> Result<(Arc<str>, Ways), Cause> {
-        let ways = Ways::choose(&self.egresses, departure, route);
+        let departure = Departure {
+            egress: self.allowed(departure),
+            ..*departure
+        };
+        let ways = Ways::choose(&self.egresses, &departure, route);
         let ways = ways.map_err(|no_way| Cause::Local {
             status: no_way.status(),
             text: no_way.to_string(),
@@ -135,6 +143,25 @@ impl World for Delivery {
 
     async fn close(&self, connection: Connection) {
         connection.close().await;
+    }
+}
+
+impl Delivery {
+    /// The egress that a message may take now. The right to a customer's address ends with its flag, and the edge would
+    /// drop what used it; what is still queued then leaves from the relay.
+    fn allowed(&self, departure: &Departure) -> Egress {
+        let snapshot = self.newest.borrow();
+        let (Some(snapshot), Some(customer), Egress::Customer) =
+            (snapshot.as_ref(), departure.customer, departure.egress)
+        else {
+            return departure.egress;
+        };
+        let policy = snapshot.customer(customer);
+        match policy.map(|policy| policy.egress) {
+            Some(contract::Egress::Customer) => Egress::Customer,
+            Some(contract::Egress::Socks5) => Egress::Socks5,
+            Some(contract::Egress::Pool) | None => Egress::Pool,
+        }
     }
 }
 

@@ -45,4 +45,5 @@ mod unacknowledged;
 mod unheard;
 pub mod vouch;
 
+pub use queueing::{Backlog, StartError};
 pub use relay::Relay;

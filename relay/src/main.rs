@@ -19,6 +19,7 @@ use relay::Relay;
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
 use relay::dkim::Signer;
 use relay::egress::Egresses;
+use relay::listen::inherited::{Inherited, InheritedError};
 use relay::listen::{self, BindError, Drain, Listener, descriptors};
 use relay::metrics::{Counter, http};
 use relay::origin::{FlowMap, Origin, OriginError};
@@ -71,6 +72,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    // Before anything else opens a file.
+    let inherited = Inherited::take()?;
     let config = Config::read(&arguments.config)?;
     if let Some(command) = &arguments.command {
         start_log(&config.log);
@@ -95,7 +98,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config, Arc::new(tls), Arc::new(signer), egresses));
+    let result = runtime.block_on(serve(
+        config,
+        Arc::new(tls),
+        Arc::new(signer),
+        egresses,
+        inherited,
+    ));
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
@@ -106,21 +115,23 @@ async fn serve(
     tls: Arc<ServerTls>,
     signer: Arc<Signer>,
     egresses: Arc<Egresses>,
+    mut inherited: Inherited,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::register().context("cannot listen for signals")?;
-    let mut listeners = listen::bind_transparent(&config.transparent)?;
+    let mut listeners = listen::bind_transparent(&config.transparent, &mut inherited)?;
     for authorised in &config.authorised {
-        listeners.extend(listen::bind_authorised(authorised)?);
+        listeners.extend(listen::bind_authorised(authorised, &mut inherited)?);
     }
     if let Some(Rewritten { listen, pin_dir }) = &config.rewritten {
         let flows: Arc<dyn Origin> = Arc::new(FlowMap::open(pin_dir)?);
-        listeners.extend(listen::bind(listen, &flows)?);
+        listeners.extend(listen::bind(listen, &flows, &mut inherited)?);
     }
 
     let scrapes = match config.metrics {
-        Some(address) => Some(http::bind(address).await?),
+        Some(address) => Some(http::bind(address, &mut inherited).await?),
         None => None,
     };
+    inherited.expect_none()?;
 
     let (newest, _) = watch::channel(None);
     let have = config
@@ -132,7 +143,8 @@ async fn serve(
     let relay_name = config.name.clone();
     let controller = config.controller.clone();
     let listen: Vec<_> = listeners.iter().flat_map(Listener::local_addr).collect();
-    let relay = Relay::new(config, newest.subscribe(), Arc::clone(&tls), egresses);
+    let limit = config.limits.drain;
+    let (relay, backlog) = Relay::open(config, newest.subscribe(), Arc::clone(&tls), egresses)?;
     relay.notifier().sign_by(signer);
     let following = controller.map(|controller| {
         let following = snapshot::client::follow(relay_name, controller, newest, have);
@@ -143,6 +155,8 @@ async fn serve(
     if let Some(listener) = scrapes {
         tokio::spawn(http::serve(Arc::clone(&relay), listener));
     }
+    let (stop_delivering, stopped) = watch::channel(false);
+    let delivering = backlog.map(|backlog| tokio::spawn(backlog.deliver(stopped, limit)));
     let (drain, draining) = Drain::new();
     let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
     notify(NotifyState::Ready);
@@ -152,6 +166,13 @@ async fn serve(
     notify(NotifyState::Stopping);
     drain.send_replace(true);
     let result = serving.await.context("serving ended by a bug of ours");
+    // Not before the last session has queued its message.
+    stop_delivering.send_replace(true);
+    if let Some(delivering) = delivering {
+        delivering
+            .await
+            .context("delivering ended by a bug of ours")?;
+    }
     if let Some(following) = following {
         following.abort();
     }
@@ -244,7 +265,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let not_permitted = error
         .downcast_ref::<BindError>()
         .is_some_and(|bind| bind.source.kind() == std::io::ErrorKind::PermissionDenied);
-    if error.is::<ConfigError>() {
+    if error.is::<ConfigError>() || error.is::<InheritedError>() {
         EX_CONFIG
     } else if not_permitted
         || matches!(

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::allowance::Allowance;
 use crate::config::Config;
+use crate::delivery::Delivery;
 use crate::dns::Dns;
 use crate::egress::Egresses;
 use crate::learnt::Learnt;
@@ -18,7 +19,7 @@ use crate::metrics::exposition::{self, Gauges};
 use crate::notify::Notifier;
 use crate::outbound::results::Results;
 use crate::outbound::{Outbound, Trust};
-use crate::queueing::Queueing;
+use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::routing::Router;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
@@ -31,7 +32,7 @@ pub struct Relay {
     pub(crate) config: Config,
     pub(crate) newest: watch::Receiver<Newest>,
     pub(crate) tls: Arc<ServerTls>,
-    pub(crate) outbound: Outbound,
+    pub(crate) outbound: Arc<Outbound>,
     pub(crate) scanners: Vec<Arc<dyn Scanner>>,
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
@@ -54,14 +55,14 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay that serves nobody until `newest` holds a snapshot.
-    #[must_use]
-    pub fn new(
+    /// A relay that serves nobody until `newest` holds a snapshot, and what is to be delivered, if it has a spool. Blocks
+    /// on the disk.
+    pub fn open(
         config: Config,
         newest: watch::Receiver<Newest>,
         tls: Arc<ServerTls>,
         egresses: Arc<Egresses>,
-    ) -> Arc<Self> {
+    ) -> Result<(Arc<Self>, Option<Backlog>), StartError> {
         // Without the operator's mailboxes nobody ever asks for it.
         let operator_mail = config.operator_mail.as_ref();
         let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
@@ -71,9 +72,21 @@ impl Relay {
         let router = Router::new(&config, dns, &trust, results.clone());
         let session = config.session.server_config(&config.identity);
         let metrics = Arc::new(Metrics::new());
-        Arc::new(Self {
-            notifier: Arc::new(Notifier::new(&config, Arc::clone(&metrics))),
-            outbound: Outbound::new(&config.identity, Arc::clone(&egresses), trust, results),
+        let notifier = Arc::new(Notifier::new(&config, Arc::clone(&metrics)));
+        let outbound = Outbound::new(&config.identity, Arc::clone(&egresses), trust, results);
+        let outbound = Arc::new(outbound);
+        let delivery = |spool| Delivery {
+            spool,
+            router: router.clone(),
+            outbound: Arc::clone(&outbound),
+            egresses: Arc::clone(&egresses),
+            notifier: Arc::clone(&notifier),
+            newest: newest.clone(),
+        };
+        let (queueing, backlog) = queueing::open(&config, delivery)?.unzip();
+        let relay = Arc::new(Self {
+            notifier,
+            outbound,
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
@@ -81,7 +94,7 @@ impl Relay {
             spliced: Connections::new(&config.spliced_limits(), 100),
             operator_allowance: Allowance::new(operator_mail),
             unheard: Unheard::open(&config.state_dir),
-            queueing: None,
+            queueing,
             egresses,
             tokens: (config.token.field).then(|| Tokens::open(&config.state_dir, config.token)),
             metrics,
@@ -89,7 +102,8 @@ impl Relay {
             config,
             newest,
             tls,
-        })
+        });
+        Ok((relay, backlog))
     }
 
     /// What a session that is scanned here is offered.

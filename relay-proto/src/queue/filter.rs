@@ -37,7 +37,7 @@ pub struct View<'a> {
 }
 
 /// Where a job is, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JobState {
     /// It will be due.
     Scheduled,

@@ -27,6 +27,8 @@ pub(super) struct Lane {
     pub(super) busy: u32,
     /// It stands among those that may want a worker.
     pub(super) listed: bool,
+    /// Its idle workers are to be woken.
+    pub(super) woken: bool,
     /// It waits until its site may have one connection more.
     pub(super) waits_for_site: bool,
     /// Since when it has neither jobs nor workers.
@@ -58,6 +60,7 @@ impl Lane {
             idle: 0,
             busy: 0,
             listed: false,
+            woken: false,
             waits_for_site: false,
             empty_since_ms: 0,
             queue: Turns::default(),

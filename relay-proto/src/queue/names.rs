@@ -116,9 +116,14 @@ impl<K: Hash + Eq, P: Default> Names<K, P> {
         entry.key.is_some().then_some(&mut entry.beside)
     }
 
-    /// How many are in use.
-    pub(super) fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> usize {
         self.table.len()
+    }
+
+    /// All numbers are below this one.
+    pub(super) fn numbers(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(NONE)
     }
 }
 

@@ -114,7 +114,13 @@ impl Pace {
         limits: &PaceLimits,
     ) -> bool {
         match fault {
-            Fault::Elsewhere => return self.is_dead(),
+            Fault::Elsewhere => {
+                // The probe has found nothing out.
+                if let Some(dead) = &mut self.dead {
+                    dead.probe_at_ms = dead.probe_at_ms.max(now_ms.saturating_add(dead.pause_ms));
+                }
+                return self.is_dead();
+            }
             Fault::Strained => {}
             Fault::Unreachable => self.failures = self.failures.saturating_add(1),
         }

@@ -1,14 +1,22 @@
 //! All jobs and lanes, and what to do next.
 
+mod control;
+mod ends;
+mod inward;
+mod places;
+mod work;
+
+use core::cmp::Reverse;
 use core::net::{IpAddr, SocketAddr};
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 
 use super::ages::Ages;
 use super::jobs::{JobKey, Jobs, List};
 use super::lane::Lane;
 use super::names::Names;
-use super::pace::{Fault, PaceLimits};
+use super::pace::PaceLimits;
 use super::retry::Schedule;
+use super::target::Target;
 use super::wheel::Wheel;
 use crate::queued::{Egress, QueueId, UnixMillis};
 
@@ -51,8 +59,8 @@ pub struct Scheduler {
     domains: Names<Box<str>, Domain>,
     sites: Names<Box<str>, Site>,
     ways: Names<Box<str>, ()>,
-    customers: Names<IpAddr, ()>,
-    /// /64 or address: who shares with whom.
+    customers: Names<IpAddr, Owner>,
+    shares: Names<IpAddr, ()>,
     original_dsts: Names<SocketAddr, ()>,
     targets: Names<TargetNames, TargetState>,
     lanes: Vec<Option<Lane>>,
@@ -60,16 +68,22 @@ pub struct Scheduler {
     lane_of: HashMap<(u32, u32), u32>,
     /// Lanes that may want a worker.
     listed: VecDeque<u32>,
+    /// Lanes that have jobs for their idle workers.
+    wakes: VecDeque<u32>,
+    /// Lanes that may have idle workers, and whether some were told to make room.
+    idle_lanes: VecDeque<u32>,
+    making_room: bool,
     /// Empty lanes that remember how their site was, by when they became empty.
     remembered: VecDeque<(u64, u32)>,
     /// When dead lanes are tried.
-    probes: BinaryHeap<core::cmp::Reverse<(u64, u32)>>,
+    probes: BinaryHeap<Reverse<(u64, u32)>>,
     /// Jobs whose senders are to be warned.
     warnings: VecDeque<JobKey>,
     open: u32,
-    counts: [usize; 6],
-    arrivals: std::collections::BTreeMap<u64, u32>,
-    paused: HashSet<Pause>,
+    counts: [usize; 5],
+    /// Jobs by the minute in which they arrived.
+    arrivals: BTreeMap<u64, u32>,
+    paused: BTreeSet<Pause>,
     now_ms: u64,
     generation: u32,
 }
@@ -204,8 +218,16 @@ struct Domain {
 struct Site {
     paused: bool,
     open: u32,
-    /// Lanes that wait for a connection less.
+    /// All of its lanes.
+    lanes: Vec<u32>,
+    /// Lanes that wait for one of its connections to end.
     waiting: VecDeque<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Owner {
+    /// Whom it shares its turns with: all of an IPv6 /64, inside of which hosts rotate.
+    share: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -219,3 +241,113 @@ struct TargetState {
     parked: List,
     generation: u32,
 }
+
+impl Scheduler {
+    /// An empty queue.
+    #[must_use]
+    pub fn new(settings: Settings, now: UnixMillis) -> Self {
+        Self {
+            settings,
+            jobs: Jobs::new(),
+            wheel: Wheel::new(seconds(now.0)),
+            ages: Ages::default(),
+            due: List::default(),
+            domains: Names::new(),
+            sites: Names::new(),
+            ways: Names::new(),
+            customers: Names::new(),
+            shares: Names::new(),
+            original_dsts: Names::new(),
+            targets: Names::new(),
+            lanes: Vec::new(),
+            free_lanes: Vec::new(),
+            lane_of: HashMap::new(),
+            listed: VecDeque::new(),
+            wakes: VecDeque::new(),
+            idle_lanes: VecDeque::new(),
+            making_room: false,
+            remembered: VecDeque::new(),
+            probes: BinaryHeap::new(),
+            warnings: VecDeque::new(),
+            open: 0,
+            counts: [0; 5],
+            arrivals: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            now_ms: now.0,
+            generation: 0,
+        }
+    }
+
+    /// How many jobs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Numbers for people.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let lanes = self.lanes.iter().flatten();
+        let oldest = self.arrivals.first_key_value();
+        Counts {
+            by_state: self.counts,
+            connections: self.open,
+            lanes: self.lane_of.len(),
+            dead: lanes.filter(|lane| lane.pace.is_dead()).count(),
+            oldest: oldest.map(|(minute, _)| UnixMillis(minute * MINUTE_MS)),
+        }
+    }
+
+    /// What a target is.
+    #[must_use]
+    pub fn target(&self, key: TargetKey) -> Option<Target> {
+        let state = self.targets.beside(key.number)?;
+        if state.generation != key.generation {
+            return None;
+        }
+        let names = self.targets.key(key.number)?;
+        Some(Target {
+            domain: self.domains.key(names.domain)?.to_string(),
+            original_dst: self.original_dsts.key(names.original_dst).copied(),
+        })
+    }
+
+    fn order(&self, slot: u32) -> Option<Order> {
+        let job = self.jobs.at(slot)?;
+        let target = self.targets.beside(job.target)?;
+        let age_ms = self.now_ms.saturating_sub(job.arrived_ms);
+        Some(Order {
+            key: self.jobs.key(slot)?,
+            id: job.id,
+            arrived: UnixMillis(job.arrived_ms),
+            target: TargetKey {
+                number: job.target,
+                generation: target.generation,
+            },
+            customer: self.customers.key(job.customer).copied(),
+            egress: job.egress,
+            recipients: job
+                .recipients
+                .as_slice()
+                .iter()
+                .map(|it| *it as usize)
+                .collect(),
+            attempt: self.settings.schedule.attempts(job.id, age_ms),
+        })
+    }
+}
+
+fn seconds(ms: u64) -> u32 {
+    u32::try_from(ms / 1000).unwrap_or(u32::MAX)
+}
+
+const MINUTE_MS: u64 = 60_000;
+
+#[cfg(test)]
+mod tests;

@@ -9,30 +9,25 @@ use super::jobs::{Chain, Jobs, List, State};
 #[derive(Debug)]
 pub(super) struct Wheel {
     now: u32,
-    levels: [Level; LEVELS],
+    levels: [Level; LEVELS as usize],
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Level {
     occupied: u64,
-    slots: [List; SLOTS],
+    slots: [List; SLOTS as usize],
 }
 
 impl Wheel {
     pub(super) fn new(now_s: u32) -> Self {
         let level = Level {
             occupied: 0,
-            slots: [List::default(); SLOTS],
+            slots: [List::default(); SLOTS as usize],
         };
         Self {
             now: now_s,
-            levels: [level; LEVELS],
+            levels: [level; LEVELS as usize],
         }
-    }
-
-    /// The tick that it stands at.
-    pub(super) fn now(&self) -> u32 {
-        self.now
     }
 
     /// Takes in a job by its `due_s`; whether that is still to come. If not, it is due and in no slot.
@@ -44,11 +39,11 @@ impl Wheel {
             return false;
         }
         let place = place(self.now, due);
-        let Some(level) = self.levels.get_mut(usize::from(place) / SLOTS) else {
+        let Some(level) = self.levels.get_mut(usize::from(place) / PER_LEVEL) else {
             return false;
         };
-        level.occupied |= 1 << (usize::from(place) % SLOTS);
-        if let Some(list) = level.slots.get_mut(usize::from(place) % SLOTS) {
+        level.occupied |= 1 << (usize::from(place) % PER_LEVEL);
+        if let Some(list) = level.slots.get_mut(usize::from(place) % PER_LEVEL) {
             jobs.push_back(list, slot, Chain::Place);
         }
         if let Some(job) = jobs.at_mut(slot) {
@@ -59,15 +54,15 @@ impl Wheel {
 
     /// Takes out a job that stands in the slot `place`.
     pub(super) fn remove(&mut self, jobs: &mut Jobs, slot: u32, place: u16) {
-        let Some(level) = self.levels.get_mut(usize::from(place) / SLOTS) else {
+        let Some(level) = self.levels.get_mut(usize::from(place) / PER_LEVEL) else {
             return;
         };
-        let Some(list) = level.slots.get_mut(usize::from(place) % SLOTS) else {
+        let Some(list) = level.slots.get_mut(usize::from(place) % PER_LEVEL) else {
             return;
         };
         jobs.unlink(list, slot, Chain::Place);
         if list.is_empty() {
-            level.occupied &= !(1 << (usize::from(place) % SLOTS));
+            level.occupied &= !(1 << (usize::from(place) % PER_LEVEL));
         }
     }
 
@@ -76,15 +71,16 @@ impl Wheel {
         self.next_slot().map(|(tick, _)| tick)
     }
 
-    /// Goes on to `now_s`, and appends what has come due to `due`, in the order of its ticks.
-    pub(super) fn advance(&mut self, jobs: &mut Jobs, now_s: u32, due: &mut List) {
+    /// Goes on to `now_s`, and appends what has come due to `due`, in the order of its ticks. How many these are.
+    pub(super) fn advance(&mut self, jobs: &mut Jobs, now_s: u32, due: &mut List) -> usize {
+        let mut count = 0;
         while let Some((tick, place)) = self.next_slot().filter(|(tick, _)| *tick <= now_s) {
             self.now = tick;
-            let Some(level) = self.levels.get_mut(place / SLOTS) else {
-                return;
+            let Some(level) = self.levels.get_mut(place / PER_LEVEL) else {
+                return count;
             };
-            level.occupied &= !(1 << (place % SLOTS));
-            let taken = level.slots.get_mut(place % SLOTS);
+            level.occupied &= !(1 << (place % PER_LEVEL));
+            let taken = level.slots.get_mut(place % PER_LEVEL);
             let mut list = taken.map(core::mem::take).unwrap_or_default();
             while let Some(slot) = jobs.pop_front(&mut list, Chain::Place) {
                 if !self.insert(jobs, slot) {
@@ -92,10 +88,12 @@ impl Wheel {
                         job.state = State::Due;
                     }
                     jobs.push_back(due, slot, Chain::Place);
+                    count += 1;
                 }
             }
         }
         self.now = self.now.max(now_s);
+        count
     }
 
     /// The first slot that is taken, and the tick at which it begins.
@@ -105,7 +103,7 @@ impl Wheel {
             // What is in a level differs from now first in that level's bits, so it is in a later slot: there is no
             // wrapping around.
             let shift = BITS * index;
-            let here = (self.now >> shift) % SLOTS as u32;
+            let here = (self.now >> shift) % SLOTS;
             let later = level.occupied & !((2_u64 << here).wrapping_sub(1));
             if later == 0 {
                 return None;
@@ -113,7 +111,7 @@ impl Wheel {
             let slot = later.trailing_zeros();
             let above = u64::from(self.now) >> (shift + BITS) << (shift + BITS);
             let tick = above | (u64::from(slot) << shift);
-            let place = SLOTS * index as usize + slot as usize;
+            let place = PER_LEVEL * index as usize + slot as usize;
             Some((u32::try_from(tick).unwrap_or(u32::MAX), place))
         })
     }
@@ -123,15 +121,16 @@ impl Wheel {
 fn place(now: u32, due: u32) -> u16 {
     let highest_bit = 31 - ((now ^ due) | 1).leading_zeros();
     // What is further away than the wheel reaches waits in its last level, and is not due when it leaves it.
-    let level = (highest_bit / BITS).min(LEVELS as u32 - 1);
-    let slot = (due >> (BITS * level)) % SLOTS as u32;
-    u16::try_from(level * SLOTS as u32 + slot).unwrap_or(0)
+    let level = (highest_bit / BITS).min(LEVELS - 1);
+    let slot = (due >> (BITS * level)) % SLOTS;
+    u16::try_from(level * SLOTS + slot).unwrap_or(0)
 }
 
 const BITS: u32 = 6;
-const SLOTS: usize = 1 << BITS;
+const SLOTS: u32 = 1 << BITS;
+const PER_LEVEL: usize = SLOTS as usize;
 /// 36 bits: more than a tick has, so that the last level never wraps around either.
-const LEVELS: usize = 6;
+const LEVELS: u32 = 6;
 
 #[cfg(test)]
 mod tests {
@@ -151,9 +150,11 @@ mod tests {
     fn fire(wheel: &mut Wheel, jobs: &mut Jobs, now_s: u32) -> Vec<u32> {
         let mut due = List::default();
         wheel.advance(jobs, now_s, &mut due);
-        core::iter::from_fn(|| jobs.pop_front(&mut due, Chain::Place))
-            .map(|slot| jobs.remove(slot).unwrap().due_s)
-            .collect()
+        let fired = core::iter::from_fn(|| {
+            let slot = jobs.pop_front(&mut due, Chain::Place)?;
+            jobs.remove(slot).map(|job| job.due_s)
+        });
+        fired.collect()
     }
 
     #[test]

@@ -56,14 +56,11 @@ pub(super) struct RawDkimKey {
 impl RawNotifications {
     /// `own` is the relay's name.
     pub(super) fn check(self, own: &str) -> Result<Notifications, Invalid> {
-        let delay_after = self.delay_after.map(|text| {
-            let (min, max) = (Duration::from_secs(600), Duration::from_secs(86_400));
-            duration("notifications.delay_after", &text, min, max)
-        });
+        let delay_after = self.delay_after.as_deref().map(delay_after).transpose()?;
         let from = self.from.map(|text| from(&text)).transpose()?;
         Ok(Notifications {
             from: from.unwrap_or_else(|| format!("mailer-daemon@{own}")),
-            delay_after: delay_after.transpose()?,
+            delay_after: delay_after.flatten(),
             per_domain_per_hour: per_hour("per_domain_per_hour", self.per_domain_per_hour)?,
             per_customer_per_hour: per_hour("per_customer_per_hour", self.per_customer_per_hour)?,
         })
@@ -148,6 +145,18 @@ fn from(text: &str) -> Result<String, Invalid> {
     }
 }
 
+/// Zero is never.
+fn delay_after(text: &str) -> Result<Option<Duration>, Invalid> {
+    let key = "notifications.delay_after";
+    let after = duration(key, text, Duration::ZERO, DELAY_MAX)?;
+    if !after.is_zero() && after < DELAY_MIN {
+        let problem =
+            format!("must be 0s, which is never, or between {DELAY_MIN:?} and {DELAY_MAX:?}");
+        return Err(Invalid::new(key, text, problem));
+    }
+    Ok(Some(after).filter(|after| !after.is_zero()))
+}
+
 fn per_hour(key: &str, count: Option<u32>) -> Result<NonZeroU32, Invalid> {
     let count = count.unwrap_or(PER_HOUR);
     NonZeroU32::new(count)
@@ -158,6 +167,9 @@ fn per_hour(key: &str, count: Option<u32>) -> Result<NonZeroU32, Invalid> {
         })
 }
 
+/// What is younger has perhaps only been greylisted.
+const DELAY_MIN: Duration = Duration::from_secs(600);
+const DELAY_MAX: Duration = Duration::from_secs(86_400);
 const PER_HOUR: u32 = 100;
 const PER_HOUR_MAX: u32 = 100_000;
 /// Two while keys change, of two algorithms.

@@ -78,7 +78,8 @@ pub fn egress(figures: &[Figures<'_>]) -> String {
     text
 }
 
-fn family(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+/// One number, with what it means.
+pub(crate) fn family(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
     let name = format!("outgate_relay_{name}");
     let help = help.trim().replace('\\', "\\\\").replace('\n', " ");
     let written = write!(

@@ -19,7 +19,7 @@ pub trait World: Send + Sync + 'static {
     /// The servers of a domain, in the order to try, and what their TLS must show.
     type Route: Send + Sync + 'static;
     /// An address, name or proxy to leave from.
-    type Way: Clone + Send + Sync + 'static;
+    type Way: Send + Sync + 'static;
     /// A session with a server that takes commands.
     type Connection: Send + 'static;
     /// A message's content.
@@ -43,7 +43,7 @@ pub trait World: Send + Sync + 'static {
         attempts: &[Attempt],
     ) -> impl Future<Output = io::Result<Vec<Stored>>> + Send;
 
-    /// Tells the sender, if it may be told, that these recipients do not have the message yet, and until when the relay
+    /// Tells the sender, if it may be told (the queue has looked at the message's age only), that these recipients do not have the message yet, and until when the relay
     /// tries. Called once in the life of a message's domain, at most.
     fn warn(
         &self,
@@ -66,7 +66,9 @@ pub trait World: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Routed<Self::Route>, NoRoute>> + Send;
 
     /// Where a message leaves from on this route, and the name of that. Two ways with one name are the same: whoever
-    /// takes one connection may use it for the other, so the name of a customer's own address tells the customer.
+    /// takes one connection may use it for the other, so the name of a customer's own address tells the customer. Asked
+    /// when the message is due, and again when a connection is opened for it, so it takes nothing from an allowance; it
+    /// must not block.
     fn way(
         &self,
         departure: &Departure,

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod activation;
 mod admission;
 mod authorised;
 mod binary;
@@ -33,12 +34,14 @@ mod host;
 mod learnt;
 mod metrics;
 mod namespace;
+mod notifications;
 mod offers;
 mod opaque;
 mod openssl;
 mod parity;
 mod postfix;
 mod program;
+mod queue;
 mod replay;
 mod revoke;
 mod road;
@@ -52,4 +55,5 @@ mod still;
 mod swaks;
 mod tls;
 mod token;
+mod vouching;
 mod walled;

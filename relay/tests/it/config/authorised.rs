@@ -119,6 +119,11 @@ fn an_authorised_listener_is_open_to_nobody_by_mistake() {
             "delivery: spool: must be one of: cutthrough, cutthrough+spool, queue",
         ),
         (
+            "delivery = \"cutthrough\"",
+            "delivery = \"queue\"",
+            "delivery: queue: needs [spool]",
+        ),
+        (
             "treatment = \"filter\"\ndelivery = \"cutthrough\"",
             "treatment = \"walled\"\ndelivery = \"queue\"",
             "delivery: queue: treatment \"walled\" delivers nothing",
