@@ -11,28 +11,38 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use contract::Delivery;
+
 mod authorised;
 mod check;
+mod dns;
+mod egress;
 mod error;
 mod notifications;
 mod operator_mail;
 mod raw;
+mod routing;
 mod scanner;
 mod session;
 mod splice;
+mod spool;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
-    absolute, duration, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
-    transparent_listeners, treatment,
+    absolute, delivery, duration, help_url, hostname, listeners, log, metrics_listener, operator,
+    relay_name, transparent_listeners, treatment,
 };
+pub use dns::DnsConfig;
+pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
 pub use notifications::{DkimKey, Notifications};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
+pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
 pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
+pub use spool::SpoolConfig;
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -69,10 +79,20 @@ pub struct Config {
     pub splice: Splice,
     /// What one session may do.
     pub session: SessionLimits,
+    /// Where what is queued is kept; `None` = nothing can be queued.
+    pub spool: Option<SpoolConfig>,
+    /// What the relay's own legs leave from.
+    pub egress: Egress,
     /// What senders are told about queued mail.
     pub notifications: Notifications,
     /// Keys that the relay signs its own mail with.
     pub dkim: Vec<DkimKey>,
+    /// Who is asked about domains.
+    pub dns: DnsConfig,
+    /// Ways to domains.
+    pub routing: Routing,
+    /// MTA-STS.
+    pub mta_sts: MtaSts,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -224,17 +244,26 @@ impl TryFrom<RawConfig> for Config {
             help_url: help_url(raw.help_url)?,
         };
         let notifications = raw.notifications.check(&identity.hostname)?;
+        let authorised = raw.authorised.into_iter().map(TryInto::try_into);
+        let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
+        let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
+        if let Some(delivery) = queued.find(|it| *it != Delivery::default())
+            && raw.spool.is_none()
+        {
+            let problem = "needs [spool], where such mail is kept";
+            return Err(Invalid::new(
+                "authorised.delivery",
+                delivery.name(),
+                problem,
+            ));
+        }
         Ok(Self {
             name: relay_name(raw.name)?,
             identity,
             rewritten,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
-            authorised: raw
-                .authorised
-                .into_iter()
-                .map(TryInto::try_into)
-                .collect::<Result<_, _>>()?,
+            authorised,
             controller,
             state_dir,
             tls: raw.tls.map(|tls| TlsFiles {
@@ -255,8 +284,13 @@ impl TryFrom<RawConfig> for Config {
                 .transpose()?,
             splice,
             session: raw.session.try_into()?,
+            spool: raw.spool.map(TryInto::try_into).transpose()?,
+            egress: egress::check(raw.egress, raw.socks5)?,
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,
             notifications,
+            dns: raw.dns.try_into()?,
+            routing: Routing::check(raw.routing, raw.route)?,
+            mta_sts: raw.mta_sts.try_into()?,
         })
     }
 }

@@ -18,6 +18,7 @@ use contract::Generation;
 use relay::Relay;
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
 use relay::dkim::Signer;
+use relay::egress::Egresses;
 use relay::listen::inherited::{Inherited, InheritedError};
 use relay::listen::{self, BindError, Drain, Listener, descriptors};
 use relay::metrics::{Counter, http};
@@ -83,17 +84,22 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         TlsError::File(invalid) => anyhow::Error::from(invalid.in_file(&arguments.config)),
         TlsError::SelfSigned(_) | TlsError::Unusable(_) => error.into(),
     })?;
+    let egresses = Egresses::open(&config).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(&arguments.config))?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }
     start_log(&config.log);
+    egresses
+        .check_host()
+        .map_err(|invalid| invalid.in_file(&arguments.config))?;
     descriptors::provide(&config.limits).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config, Arc::new(tls), Arc::new(signer), inherited));
+    let (tls, signer) = (Arc::new(tls), Arc::new(signer));
+    let result = runtime.block_on(serve(config, tls, signer, egresses, inherited));
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
@@ -103,6 +109,7 @@ async fn serve(
     config: Config,
     tls: Arc<ServerTls>,
     signer: Arc<Signer>,
+    egresses: Arc<Egresses>,
     mut inherited: Inherited,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::register().context("cannot listen for signals")?;
@@ -131,16 +138,20 @@ async fn serve(
     let relay_name = config.name.clone();
     let controller = config.controller.clone();
     let listen: Vec<_> = listeners.iter().flat_map(Listener::local_addr).collect();
-    let relay = Relay::new(config, newest.subscribe(), Arc::clone(&tls));
+    let limit = config.limits.drain;
+    let (relay, backlog) = Relay::open(config, newest.subscribe(), Arc::clone(&tls), egresses)?;
     relay.notifier().sign_by(signer);
     let following = controller.map(|controller| {
         let following = snapshot::client::follow(relay_name, controller, newest, have);
         tokio::spawn(following)
     });
 
+    tokio::spawn(relay.tend());
     if let Some(listener) = scrapes {
         tokio::spawn(http::serve(Arc::clone(&relay), listener));
     }
+    let (stop_delivering, stopped) = watch::channel(false);
+    let delivering = backlog.map(|backlog| tokio::spawn(backlog.deliver(stopped, limit)));
     let (drain, draining) = Drain::new();
     let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
     notify(NotifyState::Ready);
@@ -150,9 +161,17 @@ async fn serve(
     notify(NotifyState::Stopping);
     drain.send_replace(true);
     let result = serving.await.context("serving ended by a bug of ours");
+    // Not before the last session has queued its message.
+    stop_delivering.send_replace(true);
+    if let Some(delivering) = delivering {
+        delivering
+            .await
+            .context("delivering ended by a bug of ours")?;
+    }
     if let Some(following) = following {
         following.abort();
     }
+    relay.save();
     for &counter in Counter::ALL {
         info!(
             counter = counter.name(),

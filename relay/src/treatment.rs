@@ -15,7 +15,13 @@ use crate::inbound::session::{Application, Course, Facts, TurnedAway};
 use crate::listen::Drain;
 
 mod cutthrough;
+mod doubts;
+mod inspection;
+mod keeping;
 mod opaque;
+mod outcome;
+mod queue;
+mod terminated;
 mod walled;
 
 use cutthrough::Cutthrough;

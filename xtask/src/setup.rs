@@ -166,8 +166,9 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 24] = [
+const DEBIAN_PACKAGES: [&str; 25] = [
     "build-essential",
+    "dante-server",
     "iproute2",
     "ldnsutils",
     "msmtp",

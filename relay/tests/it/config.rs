@@ -6,6 +6,7 @@ use std::process::Command;
 use relay::config::{Config, ScannerConfig};
 
 mod authorised;
+mod egress;
 mod operator;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
