@@ -102,6 +102,10 @@ impl Wire {
                 self.input.drain(..from + at + END.len());
                 return Ok(true);
             }
+            // What was searched is not needed again, but where an end may have begun.
+            if self.input.len() > MOST_KEPT {
+                self.input.drain(..self.input.len() - END.len());
+            }
             searched = self.input.len();
             if self.receive().await? == 0 {
                 return Ok(false);
@@ -163,3 +167,4 @@ impl Wire {
 }
 
 const END: &[u8] = b"\r\n.\r\n";
+const MOST_KEPT: usize = 64 * 1024;
