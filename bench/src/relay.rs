@@ -120,7 +120,7 @@ fn throughput(stage: &Stage, effort: &Effort, rounds: u32) -> Result<Compared> {
             let counted = stage.counted.clone();
             let (warm, time) = (effort.warm, effort.time);
             rates.push(stage.generate(async move {
-                let load = Load::new(target.domain, MESSAGE_OCTETS);
+                let load = Load::new(&target, MESSAGE_OCTETS);
                 let sessions = load::open(&target, SESSIONS, Depth::Tls).await?;
                 let sessions = load::flood(sessions, load.clone(), warm).await?;
                 let (before, begun) = (counted.messages(), Instant::now());
@@ -143,7 +143,7 @@ fn latency(stage: &Stage, effort: &Effort, rounds: u32, rate: f64) -> Result<Com
         ] {
             let (warm, time) = (effort.warm, effort.time);
             medians.push(stage.generate(async move {
-                let load = Load::new(target.domain, MESSAGE_OCTETS);
+                let load = Load::new(&target, MESSAGE_OCTETS);
                 let sessions = load::open(&target, SESSIONS, Depth::Tls).await?;
                 let (sessions, _) = load::pace(sessions, load.clone(), rate, warm).await?;
                 let (_, times) = load::pace(sessions, load, rate, time).await?;

@@ -129,7 +129,7 @@ async fn once(
     tls: bool,
     [warm, time]: [Duration; 2],
 ) -> Result<Once> {
-    let load = Load::new(target.domain, octets);
+    let load = Load::new(&target, octets);
     let depth = if tls { Depth::Tls } else { Depth::Plain };
     let sessions = load::open(&target, SESSIONS, depth).await?;
     let before = counted.messages();

@@ -58,7 +58,9 @@ impl Stage {
     pub(super) fn new(sessions: usize) -> Result<Self> {
         let disk = house::beside("outgate-relay")?.with_file_name("bench-state");
         fs::create_dir_all(&disk)?;
-        let directory = tempfile::tempdir_in(&disk)?;
+        remove_left(&disk)?;
+        let prefix = format!("{DIRECTORY}{}-", std::process::id());
+        let directory = tempfile::Builder::new().prefix(&prefix).tempdir_in(&disk)?;
         // Mail servers give up root, and must still reach their files.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
         let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
@@ -153,7 +155,11 @@ impl Stage {
         match contender {
             Contender::Relay => self.target((NEAR, QUEUE_PORT), Some(sink), domain),
             Contender::Postfix | Contender::OpenSmtpd => {
-                self.target((NEAR, contender.port()), None, domain)
+                let target = self.target((NEAR, contender.port()), None, domain);
+                Target {
+                    pipelining: contender != Contender::OpenSmtpd,
+                    ..target
+                }
             }
             Contender::Direct => self.target((sink, 25), None, domain),
         }
@@ -163,13 +169,14 @@ impl Stage {
         &self,
         address: (Ipv4Addr, u16),
         proxied_to: Option<Ipv4Addr>,
-        domain: &'static str,
+        domain: &str,
     ) -> Target {
         Target {
             address: SocketAddr::from(address),
             proxied_to: proxied_to.map(|sink| SocketAddrV4::new(sink, 25)),
             tls: Arc::clone(&self.tls),
-            domain,
+            domain: domain.into(),
+            pipelining: true,
         }
     }
 
@@ -204,6 +211,21 @@ impl Stage {
     }
 }
 
+/// Removes what a benchmark that was killed has left: queues are large.
+fn remove_left(disk: &Path) -> Result<()> {
+    for entry in fs::read_dir(disk)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let owner = name
+            .and_then(|name| name.strip_prefix(DIRECTORY))
+            .and_then(|rest| rest.split_once('-'));
+        if owner.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists()) {
+            fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
+}
+
 fn runtime() -> Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     Ok(builder.worker_threads(1).enable_all().build()?)
@@ -230,6 +252,8 @@ fn tls(
     Ok((Arc::new(client), Arc::new(server)))
 }
 
+/// Of a benchmark, with the number of its process behind it.
+const DIRECTORY: &str = "relay-";
 /// The relay's name, and the sink's: both have one certificate.
 pub(super) const NAME: &str = "relay.bench.test";
 pub(super) const NEAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);

@@ -174,6 +174,14 @@ impl Forwarder {
         for limit in ["host", "route", "source", "connector", "relay", "domain"] {
             writeln!(text, "mta limit max-conn-per-{limit} {connections}")?;
         }
+        // As it comes, it opens a connection to a place every five seconds.
+        for limit in ["host", "source", "connector", "relay", "domain"] {
+            writeln!(text, "mta limit conn-delay-{limit} 0")?;
+        }
+        writeln!(
+            text,
+            "mta limit reconn-delay-route 0\nmta limit session-keepalive 60"
+        )?;
         writeln!(
             text,
             "listen on {} port {} hostname opensmtpd.forwarder.test",

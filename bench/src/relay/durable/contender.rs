@@ -73,8 +73,9 @@ impl Contender {
         sessions: usize,
         around: &[OsString],
     ) -> Result<Option<Process>> {
-        let mut base = Command::new("env");
-        base.args(around);
+        // A benchmark that is killed leaves nobody behind.
+        let mut base = Command::new("setpriv");
+        base.args(["--pdeathsig", "KILL", "--", "env"]).args(around);
         let mut command = match self {
             Self::Relay => program::command(at, sessions, base)?,
             Self::Postfix => self.forwarder(at)?.command(&Kind::Postfix, base)?,

@@ -65,30 +65,26 @@ fn look(stage: &Stage, contender: Contender) -> Result<Worth> {
     let target = stage.contended(contender, false);
     let counted = stage.counted_plain.clone();
     let (spans, company) = stage.generate(async move {
-        let load = Load::new(target.domain, 4096);
+        let load = Load::new(&target, 4096);
         let before = counted.messages();
         let mut sessions = load::open(&target, 1, Depth::Plain).await?;
         let wire = sessions.first_mut().context("a session")?;
         // What is made once, with the first message, is no message's.
         load::message(wire, &load).await?;
+        settled(&counted, before + 1).await;
+        let clock = Clock::new()?;
         let mut spans = Vec::new();
-        for _ in 0..ALONE {
-            let took = load::message(wire, &load).await?;
-            let answered = SystemTime::now().duration_since(UNIX_EPOCH)?;
-            spans.push(Span {
-                begun: (answered - took).as_secs_f64(),
-                ended: answered.as_secs_f64(),
-            });
+        for sent in 2..=u64::from(ALONE) + 1 {
+            let [begun, ended] = load::message(wire, &load).await?;
+            spans.push(clock.span(begun, ended));
+            // What is written about one that was delivered must not be taken for the next one's.
+            settled(&counted, before + sent).await;
+            tokio::time::sleep(APART).await;
         }
-        settled(&counted, before + u64::from(ALONE) + 1).await;
-        let begun = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let clock = Instant::now();
         let sessions = load::open(&target, SESSIONS, Depth::Plain).await?;
+        let begun = Instant::now();
         let (sessions, times) = load::timed_flood(sessions, load, COMPANY).await?;
-        let span = Span {
-            begun: begun.as_secs_f64(),
-            ended: (begun + clock.elapsed()).as_secs_f64(),
-        };
+        let span = clock.span(begun, Instant::now());
         drop(sessions);
         Ok((spans, (span, times.len())))
     })?;
@@ -122,6 +118,31 @@ fn judge(
         syncs_in_company: f64::from(within(&company)?) / f64::from(u32::try_from(messages)?),
         synchronous_files: traced.synchronous_files,
     })
+}
+
+/// The wall's time at a moment.
+struct Clock {
+    moment: Instant,
+    wall: f64,
+}
+
+impl Clock {
+    /// Looks at both clocks, until nothing came in between.
+    fn new() -> Result<Self> {
+        loop {
+            let moment = Instant::now();
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH)?;
+            if moment.elapsed() < Duration::from_micros(5) {
+                let wall = wall.as_secs_f64();
+                return Ok(Self { moment, wall });
+            }
+        }
+    }
+
+    fn span(&self, begun: Instant, ended: Instant) -> Span {
+        let [begun, ended] = [begun, ended].map(|at| self.wall + (at - self.moment).as_secs_f64());
+        Span { begun, ended }
+    }
 }
 
 /// A time by the wall, in seconds.
@@ -219,6 +240,8 @@ const SYNCS: [&str; 6] = [
     "msync",
 ];
 const ALONE: u32 = 20;
+/// Longer than a group of writes waits for company.
+const APART: Duration = Duration::from_millis(50);
 const COMPANY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
