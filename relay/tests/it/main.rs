@@ -9,6 +9,7 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod activation;
 mod admission;
 mod authorised;
 mod binary;
@@ -17,10 +18,12 @@ mod config;
 mod content;
 mod controller;
 mod cut;
+mod dante;
 mod defences;
 mod delivery;
 mod dialogue;
 mod doubt;
+mod egress;
 mod failure;
 mod fickle;
 mod flows;
@@ -31,12 +34,14 @@ mod host;
 mod learnt;
 mod metrics;
 mod namespace;
+mod notifications;
 mod offers;
 mod opaque;
 mod openssl;
 mod parity;
 mod postfix;
 mod program;
+mod queue;
 mod replay;
 mod revoke;
 mod road;
@@ -49,4 +54,6 @@ mod steer;
 mod still;
 mod swaks;
 mod tls;
+mod token;
+mod vouching;
 mod walled;
