@@ -1,7 +1,9 @@
-//! `outgate-relay learnt`: what the relay has learnt, for people and programs.
+//! What `outgate-relay` does besides running. Here `learnt`: what the relay has learnt, for people and programs.
 //!
 //! It reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was written
 //! before it next decides.
+
+mod spool;
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -9,8 +11,10 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
+use relay::config::Config;
 use relay::learnt::{self, Entry, Learner, State};
 use serde::Serialize;
+use spool::SpoolCommand;
 use tracing::warn;
 
 /// What a person may want to know or change.
@@ -23,6 +27,13 @@ pub(crate) enum Command {
                       outgate-relay learnt revoke 2001:db8:a:a::10 '[2001:db8:b:1::10]:25'"
     )]
     Learnt(LearntCommand),
+    /// Messages that are kept to be delivered; only reads
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay spool ls\n  outgate-relay spool show 01K8Z3V5M0000 --json\n  \
+                      outgate-relay spool verify\n  outgate-relay spool export 01K8Z3V5M0000 message.eml"
+    )]
+    Spool(SpoolCommand),
 }
 
 /// The verbs.
@@ -44,9 +55,20 @@ pub(crate) enum LearntCommand {
     },
 }
 
-/// Runs it; whether there was something to do it with. `journal` is `splice.learnt`.
-pub(crate) fn run(command: &Command, journal: &Path) -> anyhow::Result<bool> {
-    let Command::Learnt(command) = command;
+/// Runs it; whether there was something to do it with.
+pub(crate) fn run(command: &Command, config: &Config) -> anyhow::Result<bool> {
+    match command {
+        Command::Learnt(command) => learnt(command, &config.splice.learnt),
+        Command::Spool(command) => {
+            let spool = config.spool.as_ref();
+            let spool = spool.context("the configuration has no table [spool]")?;
+            spool::run(command, &spool.dir)
+        }
+    }
+}
+
+/// `journal` is `splice.learnt`.
+fn learnt(command: &LearntCommand, journal: &Path) -> anyhow::Result<bool> {
     match command {
         LearntCommand::Ls { json } => {
             let (entries, damaged) =
