@@ -58,6 +58,9 @@ pub struct CustomerPolicy {
     /// not say.
     #[serde(default)]
     pub confirmed: bool,
+    /// When the customer hears 250. An older controller does not say, and means cut-through.
+    #[serde(default)]
+    pub delivery: Delivery,
 }
 
 /// What the relay does with a redirected connection.
@@ -95,6 +98,42 @@ impl Treatment {
     }
 }
 
+/// When the customer hears 250, and so who tries again: it, or the relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Delivery {
+    /// When its destination has said 250; every answer is the destination's own.
+    #[default]
+    #[serde(rename = "cutthrough")]
+    Cutthrough,
+    /// The same, but what the destination defers, or does not answer, goes into the relay's queue.
+    #[serde(rename = "cutthrough+spool")]
+    CutthroughSpool,
+    /// When the relay's disk has the message. It goes by the recipients' MXs, the original destination first.
+    #[serde(rename = "queue")]
+    Queue,
+}
+
+impl Delivery {
+    /// All of them, the default first.
+    pub const ALL: [Self; 3] = [Self::Cutthrough, Self::CutthroughSpool, Self::Queue];
+
+    /// Its name, as serde writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cutthrough => "cutthrough",
+            Self::CutthroughSpool => "cutthrough+spool",
+            Self::Queue => "queue",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+}
+
 /// Where the relay's own leg to the MX leaves from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -104,6 +143,29 @@ pub enum Egress {
     Pool,
     /// The customer's own address; the pool must be via = "steer".
     Customer,
+    /// A SOCKS5 proxy of the relay's configuration.
+    Socks5,
+}
+
+impl Egress {
+    /// All of them, the default first.
+    pub const ALL: [Self; 3] = [Self::Pool, Self::Customer, Self::Socks5];
+
+    /// Its name, as serde writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Customer => "customer",
+            Self::Socks5 => "socks5",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
 }
 
 /// Source ports of a leg with [`Egress::Customer`]. By them the edge tells what comes back to the relay
@@ -129,7 +191,8 @@ mod tests {
             "egress": "pool",
             "reason": "spam run",
             "expires_at": "2026-03-01T12:00:00Z",
-            "confirmed": true
+            "confirmed": true,
+            "delivery": "cutthrough+spool"
         }]
     }"#;
 
@@ -157,6 +220,7 @@ mod tests {
                 reason: String::from("spam run"),
                 expires_at: "2026-03-01T12:00:00Z".parse().unwrap(),
                 confirmed: true,
+                delivery: Delivery::CutthroughSpool,
             }],
         }
     }
@@ -180,17 +244,22 @@ mod tests {
     #[test]
     fn an_older_controller_may_say_less() {
         let prefixes = r#""probe_prefixes": ["192.0.2.224/28", "2001:db8:a:ffff::/64"],"#;
+        let delivery = r#",
+            "delivery": "cutthrough+spool""#;
         let confirmed = r#",
             "confirmed": true"#;
         let less = SNAPSHOT.replacen(prefixes, "", 1);
         assert_ne!(less, SNAPSHOT);
-        let least = less.replacen(confirmed, "", 1);
-        assert_ne!(least, less);
+        let without_delivery = less.replacen(delivery, "", 1);
+        assert_ne!(without_delivery, less);
+        let least = without_delivery.replacen(confirmed, "", 1);
+        assert_ne!(least, without_delivery);
         let mut expected = Snapshot {
             probe_prefixes: Vec::new(),
             ..snapshot()
         };
         expected.customers[0].confirmed = false;
+        expected.customers[0].delivery = Delivery::Cutthrough;
         assert_eq!(serde_json::from_str::<Snapshot>(&least).unwrap(), expected);
     }
 
@@ -204,8 +273,30 @@ mod tests {
     }
 
     #[test]
+    fn a_delivery_has_one_name() {
+        for delivery in Delivery::ALL {
+            let written = serde_json::to_value(delivery).unwrap();
+            assert_eq!(written, delivery.name());
+            assert_eq!(Delivery::from_name(delivery.name()), Some(delivery));
+        }
+    }
+
+    #[test]
+    fn an_egress_has_one_name() {
+        for egress in Egress::ALL {
+            let written = serde_json::to_value(egress).unwrap();
+            assert_eq!(written, egress.name());
+            assert_eq!(Egress::from_name(egress.name()), Some(egress));
+        }
+        assert_eq!(Egress::from_name("later"), None);
+    }
+
+    #[test]
     fn a_word_that_a_relay_cannot_act_on_is_refused() {
-        let unknown = SNAPSHOT.replacen("\"filter\"", "\"later\"", 1);
-        assert!(serde_json::from_str::<Snapshot>(&unknown).is_err());
+        for known in ["\"filter\"", "\"cutthrough+spool\""] {
+            let unknown = SNAPSHOT.replacen(known, "\"later\"", 1);
+            assert_ne!(unknown, SNAPSHOT);
+            assert!(serde_json::from_str::<Snapshot>(&unknown).is_err());
+        }
     }
 }

@@ -135,10 +135,14 @@ struct AddArgs {
     /// or walled (refuse every recipient with the reason) [default: filter]
     #[arg(long)]
     treatment: Option<String>,
-    /// Where the relay's own leg leaves from: pool (an address of the relay) or customer (the customer's own;
-    /// only with a pool that is via = "steer") [default: pool]
+    /// Where the relay's own leg leaves from: pool (an address of the relay), customer (the customer's own;
+    /// only with a pool that is via = "steer") or socks5 (a proxy of the relay's configuration) [default: pool]
     #[arg(long)]
     egress: Option<String>,
+    /// When the customer hears 250: cutthrough (its MX has said so), cutthrough+spool (the same, but what the MX defers
+    /// or does not answer is queued) or queue (the relay's disk has the message) [default: cutthrough]
+    #[arg(long)]
+    delivery: Option<String>,
     /// Of a redirect: abuse is known, so the relay never splices TLS by itself, not even where the sender verifies
     /// certificates and defers its mail
     #[arg(long)]
@@ -285,10 +289,15 @@ const ADD_EXAMPLES: &str = "Examples:
   outgate flag add 2001:db8:a:a::10 --reason \"spam run\" --for 24h        (flags 2001:db8:a:a::/64)
   outgate flag add 192.0.2.64/28 --reason \"no contract\" --action drop --cut
   outgate flag add 192.0.2.10 --reason \"spam run\" --pool steered --egress customer
+  outgate flag add 192.0.2.10 --reason \"application without a queue\" --delivery queue
   outgate flag add 192.0.2.20 --reason \"sends too fast\" --action limit --rate 30/min --burst 10
 
 With --egress customer the MX sees the customer's own address. The edge then gives the relay what comes from
 port 25 to the customer's ports 61000 to 65535, and lets the relay use the address towards port 25 alone.
+With --egress socks5 the relays need [[socks5]] in their configuration; one without it answers 421.
+
+With --delivery queue, or cutthrough+spool, the relays need a [spool]. One without answers the customer 421, or passes
+deferrals back to it. When the flag ends, what is still queued from a customer's own address leaves from the relay's.
 
 Returns once the flag is in force (exit 0), or after 5 s if a relay has not acknowledged it (exit 4):
 it is stored then, and comes into force by itself.";
@@ -299,7 +308,7 @@ const IMPORT_EXAMPLES: &str = "Examples:
   billing-export | outgate flag import -
 
 The first line names the columns, in any order: prefix and reason must be there; action, pool, treatment,
-egress, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
+egress, delivery, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
 and are empty for their defaults (exact, cut and confirmed are yes or no). Text is UTF-8.
   prefix,reason,action,for,ticket
   192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711

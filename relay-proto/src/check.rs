@@ -9,6 +9,7 @@ pub mod content;
 pub mod operations;
 pub mod peek;
 pub mod proxy;
+pub mod record;
 pub mod server;
 
 /// Cuts `octets` into pieces of the lengths in `cuts`, over and over; 0 counts as 256.

@@ -5,8 +5,8 @@
 //! [`Event::Answered`] with the server's own reply, or the session ends with [`Event::Lost`].
 //!
 //! There is no way from an offered STARTTLS to clear text: a refusal, a failed handshake, or octets in
-//! clear text before it lose the session. Commands are not pipelined: in cut-through each waits for a
-//! customer's command anyway.
+//! clear text before it lose the session. In cut-through each command waits for a customer's anyway; who has
+//! the whole envelope may say it in one go ([`Session::envelope`]).
 //!
 //! # Diagnostics
 //! Everything that the server does wrong is an [`Event::Lost`]. A command out of turn or content that

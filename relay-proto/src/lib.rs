@@ -20,12 +20,14 @@
 #[cfg(any(test, feature = "check"))]
 pub mod check;
 pub mod client;
+pub mod dsn;
 pub mod envelope;
 pub mod header;
 pub mod peek;
 pub mod proxy;
 pub mod queue;
 pub mod queued;
+pub mod record;
 pub mod server;
 pub mod verdict;
 pub mod wire;

@@ -7,11 +7,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use contract::{CustomerPolicy, Egress, Treatment};
+use contract::{CustomerPolicy, Delivery, Egress, Treatment};
+use relay_proto::envelope::EhloName;
 use relay_proto::reply::Reply;
 
 use crate::Relay;
 use crate::config::Terms;
+use crate::egress::{Egresses, Legs};
 use crate::listen::limits::{Full, Permit};
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, Found, Origin, OriginalDst};
@@ -32,7 +34,7 @@ pub(crate) enum Admission {
 }
 
 /// A diverted customer's connection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     pub(crate) customer: CustomerAddr,
     pub(crate) original_dst: OriginalDst,
@@ -53,11 +55,26 @@ impl Admitted {
         }
     }
 
+    /// When the customer hears 250.
+    pub(crate) fn delivery(&self) -> Delivery {
+        match (&self.policy, &self.terms) {
+            (Some(policy), _) => policy.delivery,
+            (None, Some(terms)) => terms.delivery,
+            (None, None) => Delivery::default(),
+        }
+    }
+
     /// Where the leg to the destination leaves from.
     pub(crate) fn egress(&self) -> Egress {
         self.policy
             .as_ref()
             .map_or(Egress::Pool, |policy| policy.egress)
+    }
+
+    /// The legs to the destination, for a customer that calls itself `ehlo`.
+    pub(crate) fn legs<'a>(&self, egresses: &'a Egresses, ehlo: Option<EhloName>) -> Legs<'a> {
+        let destination = self.original_dst;
+        Legs::new(egresses, self.egress(), self.customer, ehlo, destination)
     }
 
     /// Why, for the customer to read.

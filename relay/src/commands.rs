@@ -1,7 +1,9 @@
-//! `outgate-relay learnt`: what the relay has learnt, for people and programs.
+//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys.
 //!
-//! It reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was written
-//! before it next decides.
+//! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
+//! written before it next decides.
+
+mod token;
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -9,8 +11,11 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
+use relay::config::Config;
+use relay::dkim::Signer;
 use relay::learnt::{self, Entry, Learner, State};
 use serde::Serialize;
+use token::TokenCommand;
 use tracing::warn;
 
 /// What a person may want to know or change.
@@ -23,6 +28,22 @@ pub(crate) enum Command {
                       outgate-relay learnt revoke 2001:db8:a:a::10 '[2001:db8:b:1::10]:25'"
     )]
     Learnt(LearntCommand),
+    /// Keys that the relay signs its own mail with
+    #[command(subcommand)]
+    Dkim(DkimCommand),
+    /// Tokens in messages' trace fields, by which complaints lead to customers
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay token resolve complaint.eml\n  outgate-relay token resolve - -j < complaint.eml"
+    )]
+    Token(TokenCommand),
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DkimCommand {
+    /// Print the TXT records that have to stand in the DNS, as a zone's file has them
+    Record,
 }
 
 /// The verbs.
@@ -44,9 +65,25 @@ pub(crate) enum LearntCommand {
     },
 }
 
-/// Runs it; whether there was something to do it with. `journal` is `splice.learnt`.
-pub(crate) fn run(command: &Command, journal: &Path) -> anyhow::Result<bool> {
-    let Command::Learnt(command) = command;
+/// Runs it; whether there was something to do it with. `file` is where `config` stands.
+pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Result<bool> {
+    match command {
+        Command::Learnt(command) => learnt(command, &config.splice.learnt),
+        Command::Token(command) => token::run(command, config),
+        Command::Dkim(DkimCommand::Record) => {
+            let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
+            for record in signer.records() {
+                say(&record.to_string())?;
+            }
+            if config.dkim.is_empty() {
+                say("no [[dkim]] stands in the configuration")?;
+            }
+            Ok(!config.dkim.is_empty())
+        }
+    }
+}
+
+fn learnt(command: &LearntCommand, journal: &Path) -> anyhow::Result<bool> {
     match command {
         LearntCommand::Ls { json } => {
             let (entries, damaged) =

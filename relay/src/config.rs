@@ -11,26 +11,40 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use contract::Delivery;
+
 mod authorised;
 mod check;
+mod dns;
+mod egress;
 mod error;
+mod notifications;
 mod operator_mail;
 mod raw;
+mod routing;
 mod scanner;
 mod session;
 mod splice;
+mod spool;
+mod token;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
-    absolute, duration, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
-    transparent_listeners, treatment,
+    absolute, delivery, duration, help_url, hostname, listeners, log, metrics_listener, operator,
+    relay_name, transparent_listeners, treatment,
 };
+pub use dns::DnsConfig;
+pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
+pub use notifications::{DkimKey, Notifications};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
+pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
 pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
+pub use spool::SpoolConfig;
+pub use token::TokenTerms;
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -67,6 +81,22 @@ pub struct Config {
     pub splice: Splice,
     /// What one session may do.
     pub session: SessionLimits,
+    /// Where what is queued is kept; `None` = nothing can be queued.
+    pub spool: Option<SpoolConfig>,
+    /// What the relay's own legs leave from.
+    pub egress: Egress,
+    /// The trace field by which a complaint leads to the customer.
+    pub token: TokenTerms,
+    /// What senders are told about queued mail.
+    pub notifications: Notifications,
+    /// Keys that the relay signs its own mail with.
+    pub dkim: Vec<DkimKey>,
+    /// Who is asked about domains.
+    pub dns: DnsConfig,
+    /// Ways to domains.
+    pub routing: Routing,
+    /// MTA-STS.
+    pub mta_sts: MtaSts,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -212,21 +242,32 @@ impl TryFrom<RawConfig> for Config {
         let controller = raw.controller.map(TryInto::try_into).transpose()?;
         let state_dir = state_dir(raw.state_dir, controller.as_ref())?;
         let splice = raw.splice.check(&state_dir.join("learnt.journal"))?;
+        let identity = Identity {
+            operator: operator(raw.operator)?,
+            hostname: hostname(raw.hostname)?,
+            help_url: help_url(raw.help_url)?,
+        };
+        let notifications = raw.notifications.check(&identity.hostname)?;
+        let authorised = raw.authorised.into_iter().map(TryInto::try_into);
+        let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
+        let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
+        if let Some(delivery) = queued.find(|it| *it != Delivery::default())
+            && raw.spool.is_none()
+        {
+            let problem = "needs [spool], where such mail is kept";
+            return Err(Invalid::new(
+                "authorised.delivery",
+                delivery.name(),
+                problem,
+            ));
+        }
         Ok(Self {
             name: relay_name(raw.name)?,
-            identity: Identity {
-                operator: operator(raw.operator)?,
-                hostname: hostname(raw.hostname)?,
-                help_url: help_url(raw.help_url)?,
-            },
+            identity,
             rewritten,
             transparent: transparent_listeners(&raw.transparent)?,
             log: log(raw.log, &raw.log_format)?,
-            authorised: raw
-                .authorised
-                .into_iter()
-                .map(TryInto::try_into)
-                .collect::<Result<_, _>>()?,
+            authorised,
             controller,
             state_dir,
             tls: raw.tls.map(|tls| TlsFiles {
@@ -247,6 +288,14 @@ impl TryFrom<RawConfig> for Config {
                 .transpose()?,
             splice,
             session: raw.session.try_into()?,
+            spool: raw.spool.map(TryInto::try_into).transpose()?,
+            egress: egress::check(raw.egress, raw.socks5)?,
+            token: raw.token.try_into()?,
+            dkim: notifications::dkim(raw.dkim, &notifications.from)?,
+            notifications,
+            dns: raw.dns.try_into()?,
+            routing: Routing::check(raw.routing, raw.route)?,
+            mta_sts: raw.mta_sts.try_into()?,
         })
     }
 }

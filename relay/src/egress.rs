@@ -1,29 +1,135 @@
-//! The address that the relay's own leg to the MX leaves from, by the customer's policy, and the name
-//! that it goes by.
+//! What the relay's own legs leave from: which [`Way`] a customer's mail takes, and the connection over it.
+//!
+//! [`Egresses::choose`] says which way; a leg of cut-through and a worker of the queue alike then
+//! [`connect`](Egresses::connect) over it, and [`claim`](Egresses::claim) each message that leaves by it. The choice is by
+//! the customer's address (rendezvous hashing): it needs no memory, holds over a restart, and moves only
+//! the share of a way that comes or goes.
 //!
 //! # Diagnostics
-//! Returned: [`ConnectError`]; its text is part of the reply that the customer reads.
+//! Returned: [`NoWay`] before, [`ConnectError`] after there is one; their texts are part of the reply that the
+//! customer reads. Logged: an endpoint that fails by its own fault and one that works again, once each.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use contract::Egress;
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use relay_proto::envelope::EhloName;
+use relay_proto::queued::QueueId;
+use relay_proto::reply::Reply;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tracing::{debug, error, info};
 
-use crate::origin::{CustomerAddr, OriginalDst};
+use crate::config::{Config, EgressPool, Invalid};
+use crate::origin::{CustomerAddr, OriginalDst, is_own};
+use crate::outbound::requirement::Requirement;
 
+mod claim;
 mod customer;
+mod endpoint;
+mod group;
+mod health;
+mod legs;
 mod pool;
+mod socks5;
+mod sticky;
+#[cfg(test)]
+mod tests;
+mod warm_up;
+mod way;
+
+pub(crate) use claim::Claim;
+use claim::Counted;
+use endpoint::{Endpoint, Place};
+use group::Group;
+pub(crate) use legs::Legs;
+use sticky::Sticky;
+use warm_up::Tally;
+pub(crate) use way::{Family, Way, WayKind};
 
 /// A leg that is to be opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Leg {
-    pub(crate) egress: Egress,
-    pub(crate) customer: CustomerAddr,
+    pub(crate) way: Way,
     /// What the customer calls itself.
     pub(crate) ehlo: Option<EhloName>,
     pub(crate) destination: OriginalDst,
+    /// What its TLS must show; also says what SNI does.
+    pub(crate) requirement: Requirement,
+    /// The customer's own leg is in clear text. If nothing is required either, a destination whose TLS never works is
+    /// served in clear text.
+    pub(crate) customer_in_clear: bool,
+}
+
+/// All ways out of one relay.
+#[derive(Debug)]
+pub struct Egresses {
+    /// Where nothing is configured.
+    routed: Way,
+    pools: Vec<Pool>,
+    proxies: Vec<Pool>,
+    tally: Arc<Tally>,
+    sticky: Sticky,
+}
+
+/// Endpoints, and whose mail leaves by them.
+#[derive(Debug)]
+struct Pool {
+    /// Empty: of everybody who is in no other.
+    customers: Vec<IpNetwork>,
+    group: Group,
+}
+
+/// What a way is sought for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sought<'a> {
+    /// By the customer's policy.
+    pub(crate) egress: Egress,
+    pub(crate) customer: CustomerAddr,
+    pub(crate) destination: SocketAddr,
+    /// A message that may have been tried before: it takes the way that it took then, while that can be.
+    pub(crate) message: Option<QueueId>,
+    /// Ways that have just failed.
+    pub(crate) besides: &'a [Way],
+}
+
+/// Why a message cannot leave now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoWay {
+    /// The configuration has nothing of that kind for this customer.
+    #[error("this relay has no egress {} for you", .0.name())]
+    NotConfigured(Egress),
+    /// The pool has no address of the destination's family.
+    #[error("this relay sends nothing by {0} for you")]
+    Family(Family),
+    /// Every address has sent what it may send today.
+    #[error("all addresses of this relay have sent what they may send today")]
+    WarmingUp,
+    /// Every address or proxy fails.
+    #[error("no address or proxy of this relay works now")]
+    Down,
+}
+
+impl NoWay {
+    /// Enhanced status code (RFC 3463): never a permanent one, because all of it is the operator's to mend.
+    pub(crate) fn status(&self) -> &'static str {
+        match self {
+            Self::NotConfigured(_) => "4.3.5",
+            Self::Family(_) => "4.4.4",
+            Self::WarmingUp => "4.4.5",
+            Self::Down => "4.4.0",
+        }
+    }
+
+    /// What a customer hears that waits.
+    pub(crate) fn reply(&self) -> Reply {
+        Reply::new(421, self.status(), &format!("{self}; try again later"))
+    }
 }
 
 /// Why there is no connection.
@@ -38,84 +144,280 @@ pub(crate) enum ConnectError {
     /// Our own deployment lacks a capability.
     #[error("the relay may not send from your address")]
     NotPermitted,
+    /// The way itself fails, and how; the destination was not asked. Another one may work. What is wrong is the
+    /// operator's business, so it is logged and not told.
+    #[error("an address or proxy of this relay does not work now")]
+    Way(String),
 }
 
-/// Connects. The caller bounds the time.
-pub(crate) async fn connect(leg: &Leg) -> Result<TcpStream, ConnectError> {
-    let stream = match leg.egress {
-        Egress::Pool => pool::connect(leg.destination).await?,
-        Egress::Customer => customer::connect(leg.customer, leg.destination).await?,
-    };
-    // Commands are small and each waits for its reply: Nagle's algorithm would only add a delay.
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-/// What EHLO says on this leg. Receivers compare it with the address that a connection comes from, so
-/// the name belongs to whose address that is.
-pub(crate) fn ehlo_name(leg: &Leg, own: &str) -> String {
-    match (leg.egress, &leg.ehlo) {
-        (Egress::Pool, _) => own.to_owned(),
-        (Egress::Customer, Some(name)) if is_domain_or_literal(name.as_str()) => name.to_string(),
-        // RFC 5321 section 4.1.4: who has no meaningful name says its address.
-        (Egress::Customer, _) => match leg.customer.ip() {
-            IpAddr::V4(v4) => format!("[{v4}]"),
-            IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
-        },
+impl ConnectError {
+    /// Whether the destination has to do with it; otherwise nothing was learnt about it.
+    pub(crate) fn blames_destination(&self) -> bool {
+        match self {
+            Self::Network(_) => true,
+            Self::PortsExhausted | Self::NotPermitted | Self::Way(_) => false,
+        }
     }
 }
 
-/// The policy's word for an egress.
-pub(crate) fn name(egress: Egress) -> &'static str {
-    match egress {
-        Egress::Pool => "pool",
-        Egress::Customer => "customer",
-    }
-}
-
-/// RFC 5321 section 4.1.2, with the underscore that many hosts have in their names. A customer chooses
-/// this word and a stranger's server parses it.
-fn is_domain_or_literal(name: &str) -> bool {
-    let of = |text: &str, more: &str| {
-        let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
-        !text.is_empty() && text.chars().all(fits)
-    };
-    let literal = name
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    match literal {
-        Some(inside) => of(inside, ".:-"),
-        None => name.split('.').all(|label| of(label, "-_")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn says(egress: Egress, customer: &str, ehlo: Option<&str>, expected: &str) {
-        let leg = Leg {
-            egress,
-            customer: CustomerAddr::new(customer.parse().unwrap()),
-            ehlo: ehlo.map(|name| EhloName::new(name).unwrap()),
-            destination: OriginalDst::new("203.0.113.10:25".parse().unwrap()),
+impl Egresses {
+    /// Those of the configuration. Reads the files that it names.
+    pub fn open(config: &Config) -> Result<Arc<Self>, Invalid> {
+        let open = |pools: &[EgressPool]| -> Result<Vec<Pool>, Invalid> {
+            pools.iter().map(Pool::open).collect()
         };
-        assert_eq!(ehlo_name(&leg, "relay-1.example.net"), expected);
+        let (pools, proxies) = (open(&config.egress.pools)?, open(&config.egress.proxies)?);
+        let endpoints = pools
+            .iter()
+            .chain(&proxies)
+            .flat_map(|pool| &pool.group.endpoints);
+        let warming_up = endpoints.filter(|endpoint| endpoint.warm_up.is_some());
+        let warming_up: Vec<_> = warming_up
+            .map(|endpoint| Arc::clone(&endpoint.key))
+            .collect();
+        let tally = Tally::open(config.state_dir.join(TALLY_FILE), &warming_up);
+        Ok(Arc::new(Self {
+            routed: Way::of_pool(Arc::new(Endpoint::routed())),
+            pools,
+            proxies,
+            tally: Arc::new(tally),
+            sticky: Sticky::default(),
+        }))
     }
 
-    #[test]
-    fn the_name_belongs_to_the_address() {
-        let (v4, v6) = ("192.0.2.10", "2001:db8:a:a::10");
-        let name = Some("mail.customer.example");
-        says(Egress::Pool, v4, name, "relay-1.example.net");
-        says(Egress::Customer, v4, name, "mail.customer.example");
-        for kept in ["web_1", "[192.0.2.10]", "[IPv6:2001:db8:a:a::10]"] {
-            says(Egress::Customer, v4, Some(kept), kept);
+    /// Whether this host has all the addresses. To be asked at the start: an address that nothing can leave
+    /// from would be found out by customers otherwise.
+    pub fn check_host(&self) -> Result<(), Invalid> {
+        for endpoint in self.pools.iter().flat_map(|pool| &pool.group.endpoints) {
+            let Place::Address(address) = endpoint.place else {
+                continue;
+            };
+            if !matches!(is_own(address), Ok(true)) {
+                let problem = "is not an address of this host, so nothing can leave from it; see `ip address`";
+                return Err(Invalid::new("egress.addresses.address", address, problem));
+            }
         }
-        for strange in ["a@b", "x..y", ".", "[]", "[a", "a;b", "<x>", "[a]b]"] {
-            says(Egress::Customer, v4, Some(strange), "[192.0.2.10]");
+        Ok(())
+    }
+
+    /// The way that a customer's mail takes.
+    pub(crate) fn choose(&self, sought: &Sought<'_>) -> Result<Way, NoWay> {
+        let family = Family::of(sought.destination);
+        let (pools, of): (_, fn(Arc<Endpoint>) -> Way) = match sought.egress {
+            Egress::Customer => {
+                let way = Way::of_customer(sought.customer);
+                let of_family = Family::of((sought.customer.ip(), 0).into()) == family;
+                return if !of_family {
+                    Err(NoWay::Family(family))
+                } else if sought.besides.contains(&way) {
+                    Err(NoWay::Down)
+                } else {
+                    Ok(way)
+                };
+            }
+            Egress::Pool => (&self.pools, Way::of_pool),
+            Egress::Socks5 => (&self.proxies, Way::of_socks5),
+        };
+        match (pool_of(pools, sought.customer), sought.egress) {
+            (Some(pool), _) => self.choose_of(&pool.group, sought, family).map(of),
+            (None, Egress::Pool) => Ok(self.routed.clone()),
+            (None, Egress::Socks5 | Egress::Customer) => Err(NoWay::NotConfigured(sought.egress)),
         }
-        says(Egress::Customer, v6, None, "[IPv6:2001:db8:a:a::10]");
+    }
+
+    fn choose_of(
+        &self,
+        group: &Group,
+        sought: &Sought<'_>,
+        family: Family,
+    ) -> Result<Arc<Endpoint>, NoWay> {
+        let (now, today) = (Instant::now(), today());
+        let mut preferred = group.by_preference(sought.customer);
+        preferred.retain(|endpoint| endpoint.serves(family));
+        let Some(&first) = preferred.first() else {
+            return Err(NoWay::Family(family));
+        };
+        let is_tried = |endpoint: &Arc<Endpoint>| {
+            let has_failed = |way: &Way| way.endpoint() == Some(&**endpoint);
+            sought.besides.iter().any(has_failed) || !endpoint.health.may_try(now)
+        };
+        let usable = |endpoint: &Arc<Endpoint>| {
+            !is_tried(endpoint) && self.left(endpoint, today).is_none_or(|left| left > 0)
+        };
+        if let Some(taken) = sought.message.and_then(|id| self.sticky.of(id))
+            && preferred.contains(&&taken)
+            && usable(&taken)
+        {
+            return Ok(taken);
+        }
+        let Some(&chosen) = preferred.iter().find(|endpoint| usable(endpoint)) else {
+            let all_tried = preferred.iter().all(|endpoint| is_tried(endpoint));
+            return Err(if all_tried {
+                NoWay::Down
+            } else {
+                NoWay::WarmingUp
+            });
+        };
+        if let Some(id) = sought.message
+            && chosen != first
+        {
+            self.sticky.keep(id, chosen);
+        }
+        Ok(Arc::clone(chosen))
+    }
+
+    /// How many messages may leave by it today; `None` = any number.
+    fn left(&self, endpoint: &Endpoint, today: Date) -> Option<u64> {
+        let warm_up = endpoint.warm_up.as_ref()?;
+        let allowance = warm_up::allowance(warm_up, today);
+        Some(self.tally.left(&endpoint.key, allowance, today))
+    }
+
+    /// Counts a message that is to leave by `way`; to be asked before MAIL. `None`: it has sent what it may
+    /// send today, and another way has to be chosen.
+    pub(crate) async fn claim(&self, way: &Way) -> Option<Claim> {
+        let Some(endpoint) = way.shared_endpoint() else {
+            return Some(Claim(None));
+        };
+        let mut counted = Counted {
+            endpoint: Arc::clone(endpoint),
+            tally: None,
+        };
+        if let Some(warm_up) = &endpoint.warm_up {
+            let today = today();
+            let allowance = warm_up::allowance(warm_up, today);
+            if !self.tally.take(&endpoint.key, allowance, today).await {
+                return None;
+            }
+            counted.tally = Some((Arc::clone(&self.tally), today));
+        }
+        Some(Claim(Some(counted)))
+    }
+
+    /// Connects over `way`. The caller bounds the time.
+    pub(crate) async fn connect(
+        &self,
+        way: &Way,
+        destination: SocketAddr,
+    ) -> Result<TcpStream, ConnectError> {
+        let stream = match way.kind() {
+            WayKind::Customer(address) => customer::connect(*address, destination).await?,
+            WayKind::Pool(endpoint) | WayKind::Socks5(endpoint) => {
+                by(endpoint, way, destination).await?
+            }
+        };
+        // Commands are small and each waits for its reply: Nagle's algorithm would only add a delay.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// What is told to whoever scrapes: by name, how many messages have left by a pool, and how many of its
+    /// addresses or proxies are left out now.
+    pub(crate) fn figures(&self) -> Vec<Figures<'_>> {
+        let now = Instant::now();
+        let pools = self.pools.iter().chain(&self.proxies);
+        let figures = pools.map(|pool| {
+            let endpoints = &pool.group.endpoints;
+            Figures {
+                pool: &pool.group.name,
+                messages: endpoints.iter().map(|endpoint| endpoint.counted()).sum(),
+                down: endpoints
+                    .iter()
+                    .filter(|endpoint| !endpoint.health.may_try(now))
+                    .count(),
+            }
+        });
+        figures.collect()
     }
 }
+
+/// What has happened in one pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures<'a> {
+    /// Its name.
+    pub pool: &'a str,
+    /// Messages that left by it.
+    pub messages: u64,
+    /// Addresses or proxies that are left out now, because they failed.
+    pub down: usize,
+}
+
+impl Pool {
+    fn open(configured: &EgressPool) -> Result<Self, Invalid> {
+        let endpoints = configured.endpoints.iter();
+        let endpoints =
+            endpoints.map(|endpoint| Endpoint::open(&configured.name, endpoint).map(Arc::new));
+        Ok(Self {
+            customers: configured.customers.clone(),
+            group: Group {
+                name: configured.name.clone(),
+                endpoints: endpoints.collect::<Result<_, _>>()?,
+            },
+        })
+    }
+}
+
+/// The pool with the longest prefix around `customer`, or the one for everybody else.
+fn pool_of(pools: &[Pool], customer: CustomerAddr) -> Option<&Pool> {
+    let rank = |pool: &Pool| {
+        let around = pool.customers.iter();
+        let around = around.filter(|prefix| prefix.contains(customer.ip()));
+        let longest = around.map(|prefix| i16::from(prefix.prefix())).max();
+        longest.or_else(|| pool.customers.is_empty().then_some(-1))
+    };
+    let ranked = pools.iter().filter_map(|pool| Some((rank(pool)?, pool)));
+    ranked.max_by_key(|&(rank, _)| rank).map(|(_, pool)| pool)
+}
+
+/// Connects from an address or through a proxy, and learns from it whether that works.
+async fn by(
+    endpoint: &Endpoint,
+    way: &Way,
+    destination: SocketAddr,
+) -> Result<TcpStream, ConnectError> {
+    let (result, at_fault) = match &endpoint.place {
+        Place::Routed(_) => from_here(None, destination).await,
+        Place::Address(address) => from_here(Some(*address), destination).await,
+        Place::Proxy(proxy) => match socks5::connect(proxy, destination).await {
+            Ok(stream) => (Ok(stream), false),
+            Err(socks5::Failure::Network(error)) => (Err(error.into()), false),
+            Err(socks5::Failure::Unable(why)) => (Err(ConnectError::Way(why)), false),
+            Err(socks5::Failure::Proxy(why)) => (Err(ConnectError::Way(why)), true),
+        },
+    };
+    let why = match &result {
+        Err(ConnectError::Way(why)) => why.as_str(),
+        Ok(_) | Err(_) => "",
+    };
+    if at_fault {
+        let (pause, is_news) = endpoint.health.fails(Instant::now());
+        if is_news {
+            error!(egress.way = %way, error = why, pause_s = pause.as_secs(), "an egress fails and is left out");
+        } else {
+            debug!(egress.way = %way, error = why, pause_s = pause.as_secs(), "an egress fails");
+        }
+    } else if endpoint.health.works() {
+        info!(egress.way = %way, "an egress works again");
+    } else if !why.is_empty() {
+        info!(egress.way = %way, error = why, "an egress cannot reach a destination");
+    }
+    result
+}
+
+async fn from_here(
+    source: Option<IpAddr>,
+    destination: SocketAddr,
+) -> (Result<TcpStream, ConnectError>, bool) {
+    match pool::connect(source, destination).await {
+        Ok(stream) => (Ok(stream), false),
+        Err(pool::Failure::Network(error)) => (Err(error.into()), false),
+        Err(pool::Failure::Address(error)) => (Err(ConnectError::Way(error.to_string())), true),
+    }
+}
+
+fn today() -> Date {
+    Timestamp::now().to_zoned(TimeZone::UTC).date()
+}
+
+/// In `state_dir`.
+const TALLY_FILE: &str = "egress.counts";

@@ -11,7 +11,6 @@ use tracing::{Instrument, debug, info, info_span};
 use crate::Relay;
 use crate::admission::{self, Admission};
 use crate::clock::Clock;
-use crate::egress;
 use crate::id::SessionId;
 use crate::listen::{Drain, Source};
 use crate::stream::Stream;
@@ -70,7 +69,7 @@ pub(crate) async fn serve(
                 session.id = %id,
                 customer.addr = %admitted.customer,
                 original.dst = %admitted.original_dst,
-                egress = egress::name(admitted.egress()),
+                egress = admitted.egress().name(),
             );
             if approved::is_approved(&relay, &admitted) {
                 approved::serve(driver, &admitted).instrument(span).await;

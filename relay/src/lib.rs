@@ -11,27 +11,39 @@
 #![deny(unsafe_code)]
 
 mod admission;
+mod allowance;
 mod clock;
 pub mod config;
-mod egress;
+mod delivery;
+pub mod dkim;
+pub mod dns;
+mod durable;
+pub mod egress;
 mod id;
 mod inbound;
 pub mod learnt;
 pub mod listen;
 pub mod message;
 pub mod metrics;
+pub mod notify;
 pub mod origin;
-mod outbound;
+pub mod outbound;
 pub mod queue;
+mod queueing;
 mod relay;
+pub mod routing;
 pub mod scan;
 pub mod snapshot;
 mod splice;
+pub mod spool;
 mod stream;
 pub mod tls;
+pub mod token;
 mod transparent;
 mod treatment;
 mod unacknowledged;
 mod unheard;
+pub mod vouch;
 
+pub use queueing::{Backlog, StartError};
 pub use relay::Relay;

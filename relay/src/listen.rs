@@ -1,6 +1,7 @@
 //! Listeners: from bound sockets to sessions, and to an orderly end.
 //!
-//! [`bind`], [`bind_transparent`] and [`bind_authorised`] open every address or none; [`serve`] accepts until it is told to
+//! [`bind`], [`bind_transparent`] and [`bind_authorised`] open every address or none, and take those that the service
+//! manager has opened before ([`inherited`]); [`serve`] accepts until it is told to
 //! drain, then stops listening at once and gives the sessions until the deadline. A session that is
 //! cut off has not said 250, so its sender tries again.
 //!
@@ -23,10 +24,12 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Authorised, Destination};
+use crate::listen::inherited::Inherited;
 use crate::origin::{Origin, Ranges, Transparent};
 use crate::{Relay, inbound, transparent};
 
 pub mod descriptors;
+pub mod inherited;
 pub(crate) mod limits;
 mod pressure;
 
@@ -83,41 +86,54 @@ impl Drain {
 pub fn bind(
     addresses: &[SocketAddr],
     origin: &Arc<dyn Origin>,
+    inherited: &mut Inherited,
 ) -> Result<Vec<Listener>, BindError> {
-    let open = |address| listen(socket_for(address)?, address);
-    open_all(addresses, open, &Source::Edge(Arc::clone(origin)))
+    let source = Source::Edge(Arc::clone(origin));
+    open_all(addresses, Reach::Own, &source, inherited)
 }
 
 /// Opens all of `addresses` for connections to addresses that are not this host's. Needs
 /// CAP_NET_RAW or CAP_NET_ADMIN. Must run inside of a tokio runtime.
-pub fn bind_transparent(addresses: &[SocketAddr]) -> Result<Vec<Listener>, BindError> {
-    open_all(
-        addresses,
-        listen_transparently,
-        &Source::Edge(Arc::new(Transparent)),
-    )
+pub fn bind_transparent(
+    addresses: &[SocketAddr],
+    inherited: &mut Inherited,
+) -> Result<Vec<Listener>, BindError> {
+    let source = Source::Edge(Arc::new(Transparent));
+    open_all(addresses, Reach::Anybodys, &source, inherited)
 }
 
 /// Opens the listeners of an authorised range. With `destination = "local-address"` it needs CAP_NET_RAW or
 /// CAP_NET_ADMIN. Must run inside of a tokio runtime.
-pub fn bind_authorised(authorised: &Authorised) -> Result<Vec<Listener>, BindError> {
+pub fn bind_authorised(
+    authorised: &Authorised,
+    inherited: &mut Inherited,
+) -> Result<Vec<Listener>, BindError> {
     let source = Source::Authorised(Arc::new(Ranges::new(authorised)));
-    let open = |address| match authorised.destination {
-        Destination::LocalAddress => listen_transparently(address),
-        Destination::ProxyV2 { .. } | Destination::SoOriginalDst => {
-            listen(socket_for(address)?, address)
-        }
+    let reach = match authorised.destination {
+        Destination::LocalAddress => Reach::Anybodys,
+        Destination::ProxyV2 { .. } | Destination::SoOriginalDst => Reach::Own,
     };
-    open_all(&authorised.listen, open, &source)
+    open_all(&authorised.listen, reach, &source, inherited)
+}
+
+/// Whose addresses a listener's connections are made to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// This host's.
+    Own,
+    /// Any; the listener is transparent.
+    Anybodys,
 }
 
 fn open_all(
     addresses: &[SocketAddr],
-    open: impl Fn(SocketAddr) -> io::Result<TcpListener>,
+    reach: Reach,
     source: &Source,
+    inherited: &mut Inherited,
 ) -> Result<Vec<Listener>, BindError> {
     let open = |&address| {
-        let socket = open(address).map_err(|source| BindError { address, source })?;
+        let socket = open(address, reach, inherited);
+        let socket = socket.map_err(|source| BindError { address, source })?;
         let source = source.clone();
         Ok(Listener { socket, source })
     };
@@ -211,16 +227,32 @@ fn socket_for(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn listen_transparently(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket_for(address)?;
-    transparent::allow(&socket, address)?;
-    listen(socket, address)
+fn open(address: SocketAddr, reach: Reach, inherited: &mut Inherited) -> io::Result<TcpListener> {
+    let claimed = inherited.claim(address);
+    let is_bound = claimed.is_some();
+    let socket = match claimed {
+        Some(socket) => adopt(socket, address)?,
+        None => socket_for(address)?,
+    };
+    if reach == Reach::Anybodys {
+        transparent::allow(&socket, address)?;
+    }
+    if !is_bound {
+        rustix::net::bind(&socket, &address)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+    }
+    TcpListener::from_std(socket.into())
 }
 
-fn listen(socket: OwnedFd, address: SocketAddr) -> io::Result<TcpListener> {
-    rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    TcpListener::from_std(socket.into())
+/// Makes of somebody else's socket what [`socket_for`] makes.
+pub(crate) fn adopt(socket: OwnedFd, address: SocketAddr) -> io::Result<OwnedFd> {
+    if address.is_ipv6() && !sockopt::ipv6_v6only(&socket)? {
+        let problem =
+            "the service manager's socket takes IPv4, too; set BindIPv6Only=ipv6-only in its unit";
+        return Err(io::Error::other(problem));
+    }
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
 }
 
 /// What an operator can do about it.

@@ -17,6 +17,9 @@ use commands::Command;
 use contract::Generation;
 use relay::Relay;
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
+use relay::dkim::Signer;
+use relay::egress::Egresses;
+use relay::listen::inherited::{Inherited, InheritedError};
 use relay::listen::{self, BindError, Drain, Listener, descriptors};
 use relay::metrics::{Counter, http};
 use relay::origin::{FlowMap, Origin, OriginError};
@@ -69,46 +72,66 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    // Before anything else opens a file.
+    let inherited = Inherited::take()?;
     let config = Config::read(&arguments.config)?;
     if let Some(command) = &arguments.command {
         start_log(&config.log);
-        let found = commands::run(command, &config.splice.learnt)?;
+        let found = commands::run(command, &config, &arguments.config)?;
         return Ok(ExitCode::from(if found { 0 } else { NOT_FOUND }));
     }
     let tls = ServerTls::new(&config).map_err(|error| match error {
         TlsError::File(invalid) => anyhow::Error::from(invalid.in_file(&arguments.config)),
         TlsError::SelfSigned(_) | TlsError::Unusable(_) => error.into(),
     })?;
+    let egresses = Egresses::open(&config).map_err(|invalid| invalid.in_file(&arguments.config))?;
+    let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(&arguments.config))?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }
     start_log(&config.log);
+    egresses
+        .check_host()
+        .map_err(|invalid| invalid.in_file(&arguments.config))?;
     descriptors::provide(&config.limits).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config, Arc::new(tls)));
+    let result = runtime.block_on(serve(
+        config,
+        Arc::new(tls),
+        Arc::new(signer),
+        egresses,
+        inherited,
+    ));
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
+async fn serve(
+    config: Config,
+    tls: Arc<ServerTls>,
+    signer: Arc<Signer>,
+    egresses: Arc<Egresses>,
+    mut inherited: Inherited,
+) -> anyhow::Result<()> {
     let mut signals = Signals::register().context("cannot listen for signals")?;
-    let mut listeners = listen::bind_transparent(&config.transparent)?;
+    let mut listeners = listen::bind_transparent(&config.transparent, &mut inherited)?;
     for authorised in &config.authorised {
-        listeners.extend(listen::bind_authorised(authorised)?);
+        listeners.extend(listen::bind_authorised(authorised, &mut inherited)?);
     }
     if let Some(Rewritten { listen, pin_dir }) = &config.rewritten {
         let flows: Arc<dyn Origin> = Arc::new(FlowMap::open(pin_dir)?);
-        listeners.extend(listen::bind(listen, &flows)?);
+        listeners.extend(listen::bind(listen, &flows, &mut inherited)?);
     }
 
     let scrapes = match config.metrics {
-        Some(address) => Some(http::bind(address).await?),
+        Some(address) => Some(http::bind(address, &mut inherited).await?),
         None => None,
     };
+    inherited.expect_none()?;
 
     let (newest, _) = watch::channel(None);
     let have = config
@@ -120,15 +143,20 @@ async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
     let relay_name = config.name.clone();
     let controller = config.controller.clone();
     let listen: Vec<_> = listeners.iter().flat_map(Listener::local_addr).collect();
-    let relay = Relay::new(config, newest.subscribe(), Arc::clone(&tls));
+    let limit = config.limits.drain;
+    let (relay, backlog) = Relay::open(config, newest.subscribe(), Arc::clone(&tls), egresses)?;
+    relay.notifier().sign_by(signer);
     let following = controller.map(|controller| {
         let following = snapshot::client::follow(relay_name, controller, newest, have);
         tokio::spawn(following)
     });
 
+    tokio::spawn(relay.tend());
     if let Some(listener) = scrapes {
         tokio::spawn(http::serve(Arc::clone(&relay), listener));
     }
+    let (stop_delivering, stopped) = watch::channel(false);
+    let delivering = backlog.map(|backlog| tokio::spawn(backlog.deliver(stopped, limit)));
     let (drain, draining) = Drain::new();
     let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
     notify(NotifyState::Ready);
@@ -138,9 +166,17 @@ async fn serve(config: Config, tls: Arc<ServerTls>) -> anyhow::Result<()> {
     notify(NotifyState::Stopping);
     drain.send_replace(true);
     let result = serving.await.context("serving ended by a bug of ours");
+    // Not before the last session has queued its message.
+    stop_delivering.send_replace(true);
+    if let Some(delivering) = delivering {
+        delivering
+            .await
+            .context("delivering ended by a bug of ours")?;
+    }
     if let Some(following) = following {
         following.abort();
     }
+    relay.save();
     for &counter in Counter::ALL {
         info!(
             counter = counter.name(),
@@ -229,7 +265,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let not_permitted = error
         .downcast_ref::<BindError>()
         .is_some_and(|bind| bind.source.kind() == std::io::ErrorKind::PermissionDenied);
-    if error.is::<ConfigError>() {
+    if error.is::<ConfigError>() || error.is::<InheritedError>() {
         EX_CONFIG
     } else if not_permitted
         || matches!(

@@ -156,6 +156,16 @@ impl Message {
     }
 }
 
+/// Octets that are in memory already.
+impl From<Bytes> for Message {
+    fn from(octets: Bytes) -> Self {
+        Self {
+            octets: octets.len() as u64,
+            content: Content::Memory(octets),
+        }
+    }
+}
+
 impl Reader {
     /// The next octets; `None` at the end.
     pub async fn next(&mut self) -> io::Result<Option<Bytes>> {

@@ -100,6 +100,20 @@ counters! {
     Learnt "learnt_total",
     /// Signs that taught nothing: no budget, revoked, or a confirmed customer.
     NotLearnt "not_learnt_total",
+    /// Notifications to senders that were made.
+    Notified "notifications_total",
+    /// Messages about whose end nobody was told, because nobody vouches for their sender.
+    NotVouched "notifications_not_vouched_total",
+    /// Messages about which nobody was told, because their sender's domain or their customer had its share.
+    NotificationsLimited "notifications_limited_total",
+    /// Messages that the relay has made durable, to deliver them itself.
+    Queued "messages_queued_total",
+    /// Messages that could not be made durable, and were left to their senders.
+    NotQueued "messages_not_queued_total",
+    /// Recipients that were deferred because their domain demands what the destination's TLS does not show.
+    Insecure "recipients_insecure_total",
+    /// Connections in clear text to destinations whose TLS never works, for customers in clear text.
+    TlsLeftOut "destination_tls_left_out_total",
 }
 
 impl Metrics {

@@ -1,7 +1,8 @@
 //! The relay's own leg to the customer's destination.
 //!
-//! [`Outbound::reach`] connects, greets and starts TLS whenever it is offered; the [`Upstream`] then
-//! takes one command at a time and answers with the destination's own words.
+//! [`Outbound::reach`] connects, greets, starts TLS whenever it is offered, and judges what the destination
+//! shows by what the leg requires; the [`Upstream`] then takes one command at a time and answers with the
+//! destination's own words.
 //!
 //! # Diagnostics
 //! Returned: [`Unreachable`] before the session takes commands, [`Lost`] after. Neither is logged here.
@@ -11,18 +12,28 @@ use std::time::Duration;
 
 use relay_proto::client::{self, LostCause, Stage};
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::Identity;
-use crate::egress::{self, ConnectError, Leg};
+use crate::egress::{ConnectError, Egresses, Leg, NoWay};
 use crate::tls;
 
+mod broken;
 mod capabilities;
+pub mod requirement;
+pub mod results;
 mod session;
+mod trust;
 
+use broken::Broken;
 use capabilities::Capabilities;
-pub(crate) use session::{Held, Upstream};
+use requirement::{Requirement, Unsatisfied};
+use results::Results;
+use session::Handshake;
+pub(crate) use session::{Answers, Held, Upstream};
+pub(crate) use trust::Trust;
 
 /// What all outbound sessions share.
 #[derive(Debug)]
@@ -30,11 +41,18 @@ pub(crate) struct Outbound {
     session: client::Config,
     tls: Arc<ClientConfig>,
     capabilities: Capabilities,
+    egresses: Arc<Egresses>,
+    trust: Trust,
+    broken: Broken,
+    results: Results,
 }
 
 /// Why a destination takes no commands.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreachable {
+    /// The relay has nothing that the leg could leave from now.
+    #[error("{0}")]
+    NoWay(#[from] NoWay),
     /// No connection.
     #[error("{0}")]
     Connect(#[from] ConnectError),
@@ -47,6 +65,9 @@ pub(crate) enum Unreachable {
     /// The same, because its TLS and ours have nothing in common.
     #[error("{0}: it speaks no TLS that this relay does, which is 1.2 or newer")]
     OldTls(Lost),
+    /// There is a session, but not one that a message may go over; it has been ended.
+    #[error("{0}")]
+    Insecure(#[from] Unsatisfied),
     /// All of it together took too long.
     #[error("no session within {} s", REACH_DEADLINE.as_secs())]
     TimedOut,
@@ -64,7 +85,12 @@ pub(crate) struct Lost {
 
 impl Outbound {
     /// Speaks as `identity`, unless a leg says otherwise.
-    pub(crate) fn new(identity: &Identity) -> Self {
+    pub(crate) fn new(
+        identity: &Identity,
+        egresses: Arc<Egresses>,
+        trust: Trust,
+        results: Results,
+    ) -> Self {
         let tls = tls::opportunistic().expect("the provider supports the default TLS versions");
         let session = client::Config {
             ehlo_name: identity.hostname.clone(),
@@ -74,6 +100,10 @@ impl Outbound {
             session,
             tls: Arc::new(tls),
             capabilities: Capabilities::default(),
+            egresses,
+            trust,
+            broken: Broken::default(),
+            results,
         }
     }
 
@@ -82,17 +112,72 @@ impl Outbound {
         &self.capabilities
     }
 
-    /// A session with the leg's destination that takes commands.
+    /// What came of destinations' TLS.
+    pub(crate) fn results(&self) -> &Results {
+        &self.results
+    }
+
+    /// A session with the leg's destination that takes commands, and shows what the leg requires.
     pub(crate) async fn reach(&self, leg: &Leg) -> Result<Upstream, Unreachable> {
         let session = async {
             let tcp = self.connect(leg).await?;
-            Upstream::open(tcp, self.config(leg), leg.destination, &self.tls).await
+            let (config, tls) = (self.config(leg), self.handshake(leg));
+            if self.may_leave_tls_out(leg) {
+                Upstream::open_in_clear(tcp, config, tls).await
+            } else {
+                Upstream::open(tcp, config, tls).await
+            }
         };
-        let upstream = timeout(REACH_DEADLINE, session)
+        let reached = timeout(REACH_DEADLINE, session)
             .await
-            .map_err(|_elapsed| Unreachable::TimedOut)??;
+            .map_err(|_elapsed| Unreachable::TimedOut)?;
+        let upstream = match reached {
+            Ok(upstream) => upstream,
+            Err(unreachable) => {
+                if unreachable.is_for_want_of_tls() {
+                    self.broken.failed(leg.destination);
+                    self.results
+                        .failed(&leg.requirement, results::HANDSHAKE_FAILED);
+                }
+                return Err(unreachable);
+            }
+        };
+        if upstream.protection().is_tls() {
+            self.broken.works(leg.destination);
+        }
         self.capabilities
             .learn(leg.destination, *upstream.extensions());
+        self.admit(upstream, &leg.requirement).await
+    }
+
+    /// Whether a session that there is already shows what is required; keeps the result if so.
+    pub(crate) fn holds(&self, upstream: &Upstream, requirement: &Requirement) -> bool {
+        let holds = upstream.satisfies(requirement).is_ok();
+        if holds {
+            match upstream.judge(requirement) {
+                Ok(()) => self.results.succeeded(requirement),
+                Err(unsatisfied) => self.results.failed(requirement, unsatisfied.name()),
+            }
+        }
+        holds
+    }
+
+    /// Ends a session that does not show what is required, before a word of a message; and keeps the result.
+    async fn admit(
+        &self,
+        upstream: Upstream,
+        requirement: &Requirement,
+    ) -> Result<Upstream, Unreachable> {
+        match upstream.judge(requirement) {
+            Ok(()) => self.results.succeeded(requirement),
+            Err(unsatisfied) => {
+                self.results.failed(requirement, unsatisfied.name());
+                if requirement.is_binding() {
+                    upstream.quit().await;
+                    return Err(unsatisfied.into());
+                }
+            }
+        }
         Ok(upstream)
     }
 
@@ -100,7 +185,7 @@ impl Outbound {
     pub(crate) async fn hold(&self, leg: &Leg) -> Result<Held, Unreachable> {
         let session = async {
             let tcp = self.connect(leg).await?;
-            Held::open(tcp, self.config(leg), leg.destination, &self.tls).await
+            Held::open(tcp, self.config(leg), self.handshake(leg)).await
         };
         timeout(REACH_DEADLINE, session)
             .await
@@ -109,14 +194,45 @@ impl Outbound {
 
     /// A connection to the leg's destination, on which nothing has been said.
     pub(crate) async fn connect(&self, leg: &Leg) -> Result<TcpStream, Unreachable> {
-        let connected = timeout(CONNECT_DEADLINE, egress::connect(leg)).await;
+        let connect = (self.egresses).connect(&leg.way, leg.destination.socket_addr());
+        let connected = timeout(CONNECT_DEADLINE, connect).await;
         Ok(connected.map_err(|_elapsed| Unreachable::ConnectTimedOut)??)
+    }
+
+    /// Only what the customer says in clear text itself, and nobody has asked more for.
+    fn may_leave_tls_out(&self, leg: &Leg) -> bool {
+        leg.customer_in_clear && !leg.requirement.is_binding() && self.broken.is(leg.destination)
+    }
+
+    fn handshake(&self, leg: &Leg) -> Handshake {
+        let name = leg.requirement.server_name();
+        let name = name.and_then(|name| ServerName::try_from(name.as_str().to_owned()).ok());
+        Handshake {
+            config: Arc::clone(&self.tls),
+            name: name.unwrap_or_else(|| leg.destination.socket_addr().ip().into()),
+            trust: self.trust.clone(),
+        }
     }
 
     fn config(&self, leg: &Leg) -> client::Config {
         client::Config {
-            ehlo_name: egress::ehlo_name(leg, &self.session.ehlo_name),
+            ehlo_name: (leg.way).ehlo_name(leg.ehlo.as_ref(), &self.session.ehlo_name),
             ..self.session.clone()
+        }
+    }
+}
+
+impl Unreachable {
+    /// Whether there is no session because STARTTLS was offered and did not come about.
+    fn is_for_want_of_tls(&self) -> bool {
+        match self {
+            Self::OldTls(_) => true,
+            Self::Session(lost) => lost.stage == Stage::StartTls,
+            Self::NoWay(_)
+            | Self::Connect(_)
+            | Self::ConnectTimedOut
+            | Self::Insecure(_)
+            | Self::TimedOut => false,
         }
     }
 }

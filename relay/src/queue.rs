@@ -112,6 +112,14 @@ impl<W: World> Queue<W> {
         self.step(&mut state);
     }
 
+    /// The same for the recipients in these places; the others are done.
+    pub fn add_for(&self, queued: &Queued, octets: u64, pending: &[usize]) {
+        let arrival = Arrival::of(queued, octets, Some(pending));
+        let mut state = self.state();
+        state.scheduler.insert(&arrival, First::Now, self.now());
+        self.step(&mut state);
+    }
+
     /// Takes in a message that an earlier run has left, before [`Queue::run`]; `pending` are its recipients that are not
     /// done. It is tried when its schedule says, and soon if it should have been while nobody was there.
     pub fn recover(&self, queued: &Queued, octets: u64, pending: &[usize]) {

@@ -1,21 +1,30 @@
 //! What all sessions of one relay share.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
 
+use crate::allowance::Allowance;
 use crate::config::Config;
+use crate::delivery::Delivery;
+use crate::dns::Dns;
+use crate::egress::Egresses;
 use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::{self, Gauges};
-use crate::outbound::Outbound;
+use crate::notify::Notifier;
+use crate::outbound::results::Results;
+use crate::outbound::{Outbound, Trust};
+use crate::queueing::{self, Backlog, Queueing, StartError};
+use crate::routing::Router;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
-use crate::treatment::Allowance;
+use crate::token::Tokens;
 use crate::unheard::Unheard;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
@@ -23,7 +32,7 @@ pub struct Relay {
     pub(crate) config: Config,
     pub(crate) newest: watch::Receiver<Newest>,
     pub(crate) tls: Arc<ServerTls>,
-    pub(crate) outbound: Outbound,
+    pub(crate) outbound: Arc<Outbound>,
     pub(crate) scanners: Vec<Arc<dyn Scanner>>,
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
@@ -31,21 +40,53 @@ pub struct Relay {
     pub(crate) learnt: Learnt,
     /// Places of sessions that are spliced.
     pub(crate) spliced: Connections,
-    pub(crate) operator_allowance: Allowance,
+    pub(crate) operator_allowance: Allowance<IpAddr>,
     pub(crate) unheard: Arc<Unheard>,
-    metrics: Metrics,
+    /// The way into the queue, if there is one.
+    pub(crate) queueing: Option<Queueing>,
+    /// What legs to destinations leave from.
+    pub(crate) egresses: Arc<Egresses>,
+    /// Makes the trace field by which a complaint leads to the customer; `None` = messages have none.
+    pub(crate) tokens: Option<Tokens>,
+    /// What senders are told about queued mail.
+    pub(crate) notifier: Arc<Notifier>,
+    metrics: Arc<Metrics>,
+    pub(crate) router: Router,
 }
 
 impl Relay {
-    /// A relay that serves nobody until `newest` holds a snapshot.
-    #[must_use]
-    pub fn new(config: Config, newest: watch::Receiver<Newest>, tls: Arc<ServerTls>) -> Arc<Self> {
+    /// A relay that serves nobody until `newest` holds a snapshot, and what is to be delivered, if it has a spool. Blocks
+    /// on the disk.
+    pub fn open(
+        config: Config,
+        newest: watch::Receiver<Newest>,
+        tls: Arc<ServerTls>,
+        egresses: Arc<Egresses>,
+    ) -> Result<(Arc<Self>, Option<Backlog>), StartError> {
         // Without the operator's mailboxes nobody ever asks for it.
         let operator_mail = config.operator_mail.as_ref();
         let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
+        let trust = Trust::load(config.mta_sts.authorities.as_deref());
+        let results = Results::open(&config.state_dir);
+        let dns = Dns::new(&config.dns);
+        let router = Router::new(&config, dns, &trust, results.clone());
         let session = config.session.server_config(&config.identity);
-        Arc::new(Self {
-            outbound: Outbound::new(&config.identity),
+        let metrics = Arc::new(Metrics::new());
+        let notifier = Arc::new(Notifier::new(&config, Arc::clone(&metrics)));
+        let outbound = Outbound::new(&config.identity, Arc::clone(&egresses), trust, results);
+        let outbound = Arc::new(outbound);
+        let delivery = |spool| Delivery {
+            spool,
+            router: router.clone(),
+            outbound: Arc::clone(&outbound),
+            egresses: Arc::clone(&egresses),
+            notifier: Arc::clone(&notifier),
+            newest: newest.clone(),
+        };
+        let (queueing, backlog) = queueing::open(&config, delivery)?.unzip();
+        let relay = Arc::new(Self {
+            notifier,
+            outbound,
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
@@ -53,11 +94,16 @@ impl Relay {
             spliced: Connections::new(&config.spliced_limits(), 100),
             operator_allowance: Allowance::new(operator_mail),
             unheard: Unheard::open(&config.state_dir),
-            metrics: Metrics::new(),
+            queueing,
+            egresses,
+            tokens: (config.token.field).then(|| Tokens::open(&config.state_dir, config.token)),
+            metrics,
+            router,
             config,
             newest,
             tls,
-        })
+        });
+        Ok((relay, backlog))
     }
 
     /// What a session that is scanned here is offered.
@@ -72,6 +118,14 @@ impl Relay {
         }
     }
 
+    /// What a session is offered whose mail the relay's own queue takes.
+    pub(crate) fn offer_of_the_queue(&self) -> server::Offer {
+        server::Offer {
+            dsn: true,
+            ..self.offer()
+        }
+    }
+
     /// What a scrape is answered.
     pub(crate) fn exposition(&self) -> String {
         let generation = self.newest.borrow().as_ref().map(|it| it.generation().0);
@@ -79,13 +133,41 @@ impl Relay {
             sessions: self.connections.open(),
             stressed: *self.connections.stress().borrow() == Stress::High,
             generation: generation.unwrap_or(0),
+            dns_validates: self.router.dns_validates(),
         };
-        exposition::text(&self.metrics, gauges)
+        let counters = exposition::text(&self.metrics, gauges);
+        counters + &exposition::egress(&self.egresses.figures())
+    }
+
+    /// What makes notifications to senders.
+    #[must_use]
+    pub fn notifier(&self) -> &Arc<Notifier> {
+        &self.notifier
     }
 
     /// What has been counted so far.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The way to every domain.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// What has to run beside the sessions, for as long as the relay does.
+    pub fn tend(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (router, results) = (self.router.clone(), self.outbound.results().clone());
+        async move {
+            tokio::join!(router.tend(), results.keep());
+        }
+    }
+
+    /// Writes down what is to outlive the relay and was not written yet. Blocks on the disk.
+    pub fn save(&self) {
+        self.router.save();
+        self.outbound.results().save();
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -95,6 +95,14 @@ impl Stream {
             suite: connection
                 .negotiated_cipher_suite()
                 .map(|suite| suite.suite()),
+        }
+    }
+
+    /// What the peer showed in the handshake, its own certificate first; `None` in clear text.
+    pub(crate) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        match self {
+            Self::Tls(tls) => Some(tls.get_ref().1.peer_certificates().unwrap_or_default()),
+            Self::Plain(_) | Self::Closed => None,
         }
     }
 

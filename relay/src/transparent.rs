@@ -7,12 +7,15 @@ use std::os::fd::AsFd;
 use socket2::SockRef;
 
 /// Lets `socket`, of the family of `address`, be bound to any address and accept connections to any.
-/// Without CAP_NET_RAW and CAP_NET_ADMIN it is EPERM.
+/// Without CAP_NET_RAW and CAP_NET_ADMIN it is EPERM, unless whoever opened the socket has done so already.
 pub(crate) fn allow(socket: &impl AsFd, address: SocketAddr) -> io::Result<()> {
     let socket = SockRef::from(socket);
     if address.is_ipv4() {
-        socket.set_ip_transparent_v4(true)
-    } else {
-        socket.set_ip_transparent_v6(true)
+        if !socket.ip_transparent_v4()? {
+            socket.set_ip_transparent_v4(true)?;
+        }
+    } else if !socket.ip_transparent_v6()? {
+        socket.set_ip_transparent_v6(true)?;
     }
+    Ok(())
 }

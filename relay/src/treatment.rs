@@ -15,13 +15,18 @@ use crate::inbound::session::{Application, Course, Facts, TurnedAway};
 use crate::listen::Drain;
 
 mod cutthrough;
+mod doubts;
+mod inspection;
+mod keeping;
 mod opaque;
+mod outcome;
+mod queue;
+mod terminated;
 mod walled;
 
 use cutthrough::Cutthrough;
 use opaque::Opaque;
 pub(crate) use opaque::full as splices_full;
-pub(crate) use walled::Allowance;
 use walled::Walled;
 
 /// The treatment of one session.

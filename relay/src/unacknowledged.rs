@@ -1,6 +1,6 @@
 //! How much of what was written to a TCP socket the peer's TCP has not acknowledged.
 //!
-//! The one file of this crate with `unsafe` in it: no safe wrapper of SIOCOUTQ exists.
+//! No safe wrapper of SIOCOUTQ exists, hence `unsafe` here.
 #![expect(
     unsafe_code,
     reason = "rustix cannot know what an ioctl writes, so it has to be told"

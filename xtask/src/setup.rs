@@ -166,8 +166,9 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 22] = [
+const DEBIAN_PACKAGES: [&str; 25] = [
     "build-essential",
+    "dante-server",
     "iproute2",
     "ldnsutils",
     "msmtp",
@@ -175,6 +176,9 @@ const DEBIAN_PACKAGES: [&str; 22] = [
     "node-nodemailer",
     "openssl",
     "postfix",
+    "python3-dkim",
+    // With which it verifies Ed25519, too.
+    "python3-nacl",
     "python3-venv",
     "rspamd",
     "strace",

@@ -93,7 +93,7 @@ fn effect(reasons: &Reasons) -> String {
                 "is steered to {relay} with its addresses as they are{}",
                 egress(reasons)
             ),
-            Some(Via::Rewrite) | None => format!("is sent to {relay}"),
+            Some(Via::Rewrite) | None => format!("is sent to {relay}{}", egress(reasons)),
         },
         ("drop", Some(relay)) => format!("should go to {relay} and is dropped{because}"),
         ("drop", None) => format!("is dropped{because}"),
@@ -112,6 +112,7 @@ fn egress(reasons: &Reasons) -> &'static str {
         Some(Egress::Customer) => {
             " and delivered from the customer's own address (answers to ports 61000 to 65535 go to the relay)"
         }
+        Some(Egress::Socks5) => " and delivered through a SOCKS5 proxy of the relay",
         Some(Egress::Pool) | None => "",
     }
 }

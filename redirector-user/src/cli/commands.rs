@@ -124,6 +124,7 @@ async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Out
         pool: arguments.pool,
         treatment: arguments.treatment,
         egress: arguments.egress,
+        delivery: arguments.delivery,
         life: Some(arguments.life),
         ticket: arguments.ticket,
         exact: arguments.exact,

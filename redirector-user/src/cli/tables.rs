@@ -70,7 +70,11 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
     row("action", action(flag));
     if let (Some(treatment), Some(egress)) = (flag.treatment, flag.egress) {
         row("treatment", treatment.name().to_owned());
-        row("egress", format!("{egress:?}").to_lowercase());
+        row("egress", egress.name().to_owned());
+        row(
+            "delivery",
+            flag.delivery.unwrap_or_default().name().to_owned(),
+        );
         if flag.confirmed == Some(true) {
             row("confirmed", String::from("yes: TLS is never spliced"));
         }

@@ -77,6 +77,7 @@ impl Controller {
                 pool: redirect.pool.clone(),
                 treatment: redirect.treatment,
                 egress: redirect.egress,
+                delivery: redirect.delivery,
                 reason: flag.terms.reason.clone(),
                 expires_at: flag.terms.expires_at,
                 confirmed: redirect.confirmed,

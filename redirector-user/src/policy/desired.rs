@@ -153,7 +153,7 @@ fn policy(flag: &Flag, grace_until_s: u32, pools: &[PoolPlan]) -> abi::Policy {
             .unwrap_or_default(),
         flags: match flag.terms.action.redirect().map(|redirect| redirect.egress) {
             Some(Egress::Customer) => abi::Policy::LENDS_ADDRESS,
-            Some(Egress::Pool) | None => 0,
+            Some(Egress::Pool | Egress::Socks5) | None => 0,
         },
         action: flag.terms.action.kernel() as u8,
         prefix_len: flag.terms.prefix.prefix(),

@@ -7,7 +7,7 @@ mod request;
 
 use std::fmt;
 
-use contract::{Egress, Generation, Treatment};
+use contract::{Delivery, Egress, Generation, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use redirector_common::abi;
@@ -49,6 +49,8 @@ pub struct Redirect {
     pub treatment: Treatment,
     /// Where the relay's own leg leaves from.
     pub egress: Egress,
+    /// When the customer hears 250.
+    pub delivery: Delivery,
     /// Its abuse is known: nothing that it does makes the relay splice its TLS.
     pub confirmed: bool,
 }

@@ -220,6 +220,7 @@ fn request(record: &ByteRecord, columns: &[Column], actor: &str) -> Result<FlagR
             Column::Pool => request.pool = Some(value),
             Column::Treatment => request.treatment = Some(value),
             Column::Egress => request.egress = Some(value),
+            Column::Delivery => request.delivery = Some(value),
             Column::Rate => request.rate = Some(value),
             Column::Burst => {
                 let burst = value.parse();
@@ -279,10 +280,11 @@ enum Column {
     Exact,
     Cut,
     Confirmed,
+    Delivery,
 }
 
 impl Column {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Prefix,
         Self::Reason,
         Self::Action,
@@ -296,6 +298,7 @@ impl Column {
         Self::Exact,
         Self::Cut,
         Self::Confirmed,
+        Self::Delivery,
     ];
 
     const fn name(self) -> &'static str {
@@ -313,6 +316,7 @@ impl Column {
             Self::Exact => "exact",
             Self::Cut => "cut",
             Self::Confirmed => "confirmed",
+            Self::Delivery => "delivery",
         }
     }
 }

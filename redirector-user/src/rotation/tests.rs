@@ -29,6 +29,7 @@ fn redirect() -> Action {
         treatment: contract::Treatment::Filter,
         egress: contract::Egress::Pool,
         confirmed: false,
+        delivery: contract::Delivery::default(),
     })
 }
 

@@ -99,4 +99,10 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "confirmed customers",
         include_str!("migrations/0004_confirmed.sql"),
     ),
+    (
+        5,
+        None,
+        "delivery",
+        include_str!("migrations/0005_delivery.sql"),
+    ),
 ];

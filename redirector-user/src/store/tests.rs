@@ -18,6 +18,7 @@ fn proposal(target: &str, action: &str) -> Proposal {
         action: Some(action.to_owned()),
         ticket: Some(String::from("T-1")),
         confirmed: action == "redirect",
+        delivery: (action == "redirect").then(|| String::from("cutthrough+spool")),
         rate: (action == "limit").then(|| String::from("100/h")),
         ..FlagRequest::default()
     };

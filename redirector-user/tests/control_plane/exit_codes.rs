@@ -59,8 +59,8 @@ fn refusals_have_their_exit_code_and_say_what_is_allowed() {
         ),
         (
             1,
-            add("192.0.2.10", &["--egress", "socks5"]),
-            "allowed are pool and customer",
+            add("192.0.2.10", &["--egress", "tor"]),
+            "allowed are pool, customer, socks5",
         ),
         (
             1,

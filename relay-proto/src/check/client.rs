@@ -85,7 +85,29 @@ fn drain(session: &mut Session, actions: &mut Vec<Action>) {
             | Action::StartTls
             | Action::Close => continue,
         };
-        proceed(session, stage);
+        let pipelined = actions.iter().any(
+            |action| matches!(action, Action::Event(Event::Ready(extensions)) if extensions.pipelining),
+        );
+        if pipelined {
+            proceed_in_one_go(session, stage);
+        } else {
+            proceed(session, stage);
+        }
+    }
+}
+
+/// The same message with its envelope in one go.
+fn proceed_in_one_go(session: &mut Session, stage: Stage) {
+    match stage {
+        Stage::Greeting | Stage::Ehlo | Stage::StartTls => {
+            let mail = Mail::new(ReversePath::Null);
+            let recipient = Recipient::new(ForwardPath::Postmaster);
+            assert!(session.can_pipeline(&mail, &[&recipient]));
+            session.envelope(Time::ZERO, &mail, &[&recipient]);
+        }
+        // What follows has been asked already.
+        Stage::Mail | Stage::Rcpt => {}
+        Stage::Data | Stage::Message | Stage::Rset | Stage::Quit => proceed(session, stage),
     }
 }
 
@@ -121,7 +143,8 @@ fn keeps_promises(actions: &[Action]) {
         match action {
             Action::Send(octets) => {
                 assert!(octets.ends_with(b"\r\n"));
-                commands += 1;
+                let lines = octets.iter().filter(|octet| **octet == b'\n').count();
+                commands += i32::try_from(lines).unwrap_or(i32::MAX);
             }
             Action::Event(Event::Answered { .. }) => {
                 commands -= 1;

@@ -2,6 +2,7 @@
 //! the caller may ask of it.
 
 mod commands;
+mod pipelined;
 
 use std::collections::VecDeque;
 
@@ -29,6 +30,8 @@ pub struct Session {
     utf8: bool,
     /// STARTTLS waits for the caller's word.
     held: bool,
+    /// What was asked, and will be answered, after [`Self::stage`].
+    following: VecDeque<Stage>,
     actions: VecDeque<Action>,
     deadline: Option<Time>,
 }
@@ -68,6 +71,7 @@ impl Session {
             tls: false,
             utf8: false,
             held: false,
+            following: VecDeque::new(),
             actions: VecDeque::new(),
             deadline,
         }
@@ -191,7 +195,7 @@ impl Session {
                 self.send_line("QUIT");
                 self.lose(LostCause::Refused(reply));
             }
-            State::Asked => self.answered(reply),
+            State::Asked => self.answered(now, reply),
             // It refuses what it has not seen whole. The rest of the content would be read as commands if the
             // server thinks that it is done, so the connection cannot go on.
             State::Content(_) if code.is_transient() || code.is_permanent() => {
@@ -204,7 +208,7 @@ impl Session {
         }
     }
 
-    fn answered(&mut self, reply: Reply) {
+    fn answered(&mut self, now: Time, reply: Reply) {
         let stage = self.stage;
         let starts_content = stage == Stage::Data && reply.code() == 354;
         if reply.code().is_intermediate() && !starts_content {
@@ -221,6 +225,7 @@ impl Session {
         if stage == Stage::Quit {
             self.close();
         }
+        self.await_next(now);
     }
 
     fn start_tls(&mut self, now: Time) {
@@ -286,6 +291,7 @@ impl Session {
         self.state = State::Closed;
         self.deadline = None;
         self.input.clear();
+        self.following.clear();
         self.actions.push_back(Action::Close);
     }
 

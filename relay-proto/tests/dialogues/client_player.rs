@@ -143,6 +143,16 @@ impl Player {
                 }
                 self.session.rcpt(now, &recipient);
             }
+            "envelope" => {
+                let mut words = argument.split(' ');
+                let mail = Mail::new(words.next().unwrap().parse().unwrap());
+                let recipients: Vec<Recipient> = words
+                    .map(|path| Recipient::new(path.parse().unwrap()))
+                    .collect();
+                let recipients: Vec<&Recipient> = recipients.iter().collect();
+                assert!(self.session.can_pipeline(&mail, &recipients));
+                self.session.envelope(now, &mail, &recipients);
+            }
             "data" => self.session.data(now),
             "body" if arrival == Arrival::Octets => {
                 octets(argument)

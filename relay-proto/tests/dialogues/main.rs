@@ -7,6 +7,7 @@
 mod client;
 mod client_held;
 mod client_notifications;
+mod client_pipelined;
 mod client_player;
 mod cuts;
 mod defences;

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use contract::Treatment;
+use contract::{Delivery, Treatment};
 use ipnetwork::IpNetwork;
 
 use super::check::listeners;
 use super::raw::RawAuthorised;
-use super::{Invalid, treatment};
+use super::{Invalid, delivery, treatment};
 
 /// One group of listeners.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub enum Destination {
 pub struct Terms {
     /// As a flag would have it.
     pub treatment: Treatment,
+    /// As a flag would have it.
+    pub delivery: Delivery,
     /// Why, for refused customers to read.
     pub reason: Option<String>,
 }
@@ -67,12 +69,19 @@ impl TryFrom<RawAuthorised> for Authorised {
             let problem = format!("must be 1 to {REASON_OCTETS_MAX} octets long");
             return Err(Invalid::new("authorised.reason", reason, problem));
         }
+        let treatment = treatment("authorised.treatment", &raw.treatment)?;
+        let delivery = delivery("authorised.delivery", &raw.delivery)?;
+        if treatment == Treatment::Walled && delivery != Delivery::default() {
+            let problem = "treatment \"walled\" delivers nothing that could be queued";
+            return Err(Invalid::new("authorised.delivery", &raw.delivery, problem));
+        }
         Ok(Self {
             listen: listeners("authorised.listen", &raw.listen)?,
             from,
             destination,
             terms: Arc::new(Terms {
-                treatment: treatment("authorised.treatment", &raw.treatment)?,
+                treatment,
+                delivery,
                 reason: raw.reason,
             }),
         })

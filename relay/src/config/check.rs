@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use contract::Treatment;
+use contract::{Delivery, Treatment};
 use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 
@@ -122,6 +122,13 @@ pub(super) fn duration(
 pub(super) fn treatment(key: &str, word: &str) -> Result<Treatment, Invalid> {
     Treatment::from_name(word).ok_or_else(|| {
         let known = Treatment::ALL.map(Treatment::name).join(", ");
+        Invalid::new(key, word, format!("must be one of: {known}"))
+    })
+}
+
+pub(super) fn delivery(key: &str, word: &str) -> Result<Delivery, Invalid> {
+    Delivery::from_name(word).ok_or_else(|| {
+        let known = Delivery::ALL.map(Delivery::name).join(", ");
         Invalid::new(key, word, format!("must be one of: {known}"))
     })
 }

@@ -8,8 +8,14 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::dns::RawDns;
+use super::egress::{RawEgress, RawSocks5};
+use super::notifications::{RawDkimKey, RawNotifications};
+use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::session::RawSession;
 use super::splice::RawSplice;
+use super::spool::RawSpool;
+use super::token::RawToken;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -44,6 +50,25 @@ pub(super) struct RawConfig {
     pub(super) splice: RawSplice,
     #[serde(default)]
     pub(super) session: RawSession,
+    pub(super) spool: Option<RawSpool>,
+    #[serde(default)]
+    pub(super) egress: Vec<RawEgress>,
+    #[serde(default)]
+    pub(super) socks5: Vec<RawSocks5>,
+    #[serde(default)]
+    pub(super) token: RawToken,
+    #[serde(default)]
+    pub(super) notifications: RawNotifications,
+    #[serde(default)]
+    pub(super) dkim: Vec<RawDkimKey>,
+    #[serde(default)]
+    pub(super) dns: RawDns,
+    #[serde(default)]
+    pub(super) routing: RawRouting,
+    #[serde(default)]
+    pub(super) route: Vec<RawRoute>,
+    #[serde(default)]
+    pub(super) mta_sts: RawMtaSts,
 }
 
 /// `[metrics]`.
@@ -147,7 +172,13 @@ pub(super) struct RawAuthorised {
     pub(super) proxies: Vec<String>,
     #[serde(default = "default_treatment")]
     pub(super) treatment: String,
+    #[serde(default = "default_delivery")]
+    pub(super) delivery: String,
     pub(super) reason: Option<String>,
+}
+
+fn default_delivery() -> String {
+    contract::Delivery::default().name().into()
 }
 
 fn default_treatment() -> String {

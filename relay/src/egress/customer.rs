@@ -18,18 +18,18 @@ use tokio::task::yield_now;
 use tracing::error;
 
 use super::ConnectError;
-use crate::origin::{CustomerAddr, OriginalDst};
+use crate::origin::CustomerAddr;
 use crate::transparent;
 
 /// Connects from a free port of `customer`, looking at each at most once.
 pub(super) async fn connect(
     customer: CustomerAddr,
-    destination: OriginalDst,
+    destination: SocketAddr,
 ) -> Result<TcpStream, ConnectError> {
     for port in ports() {
         let socket = bound(SocketAddr::new(customer.ip(), port));
         let connected = match socket {
-            Ok(socket) => socket.connect(destination.socket_addr()).await,
+            Ok(socket) => socket.connect(destination).await,
             Err(error) => Err(error),
         };
         match connected {

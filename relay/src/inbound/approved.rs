@@ -3,13 +3,14 @@
 
 use relay_proto::reply::Reply;
 use relay_proto::server::Session;
+use tokio::net::TcpStream;
 use tracing::info;
 
 use super::session::Driver;
 use crate::Relay;
 use crate::admission::Admitted;
-use crate::egress::Leg;
 use crate::metrics::Counter;
+use crate::outbound::Unreachable;
 use crate::splice::{self, Joint};
 use crate::treatment::{Nobody, splices_full};
 
@@ -52,13 +53,7 @@ async fn joint(relay: &Relay, admitted: &Admitted) -> Result<Joint, Reply> {
         relay.metrics().count(Counter::RefusedSplicedFull);
         splices_full(&relay.config.identity.hostname)
     })?;
-    let leg = Leg {
-        egress: admitted.egress(),
-        customer: admitted.customer,
-        ehlo: None,
-        destination: admitted.original_dst,
-    };
-    match relay.outbound.connect(&leg).await {
+    match connect(relay, admitted).await {
         Ok(destination) => Ok(Joint {
             destination,
             server_name: None,
@@ -67,8 +62,24 @@ async fn joint(relay: &Relay, admitted: &Admitted) -> Result<Joint, Reply> {
         }),
         Err(unreachable) => {
             relay.metrics().count(Counter::Unreachable);
-            let text = format!("cannot reach {}: {unreachable}; try again", leg.destination);
+            if let Unreachable::NoWay(no_way) = unreachable {
+                return Err(no_way.reply());
+            }
+            let destination = admitted.original_dst;
+            let text = format!("cannot reach {destination}: {unreachable}; try again");
             Err(Reply::new(421, "4.4.1", &text))
+        }
+    }
+}
+
+/// A connection to the destination, by the first way that works.
+async fn connect(relay: &Relay, admitted: &Admitted) -> Result<TcpStream, Unreachable> {
+    let mut legs = admitted.legs(&relay.egresses, None);
+    loop {
+        let leg = legs.best()?;
+        match relay.outbound.connect(&leg).await {
+            Err(Unreachable::Connect(error)) if legs.may_go_on(leg, &error) => {}
+            connected => return connected,
         }
     }
 }

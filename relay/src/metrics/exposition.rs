@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use super::{Counter, Metrics};
+use crate::egress::Figures;
 
 /// What is true now, beside what has been counted.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +16,8 @@ pub struct Gauges {
     pub stressed: bool,
     /// Generation of the snapshot in force; 0 = none yet.
     pub generation: u64,
+    /// Whether the resolver validates.
+    pub dns_validates: bool,
 }
 
 /// The answer to a scrape.
@@ -44,6 +47,34 @@ pub fn text(metrics: &Metrics, gauges: Gauges) -> String {
         help,
         gauges.generation,
     );
+    let help = "Whether the resolver validates, so that DANE is on.";
+    let validates = u64::from(gauges.dns_validates);
+    family(&mut text, "dns_validates", "gauge", help, validates);
+    text
+}
+
+/// What is told of the pools that legs leave by. The one label is a name of the configuration, which bounds it.
+#[must_use]
+pub fn egress(figures: &[Figures<'_>]) -> String {
+    let mut text = String::new();
+    let mut labelled = |name: &str, kind: &str, help: &str, value: fn(&Figures<'_>) -> u64| {
+        if figures.is_empty() {
+            return;
+        }
+        text +=
+            &format!("# HELP outgate_relay_{name} {help}\n# TYPE outgate_relay_{name} {kind}\n");
+        for of_one in figures {
+            let value = value(of_one);
+            text += &format!(
+                "outgate_relay_{name}{{egress=\"{}\"}} {value}\n",
+                of_one.pool
+            );
+        }
+    };
+    let help = "Messages that left by an address or proxy of this egress.";
+    labelled("egress_messages_total", "counter", help, |it| it.messages);
+    let help = "Addresses or proxies of this egress that are left out because they failed.";
+    labelled("egress_down", "gauge", help, |it| it.down as u64);
     text
 }
 
@@ -65,6 +96,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_egress_stands_there_by_its_name() {
+        assert_eq!(egress(&[]), "");
+        let figures = |pool, messages, down| Figures {
+            pool,
+            messages,
+            down,
+        };
+        let text = egress(&[figures("main", 7, 0), figures("proxies", 0, 2)]);
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let expected = [
+            "outgate_relay_egress_messages_total{egress=\"main\"} 7",
+            "outgate_relay_egress_messages_total{egress=\"proxies\"} 0",
+            "outgate_relay_egress_down{egress=\"main\"} 0",
+            "outgate_relay_egress_down{egress=\"proxies\"} 2",
+        ];
+        assert_eq!(samples, expected);
+        assert_eq!(text.matches("# TYPE ").count(), 2);
+    }
+
+    #[test]
     fn every_counter_stands_there_once_with_its_value() {
         let metrics = Metrics::new();
         metrics.count(Counter::Walled);
@@ -73,6 +124,7 @@ mod tests {
             sessions: 3,
             stressed: true,
             generation: 7,
+            dns_validates: true,
         };
         let text = text(&metrics, gauges);
         assert!(text.starts_with(
@@ -81,12 +133,13 @@ mod tests {
              outgate_relay_sessions_served_total 0\n"
         ));
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(samples.len(), Counter::ALL.len() + 3);
+        assert_eq!(samples.len(), Counter::ALL.len() + 4);
         for sample in [
             "outgate_relay_recipients_walled_total 2",
             "outgate_relay_sessions 3",
             "outgate_relay_stressed 1",
             "outgate_relay_snapshot_generation 7",
+            "outgate_relay_dns_validates 1",
         ] {
             assert!(samples.contains(&sample), "{sample}\n{text}");
         }

@@ -25,11 +25,20 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use crate::Relay;
-use crate::listen::BindError;
+use crate::listen::inherited::Inherited;
+use crate::listen::{self, BindError};
 
-/// Opens the listener.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    let listener = TcpListener::bind(address).await;
+/// Opens the listener, or takes it from the service manager.
+pub async fn bind(
+    address: SocketAddr,
+    inherited: &mut Inherited,
+) -> Result<TcpListener, BindError> {
+    let listener = match inherited.claim(address) {
+        Some(socket) => {
+            listen::adopt(socket, address).and_then(|socket| TcpListener::from_std(socket.into()))
+        }
+        None => TcpListener::bind(address).await,
+    };
     listener.map_err(|source| BindError { address, source })
 }
 

@@ -209,6 +209,7 @@ mod tests {
             ],
             destination: Destination::LocalAddress,
             terms: Arc::new(Terms {
+                delivery: contract::Delivery::default(),
                 treatment: contract::Treatment::Filter,
                 reason: None,
             }),

@@ -40,7 +40,7 @@ impl Origin for Transparent {
 /// socket asks the kernel just that and sends nothing. Trying to bind the address would
 /// say yes to everything under net.ipv4.ip_nonlocal_bind. The AnyIP route does not enter into it, because
 /// its rules are about what came in by an interface.
-pub(super) fn is_own(address: IpAddr) -> io::Result<bool> {
+pub(crate) fn is_own(address: IpAddr) -> io::Result<bool> {
     let any = match address {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

@@ -4,26 +4,40 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use relay_proto::Time;
 use relay_proto::client::{Action, Config, Event, Extensions, LostCause, Session, Stage};
 use relay_proto::envelope::{Mail, Recipient};
 use relay_proto::reply::Reply;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{ServerName, UnixTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::requirement::{Requirement, Unsatisfied, judge};
+use super::trust::Trust;
 use super::{Lost, TIMEOUTS, Unreachable};
 use crate::clock::Clock;
-use crate::origin::OriginalDst;
 use crate::stream::{Protection, Stream};
 use crate::tls;
 
+mod envelope;
 mod held;
 
+pub(crate) use envelope::Answers;
 pub(crate) use held::Held;
+
+/// How TLS is to be done.
+#[derive(Debug, Clone)]
+pub(super) struct Handshake {
+    pub(super) config: Arc<ClientConfig>,
+    /// What SNI says, if it is a name.
+    pub(super) name: ServerName<'static>,
+    /// Who is believed when the certificate is judged.
+    pub(super) trust: Trust,
+}
 
 /// A session with a destination that takes commands.
 #[derive(Debug)]
@@ -33,11 +47,14 @@ pub(crate) struct Upstream {
     clock: Clock,
     /// Actions that came to light while something else was being done.
     queued: VecDeque<Action>,
+    /// Content that is not out yet.
+    unsent: BytesMut,
     buffer: Vec<u8>,
-    destination: OriginalDst,
-    tls: Arc<ClientConfig>,
+    tls: Handshake,
     extensions: Extensions,
     in_transaction: bool,
+    /// TLS was offered, and left out because it never works.
+    tls_left_out: bool,
     /// The handshake failed because the destination speaks nothing that we do.
     old_tls: bool,
 }
@@ -56,32 +73,38 @@ impl Upstream {
     pub(super) async fn open(
         tcp: TcpStream,
         config: Config,
-        destination: OriginalDst,
-        tls: &Arc<ClientConfig>,
+        tls: Handshake,
     ) -> Result<Self, Unreachable> {
         let clock = Clock::start();
         let session = Session::new(config, clock.now());
-        let this = Self::start(tcp, session, clock, destination, tls);
-        this.ready().await
+        Self::start(tcp, session, clock, tls).ready().await
     }
 
-    fn start(
+    /// The same, but in clear text whatever is offered.
+    pub(super) async fn open_in_clear(
         tcp: TcpStream,
-        session: Session,
-        clock: Clock,
-        destination: OriginalDst,
-        tls: &Arc<ClientConfig>,
-    ) -> Self {
+        config: Config,
+        tls: Handshake,
+    ) -> Result<Self, Unreachable> {
+        let clock = Clock::start();
+        let session = Session::held(config, clock.now());
+        let mut this = Self::start(tcp, session, clock, tls).ready().await?;
+        this.tls_left_out = this.extensions.starttls;
+        Ok(this)
+    }
+
+    fn start(tcp: TcpStream, session: Session, clock: Clock, tls: Handshake) -> Self {
         Self {
             stream: Stream::Plain(tcp),
             session,
             clock,
             queued: VecDeque::new(),
+            unsent: BytesMut::new(),
             buffer: vec![0; READ_OCTETS],
-            destination,
-            tls: Arc::clone(tls),
+            tls,
             extensions: Extensions::default(),
             in_transaction: false,
+            tls_left_out: false,
             old_tls: false,
         }
     }
@@ -114,6 +137,25 @@ impl Upstream {
         self.stream.protection()
     }
 
+    /// Whether this connection shows what `requirement` demands. To be asked before MAIL, for each domain.
+    pub(crate) fn satisfies(&self, requirement: &Requirement) -> Result<(), Unsatisfied> {
+        match self.judge(requirement) {
+            Err(unsatisfied) if requirement.is_binding() => Err(unsatisfied),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The same, but a failure of what is only tested is one, too.
+    pub(super) fn judge(&self, requirement: &Requirement) -> Result<(), Unsatisfied> {
+        let (chain, trust) = (self.stream.peer_certificates(), &self.tls.trust);
+        judge(&requirement.demand, chain, trust, UnixTime::now())
+    }
+
+    /// The destination offers TLS that never works, so this session is in clear text.
+    pub(crate) fn leaves_tls_out(&self) -> bool {
+        self.tls_left_out
+    }
+
     /// MAIL, after RSET if a transaction is open.
     pub(crate) async fn mail(&mut self, mail: &Mail) -> Result<Reply, Lost> {
         self.reset().await?;
@@ -138,12 +180,19 @@ impl Upstream {
         })
     }
 
-    /// Content octets, cut anywhere. An early refusal ends it.
+    /// Content octets, cut anywhere. An early refusal ends it. Little of it is kept until there is more, or its end, or
+    /// [`Self::overhear`]: a small message with our fields above and its end below leaves in one segment.
     pub(crate) async fn content(&mut self, octets: &[u8]) -> Result<(), Lost> {
         self.session.body(octets);
         while let Some(action) = self.poll() {
             match action {
-                Action::Send(octets) => self.send(&octets).await,
+                Action::Send(octets) if self.unsent.len() + octets.len() < UNSENT_OCTETS_MAX => {
+                    self.unsent.extend_from_slice(&octets);
+                }
+                Action::Send(octets) => {
+                    self.flush().await;
+                    self.send(&octets).await;
+                }
                 Action::Event(Event::Lost { stage, cause }) => return Err(Lost { stage, cause }),
                 Action::Event(Event::Ready(_) | Event::Answered { .. })
                 | Action::StartTls
@@ -156,6 +205,7 @@ impl Upstream {
     /// Hears what the destination has already said or done, without waiting: an [`Err`] here, before the
     /// end of data, is a message that it does not have.
     pub(crate) async fn overhear(&mut self) -> Result<(), Lost> {
+        self.flush().await;
         tokio::select! {
             biased;
             read = self.stream.read(&mut self.buffer) => {
@@ -229,7 +279,11 @@ impl Upstream {
         loop {
             while let Some(action) = self.poll() {
                 match action {
-                    Action::Send(octets) => self.send(&octets).await,
+                    Action::Send(octets) if self.unsent.is_empty() => self.send(&octets).await,
+                    Action::Send(octets) => {
+                        self.unsent.extend_from_slice(&octets);
+                        self.flush().await;
+                    }
                     Action::StartTls => return Step::StartTls,
                     Action::Event(event) => return Step::Event(event),
                     Action::Close => return Step::Closed,
@@ -243,6 +297,14 @@ impl Upstream {
                     self.session.expire(self.clock.now());
                 }
             }
+        }
+    }
+
+    /// Sends what is kept of the content.
+    async fn flush(&mut self) {
+        if !self.unsent.is_empty() {
+            let unsent = self.unsent.split().freeze();
+            self.send(&unsent).await;
         }
     }
 
@@ -282,10 +344,13 @@ impl Upstream {
                 }
                 read = reader.read(buffer) => {
                     fed(session, *clock, buffer, read);
-                    if let Some(action) = session.poll() {
-                        // Whatever it is, it is not a reply to octets that are not out yet.
+                    while let Some(action) = session.poll() {
+                        let is_over = matches!(action, Action::Event(Event::Lost { .. }));
+                        // Of an envelope that is said in one go, the first answers may come before its end is out.
                         queued.push_back(action);
-                        return;
+                        if is_over {
+                            return;
+                        }
                     }
                 }
             }
@@ -293,8 +358,8 @@ impl Upstream {
     }
 
     async fn handshake(&mut self) {
-        let name = ServerName::from(self.destination.socket_addr().ip());
-        let connect = self.stream.connect_tls(Arc::clone(&self.tls), name);
+        let Handshake { config, name, .. } = self.tls.clone();
+        let connect = self.stream.connect_tls(config, name);
         let result = tokio::select! {
             result = connect => result,
             () = self.clock.reach(self.session.deadline()) => {
@@ -332,3 +397,5 @@ fn out_of_turn(stage: Stage) -> Lost {
 }
 
 const READ_OCTETS: usize = 4 << 10;
+/// One record of TLS, with room for its frame.
+const UNSENT_OCTETS_MAX: usize = 16 << 10;

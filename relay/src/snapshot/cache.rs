@@ -7,11 +7,13 @@
 //! Returned: I/O errors and a damaged file. A damaged cache is never deleted here; it is overwritten
 //! by the next snapshot, and until then the relay answers 421.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use contract::Snapshot;
+
+use crate::durable;
 
 /// Reads the cached snapshot; `None` if there is none.
 pub fn load(path: &Path) -> io::Result<Option<Snapshot>> {
@@ -25,17 +27,7 @@ pub fn load(path: &Path) -> io::Result<Option<Snapshot>> {
 
 /// Makes `snapshot` the cached one, durably. Blocks on the disk.
 pub fn store(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(&serde_json::to_vec(snapshot)?)?;
-    // The data first, then the name, then the directory that holds the name: in any other order a
-    // crash can leave a name without content.
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(directory)?.sync_all()
+    durable::replace(path, &serde_json::to_vec(snapshot)?)
 }
 
 #[cfg(test)]

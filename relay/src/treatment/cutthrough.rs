@@ -5,9 +5,13 @@
 //! answered here. The first RCPT reaches out to the destination, and from then on each
 //! reply is the destination's. DATA is answered here again, because the message must be
 //! scanned whole before the destination sees its first octet; [`delivery`] then decides at the dot. 250
-//! is said only after the destination has said it.
+//! is said only after the destination has said it. What a recipient's domain demands of the destination's TLS is
+//! seen to by `secured`, before MAIL.
 //!
 //! A session keeps its destination connection over several transactions.
+//!
+//! With `cutthrough+spool` what the destination defers, or does not answer, goes into the relay's queue (`away`,
+//! [`delivery`]); what it refuses is refused as ever.
 //!
 //! # Diagnostics
 //! One `info` per message outcome. A destination that cannot be reached is `info` too: the customer
@@ -26,25 +30,34 @@ use tracing::{debug, info};
 
 use crate::Relay;
 use crate::admission::Admitted;
-use crate::egress::Leg;
+use crate::egress::{Claim, Way};
 use crate::id::SessionId;
+use crate::inbound::hearing::Hearing;
 use crate::inbound::session::Facts;
 use crate::listen::Drain;
 use crate::message::Intake;
 use crate::metrics::Counter;
+use crate::origin::OriginalDst;
+use crate::outbound::requirement::Requirement;
 use crate::outbound::{Lost, Unreachable, Upstream};
+use crate::queueing::Queueing;
 use crate::stream::Protection;
 use crate::unheard::ContentHash;
 
 mod authentication;
+mod away;
+mod begin;
 mod delivery;
-mod doubt;
 mod lent;
 mod promise;
+mod secured;
 
 pub(super) use authentication::refused as auth_refused;
 
-use doubt::InDoubt;
+use super::doubts::Doubts;
+use super::outcome::elapsed_ms;
+use away::Away;
+use secured::Demands;
 
 /// One customer's session.
 pub(crate) struct Cutthrough {
@@ -56,13 +69,23 @@ pub(crate) struct Cutthrough {
     scanned: bool,
     messages: u32,
     upstream: Option<Upstream>,
+    /// What that leaves from.
+    way: Option<Way>,
+    /// The open transaction's place in the count of that.
+    claim: Option<Claim>,
     transaction: Option<Transaction>,
     /// What the destination said when it wanted its client to authenticate.
     demand: Option<Reply>,
     /// Messages whose 250 it may not have heard.
-    in_doubt: Vec<InDoubt>,
+    doubts: Doubts,
     /// The destination speaks no TLS that we do.
     old_tls: bool,
+    /// Where messages go that the destination does not take now; `None` = back to the customer.
+    fallback: Option<Queueing>,
+    /// The destination does not answer.
+    away: Option<Away>,
+    /// The customer speaks TLS.
+    customer_tls: bool,
 }
 
 /// What the customer has said since MAIL.
@@ -73,8 +96,12 @@ struct Transaction {
     upstream: Begun,
     /// How the destination's leg was protected when it was told MAIL.
     destinations_leg: Protection,
-    /// Those that the destination took.
+    /// What its recipients' domains demand of the destination; all of it holds.
+    demands: Demands,
+    /// Those that the destination took, or the queue will.
     recipients: Vec<Recipient>,
+    /// Places of those among them that the destination did not take; in ascending order.
+    waiting: Vec<usize>,
     /// The content, from DATA on.
     intake: Option<Intake>,
     hash: ContentHash,
@@ -90,6 +117,8 @@ enum Begun {
     Yes,
     /// It refused MAIL, or lacks what the message needs; every recipient gets this.
     Refused(Reply),
+    /// It does not take the message now; the queue takes every recipient.
+    Away,
 }
 
 impl Cutthrough {
@@ -103,10 +132,23 @@ impl Cutthrough {
             scanned: true,
             messages: 0,
             upstream: None,
+            way: None,
+            claim: None,
             transaction: None,
             demand: None,
-            in_doubt: Vec::new(),
+            doubts: Doubts::default(),
             old_tls: false,
+            fallback: None,
+            away: None,
+            customer_tls: false,
+        }
+    }
+
+    /// The same, but what the destination does not take now goes into the queue.
+    pub(crate) fn with_fallback(self, queueing: Queueing) -> Self {
+        Self {
+            fallback: Some(queueing),
+            ..self
         }
     }
 
@@ -120,6 +162,7 @@ impl Cutthrough {
 
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
+        self.customer_tls = facts.tls;
         match question {
             Question::Hello(hello) => self.hello(hello).await,
             Question::Auth(_) => {
@@ -149,10 +192,11 @@ impl Cutthrough {
     /// Forgets the transaction. The destination is told when it matters: with RSET before the next
     /// MAIL, or with QUIT.
     pub(crate) async fn aborted(&mut self, abort: Abort) {
+        self.claim = None;
         let Some(transaction) = self.transaction.take() else {
             return;
         };
-        let elapsed_ms = elapsed_ms(&transaction);
+        let elapsed_ms = elapsed_ms(transaction.started);
         match (abort, transaction.intake.is_some()) {
             (Abort::Framing(_) | Abort::TooLarge | Abort::LineTooLong | Abort::Loop, _)
             | (_, true) => {
@@ -167,10 +211,20 @@ impl Cutthrough {
         }
     }
 
+    /// Whether it matters that what was said so far is heard.
+    pub(crate) fn awaits_hearing(&self) -> bool {
+        self.doubts.exist()
+    }
+
+    /// Whether it was.
+    pub(crate) fn heard(&mut self, hearing: Hearing) {
+        self.doubts.heard(hearing);
+    }
+
     /// The customer has gone.
     pub(crate) async fn end(mut self) {
         // First, because it may already be trying again.
-        self.remember_doubts().await;
+        self.doubts.remember(&self.relay).await;
         if let Some(upstream) = self.upstream.take() {
             upstream.quit().await;
         }
@@ -191,9 +245,9 @@ impl Cutthrough {
         };
         let extensions = match extensions {
             Some(extensions) => extensions,
-            None => match self.relay.outbound.reach(&self.leg(Some(hello.name))).await {
+            None => match self.reach(Some(hello.name), &Requirement::default()).await {
                 Ok(upstream) => *self.upstream.insert(upstream).extensions(),
-                Err(unreachable) => return self.unreachable(&unreachable),
+                Err(unreachable) => return self.offer_without_destination(&unreachable),
             },
         };
         Answer::Offer(self.offer(&extensions))
@@ -209,7 +263,9 @@ impl Cutthrough {
             mail,
             upstream: Begun::No,
             destinations_leg: Protection::default(),
+            demands: Demands::default(),
             recipients: Vec::new(),
+            waiting: Vec::new(),
             intake: None,
             hash: ContentHash::default(),
             started: Instant::now(),
@@ -228,6 +284,13 @@ impl Cutthrough {
     }
 
     async fn recipient(&mut self, recipient: Recipient, ehlo: Option<EhloName>) -> Answer {
+        if self.is_away() {
+            return Answer::Reply(self.noted(recipient));
+        }
+        let demand = match self.demanded_for(&recipient).await {
+            Ok(demand) => demand,
+            Err(reply) => return Answer::Reply(self.noted_or(recipient, reply)),
+        };
         if let Some(Transaction {
             mail,
             upstream: Begun::No,
@@ -235,8 +298,15 @@ impl Cutthrough {
         }) = &self.transaction
         {
             let mail = mail.clone();
-            let begun = match self.begin(&mail, ehlo).await {
+            let begun = match self
+                .begin_unless_away(&mail, ehlo, &demand.requirement)
+                .await
+            {
                 Ok(begun) => begun,
+                Err(Unreachable::Insecure(why)) => {
+                    let reply = self.insecure(&demand, why);
+                    return Answer::Reply(self.noted_or(recipient, reply));
+                }
                 Err(unreachable) => return self.unreachable(&unreachable),
             };
             if let Some(transaction) = &mut self.transaction {
@@ -244,6 +314,9 @@ impl Cutthrough {
                 let upstream = self.upstream.as_ref().map(Upstream::protection);
                 transaction.destinations_leg = upstream.unwrap_or_default();
             }
+        }
+        if self.is_away() {
+            return Answer::Reply(self.noted(recipient));
         }
         let (Some(transaction), Some(upstream)) = (&mut self.transaction, &mut self.upstream)
         else {
@@ -258,7 +331,15 @@ impl Cutthrough {
             capabilities.forget(self.admitted.original_dst);
             return Answer::Reply(reply);
         }
+        if let Err(reply) = transaction.demands.admit(demand, upstream) {
+            return Answer::Reply(self.noted_or(recipient, reply));
+        }
         match upstream.recipient(&recipient).await {
+            Ok(reply) if reply.code().is_transient() => {
+                debug!(queue.id = %transaction.id, %reply, "recipient deferred");
+                let reply = self.passed_on(reply);
+                Answer::Reply(self.noted_or(recipient, reply))
+            }
             Ok(reply) => {
                 if reply.code().is_positive() {
                     transaction.recipients.push(recipient);
@@ -270,6 +351,10 @@ impl Cutthrough {
             Err(lost) => {
                 info!(queue.id = %transaction.id, error = %lost, "destination lost");
                 self.upstream = None;
+                if self.fallback.is_some() {
+                    self.gone_away();
+                    return Answer::Reply(self.noted(recipient));
+                }
                 Answer::ReplyAndClose(lost_reply(Some(&lost)))
             }
         }
@@ -284,66 +369,12 @@ impl Cutthrough {
         self.demand.insert(reply).clone()
     }
 
-    /// Says MAIL to the destination, connecting first if need be.
-    async fn begin(&mut self, mail: &Mail, ehlo: Option<EhloName>) -> Result<Begun, Unreachable> {
-        if let Some(mut upstream) = self.upstream.take() {
-            // A destination may close a connection that was idle between two messages. Nothing of
-            // this message is there yet, so a new connection loses nothing.
-            match self.begin_on(&mut upstream, mail).await {
-                Ok(begun) => {
-                    self.upstream = Some(upstream);
-                    return Ok(begun);
-                }
-                Err(lost) => debug!(error = %lost, "kept connection was gone, connecting again"),
-            }
-        }
-        let leg = self.leg(ehlo);
-        let mut upstream = self.relay.outbound.reach(&leg).await?;
-        let begun = self
-            .begin_on(&mut upstream, mail)
-            .await
-            .map_err(Unreachable::Session)?;
-        self.upstream = Some(upstream);
-        Ok(begun)
-    }
-
-    /// MAIL, if the destination can take what it announces.
-    async fn begin_on(&self, upstream: &mut Upstream, mail: &Mail) -> Result<Begun, Lost> {
-        if let Some(reply) = promise::broken(mail, upstream.extensions()) {
-            let capabilities = self.relay.outbound.capabilities();
-            capabilities.forget(self.admitted.original_dst);
-            return Ok(Begun::Refused(reply));
-        }
-        let reply = upstream.mail(mail).await?;
-        Ok(if reply.code().is_positive() {
-            Begun::Yes
-        } else {
-            Begun::Refused(reply)
-        })
-    }
-
-    /// The leg to the destination, for a customer that calls itself `ehlo`.
-    pub(super) fn leg(&self, ehlo: Option<EhloName>) -> Leg {
-        Leg {
-            egress: self.admitted.egress(),
-            customer: self.admitted.customer,
-            ehlo,
-            destination: self.admitted.original_dst,
-        }
-    }
-
-    /// 421 and close, also for a 5xx greeting: only the sender knows the destination's other MXs, and a
-    /// 5xx from us would end its attempts there (RFC 5321 section 5.1).
-    pub(super) fn unreachable(&mut self, unreachable: &Unreachable) -> Answer {
+    fn unreachable(&mut self, error: &Unreachable) -> Answer {
         let id = self.transaction.take().map(|transaction| transaction.id);
-        self.relay.metrics().count(Counter::Unreachable);
-        self.old_tls |= matches!(unreachable, Unreachable::OldTls(_));
-        info!(queue.id = id, error = %unreachable, "destination unreachable");
-        let text = format!(
-            "cannot reach {}: {unreachable}; try again or try your next MX",
-            self.admitted.original_dst
-        );
-        Answer::ReplyAndClose(Reply::new(421, "4.4.1", &text))
+        self.old_tls |= matches!(error, Unreachable::OldTls(_));
+        let destination = self.admitted.original_dst;
+        let reply = unreachable(&self.relay, destination, id.as_deref(), error);
+        Answer::ReplyAndClose(reply)
     }
 
     fn data(&mut self) -> Answer {
@@ -356,6 +387,23 @@ impl Cutthrough {
         transaction.intake = Some(Intake::new(&self.relay.config.message));
         Answer::Proceed
     }
+}
+
+/// 421 for a session to be closed with, also for a 5xx greeting: only the sender knows the destination's other MXs, and
+/// a 5xx from us would end its attempts there (RFC 5321 section 5.1).
+pub(super) fn unreachable(
+    relay: &Relay,
+    destination: OriginalDst,
+    transaction: Option<&str>,
+    error: &Unreachable,
+) -> Reply {
+    relay.metrics().count(Counter::Unreachable);
+    info!(queue.id = transaction, %error, "destination unreachable");
+    if let Unreachable::NoWay(no_way) = error {
+        return no_way.reply();
+    }
+    let text = format!("cannot reach {destination}: {error}; try again or try your next MX");
+    Reply::new(421, "4.4.1", &text)
 }
 
 /// What the customer hears when the destination went away before the content: its own last words if
@@ -374,8 +422,12 @@ fn lost_reply(lost: Option<&Lost>) -> Reply {
     }
 }
 
-fn elapsed_ms(transaction: &Transaction) -> u64 {
-    u64::try_from(transaction.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+impl Transaction {
+    /// Recipients that the destination took, with their places.
+    fn taken(&self) -> impl Iterator<Item = (usize, &Recipient)> {
+        let all = self.recipients.iter().enumerate();
+        all.filter(|(place, _)| self.waiting.binary_search(place).is_err())
+    }
 }
 
 impl fmt::Debug for Cutthrough {
@@ -387,3 +439,6 @@ impl fmt::Debug for Cutthrough {
             .finish_non_exhaustive()
     }
 }
+
+/// So often a way may turn out to be used up while it is taken.
+const WAYS_MAX: usize = 3;

@@ -19,9 +19,11 @@ use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Hello, Offer, Question};
 use tracing::{debug, error, info};
 
-use super::cutthrough::Cutthrough;
+use super::cutthrough::unreachable;
+use super::terminated::Terminated;
 use crate::Relay;
 use crate::admission::Admitted;
+use crate::egress::Way;
 use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
 use crate::inbound::session::{Course, Facts, TurnedAway};
@@ -30,7 +32,7 @@ use crate::listen::Drain;
 use crate::listen::limits::Permit;
 use crate::metrics::Counter;
 use crate::origin::{CustomerAddr, OriginalDst};
-use crate::outbound::Held;
+use crate::outbound::{Held, Unreachable};
 use crate::splice::Joint;
 
 mod decide;
@@ -44,7 +46,8 @@ pub(crate) struct Opaque {
     destination: OriginalDst,
     treatment: Treatment,
     confirmed: bool,
-    cutthrough: Cutthrough,
+    admitted: Admitted,
+    terminated: Terminated,
     /// What the customer called itself in clear text.
     ehlo: Option<EhloName>,
     /// Why it may be spliced, as it was when EHLO was answered.
@@ -61,6 +64,7 @@ pub(crate) struct Opaque {
 #[derive(Debug)]
 struct Reserved {
     held: Held,
+    way: Way,
     place: Permit,
 }
 
@@ -75,7 +79,8 @@ impl Opaque {
                 .policy
                 .as_ref()
                 .is_some_and(|policy| policy.confirmed),
-            cutthrough: Cutthrough::new(Arc::clone(&relay), admitted, id, drain),
+            admitted: admitted.clone(),
+            terminated: Terminated::new(Arc::clone(&relay), admitted, id, drain),
             relay,
             ehlo: None,
             may_splice: None,
@@ -92,15 +97,15 @@ impl Opaque {
             // It says so in clear text: there is nothing to splice, and the content is scanned.
             Question::Mail(mail) => {
                 self.spend().await;
-                self.cutthrough.answer(Question::Mail(mail), facts).await
+                self.terminated.answer(Question::Mail(mail), facts).await
             }
             Question::Hello(_)
             | Question::Auth(_)
             | Question::Recipient(_)
             | Question::Data
-            | Question::Message => self.cutthrough.answer(question, facts).await,
+            | Question::Message => self.terminated.answer(question, facts).await,
         };
-        if self.cutthrough.has_met_old_tls() {
+        if self.terminated.has_met_old_tls() {
             self.learn(Why::OldTls, "old TLS of the destination").await;
         }
         answer
@@ -108,22 +113,22 @@ impl Opaque {
 
     /// Content of the message.
     pub(crate) async fn body(&mut self, octets: Bytes) {
-        self.cutthrough.body(octets).await;
+        self.terminated.body(octets).await;
     }
 
     /// The transaction has ended without its message.
     pub(crate) async fn aborted(&mut self, abort: Abort) {
-        self.cutthrough.aborted(abort).await;
+        self.terminated.aborted(abort).await;
     }
 
     /// Whether it matters that what was said so far is heard.
     pub(crate) fn awaits_hearing(&self) -> bool {
-        self.cutthrough.awaits_hearing()
+        self.terminated.awaits_hearing()
     }
 
     /// Whether it was.
     pub(crate) fn heard(&mut self, hearing: Hearing) {
-        self.cutthrough.heard(hearing);
+        self.terminated.heard(hearing);
     }
 
     /// The customer has begun TLS.
@@ -151,7 +156,7 @@ impl Opaque {
         if let Some(reserved) = self.reserved {
             reserved.held.quit().await;
         }
-        self.cutthrough.end().await;
+        self.terminated.end().await;
     }
 
     async fn hello(&mut self, hello: Hello, facts: Facts) -> Answer {
@@ -161,9 +166,9 @@ impl Opaque {
         };
         self.may_splice = decide::may_splice(self.treatment, self.confirmed, learnt);
         if self.may_splice.is_none() {
-            return self.cutthrough.answer(Question::Hello(hello), facts).await;
+            return self.terminated.answer(Question::Hello(hello), facts).await;
         }
-        if let Some(answer) = self.cutthrough.draining() {
+        if let Some(answer) = self.terminated.last_word() {
             return answer;
         }
         if let Some(offer) = self.spent {
@@ -180,7 +185,7 @@ impl Opaque {
                 let destination = reserved.held.extensions();
                 Answer::Offer(Offer {
                     starttls: destination.starttls,
-                    ..self.cutthrough.offer(destination)
+                    ..self.terminated.offer(destination)
                 })
             }
             None => Answer::Reply(Reply::new(451, "4.3.0", "no destination was reserved")),
@@ -193,30 +198,46 @@ impl Opaque {
             self.relay.metrics().count(Counter::RefusedSplicedFull);
             Answer::ReplyAndClose(full(&self.relay.config.identity.hostname))
         })?;
-        let leg = self.cutthrough.leg(self.ehlo.clone());
-        match self.relay.outbound.hold(&leg).await {
-            Ok(held) => {
-                self.reserved = Some(Reserved { held, place });
+        match self.hold().await {
+            Ok((held, way)) => {
+                self.reserved = Some(Reserved { held, way, place });
                 Ok(())
             }
-            Err(unreachable) => Err(self.cutthrough.unreachable(&unreachable)),
+            Err(error) => {
+                let reply = unreachable(&self.relay, self.destination, None, &error);
+                Err(Answer::ReplyAndClose(reply))
+            }
+        }
+    }
+
+    /// The destination, waiting for STARTTLS, by the first way that works.
+    async fn hold(&self) -> Result<(Held, Way), Unreachable> {
+        let mut legs = self.admitted.legs(&self.relay.egresses, self.ehlo.clone());
+        loop {
+            let leg = legs.best()?;
+            match self.relay.outbound.hold(&leg).await {
+                Ok(held) => return Ok((held, leg.way)),
+                Err(Unreachable::Connect(error)) if legs.may_go_on(leg, &error) => {}
+                Err(unreachable) => return Err(unreachable),
+            }
         }
     }
 
     /// Gives the connection, which is not to be spliced now, to cut-through; what was offered stands.
     async fn spend(&mut self) {
-        let Some(Reserved { held, place: _ }) = self.reserved.take() else {
+        let Some(Reserved {
+            held,
+            way,
+            place: _,
+        }) = self.reserved.take()
+        else {
             return;
         };
         self.spent = Some(Offer {
             starttls: held.extensions().starttls,
-            ..self.cutthrough.offer(held.extensions())
+            ..self.terminated.offer(held.extensions())
         });
-        match held.into_upstream().await {
-            Ok(upstream) => self.cutthrough.adopt(upstream),
-            // It will connect by itself, and say what is wrong.
-            Err(error) => debug!(%error, "destination lost before the first message"),
-        }
+        self.terminated.adopt(held, way).await;
     }
 
     async fn splice(&mut self, hello: &ClientHello, reason: Reason) -> Course {
@@ -226,7 +247,12 @@ impl Opaque {
         {
             info!(?answer, "nothing to splice to; the sender tries again");
         }
-        let Some(Reserved { held, place }) = self.reserved.take() else {
+        let Some(Reserved {
+            held,
+            way: _,
+            place,
+        }) = self.reserved.take()
+        else {
             return Course::Close;
         };
         match held.give_away().await {
@@ -281,7 +307,7 @@ impl Opaque {
 impl fmt::Debug for Opaque {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opaque")
-            .field("cutthrough", &self.cutthrough)
+            .field("terminated", &self.terminated)
             .field("may_splice", &self.may_splice)
             .finish_non_exhaustive()
     }

@@ -8,7 +8,7 @@
 //! Mail for the operator's own mailboxes goes to the operator's mail server by cut-through, so that its
 //! answers are that server's. It is not scanned here: who asks why it was blocked may quote the spam that
 //! it was blocked for, and what the operator's server thinks of that is its own affair. How often is bounded by
-//! an [`Allowance`].
+//! an [`Allowance`](crate::allowance::Allowance).
 //!
 //! # Diagnostics
 //! One `info` per transaction that had a recipient refused, with the reference that the customer heard.
@@ -33,12 +33,9 @@ use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
 use crate::inbound::session::Facts;
 use crate::listen::Drain;
+use crate::listen::limits::counted_as;
 use crate::metrics::Counter;
 use crate::origin::OriginalDst;
-
-mod allowance;
-
-pub(crate) use allowance::Allowance;
 
 /// One customer's session.
 pub(crate) struct Walled {
@@ -198,7 +195,9 @@ impl Walled {
             return out_of_turn();
         };
         let allowance = &self.relay.operator_allowance;
-        if !transaction.operators && !allowance.take(self.admitted.customer, Instant::now()) {
+        if !transaction.operators
+            && !allowance.take(counted_as(self.admitted.customer), Instant::now())
+        {
             self.relay.metrics().count(Counter::WalledDeferred);
             let text = "too many messages to the operator from your address, try again later";
             return Answer::Reply(Reply::new(450, "4.7.1", text));

@@ -6,6 +6,7 @@ use std::process::Command;
 use relay::config::{Config, ScannerConfig};
 
 mod authorised;
+mod egress;
 mod operator;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
@@ -136,6 +137,21 @@ fn a_mistake_names_key_and_value() {
         "# sessions_per_customer = 20",
         "sessions_per_customer = 0",
         "splice.sessions_per_customer: 0: must be",
+    );
+    check(
+        "# delay_after = \"0s\"",
+        "delay_after = \"1m\"",
+        "notifications.delay_after: 1m: must be 0s, which is never, or between 600s",
+    );
+    check(
+        "# from = \"mailer-daemon@relay-1.example.net\"",
+        "from = \"mailer-daemon\"",
+        "notifications.from: mailer-daemon: must be a mailbox",
+    );
+    check(
+        "# per_domain_per_hour = 100",
+        "per_domain_per_hour = 0",
+        "notifications.per_domain_per_hour: 0: must be between",
     );
     check(
         "# learnt_per_customer = 20",

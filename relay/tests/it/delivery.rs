@@ -71,7 +71,8 @@ async fn trace_fields_say_who_when_and_by_whom() {
     for part in [
         "Received: from client.example ([127.0.0.1]) by relay-1.example.net (Outgate at Example Hosting) with ESMTP id ",
         " for <recipient@mx.example>; ",
-        " +0000\r\nX-Outgate-Id: ",
+        " +0000\r\nX-Outgate-Token: ",
+        "\r\nX-Outgate-Id: ",
     ] {
         assert!(trace.contains(part), "{part:?} is not in {trace:?}");
     }

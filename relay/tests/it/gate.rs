@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::{CustomerPolicy, Egress, Generation, Snapshot, Treatment};
+use contract::{CustomerPolicy, Delivery, Egress, Generation, Snapshot, Treatment};
 use relay::Relay;
 use relay::config::Config;
+use relay::egress::Egresses;
+use relay::listen::inherited::Inherited;
 use relay::listen::{self, Drain};
 use relay::metrics::Counter;
 use relay::origin::{CustomerAddr, Found, Origin, OriginalDst};
@@ -57,6 +59,20 @@ impl Options {
             state_dir: None,
         }
     }
+
+    /// The same with a spool, for a customer of this delivery. Domains are looked up nowhere: everything goes to the
+    /// original destination.
+    pub(crate) fn with_spool(destination: SocketAddr, delivery: Delivery, spool: &Path) -> Self {
+        let spool = format!(
+            "[spool]\ndir = \"{}\"\nsegment_octets = 1048576\nlarge_octets = 262144\nmax_octets = 67108864\n[dns]\nservers = []\n",
+            spool.display()
+        );
+        Self {
+            snapshot: Some(delivered_by(delivery)),
+            more: spool,
+            ..Self::to(destination)
+        }
+    }
 }
 
 /// A running relay; ends with the test.
@@ -67,6 +83,8 @@ pub(crate) struct Gate {
     pub(crate) newest: watch::Sender<Newest>,
     pub(crate) drain: watch::Sender<bool>,
     pub(crate) serving: JoinHandle<()>,
+    stop_delivering: watch::Sender<bool>,
+    delivering: Option<JoinHandle<()>>,
     _directory: TempDir,
 }
 
@@ -86,9 +104,13 @@ impl Gate {
         }
         let origin: Arc<dyn Origin> = Arc::new(To(options.destination));
         let listen = &config.rewritten.as_ref().unwrap().listen;
-        let listeners = listen::bind(listen, &origin).unwrap();
+        let listeners = listen::bind(listen, &origin, &mut Inherited::default()).unwrap();
         let address = listeners[0].local_addr().unwrap();
-        let relay = Relay::new(config, receiver, Arc::clone(&tls));
+        let egresses = Egresses::open(&config).unwrap();
+        let limit = config.limits.drain;
+        let (relay, backlog) = Relay::open(config, receiver, Arc::clone(&tls), egresses).unwrap();
+        let (stop_delivering, stopped) = watch::channel(false);
+        let delivering = backlog.map(|backlog| tokio::spawn(backlog.deliver(stopped, limit)));
         let (drain, draining) = Drain::new();
         let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
         Self {
@@ -98,6 +120,8 @@ impl Gate {
             newest,
             drain,
             serving,
+            stop_delivering,
+            delivering,
             _directory: directory,
         }
     }
@@ -106,6 +130,10 @@ impl Gate {
     pub(crate) async fn stop(self) {
         self.drain.send_replace(true);
         self.serving.await.unwrap();
+        self.stop_delivering.send_replace(true);
+        if let Some(delivering) = self.delivering {
+            delivering.await.unwrap();
+        }
         // Its sessions end a moment after they were served.
         for _ in 0..500 {
             if Arc::strong_count(&self.relay) == 1 {
@@ -153,6 +181,13 @@ impl Origin for To {
     }
 }
 
+/// The same with another delivery.
+pub(crate) fn delivered_by(delivery: Delivery) -> Snapshot {
+    let mut snapshot = snapshot();
+    snapshot.customers[0].delivery = delivery;
+    snapshot
+}
+
 /// 127.0.0.0/8 are customers, 127.0.0.1 is flagged.
 pub(crate) fn snapshot() -> Snapshot {
     Snapshot {
@@ -169,6 +204,7 @@ pub(crate) fn snapshot() -> Snapshot {
             reason: "complaint 4711".into(),
             expires_at: "2099-01-01T00:00:00Z".parse().unwrap(),
             confirmed: false,
+            delivery: Delivery::default(),
         }],
     }
 }

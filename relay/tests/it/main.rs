@@ -9,6 +9,7 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod activation;
 mod admission;
 mod authorised;
 mod binary;
@@ -17,11 +18,14 @@ mod config;
 mod content;
 mod controller;
 mod cut;
+mod dante;
 mod defences;
 mod delivery;
 mod dialogue;
 mod doubt;
+mod egress;
 mod failure;
+mod fallback;
 mod fickle;
 mod flows;
 mod gate;
@@ -31,12 +35,14 @@ mod host;
 mod learnt;
 mod metrics;
 mod namespace;
+mod notifications;
 mod offers;
 mod opaque;
 mod openssl;
 mod parity;
 mod postfix;
 mod program;
+mod queue;
 mod replay;
 mod revoke;
 mod road;
@@ -49,4 +55,6 @@ mod steer;
 mod still;
 mod swaks;
 mod tls;
+mod token;
+mod vouching;
 mod walled;

@@ -1,6 +1,6 @@
 //! Flags, their trail, and files of them.
 
-use contract::{Egress, Generation, Treatment};
+use contract::{Delivery, Egress, Generation, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub struct FlagView {
     pub treatment: Option<Treatment>,
     /// Of a redirect, else `None`.
     pub egress: Option<Egress>,
+    /// Of a redirect, else `None`.
+    pub delivery: Option<Delivery>,
     /// Of a redirect, else `None`: known to abuse, and never spliced by what the relay learns.
     pub confirmed: Option<bool>,
     /// Of a limit, as `30/min`, else `None`.
@@ -91,6 +93,7 @@ impl FlagView {
             action: terms.action.name().to_owned(),
             treatment: redirect.as_ref().map(|redirect| redirect.treatment),
             egress: redirect.as_ref().map(|redirect| redirect.egress),
+            delivery: redirect.as_ref().map(|redirect| redirect.delivery),
             confirmed: redirect.as_ref().map(|redirect| redirect.confirmed),
             pool: redirect.map(|redirect| redirect.pool),
             rate: limit.map(|limit| limit.rate.to_string()),

@@ -60,6 +60,7 @@ fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>)
             treatment: Treatment::Filter,
             egress,
             confirmed: false,
+            delivery: contract::Delivery::default(),
         })
     };
     Flag {

@@ -30,6 +30,7 @@ fn redirect(pool: &str) -> Action {
         treatment: contract::Treatment::Filter,
         egress: Egress::Pool,
         confirmed: false,
+        delivery: contract::Delivery::default(),
     })
 }
 
@@ -155,6 +156,7 @@ fn a_lent_address_is_lent_as_long_as_connections_linger() {
             treatment: contract::Treatment::Filter,
             egress: Egress::Customer,
             confirmed: false,
+            delivery: contract::Delivery::default(),
         })
     });
     let own = flag(4, prefix, redirect("default"));

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use contract::{Egress, Treatment};
+use contract::{Delivery, Egress, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use redirector_common::abi::Via;
@@ -34,8 +34,10 @@ pub struct FlagRequest {
     pub pool: Option<String>,
     /// Treatment of a redirect; default `filter`.
     pub treatment: Option<String>,
-    /// Egress of a redirect, `pool` or `customer`; default `pool`.
+    /// Egress of a redirect, `pool`, `customer` or `socks5`; default `pool`.
     pub egress: Option<String>,
+    /// Delivery of a redirect, `cutthrough`, `cutthrough+spool` or `queue`; default `cutthrough`.
+    pub delivery: Option<String>,
     /// Life of the flag, as `24h` or `7d`; default [`DEFAULT_LIFE`].
     #[serde(rename = "for")]
     pub life: Option<String>,
@@ -173,6 +175,7 @@ fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Action, Ref
         ("pool", "redirect", request.pool.is_some()),
         ("treatment", "redirect", request.treatment.is_some()),
         ("egress", "redirect", request.egress.is_some()),
+        ("delivery", "redirect", request.delivery.is_some()),
         ("confirmed", "redirect", request.confirmed),
         ("rate", "limit", request.rate.is_some()),
         ("burst", "limit", request.burst.is_some()),
@@ -229,22 +232,64 @@ fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect,
             "confirmed: treatment opaque splices every TLS session; leave out one of the two",
         )));
     }
-    let egress = match request.egress.as_deref() {
-        None | Some("pool") => Egress::Pool,
-        Some("customer") if pool.via == Via::Steer => Egress::Customer,
-        Some("customer") => return Err(no_such_egress(pool, pools)),
-        Some(other) => {
-            return Err(Refusal::Usage(format!(
-                "egress {other}: unknown; allowed are pool and customer"
-            )));
-        }
-    };
+    let egress = egress(request, pool, pools)?;
     Ok(Redirect {
         pool: pool.name.clone(),
         treatment,
         egress,
+        delivery: read_delivery(request, pool, treatment)?,
         confirmed: request.confirmed,
     })
+}
+
+fn egress(request: &FlagRequest, pool: &PoolTerms, pools: &[PoolTerms]) -> Result<Egress, Refusal> {
+    let Some(word) = request.egress.as_deref() else {
+        return Ok(Egress::default());
+    };
+    match Egress::from_name(word) {
+        Some(Egress::Customer) if pool.via != Via::Steer => Err(no_such_egress(pool, pools)),
+        Some(Egress::Socks5) if pool.third_party => Err(Refusal::Usage(format!(
+            "egress socks5: pool {} is a third party's, which does what it does; leave the egress out",
+            pool.name
+        ))),
+        Some(known) => Ok(known),
+        None => Err(Refusal::Usage(format!(
+            "egress {word}: unknown; allowed are {}",
+            Egress::ALL.map(Egress::name).join(", ")
+        ))),
+    }
+}
+
+/// A relay's queue is for mail that may leave: a walled customer has none, and a third party's relay knows of no
+/// queue of ours.
+fn read_delivery(
+    request: &FlagRequest,
+    pool: &PoolTerms,
+    treatment: Treatment,
+) -> Result<Delivery, Refusal> {
+    let delivery = match request.delivery.as_deref() {
+        None => return Ok(Delivery::default()),
+        Some(name) => Delivery::from_name(name).ok_or_else(|| {
+            let allowed = Delivery::ALL.map(Delivery::name).join(", ");
+            Refusal::Usage(format!("delivery {name}: unknown; allowed are {allowed}"))
+        })?,
+    };
+    if delivery == Delivery::default() {
+        return Ok(delivery);
+    }
+    let name = delivery.name();
+    if pool.third_party {
+        return Err(Refusal::Usage(format!(
+            "delivery {name}: pool {} is a third party's, which does what it does; leave the delivery out",
+            pool.name
+        )));
+    }
+    match treatment {
+        Treatment::Filter | Treatment::Opaque => Ok(delivery),
+        Treatment::Walled => Err(Refusal::Usage(format!(
+            "delivery {name}: treatment walled delivers nothing that could be queued; leave out one of the two"
+        ))),
+    }
 }
 
 /// Answers to a customer's address find a relay only where the edge steers.

@@ -1,3 +1,4 @@
+use contract::Delivery;
 use redirector_common::abi::Via;
 
 use super::*;
@@ -138,10 +139,33 @@ fn what_cannot_be_read_says_what_is_allowed() {
         ),
         (
             FlagRequest {
-                egress: some("socks5"),
+                egress: some("tor"),
                 ..request()
             },
-            "allowed are pool and customer",
+            "allowed are pool, customer, socks5",
+        ),
+        (
+            FlagRequest {
+                delivery: some("spool"),
+                ..request()
+            },
+            "allowed are cutthrough, cutthrough+spool, queue",
+        ),
+        (
+            FlagRequest {
+                delivery: some("queue"),
+                treatment: some("walled"),
+                ..request()
+            },
+            "leave out one of the two",
+        ),
+        (
+            FlagRequest {
+                action: some("observe"),
+                delivery: some("queue"),
+                ..request()
+            },
+            "delivery belongs to action redirect",
         ),
         (
             FlagRequest {
@@ -224,6 +248,41 @@ fn a_treatment_is_for_relays_that_know_of_it() {
                 assert!(message.contains("a third party's"), "{message}");
             }
             Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_queue_is_for_mail_that_leaves_by_a_relay_of_ours() {
+    let theirs = PoolTerms {
+        third_party: true,
+        ..pool("theirs", Via::Rewrite)
+    };
+    for delivery in Delivery::ALL {
+        for treatment in ["filter", "opaque"] {
+            let request = FlagRequest {
+                treatment: Some(String::from(treatment)),
+                delivery: Some(String::from(delivery.name())),
+                ..request()
+            };
+            let proposal = read(&request).unwrap();
+            assert_eq!(proposal.action.redirect().unwrap().delivery, delivery);
+        }
+        let request = FlagRequest {
+            delivery: Some(String::from(delivery.name())),
+            ..request()
+        };
+        let read = Proposal::read(
+            &request,
+            std::slice::from_ref(&theirs),
+            Timestamp::UNIX_EPOCH,
+        );
+        match (delivery, read) {
+            (Delivery::Cutthrough, Ok(_)) => {}
+            (Delivery::CutthroughSpool | Delivery::Queue, Err(Refusal::Usage(message))) => {
+                assert!(message.contains("a third party's"), "{message}");
+            }
+            other => panic!("{other:?}"),
         }
     }
 }

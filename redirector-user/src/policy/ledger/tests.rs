@@ -39,6 +39,7 @@ fn flags() -> impl Strategy<Value = Flag> {
                         treatment: Treatment::Filter,
                         egress: Egress::Pool,
                         confirmed: false,
+                        delivery: contract::Delivery::default(),
                     })
                 }),
                 reason: String::from("r"),

@@ -1,6 +1,6 @@
 //! A flag as a row of its table, and as what the trail keeps of it.
 
-use contract::{Egress, Treatment};
+use contract::{Delivery, Egress, Treatment};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction, any::AnyRow};
@@ -22,7 +22,7 @@ pub(super) async fn insert_all(
     }
     let text = format!(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us, per_hour, burst, confirmed) VALUES {}",
+         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery) VALUES {}",
         placeholders(flags.len(), COLUMNS)
     );
     // Only the number of flags went into the text.
@@ -38,7 +38,7 @@ pub(super) async fn insert_all(
             .bind(terms.action.name())
             .bind(redirect.map(|redirect| redirect.pool.clone()))
             .bind(redirect.map(|redirect| redirect.treatment.name()))
-            .bind(redirect.map(|redirect| egress_name(redirect.egress)))
+            .bind(redirect.map(|redirect| redirect.egress.name()))
             .bind(terms.reason.clone())
             .bind(terms.actor.clone())
             .bind(terms.ticket.clone())
@@ -51,7 +51,8 @@ pub(super) async fn insert_all(
             .bind(limit.map(|limit| i64::from(limit.burst.get())))
             .bind(i64::from(
                 redirect.is_some_and(|redirect| redirect.confirmed),
-            ));
+            ))
+            .bind(redirect.map(|redirect| redirect.delivery.name()));
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -122,15 +123,20 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
         "redirect" => {
             let (treatment, egress): (String, String) =
                 (row.try_get("treatment")?, row.try_get("egress")?);
-            let known = EGRESSES
-                .into_iter()
-                .find(|known| egress_name(*known) == egress);
+            let delivery = match row.try_get::<Option<String>, _>("delivery")? {
+                Some(name) => {
+                    Delivery::from_name(&name).ok_or_else(|| wrong(format!("delivery {name}")))?
+                }
+                None => Delivery::default(),
+            };
             Action::Redirect(Redirect {
                 pool: row.try_get("pool")?,
                 treatment: Treatment::from_name(&treatment)
                     .ok_or_else(|| wrong(format!("treatment {treatment}")))?,
-                egress: known.ok_or_else(|| wrong(format!("egress {egress}")))?,
+                egress: Egress::from_name(&egress)
+                    .ok_or_else(|| wrong(format!("egress {egress}")))?,
                 confirmed: row.try_get::<i64, _>("confirmed")? != 0,
+                delivery,
             })
         }
         _ => return Err(wrong(format!("action {action}"))),
@@ -157,6 +163,7 @@ pub(super) fn payload(flag: &Flag) -> Value {
         "pool": redirect.map(|redirect| &redirect.pool),
         "treatment": redirect.map(|redirect| redirect.treatment),
         "egress": redirect.map(|redirect| redirect.egress),
+        "delivery": redirect.map(|redirect| redirect.delivery),
         "confirmed": redirect.map(|redirect| redirect.confirmed),
         "rate": limit.map(|limit| limit.rate.to_string()),
         "burst": limit.map(|limit| limit.burst),
@@ -169,13 +176,5 @@ pub(super) fn payload(flag: &Flag) -> Value {
     })
 }
 
-const fn egress_name(egress: Egress) -> &'static str {
-    match egress {
-        Egress::Pool => "pool",
-        Egress::Customer => "customer",
-    }
-}
-
-const EGRESSES: [Egress; 2] = [Egress::Pool, Egress::Customer];
 /// Columns that a new flag fills.
-const COLUMNS: usize = 18;
+const COLUMNS: usize = 19;

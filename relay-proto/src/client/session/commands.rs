@@ -26,6 +26,34 @@ impl Session {
     /// `550 5.6.7` on the server's behalf if it was not offered (RFC 6531 section 3.2), and nothing is sent.
     pub fn mail(&mut self, now: Time, mail: &Mail) {
         let utf8 = mail.smtputf8 || !mail.reverse_path.is_ascii();
+        let line = self.mail_line(mail);
+        let timeout = self.config.timeouts.mail;
+        if self.turn(Stage::Mail) {
+            self.utf8 = utf8;
+            if utf8 && !self.extensions.smtputf8 {
+                self.answer_locally();
+            } else {
+                self.ask(now, &line, timeout);
+            }
+        }
+    }
+
+    /// RCPT, with those parameters that the server offered. An address that needs SMTPUTF8 where MAIL did not say it is answered `550 5.6.7` on the
+    /// server's behalf, and nothing is sent.
+    pub fn rcpt(&mut self, now: Time, recipient: &Recipient) {
+        let line = self.rcpt_line(recipient);
+        let timeout = self.config.timeouts.rcpt;
+        if self.turn(Stage::Rcpt) {
+            if self.utf8 || self.is_sayable(recipient) {
+                self.ask(now, &line, timeout);
+            } else {
+                self.answer_locally();
+            }
+        }
+    }
+
+    pub(super) fn mail_line(&self, mail: &Mail) -> String {
+        let utf8 = mail.smtputf8 || !mail.reverse_path.is_ascii();
         let mut line = format!("MAIL FROM:{}", mail.reverse_path);
         if let (Some(size), Some(_)) = (mail.size, self.extensions.size) {
             line.push_str(&format!(" SIZE={size}"));
@@ -52,22 +80,11 @@ impl Session {
                 line.push_str(&format!(" ENVID={id}"));
             }
         }
-        let timeout = self.config.timeouts.mail;
-        if self.turn(Stage::Mail) {
-            self.utf8 = utf8;
-            if utf8 && !self.extensions.smtputf8 {
-                self.answer_locally();
-            } else {
-                self.ask(now, &line, timeout);
-            }
-        }
+        line
     }
 
-    /// RCPT, with those parameters that the server offered. An address that needs SMTPUTF8 where MAIL did not say it is answered `550 5.6.7` on the
-    /// server's behalf, and nothing is sent.
-    pub fn rcpt(&mut self, now: Time, recipient: &Recipient) {
+    pub(super) fn rcpt_line(&self, recipient: &Recipient) -> String {
         let mut line = format!("RCPT TO:{}", recipient.forward_path);
-        let mut is_ascii = recipient.forward_path.is_ascii();
         if self.extensions.dsn {
             if let Some(notify) = recipient.notify {
                 line.push_str(&format!(" NOTIFY={notify}"));
@@ -75,16 +92,8 @@ impl Session {
             if let Some(original) = &recipient.original {
                 line.push_str(&format!(" ORCPT={original}"));
             }
-            is_ascii = recipient.is_ascii();
         }
-        let timeout = self.config.timeouts.rcpt;
-        if self.turn(Stage::Rcpt) {
-            if self.utf8 || is_ascii {
-                self.ask(now, &line, timeout);
-            } else {
-                self.answer_locally();
-            }
-        }
+        line
     }
 
     /// DATA. After a 354 the caller gives the content; there is no other way out of it than [`Self::end`] or
@@ -154,7 +163,7 @@ impl Session {
 
     /// Whether the caller may give a command now. If not, that is a bug of ours and ends the session,
     /// because command and reply would no longer match.
-    fn turn(&mut self, stage: Stage) -> bool {
+    pub(super) fn turn(&mut self, stage: Stage) -> bool {
         match self.state {
             // TLS was offered and is not on: nothing of a message is said before.
             State::Ready

@@ -1,15 +1,11 @@
 //! A destination that has been greeted in clear text and may speak TLS with somebody else.
 
-use std::sync::Arc;
-
 use relay_proto::client::{Config, Event, Extensions, LostCause, Session, Stage};
-use rustls::ClientConfig;
 use tokio::net::TcpStream;
 
 use super::super::{Lost, Unreachable};
-use super::{Step, Upstream, out_of_turn};
+use super::{Handshake, Step, Upstream, out_of_turn};
 use crate::clock::Clock;
-use crate::origin::OriginalDst;
 
 /// It has answered EHLO, and STARTTLS has not been said.
 #[derive(Debug)]
@@ -20,12 +16,11 @@ impl Held {
     pub(in crate::outbound) async fn open(
         tcp: TcpStream,
         config: Config,
-        destination: OriginalDst,
-        tls: &Arc<ClientConfig>,
+        tls: Handshake,
     ) -> Result<Self, Unreachable> {
         let clock = Clock::start();
         let session = Session::held(config, clock.now());
-        let upstream = Upstream::start(tcp, session, clock, destination, tls);
+        let upstream = Upstream::start(tcp, session, clock, tls);
         upstream.ready().await.map(Self)
     }
 

@@ -4,12 +4,14 @@ use relay_proto::client::Extensions;
 use relay_proto::server::{Answer, Offer};
 
 use super::{Cutthrough, promise};
+use crate::egress::Way;
 use crate::outbound::Upstream;
 
 impl Cutthrough {
     /// Goes on with a connection that somebody else has opened.
-    pub(in crate::treatment) fn adopt(&mut self, upstream: Upstream) {
+    pub(in crate::treatment) fn adopt(&mut self, upstream: Upstream, way: Way) {
         self.upstream = Some(upstream);
+        self.way = Some(way);
     }
 
     /// What is offered where the destination offers this.

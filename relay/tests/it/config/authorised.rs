@@ -114,6 +114,21 @@ fn an_authorised_listener_is_open_to_nobody_by_mistake() {
             "treatment: none: must be one of: filter, opaque, walled",
         ),
         (
+            "delivery = \"cutthrough\"",
+            "delivery = \"spool\"",
+            "delivery: spool: must be one of: cutthrough, cutthrough+spool, queue",
+        ),
+        (
+            "delivery = \"cutthrough\"",
+            "delivery = \"queue\"",
+            "delivery: queue: needs [spool]",
+        ),
+        (
+            "treatment = \"filter\"\ndelivery = \"cutthrough\"",
+            "treatment = \"walled\"\ndelivery = \"queue\"",
+            "delivery: queue: treatment \"walled\" delivers nothing",
+        ),
+        (
             "reason = \"mail",
             "reason = \"\" # ",
             "reason: : must be 1 to 120 octets",

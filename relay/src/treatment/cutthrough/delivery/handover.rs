@@ -16,8 +16,8 @@ use tokio::time::timeout_at;
 use tracing::{debug, info};
 
 use super::{
-    DATA_DEADLINE, DOT_DEADLINE, Facts, Outcome, Passed, late, lost, lost_after_dot,
-    refused_by_destination, spill_failed,
+    ANSWER_DEADLINE, DATA_DEADLINE, DOT_DEADLINE, Facts, Outcome, Passed, late, lost,
+    lost_after_dot, refused_by_destination, spill_failed,
 };
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Upstream};
@@ -50,7 +50,7 @@ impl Cutthrough {
     ) -> Outcome {
         let data_deadline = passed.received + DATA_DEADLINE;
         let stop = match self.attempt(passed).await {
-            Ok(()) => return self.last_word().await,
+            Ok(()) => return self.last_word(passed).await,
             Err(stop) => stop,
         };
         let lost_first = match stop {
@@ -74,7 +74,7 @@ impl Cutthrough {
             }
         }
         match self.attempt(passed).await {
-            Ok(()) => self.last_word().await,
+            Ok(()) => self.last_word(passed).await,
             Err(stop) => self.give_up(transaction, stop),
         }
     }
@@ -105,11 +105,22 @@ impl Cutthrough {
     }
 
     /// The dot, and what the destination says to it. From here on it may have the message.
-    async fn last_word(&mut self) -> Outcome {
+    async fn last_word(&mut self, passed: &Passed) -> Outcome {
+        if let Some(claim) = self.claim.take() {
+            claim.sent();
+        }
         let Some(upstream) = &mut self.upstream else {
             return lost_after_dot("the connection is gone");
         };
-        match upstream.end_of_data().await {
+        let answer = upstream.end_of_data();
+        // With a queue there is a better answer than none in time.
+        let answer = if self.fallback.is_some() {
+            let answer = timeout_at(passed.received + ANSWER_DEADLINE, answer).await;
+            answer.unwrap_or_else(|_elapsed| Err(silent()))
+        } else {
+            answer.await
+        };
+        match answer {
             Ok(reply) if reply.code().is_positive() => Outcome {
                 verdict: "delivered",
                 counter: Counter::Delivered,
@@ -135,9 +146,13 @@ impl Cutthrough {
         transaction: &mut Transaction,
         facts: &Facts,
     ) -> Result<(), Changed> {
-        let leg = self.leg(facts.ehlo.clone());
-        let mut upstream = (self.relay.outbound.reach(&leg).await)
-            .map_err(|unreachable| Changed(unreachable.to_string()))?;
+        let demand = transaction.demands.first();
+        let reached = self.reach_again(facts.ehlo.clone(), &demand).await;
+        let mut upstream = reached.map_err(|unreachable| Changed(unreachable.to_string()))?;
+        if let Err(unsatisfied) = transaction.demands.hold(&upstream) {
+            upstream.quit().await;
+            return Err(Changed(unsatisfied.to_string()));
+        }
         if transaction.destinations_leg.is_tls() && !upstream.protection().is_tls() {
             upstream.quit().await;
             return Err(Changed("it offered TLS before and does not now".into()));
@@ -146,8 +161,9 @@ impl Cutthrough {
             match self.begin_on(&mut upstream, &transaction.mail).await? {
                 Begun::Yes | Begun::No => {}
                 Begun::Refused(reply) => return Ok(Some(reply)),
+                Begun::Away => return Ok(Some(deferred())),
             }
-            for recipient in &transaction.recipients {
+            for (_, recipient) in transaction.taken() {
                 let reply = upstream.recipient(recipient).await?;
                 if !reply.code().is_positive() {
                     return Ok(Some(reply));
@@ -210,6 +226,18 @@ fn may_have_idled_out(lost: &Lost) -> bool {
         | LostCause::TlsFailed
         | LostCause::Content(_)
         | LostCause::OutOfTurn => false,
+    }
+}
+
+/// What was said to the customer instead of the destination's own 4xx.
+fn deferred() -> Reply {
+    Reply::new(451, "4.4.2", "your destination does not take it now")
+}
+
+fn silent() -> Lost {
+    Lost {
+        stage: relay_proto::client::Stage::Message,
+        cause: LostCause::TimedOut,
     }
 }
 

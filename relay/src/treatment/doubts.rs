@@ -1,62 +1,101 @@
-//! Messages of one session that their destination took, and whose 250 the customer may not have heard.
+//! Messages of one session that were answered 250, which the customer may not have heard.
+//!
+//! A customer that has not sends such a message again. What is still in doubt when the session has ended is kept
+//! ([`crate::unheard`]), and the retry is told 250 without a second copy.
 
 use std::io;
 
+use relay_proto::address::ReversePath;
+use relay_proto::envelope::Recipient;
+use relay_proto::reply::Reply;
 use tracing::info;
 
-use super::Cutthrough;
+use super::outcome::Outcome;
+use crate::Relay;
 use crate::inbound::hearing::Hearing;
 use crate::message::Message;
 use crate::metrics::Counter;
-use crate::unheard::Fingerprint;
+use crate::origin::CustomerAddr;
+use crate::unheard::{ContentHash, Fingerprint};
 
 /// One message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InDoubt {
     pub(super) fingerprint: Fingerprint,
     /// No other message of its sender reads like it, unless it is the same one.
-    pub(super) names_itself: bool,
+    names_itself: bool,
 }
 
-impl Cutthrough {
-    /// The customer will be told 250 for this one.
-    pub(super) fn doubt(&mut self, message: InDoubt) {
-        // Only a customer that sends on without listening has more than one.
-        if self.in_doubt.len() >= IN_DOUBT_MAX {
-            self.in_doubt.remove(0);
+/// All of one session.
+#[derive(Debug, Default)]
+pub(super) struct Doubts(Vec<InDoubt>);
+
+impl InDoubt {
+    /// The message of this envelope and content.
+    pub(super) async fn new(
+        customer: CustomerAddr,
+        reverse_path: &ReversePath,
+        recipients: &[Recipient],
+        hash: ContentHash,
+        content: &Message,
+    ) -> Self {
+        Self {
+            fingerprint: hash.fingerprint(customer, reverse_path, recipients),
+            // What cannot be read back cannot be delivered either.
+            names_itself: names_itself(content).await.unwrap_or(false),
         }
-        self.in_doubt.push(message);
+    }
+}
+
+impl Doubts {
+    /// The customer will be told 250 for this one.
+    pub(super) fn add(&mut self, message: InDoubt) {
+        // Only a customer that sends on without listening has more than one.
+        if self.0.len() >= IN_DOUBT_MAX {
+            self.0.remove(0);
+        }
+        self.0.push(message);
     }
 
-    /// Whether anything is in doubt.
-    pub(crate) fn awaits_hearing(&self) -> bool {
-        !self.in_doubt.is_empty()
+    /// Whether there is any.
+    pub(super) fn exist(&self) -> bool {
+        !self.0.is_empty()
     }
 
     /// What has become known about what was said so far.
-    pub(crate) fn heard(&mut self, hearing: Hearing) {
+    pub(super) fn heard(&mut self, hearing: Hearing) {
         match hearing {
-            Hearing::Acknowledged => self.in_doubt.clear(),
+            Hearing::Acknowledged => self.0.clear(),
             Hearing::Unacknowledged => {}
             // A client that has read the 250 and resets may send the same octets again because it means to. It
             // is told from one that has not by the message alone.
-            Hearing::Reset => self.in_doubt.retain(|message| message.names_itself),
+            Hearing::Reset => self.0.retain(|message| message.names_itself),
         }
     }
 
     /// Keeps what is still in doubt.
-    pub(super) async fn remember_doubts(&mut self) {
-        for message in std::mem::take(&mut self.in_doubt) {
-            self.relay.unheard.remember(message.fingerprint).await;
-            self.relay.metrics().count(Counter::Unheard);
-            info!("the customer may not know that its message was delivered");
+    pub(super) async fn remember(&mut self, relay: &Relay) {
+        for message in std::mem::take(&mut self.0) {
+            relay.unheard.remember(message.fingerprint).await;
+            relay.metrics().count(Counter::Unheard);
+            info!("the customer may not know that its message was taken");
         }
+    }
+}
+
+/// A message that was taken on an earlier connection, whose 250 got lost.
+pub(super) fn already_taken(id: &str) -> Outcome {
+    let text = format!("took this message before, when our answer got lost id={id}");
+    Outcome {
+        verdict: "already-delivered",
+        counter: Counter::AlreadyDelivered,
+        reply: Reply::new(250, "2.0.0", &text),
     }
 }
 
 /// Whether a message has a Message-ID or Date field, so that its sender would not write these octets twice.
 /// Looks at the first block only; a header is hardly ever longer.
-pub(super) async fn names_itself(content: &Message) -> io::Result<bool> {
+async fn names_itself(content: &Message) -> io::Result<bool> {
     let block = content.reader().next().await?.unwrap_or_default();
     let mut header = block
         .split(|&octet| octet == b'\n')

@@ -1,0 +1,198 @@
+//! What the queue's driver asks of the rest of the relay: the spool, routes, ways out, one attempt, and notifications.
+//!
+//! [`Delivery`] brings them together and decides little by itself; `attempt` is one transaction with one server,
+//! `connection` is how there comes to be a session with one, and `settle` is the end of a recipient.
+//!
+//! # Diagnostics
+//! Returned to the driver, which logs what became of each recipient.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use relay_proto::address::{Domain, ForwardPath};
+use relay_proto::queue::Target;
+use relay_proto::queued::{Attempt, Cause, Egress, QueueId, Queued, UnixMillis};
+use tokio::sync::watch;
+
+use crate::egress::Egresses;
+use crate::message::Message;
+use crate::notify::Notifier;
+use crate::outbound::Outbound;
+use crate::queue::World;
+use crate::queue::world::{
+    Attempted, Departure, NoConnection, NoRoute, Routed, Stored, Unreadable,
+};
+use crate::routing::{Host, RouteError, Router};
+use crate::snapshot::Newest;
+use crate::spool::{ReadError, Spool};
+
+mod attempt;
+mod connection;
+mod settle;
+mod ways;
+
+pub(crate) use connection::Connection;
+pub(crate) use ways::Ways;
+
+/// All that a delivery needs.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) spool: Spool,
+    pub(crate) router: Router,
+    pub(crate) outbound: Arc<Outbound>,
+    pub(crate) egresses: Arc<Egresses>,
+    pub(crate) notifier: Arc<Notifier>,
+    /// Whose address is lent to the relay now.
+    pub(crate) newest: watch::Receiver<Newest>,
+}
+
+/// The servers of a domain, in the order to try.
+pub(crate) type Hosts = Vec<Host>;
+
+impl World for Delivery {
+    type Route = Hosts;
+    type Way = Ways;
+    type Connection = Connection;
+    type Content = Message;
+
+    async fn read(&self, id: QueueId) -> Result<(Queued, Message), Unreadable> {
+        let opened = self.spool.read(id).await.map_err(unreadable)?;
+        Ok((opened.queued, opened.content))
+    }
+
+    async fn envelope(&self, id: QueueId) -> Result<Queued, Unreadable> {
+        let (queued, _pending) = self.spool.envelope(id).await.map_err(unreadable)?;
+        Ok(queued)
+    }
+
+    async fn settle(&self, queued: &Queued, attempts: &[Attempt]) -> io::Result<Vec<Stored>> {
+        self.end(queued, attempts).await
+    }
+
+    async fn warn(
+        &self,
+        queued: &Queued,
+        attempts: &[Attempt],
+        until: UnixMillis,
+    ) -> io::Result<Vec<Stored>> {
+        self.tell_of_delay(queued, attempts, until).await
+    }
+
+    async fn discard(&self, id: QueueId, recipients: &[usize]) -> io::Result<()> {
+        self.spool.finish(id, recipients);
+        self.spool.flush().await.map_err(io::Error::other)
+    }
+
+    async fn route(&self, target: &Target) -> Result<Routed<Hosts>, NoRoute> {
+        let domain = domain(target)?;
+        let route = self.router.route(&domain, target.original_dst).await;
+        let route = route.map_err(|error| match error {
+            RouteError::Never { status, text } => no_route(true, status, text),
+            RouteError::NotNow { status, text } => no_route(false, status, text),
+        })?;
+        Ok(Routed {
+            site: route.site.as_str().into(),
+            route: route.hosts,
+            until: route.until,
+        })
+    }
+
+    fn way(&self, departure: &Departure, route: &Hosts) -> Result<(Arc<str>, Ways), Cause> {
+        let departure = Departure {
+            egress: self.allowed(departure),
+            ..*departure
+        };
+        let ways = Ways::choose(&self.egresses, &departure, route);
+        let ways = ways.map_err(|no_way| Cause::Local {
+            status: no_way.status(),
+            text: no_way.to_string(),
+        })?;
+        Ok((ways.name(), ways))
+    }
+
+    async fn open(
+        &self,
+        route: &Hosts,
+        way: &Ways,
+        queued: &Queued,
+    ) -> Result<Connection, NoConnection> {
+        Connection::open(&self.outbound, route, way, queued).await
+    }
+
+    fn serves(&self, connection: &Connection, route: &Hosts, _queued: &Queued) -> bool {
+        connection.serves(route)
+    }
+
+    async fn attempt(
+        &self,
+        connection: &mut Connection,
+        queued: &Queued,
+        recipients: &[usize],
+        content: Message,
+    ) -> Attempted {
+        let attempt = attempt::Transaction {
+            outbound: &self.outbound,
+            egresses: &self.egresses,
+            queued,
+            recipients,
+            content: &content,
+        };
+        attempt.run(connection).await
+    }
+
+    async fn close(&self, connection: Connection) {
+        connection.close().await;
+    }
+}
+
+impl Delivery {
+    /// The egress that a message may take now. The right to a customer's address ends with its flag, and the edge would
+    /// drop what used it; what is still queued then leaves from the relay.
+    fn allowed(&self, departure: &Departure) -> Egress {
+        let snapshot = self.newest.borrow();
+        let (Some(snapshot), Some(customer), Egress::Customer) =
+            (snapshot.as_ref(), departure.customer, departure.egress)
+        else {
+            return departure.egress;
+        };
+        let policy = snapshot.customer(customer);
+        match policy.map(|policy| policy.egress) {
+            Some(contract::Egress::Customer) => Egress::Customer,
+            Some(contract::Egress::Socks5) => Egress::Socks5,
+            Some(contract::Egress::Pool) | None => Egress::Pool,
+        }
+    }
+}
+
+/// The domain that `text` names; a target has it as the queue compares it.
+fn domain(target: &Target) -> Result<Domain, NoRoute> {
+    if let ("", Some(original_dst)) = (target.domain.as_str(), target.original_dst) {
+        // `<postmaster>`: whoever the customer was speaking to.
+        return Ok(match original_dst.ip().to_canonical() {
+            IpAddr::V4(address) => Domain::Ipv4(address),
+            IpAddr::V6(address) => Domain::Ipv6(address),
+        });
+    }
+    let path: Result<ForwardPath, _> = format!("<postmaster@{}>", target.domain).parse();
+    match path {
+        Ok(ForwardPath::Mailbox(mailbox)) => Ok(mailbox.domain().clone()),
+        Ok(ForwardPath::Postmaster) | Err(_) => {
+            Err(no_route(true, "5.1.2", "the address has no domain".into()))
+        }
+    }
+}
+
+fn no_route(never: bool, status: &'static str, text: String) -> NoRoute {
+    NoRoute {
+        never,
+        cause: Cause::Local { status, text },
+    }
+}
+
+fn unreadable(error: ReadError) -> Unreadable {
+    match error {
+        ReadError::NotFound => Unreadable::Gone,
+        ReadError::Damaged | ReadError::Io(_) => Unreadable::NotNow(error.to_string()),
+    }
+}

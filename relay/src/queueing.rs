@@ -1,0 +1,173 @@
+//! The relay's queue as a whole: the spool, who vouches for a sender, and the driver that delivers.
+//!
+//! [`open`] is called at the start, before anything is served; [`Backlog::deliver`] then takes in what an earlier run has
+//! left, and delivers until it is told to stop. What is taken meanwhile is stored first and begun afterwards, so
+//! that nothing is delivered of which the disk knows nothing.
+//!
+//! # Diagnostics
+//! Returned: [`StartError`]. Logged: how much was found, and what of it cannot be read (`error`; it stays on the disk).
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_proto::queue::Settings;
+use relay_proto::queued::Queued;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tracing::{error, info};
+
+use crate::clock::unix_now;
+use crate::config::Config;
+use crate::delivery::Delivery;
+use crate::queue::{Options, Queue};
+use crate::spool::{Kept, OpenError, Recovered, Spool};
+use crate::vouch::{Voucher, VoucherError};
+
+/// The way into the queue. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Queueing(Arc<Inner>);
+
+struct Inner {
+    spool: Spool,
+    voucher: Voucher,
+    queue: Queue<Delivery>,
+}
+
+/// What an earlier run has left to do, and what does it.
+pub struct Backlog {
+    queueing: Queueing,
+    recovered: Recovered,
+}
+
+/// Why there can be no queue.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The spool.
+    #[error("spool: {0}")]
+    Spool(#[from] OpenError),
+    /// What people said about the queue.
+    #[error("queue: {0}")]
+    Queue(io::Error),
+    /// Who is asked for SPF and DKIM.
+    #[error(transparent)]
+    Voucher(#[from] VoucherError),
+}
+
+/// Opens the spool of the configuration, if it has one, with a queue over what `delivery` makes of it. Blocks on the
+/// disk.
+pub(crate) fn open(
+    config: &Config,
+    delivery: impl FnOnce(Spool) -> Delivery,
+) -> Result<Option<(Queueing, Backlog)>, StartError> {
+    let Some(spool) = &config.spool else {
+        return Ok(None);
+    };
+    let servers = config.dns.servers.as_deref();
+    let voucher = Voucher::new(servers, &config.identity.hostname, VOUCHING)?;
+    let (spool, recovered) = Spool::open(spool)?;
+    let options = Options {
+        settings: Settings::default(),
+        linger: LINGER,
+        messages_per_connection: MESSAGES_PER_CONNECTION,
+        state_dir: config.state_dir.clone(),
+    };
+    let world = Arc::new(delivery(spool.clone()));
+    let queue = Queue::open(world, options, unix_now).map_err(StartError::Queue)?;
+    let queueing = Queueing(Arc::new(Inner {
+        spool,
+        voucher,
+        queue,
+    }));
+    let backlog = Backlog {
+        queueing: queueing.clone(),
+        recovered,
+    };
+    Ok(Some((queueing, backlog)))
+}
+
+impl Queueing {
+    /// What is on disk.
+    pub(crate) fn spool(&self) -> &Spool {
+        &self.0.spool
+    }
+
+    /// Who may be told of a failure.
+    pub(crate) fn voucher(&self) -> &Voucher {
+        &self.0.voucher
+    }
+
+    /// A message that was stored is to be delivered to the recipients in these places.
+    pub(crate) fn begin(&self, kept: Kept, queued: &Queued, pending: &[usize]) {
+        self.0.queue.add_for(queued, kept.octets, pending);
+    }
+}
+
+impl Backlog {
+    /// Takes in what was left, and delivers until `stop` holds true; then ends when what is in flight has come back, or
+    /// after `limit`. What is not delivered then stays on the disk.
+    pub async fn deliver(self, mut stop: watch::Receiver<bool>, limit: Duration) {
+        let Self {
+            queueing,
+            recovered,
+        } = self;
+        let queue = queueing.0.queue.clone();
+        let taking_in = spawn_blocking(move || take_in(&queue, recovered));
+        match taking_in.await {
+            Ok(0) => {}
+            Ok(messages) => info!(messages, "messages of an earlier run are in the queue"),
+            Err(error) => {
+                error!(%error, "the queue of an earlier run was not read to its end: a bug of ours")
+            }
+        }
+        let running = queueing.0.queue.run(stop.clone());
+        let bounded = async {
+            // A switch that is gone says stop, too.
+            drop(stop.wait_for(|stop| *stop).await);
+            tokio::time::sleep(limit).await;
+        };
+        tokio::select! {
+            () = running => {}
+            () = bounded => info!("deliveries cut off; what they were about is tried again"),
+        }
+        if let Err(error) = queueing.0.spool.flush().await {
+            error!(%error, "what was delivered last could not be written down; it may be delivered twice");
+        }
+    }
+}
+
+/// How many there were.
+fn take_in(queue: &Queue<Delivery>, recovered: Recovered) -> usize {
+    let mut messages = 0;
+    for living in recovered {
+        match living {
+            Ok(living) => {
+                queue.recover(&living.queued, living.kept.octets, &living.pending);
+                messages += 1;
+            }
+            Err(error) => {
+                error!(%error, "a message of an earlier run cannot be read; its copy stays in the spool")
+            }
+        }
+    }
+    messages
+}
+
+impl fmt::Debug for Queueing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queueing").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Backlog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backlog").finish_non_exhaustive()
+    }
+}
+
+/// The sender waits for it.
+const VOUCHING: Duration = Duration::from_secs(10);
+/// How long a connection is kept for the next message.
+const LINGER: Duration = Duration::from_secs(5);
+const MESSAGES_PER_CONNECTION: u32 = 100;

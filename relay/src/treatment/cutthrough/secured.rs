@@ -1,0 +1,142 @@
+//! What recipients' domains demand of the destination's TLS, and that it is shown before MAIL.
+//!
+//! The customer has chosen the destination; a domain's DANE or MTA-STS is in force if that is one of the domain's
+//! servers (then the customer would have been held to it, too), and else there is nothing to hold it to. One message may
+//! be for several domains, and then the one connection must show what each of them demands.
+
+use relay_proto::address::Domain;
+use relay_proto::envelope::Recipient;
+use relay_proto::reply::Reply;
+use tracing::{debug, info};
+
+use super::Cutthrough;
+use crate::egress::Leg;
+use crate::metrics::Counter;
+use crate::outbound::requirement::{Requirement, Unsatisfied};
+use crate::outbound::{Unreachable, Upstream};
+use crate::routing::RouteError;
+
+/// What one domain demands.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Demanded {
+    /// `None` = it is nobody's who could demand anything.
+    domain: Option<Domain>,
+    pub(super) requirement: Requirement,
+}
+
+/// What the domains of one message demand.
+#[derive(Debug, Default)]
+pub(super) struct Demands(Vec<Demanded>);
+
+impl Demands {
+    /// Takes one more, if the destination shows that, too. Else the recipient needs a message of its own.
+    pub(super) fn admit(&mut self, demanded: Demanded, upstream: &Upstream) -> Result<(), Reply> {
+        if let Some(domain) = &demanded.domain
+            && self.of(domain).is_some()
+        {
+            return Ok(());
+        }
+        if let Err(why) = upstream.satisfies(&demanded.requirement) {
+            let text = format!(
+                "your destination does not show what this recipient's domain demands beside the others: {why}; \
+                 send it a message of its own"
+            );
+            return Err(Reply::new(452, "4.5.3", &text));
+        }
+        self.0.push(demanded);
+        Ok(())
+    }
+
+    /// What the first domain demands; a new connection asks for that.
+    pub(super) fn first(&self) -> Requirement {
+        let first = self.0.first();
+        first.map_or_else(Requirement::default, |demanded| {
+            demanded.requirement.clone()
+        })
+    }
+
+    /// Whether another connection shows all of it.
+    pub(super) fn hold(&self, upstream: &Upstream) -> Result<(), Unsatisfied> {
+        self.0
+            .iter()
+            .try_for_each(|demanded| upstream.satisfies(&demanded.requirement))
+    }
+
+    fn of(&self, domain: &Domain) -> Option<&Demanded> {
+        let same = |demanded: &&Demanded| demanded.domain.as_ref() == Some(domain);
+        self.0.iter().find(same)
+    }
+}
+
+impl Cutthrough {
+    /// What the recipient's domain demands of the destination; the reply, if that cannot be found out.
+    pub(super) async fn demanded_for(&self, recipient: &Recipient) -> Result<Demanded, Reply> {
+        let Some(mailbox) = recipient.forward_path.mailbox() else {
+            return Ok(Demanded::default());
+        };
+        // What is not scanned goes to the operator's own server, which the configuration names.
+        if !self.scanned {
+            return Ok(Demanded::default());
+        }
+        let domain = mailbox.domain();
+        let transaction = self.transaction.as_ref();
+        if let Some(known) = transaction.and_then(|it| it.demands.of(domain)) {
+            return Ok(known.clone());
+        }
+        let destination = self.admitted.original_dst.socket_addr();
+        match self.relay.router.required(domain, destination).await {
+            Ok(requirement) => Ok(Demanded {
+                domain: Some(domain.clone()),
+                requirement,
+            }),
+            Err(RouteError::NotNow { status, text } | RouteError::Never { status, text }) => {
+                self.relay.metrics().count(Counter::Insecure);
+                info!(
+                    error = text,
+                    "policy of the recipient's domain is not known"
+                );
+                // Whatever it is, another try may find out.
+                let status = format!("4{}", status.get(1..).unwrap_or(".7.5"));
+                Err(Reply::new(451, &status, &format!("{text}; try again")))
+            }
+        }
+    }
+
+    /// The connection that is open, if it shows what is required; else it is ended, because another one, which
+    /// asks for the right name, may.
+    pub(super) async fn kept_upstream(&mut self, requirement: &Requirement) -> Option<Upstream> {
+        let upstream = self.upstream.take()?;
+        let clear_for_tls = upstream.leaves_tls_out() && self.customer_tls;
+        if !clear_for_tls && self.relay.outbound.holds(&upstream, requirement) {
+            return Some(upstream);
+        }
+        debug!("the open connection does not show what is required, connecting again");
+        upstream.quit().await;
+        None
+    }
+
+    /// A new connection.
+    pub(super) async fn reach_over(&self, leg: &Leg) -> Result<Upstream, Unreachable> {
+        let upstream = self.relay.outbound.reach(leg).await?;
+        if upstream.leaves_tls_out() {
+            self.relay.metrics().count(Counter::TlsLeftOut);
+            info!("destination's TLS never works; in clear text, as the customer is");
+        }
+        Ok(upstream)
+    }
+
+    /// The reply for a recipient whose domain demands what is not shown. Another of its servers may show it, and it may be
+    /// mended.
+    pub(super) fn insecure(&self, demanded: &Demanded, why: Unsatisfied) -> Reply {
+        self.relay.metrics().count(Counter::Insecure);
+        let id = self.transaction.as_ref().map(|transaction| &transaction.id);
+        info!(queue.id = id, error = %why, "destination does not show what its domain demands");
+        let destination = self.admitted.original_dst;
+        let domain = demanded.domain.as_ref().map(ToString::to_string);
+        let domain = domain.as_deref().unwrap_or("its domain");
+        let text = format!(
+            "{destination} is not trusted with mail for {domain}: {why}; try again or try your next MX"
+        );
+        Reply::new(451, "4.7.5", &text)
+    }
+}

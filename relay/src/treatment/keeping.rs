@@ -1,0 +1,79 @@
+//! Putting a message into the relay's own queue, and what its sender hears about that.
+
+use contract::Egress;
+use relay_proto::queued::{self, QueueId, Queued, Source};
+use relay_proto::reply::Reply;
+use tracing::warn;
+
+use super::inspection::Inspection;
+use super::outcome::Outcome;
+use crate::clock::unix_now;
+use crate::message::Message;
+use crate::metrics::Counter;
+use crate::queueing::Queueing;
+use crate::spool::{Kept, StoreError};
+
+impl Inspection<'_> {
+    /// Makes the message durable under the name `id`, which also stands in `trace`. It is not tried before
+    /// [`Queueing::begin`].
+    pub(super) async fn keep(
+        &self,
+        queueing: &Queueing,
+        id: QueueId,
+        trace: String,
+        content: &Message,
+    ) -> Result<(Kept, Queued), StoreError> {
+        let facts = self.facts;
+        let customer = self.admitted.customer.ip();
+        let reverse_path = &self.mail.reverse_path;
+        let vouched =
+            queueing
+                .voucher()
+                .vouches(customer, facts.ehlo.as_ref(), reverse_path, content);
+        let queued = Queued {
+            id,
+            arrived: unix_now(),
+            source: Source::Customer {
+                address: customer,
+                original_dst: Some(self.admitted.original_dst.socket_addr()),
+                ehlo: facts.ehlo.clone(),
+                tls: facts.tls,
+                flag_id: self.admitted.flag_id(),
+            },
+            egress: match self.admitted.egress() {
+                Egress::Pool => queued::Egress::Pool,
+                Egress::Customer => queued::Egress::Customer,
+                Egress::Socks5 => queued::Egress::Socks5,
+            },
+            mail: self.mail.clone(),
+            recipients: self.recipients.to_vec(),
+            trace,
+            may_notify: vouched.await.is_some(),
+        };
+        let kept = queueing.spool().store(&queued, content).await?;
+        Ok((kept, queued))
+    }
+}
+
+/// The message is the relay's to deliver.
+pub(super) fn queued(id: QueueId) -> Outcome {
+    Outcome {
+        verdict: "queued",
+        counter: Counter::Queued,
+        reply: Reply::new(250, "2.0.0", &format!("queued as {id}")),
+    }
+}
+
+/// It could not be made durable, so the sender keeps it.
+pub(super) fn no_room(id: &str, error: &StoreError) -> Outcome {
+    warn!(queue.id = %id, %error, "a message cannot be queued; its sender tries again");
+    Outcome {
+        verdict: "no-room",
+        counter: Counter::NotQueued,
+        reply: Reply::new(
+            452,
+            "4.3.1",
+            &format!("no room in the queue now, try again id={id}"),
+        ),
+    }
+}

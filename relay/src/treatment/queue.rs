@@ -1,0 +1,287 @@
+//! Queue: the customer hears 250 when its message is on the relay's disk, and the relay delivers it.
+//!
+//! EHLO offers what the relay itself takes, recipients are judged by our own limits alone (nothing is refused because
+//! our resolver disagrees), and the destination is not asked before the queue does. The content is scanned before it is
+//! stored: what must not pass is refused in-session, never bounced. A full or failing disk is 452.
+//!
+//! The name in the queue is given at MAIL, and is the message's name in the log, the trace fields and the reply.
+//!
+//! # Diagnostics
+//! One `info` per message outcome.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use relay_proto::envelope::{Mail, Recipient};
+use relay_proto::queued::QueueId;
+use relay_proto::reply::Reply;
+use relay_proto::server::{Abort, Answer, Offer, Question};
+use tokio::time::{self, timeout_at};
+use tracing::{debug, info};
+
+use super::cutthrough::auth_refused;
+use super::doubts::{Doubts, InDoubt, already_taken};
+use super::inspection::Inspection;
+use super::keeping;
+use super::outcome::{Described, Outcome, elapsed_ms, late, spill_failed};
+use crate::Relay;
+use crate::admission::Admitted;
+use crate::clock::unix_now;
+use crate::inbound::hearing::Hearing;
+use crate::inbound::session::Facts;
+use crate::listen::Drain;
+use crate::message::{Intake, Message};
+use crate::queueing::Queueing;
+use crate::stream::Protection;
+use crate::unheard::ContentHash;
+
+/// One customer's session.
+pub(crate) struct Queue {
+    relay: Arc<Relay>,
+    queueing: Queueing,
+    admitted: Admitted,
+    drain: Drain,
+    transaction: Option<Transaction>,
+    /// Messages whose 250 it may not have heard.
+    doubts: Doubts,
+}
+
+/// What the customer has said since MAIL.
+#[derive(Debug)]
+struct Transaction {
+    id: QueueId,
+    mail: Mail,
+    recipients: Vec<Recipient>,
+    /// The content, from DATA on.
+    intake: Option<Intake>,
+    hash: ContentHash,
+    started: Instant,
+}
+
+/// What is known about a message on its way to the disk.
+#[derive(Debug, Default)]
+struct Progress {
+    octets: u64,
+    scanners: String,
+    message: Option<InDoubt>,
+}
+
+impl Queue {
+    /// Nothing has been said yet.
+    pub(crate) fn new(
+        relay: Arc<Relay>,
+        queueing: Queueing,
+        admitted: Admitted,
+        drain: Drain,
+    ) -> Self {
+        Self {
+            relay,
+            queueing,
+            admitted,
+            drain,
+            transaction: None,
+            doubts: Doubts::default(),
+        }
+    }
+
+    /// Answers the session's open question.
+    pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
+        match question {
+            Question::Hello(_) if self.drain.has_begun() => self.shutting_down(),
+            Question::Hello(_) => Answer::Offer(self.offer()),
+            Question::Auth(_) => {
+                let help_url = &self.relay.config.identity.help_url;
+                Answer::Reply(auth_refused(None, help_url))
+            }
+            Question::Mail(_) if self.drain.has_begun() => self.shutting_down(),
+            Question::Mail(mail) => self.mail(mail),
+            Question::Recipient(recipient) => self.recipient(recipient),
+            Question::Data => self.data(),
+            Question::Message => self.message(facts).await,
+        }
+    }
+
+    /// Content of the message.
+    pub(crate) async fn body(&mut self, octets: Bytes) {
+        if let Some(Transaction {
+            intake: Some(intake),
+            hash,
+            ..
+        }) = &mut self.transaction
+        {
+            hash.update(&octets);
+            intake.append(&octets).await;
+        }
+    }
+
+    /// Forgets the transaction.
+    pub(crate) fn aborted(&mut self, abort: Abort) {
+        let Some(transaction) = self.transaction.take() else {
+            return;
+        };
+        let elapsed_ms = elapsed_ms(transaction.started);
+        if transaction.intake.is_some() {
+            info!(queue.id = %transaction.id, verdict = "incomplete", ?abort, elapsed_ms, "message outcome");
+        } else {
+            debug!(queue.id = %transaction.id, ?abort, elapsed_ms, "transaction given up");
+        }
+    }
+
+    /// Whether it matters that what was said so far is heard.
+    pub(crate) fn awaits_hearing(&self) -> bool {
+        self.doubts.exist()
+    }
+
+    /// Whether it was.
+    pub(crate) fn heard(&mut self, hearing: Hearing) {
+        self.doubts.heard(hearing);
+    }
+
+    /// The customer has gone.
+    pub(crate) async fn end(mut self) {
+        self.doubts.remember(&self.relay).await;
+    }
+
+    /// What is offered, wherever the message goes.
+    pub(super) fn offer(&self) -> Offer {
+        self.relay.offer_of_the_queue()
+    }
+
+    /// The last word of a relay that is to end, if this one is.
+    pub(super) fn draining(&self) -> Option<Answer> {
+        self.drain.has_begun().then(|| self.shutting_down())
+    }
+
+    fn shutting_down(&self) -> Answer {
+        let hostname = &self.relay.config.identity.hostname;
+        let text = format!("{hostname} is shutting down, try again");
+        Answer::ReplyAndClose(Reply::new(421, "4.3.2", &text))
+    }
+
+    fn mail(&mut self, mail: Mail) -> Answer {
+        self.transaction = Some(Transaction {
+            id: self.queueing.spool().next_id(unix_now()),
+            mail,
+            recipients: Vec::new(),
+            intake: None,
+            hash: ContentHash::default(),
+            started: Instant::now(),
+        });
+        Answer::Reply(Reply::new(250, "2.1.0", "sender noted"))
+    }
+
+    /// How many there may be is the session's own limit.
+    fn recipient(&mut self, recipient: Recipient) -> Answer {
+        let Some(transaction) = &mut self.transaction else {
+            return out_of_turn();
+        };
+        transaction.recipients.push(recipient);
+        Answer::Reply(Reply::new(250, "2.1.5", "recipient noted"))
+    }
+
+    fn data(&mut self) -> Answer {
+        let Some(transaction) = &mut self.transaction else {
+            return out_of_turn();
+        };
+        transaction.intake = Some(Intake::new(&self.relay.config.message));
+        Answer::Proceed
+    }
+
+    async fn message(&mut self, facts: Facts) -> Answer {
+        let Some(mut transaction) = self.transaction.take() else {
+            return out_of_turn();
+        };
+        let Some(intake) = transaction.intake.take() else {
+            return out_of_turn();
+        };
+        let id = transaction.id.to_string();
+        let hash = std::mem::take(&mut transaction.hash);
+        let mut progress = Progress::default();
+        let inspection = Inspection {
+            relay: &self.relay,
+            admitted: &self.admitted,
+            facts: &facts,
+            id: &id,
+            mail: &transaction.mail,
+            recipients: &transaction.recipients,
+        };
+        let outcome = self
+            .take_in(inspection, transaction.id, intake, hash, &mut progress)
+            .await;
+        if let Some(message) = progress.message
+            && outcome.reply.code().is_positive()
+        {
+            self.doubts.add(message);
+        }
+        let described = Described {
+            id: &id,
+            octets: progress.octets,
+            recipients: &transaction.recipients,
+            scanners: &progress.scanners,
+            started: transaction.started,
+            outbound: Protection::default(),
+            way: None,
+        };
+        outcome.conclude(&self.relay, &described, &facts)
+    }
+
+    /// Scans, stores and queues.
+    async fn take_in(
+        &self,
+        inspection: Inspection<'_>,
+        id: QueueId,
+        intake: Intake,
+        hash: ContentHash,
+        progress: &mut Progress,
+    ) -> Outcome {
+        let deadline = time::Instant::now() + SCAN_DEADLINE;
+        let content: Message = match timeout_at(deadline, intake.finish()).await {
+            Ok(Ok(content)) => content,
+            Ok(Err(error)) => return spill_failed(inspection.id, &error),
+            Err(_elapsed) => return late(),
+        };
+        progress.octets = content.octets();
+        let reverse_path = &inspection.mail.reverse_path;
+        let (customer, recipients) = (self.admitted.customer, inspection.recipients);
+        let message = InDoubt::new(customer, reverse_path, recipients, hash, &content).await;
+        progress.message = Some(message);
+        if self.relay.unheard.take(message.fingerprint).await {
+            return already_taken(inspection.id);
+        }
+        let scan = inspection.scan(&content, &mut progress.scanners);
+        let Ok(verdict) = timeout_at(deadline, scan).await else {
+            return late();
+        };
+        if let Some(outcome) = inspection.refusal(&verdict) {
+            return outcome;
+        }
+        let trace = inspection.trace_fields();
+        match inspection.keep(&self.queueing, id, trace, &content).await {
+            Ok((kept, queued)) => {
+                let all: Vec<usize> = (0..queued.recipients.len()).collect();
+                self.queueing.begin(kept, &queued, &all);
+                keeping::queued(id)
+            }
+            Err(error) => keeping::no_room(inspection.id, &error),
+        }
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("admitted", &self.admitted)
+            .field("transaction", &self.transaction)
+            .finish_non_exhaustive()
+    }
+}
+
+fn out_of_turn() -> Answer {
+    Answer::Reply(Reply::new(503, "5.5.1", "MAIL and RCPT first"))
+}
+
+/// How long after its dot a message may take to be looked at. Some senders wait for five minutes, and a message that is
+/// stored after that is sent again.
+const SCAN_DEADLINE: Duration = Duration::from_secs(270);
