@@ -57,6 +57,8 @@ pub(super) struct RawConfig {
     pub(super) socks5: Vec<RawSocks5>,
     #[serde(default)]
     pub(super) token: RawToken,
+    #[serde(default = "default_dmarc")]
+    pub(super) dmarc: String,
     #[serde(default)]
     pub(super) notifications: RawNotifications,
     #[serde(default)]
@@ -183,6 +185,10 @@ fn default_delivery() -> String {
 
 fn default_treatment() -> String {
     "filter".into()
+}
+
+fn default_dmarc() -> String {
+    "keep".into()
 }
 
 fn default_log() -> String {
