@@ -87,6 +87,9 @@ pub struct Config {
     pub spool: Option<SpoolConfig>,
     /// What the relay's own legs leave from.
     pub egress: Egress,
+    /// DMARC is kept: a message that would fail it from the relay's address, and not from its customer's, leaves from
+    /// there, or is refused.
+    pub keeps_dmarc: bool,
     /// The trace field by which a complaint leads to the customer.
     pub token: TokenTerms,
     /// What senders are told about queued mail.
@@ -294,6 +297,7 @@ impl TryFrom<RawConfig> for Config {
             session: raw.session.try_into()?,
             spool: raw.spool.map(TryInto::try_into).transpose()?,
             egress: egress::check(raw.egress, raw.socks5)?,
+            keeps_dmarc: check::dmarc(&raw.dmarc)?,
             token: raw.token.try_into()?,
             sandbox: raw.sandbox,
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,

@@ -158,7 +158,7 @@ impl Delivery {
         };
         let policy = snapshot.customer(customer);
         match policy.map(|policy| policy.egress) {
-            Some(contract::Egress::Customer) => Egress::Customer,
+            Some(contract::Egress::Customer | contract::Egress::PoolOrCustomer) => Egress::Customer,
             Some(contract::Egress::Socks5) => Egress::Socks5,
             Some(contract::Egress::Pool) | None => Egress::Pool,
         }

@@ -58,6 +58,8 @@ pub(super) struct RawConfig {
     pub(super) socks5: Vec<RawSocks5>,
     #[serde(default)]
     pub(super) token: RawToken,
+    #[serde(default = "default_dmarc")]
+    pub(super) dmarc: String,
     #[serde(default)]
     pub(super) notifications: RawNotifications,
     #[serde(default)]
@@ -186,6 +188,10 @@ fn default_delivery() -> String {
 
 fn default_treatment() -> String {
     "filter".into()
+}
+
+fn default_dmarc() -> String {
+    "keep".into()
 }
 
 fn default_log() -> String {

@@ -11,6 +11,7 @@
 
 mod activation;
 mod admission;
+mod alignment;
 mod authorised;
 mod binary;
 mod canary;
