@@ -73,7 +73,7 @@ pub(crate) async fn serve(
                 egress = egress::name(admitted.egress()),
             );
             if approved::is_approved(&relay, &admitted) {
-                approved::serve(driver, &admitted).instrument(span).await;
+                Box::pin(approved::serve(driver, &admitted).instrument(span)).await;
                 drop(permit);
                 return;
             }
@@ -81,7 +81,7 @@ pub(crate) async fn serve(
             let mut treatment = treatment::choose(Arc::clone(&relay), admitted, id, drain);
             let served = async {
                 driver.run(session, &mut treatment).await;
-                treatment.end().await;
+                Box::pin(treatment.end()).await;
             };
             served.instrument(span).await;
             drop(permit);
