@@ -74,6 +74,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Before anything else opens a file.
     let inherited = Inherited::take()?;
+    keep_memory_private().context("cannot keep core dumps from being written")?;
     let config = Config::read(&arguments.config)?;
     if let Some(command) = &arguments.command {
         start_log(&config.log);
@@ -108,6 +109,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// No core file, and no other process of the same user reads this one's memory (prctl(2), PR_SET_DUMPABLE): the buffers
+/// of sessions hold other people's mail, and passwords that were said although nobody asked.
+fn keep_memory_private() -> std::io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(
+        rustix::process::DumpableBehavior::NotDumpable,
+    )?)
 }
 
 async fn serve(
