@@ -40,7 +40,7 @@ use tracing_subscriber::EnvFilter;
     after_help = "Signals: TERM and INT drain and stop; HUP reads the certificate again.\n\
                   Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 77 missing privileges, 78 wrong configuration.\n\n\
                   Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml\n  \
-                  outgate-relay learnt ls"
+                  outgate-relay learnt ls\n  outgate-relay spool ls"
 )]
 struct Arguments {
     /// Configuration file.
@@ -99,13 +99,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(
-        config,
-        Arc::new(tls),
-        Arc::new(signer),
-        egresses,
-        inherited,
-    ));
+    let (tls, signer) = (Arc::new(tls), Arc::new(signer));
+    let result = runtime.block_on(serve(config, tls, signer, egresses, inherited));
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)

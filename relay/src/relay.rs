@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::allowance::Allowance;
 use crate::config::Config;
@@ -26,6 +28,7 @@ use crate::snapshot::Newest;
 use crate::tls::ServerTls;
 use crate::token::Tokens;
 use crate::unheard::Unheard;
+use crate::vouch::Voucher;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
 pub struct Relay {
@@ -46,6 +49,8 @@ pub struct Relay {
     pub(crate) queueing: Option<Queueing>,
     /// What legs to destinations leave from.
     pub(crate) egresses: Arc<Egresses>,
+    /// Judges what DMARC says of a message's address; `None` = nobody is asked.
+    pub(crate) aligning: Option<Voucher>,
     /// Makes the trace field by which a complaint leads to the customer; `None` = messages have none.
     pub(crate) tokens: Option<Tokens>,
     /// What senders are told about queued mail.
@@ -96,6 +101,7 @@ impl Relay {
             unheard: Unheard::open(&config.state_dir),
             queueing,
             egresses,
+            aligning: aligning(&config),
             tokens: (config.token.field).then(|| Tokens::open(&config.state_dir, config.token)),
             metrics,
             router,
@@ -171,3 +177,20 @@ impl Relay {
         self.outbound.results().save();
     }
 }
+
+fn aligning(config: &Config) -> Option<Voucher> {
+    let servers = config.dns.servers.as_deref();
+    if !config.keeps_dmarc || servers.is_some_and(<[_]>::is_empty) {
+        return None;
+    }
+    match Voucher::new(servers, &config.identity.hostname, ALIGNING) {
+        Ok(voucher) => Some(voucher),
+        Err(error) => {
+            warn!(%error, "nobody can be asked about DMARC; mail leaves from the relay's address whatever it says");
+            None
+        }
+    }
+}
+
+/// The sender waits for it behind its dot.
+const ALIGNING: Duration = Duration::from_secs(8);

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
-use super::stage::{NAME, NEAR, OPAQUE_PORT, PORT};
+use super::stage::{NAME, NEAR, OPAQUE_PORT, PORT, QUEUE_PORT};
 use crate::house;
 
 /// A relay that runs; it ends with this.
@@ -24,12 +24,8 @@ impl Relay {
     /// Starts it in the namespace that the caller is in, with its files in `at`, where `cert.pem` and `key.pem` are; it
     /// takes so many sessions.
     pub(super) fn start(at: &Path, sessions: usize) -> Result<Self> {
-        let config = at.join("relay.toml");
-        fs::write(&config, config_text(at, sessions))?;
         let log = at.join("relay.log");
-        let child = Command::new(house::beside("outgate-relay")?)
-            .arg("--config")
-            .arg(&config)
+        let child = command(at, sessions, Command::new("env"))?
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
@@ -85,6 +81,17 @@ pub(super) fn sessions_possible() -> Result<usize> {
     Ok(possible.min(SESSIONS_MOST))
 }
 
+/// What starts it; `base` takes the words to run.
+pub(super) fn command(at: &Path, sessions: usize, mut base: Command) -> Result<Command> {
+    let config = at.join("relay.toml");
+    fs::create_dir_all(at.join("spool"))?;
+    fs::write(&config, config_text(at, sessions))?;
+    base.arg(house::beside("outgate-relay")?)
+        .arg("--config")
+        .arg(config);
+    Ok(base)
+}
+
 fn config_text(at: &Path, sessions: usize) -> String {
     let at = at.display();
     format!(
@@ -108,6 +115,12 @@ destination = "proxy-v2"
 proxies = ["{NEAR}/32"]
 treatment = "opaque"
 
+[[authorised]]
+listen = ["{NEAR}:{QUEUE_PORT}"]
+from = ["192.0.2.0/24"]
+destination = "proxy-v2"
+proxies = ["{NEAR}/32"]
+{QUEUE}
 [splice]
 max_octets = 1000000000000
 # Who shakes hands and goes would be taken for a sender that verifies its destination.
@@ -134,6 +147,8 @@ kind = "builtin"
     )
 }
 
+/// How mail of that listener is delivered.
+const QUEUE: &str = "";
 /// Both legs, and four ends of pipes where they are joined.
 const FILES_EACH: usize = 6;
 /// Logs, listeners, libraries.

@@ -11,6 +11,7 @@
 
 mod activation;
 mod admission;
+mod alignment;
 mod authorised;
 mod binary;
 mod canary;
@@ -25,6 +26,7 @@ mod dialogue;
 mod doubt;
 mod egress;
 mod failure;
+mod fallback;
 mod fickle;
 mod flows;
 mod gate;
