@@ -25,6 +25,7 @@ mod dialogue;
 mod doubt;
 mod egress;
 mod failure;
+mod fallback;
 mod fickle;
 mod flows;
 mod gate;

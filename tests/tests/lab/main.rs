@@ -30,6 +30,7 @@ mod origin;
 mod pools;
 mod pressure;
 mod probe;
+mod queue;
 mod radar;
 mod refusal;
 mod scanners;
