@@ -1,8 +1,10 @@
-//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys.
+//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
+//! `token` reads those in complaints, `tls` is what came of destinations' TLS.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
 
+mod tls;
 mod token;
 
 use std::io::Write;
@@ -15,6 +17,7 @@ use relay::config::Config;
 use relay::dkim::Signer;
 use relay::learnt::{self, Entry, Learner, State};
 use serde::Serialize;
+use tls::TlsCommand;
 use token::TokenCommand;
 use tracing::warn;
 
@@ -37,6 +40,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  outgate-relay token resolve complaint.eml\n  outgate-relay token resolve - -j < complaint.eml"
     )]
     Token(TokenCommand),
+    /// What came of destinations' TLS, where DANE or MTA-STS applied
+    #[command(subcommand)]
+    Tls(TlsCommand),
 }
 
 /// What can be done with keys.
@@ -70,6 +76,7 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
     match command {
         Command::Learnt(command) => learnt(command, &config.splice.learnt),
         Command::Token(command) => token::run(command, config),
+        Command::Tls(command) => tls::run(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
             for record in signer.records() {

@@ -22,6 +22,7 @@ mod notifications;
 mod operator_mail;
 mod raw;
 mod routing;
+mod sandbox;
 mod scanner;
 mod session;
 mod splice;
@@ -40,6 +41,7 @@ pub use notifications::{DkimKey, Notifications};
 pub use operator_mail::{Mailboxes, OperatorMail};
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
 pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
+pub use sandbox::Sandbox;
 pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
@@ -91,6 +93,8 @@ pub struct Config {
     pub notifications: Notifications,
     /// Keys that the relay signs its own mail with.
     pub dkim: Vec<DkimKey>,
+    /// What is given up before anybody is served.
+    pub sandbox: Sandbox,
     /// Who is asked about domains.
     pub dns: DnsConfig,
     /// Ways to domains.
@@ -291,6 +295,7 @@ impl TryFrom<RawConfig> for Config {
             spool: raw.spool.map(TryInto::try_into).transpose()?,
             egress: egress::check(raw.egress, raw.socks5)?,
             token: raw.token.try_into()?,
+            sandbox: raw.sandbox,
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,
             notifications,
             dns: raw.dns.try_into()?,

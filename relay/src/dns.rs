@@ -94,6 +94,11 @@ impl Dns {
         }))
     }
 
+    /// Whether there is anybody to ask.
+    pub(crate) fn asks_somebody(&self) -> bool {
+        !lock(&self.0.servers).addresses.is_empty()
+    }
+
     /// What the DNS says.
     pub(crate) async fn look_up(&self, name: &DnsName, kind: Kind) -> Result<Found, Failure> {
         let key = (name.clone(), kind.record_type());

@@ -98,13 +98,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(
-        config,
-        Arc::new(tls),
-        Arc::new(signer),
-        egresses,
-        inherited,
-    ));
+    let (tls, signer) = (Arc::new(tls), Arc::new(signer));
+    let result = runtime.block_on(serve(config, tls, signer, egresses, inherited));
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)

@@ -186,6 +186,10 @@ spill_dir = "{dir}"
 connections = {sessions}
 connections_per_customer = {sessions}
 
+# No contender looks anything up.
+[dns]
+servers = []
+
 [[scanner]]
 kind = "builtin"
 "#

@@ -12,6 +12,7 @@ use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
 use super::notifications::{RawDkimKey, RawNotifications};
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
+use super::sandbox::Sandbox;
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
@@ -61,6 +62,8 @@ pub(super) struct RawConfig {
     pub(super) notifications: RawNotifications,
     #[serde(default)]
     pub(super) dkim: Vec<RawDkimKey>,
+    #[serde(default)]
+    pub(super) sandbox: Sandbox,
     #[serde(default)]
     pub(super) dns: RawDns,
     #[serde(default)]

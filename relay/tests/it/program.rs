@@ -105,6 +105,8 @@ memory_octets = 1000
 spill_dir = "{path}/spill"
 [limits]
 drain = "5s"
+[dns]
+servers = []
 [[scanner]]
 kind = "builtin"
 {tables}
