@@ -20,6 +20,7 @@ mod egress;
 mod error;
 mod notifications;
 mod operator_mail;
+mod queue;
 mod raw;
 mod routing;
 mod scanner;
@@ -38,6 +39,7 @@ pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
 pub use notifications::{DkimKey, Notifications};
 pub use operator_mail::{Mailboxes, OperatorMail};
+pub use queue::QueueConfig;
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
 pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
 pub use scanner::ScannerConfig;
@@ -83,6 +85,8 @@ pub struct Config {
     pub session: SessionLimits,
     /// Where what is queued is kept; `None` = nothing can be queued.
     pub spool: Option<SpoolConfig>,
+    /// When that is tried, and by how many connections.
+    pub queue: QueueConfig,
     /// What the relay's own legs leave from.
     pub egress: Egress,
     /// The trace field by which a complaint leads to the customer.
@@ -248,6 +252,7 @@ impl TryFrom<RawConfig> for Config {
             help_url: help_url(raw.help_url)?,
         };
         let notifications = raw.notifications.check(&identity.hostname)?;
+        let queue = raw.queue.check(notifications.delay_after, &state_dir)?;
         let authorised = raw.authorised.into_iter().map(TryInto::try_into);
         let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
         let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
@@ -292,6 +297,7 @@ impl TryFrom<RawConfig> for Config {
             egress: egress::check(raw.egress, raw.socks5)?,
             token: raw.token.try_into()?,
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,
+            queue,
             notifications,
             dns: raw.dns.try_into()?,
             routing: Routing::check(raw.routing, raw.route)?,
