@@ -25,6 +25,7 @@ use crate::notify::Notifier;
 use crate::origin::Ranges;
 use crate::outbound::results::Results;
 use crate::outbound::{Outbound, Trust};
+use crate::queue;
 use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::routing::Router;
 use crate::scan::{self, Scanner};
@@ -150,7 +151,9 @@ impl Relay {
             dns_validates: self.router.dns_validates(),
         };
         let counters = exposition::text(&self.metrics, gauges);
-        counters + &exposition::egress(&self.egresses.figures())
+        let queue = self.queueing.as_ref().map(Queueing::stats);
+        let queue = queue.map_or_else(String::new, |stats| queue::exposition(&stats));
+        counters + &exposition::egress(&self.egresses.figures()) + &queue
     }
 
     /// What makes notifications to senders.
