@@ -1,9 +1,10 @@
 //! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
-//! `token` reads those in complaints, `tls` is what came of destinations' TLS.
+//! `token` reads those in complaints, `tls` is what came of destinations' TLS, `spool` is what is kept.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
 
+mod spool;
 mod tls;
 mod token;
 
@@ -17,6 +18,7 @@ use relay::config::Config;
 use relay::dkim::Signer;
 use relay::learnt::{self, Entry, Learner, State};
 use serde::Serialize;
+use spool::SpoolCommand;
 use tls::TlsCommand;
 use token::TokenCommand;
 use tracing::warn;
@@ -43,6 +45,13 @@ pub(crate) enum Command {
     /// What came of destinations' TLS, where DANE or MTA-STS applied
     #[command(subcommand)]
     Tls(TlsCommand),
+    /// Messages that are kept to be delivered; only reads
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay spool ls\n  outgate-relay spool show 01K8Z3V5M0000 --json\n  \
+                      outgate-relay spool verify\n  outgate-relay spool export 01K8Z3V5M0000 message.eml"
+    )]
+    Spool(SpoolCommand),
 }
 
 /// What can be done with keys.
@@ -87,9 +96,15 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
             }
             Ok(!config.dkim.is_empty())
         }
+        Command::Spool(command) => {
+            let spool = config.spool.as_ref();
+            let spool = spool.context("the configuration has no table [spool]")?;
+            spool::run(command, &spool.dir)
+        }
     }
 }
 
+/// `journal` is `splice.learnt`.
 fn learnt(command: &LearntCommand, journal: &Path) -> anyhow::Result<bool> {
     match command {
         LearntCommand::Ls { json } => {

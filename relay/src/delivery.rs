@@ -193,6 +193,8 @@ fn no_route(never: bool, status: &'static str, text: String) -> NoRoute {
 fn unreadable(error: ReadError) -> Unreadable {
     match error {
         ReadError::NotFound => Unreadable::Gone,
-        ReadError::Damaged | ReadError::Io(_) => Unreadable::NotNow(error.to_string()),
+        ReadError::Damaged | ReadError::Newer | ReadError::Io(_) => {
+            Unreadable::NotNow(error.to_string())
+        }
     }
 }

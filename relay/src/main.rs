@@ -40,7 +40,7 @@ use tracing_subscriber::EnvFilter;
     after_help = "Signals: TERM and INT drain and stop; HUP reads the certificate again.\n\
                   Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 77 missing privileges, 78 wrong configuration.\n\n\
                   Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml\n  \
-                  outgate-relay learnt ls"
+                  outgate-relay learnt ls\n  outgate-relay spool ls"
 )]
 struct Arguments {
     /// Configuration file.

@@ -101,6 +101,10 @@ impl Router {
         match (candidates, original_dst) {
             (Ok(candidates), _) => self.0.route(candidates, original_dst).await,
             (Err(RouteError::Never { .. }), Some(destination)) => Ok(Route::to_chosen(destination)),
+            // There is nobody who could say of a policy.
+            (Err(_), Some(destination)) if !self.0.dns.asks_somebody() => {
+                Ok(Route::to_chosen(destination))
+            }
             (Err(error), _) => Err(error),
         }
     }
