@@ -20,11 +20,12 @@ impl Delivery {
         attempts: &[Attempt],
     ) -> io::Result<Vec<Stored>> {
         let done: Vec<usize> = attempts.iter().map(|attempt| attempt.recipient).collect();
-        if !self.notifier.would(queued, attempts) {
-            self.spool.finish(queued.id, &done);
-            return Ok(Vec::new());
-        }
-        let head = self.head(queued.id).await?;
+        // Whoever is not told for want of somebody who vouches is an event of the notifier's.
+        let head = if self.notifier.would(queued, attempts) {
+            self.head(queued.id).await?
+        } else {
+            Head::new()
+        };
         let now = unix_now();
         let id = self.spool.next_id(now);
         let notification = self.notifier.at_the_end(id, queued, attempts, &head, now);

@@ -84,14 +84,7 @@ async fn a_destination_that_does_not_take_it_now_has_it_from_the_queue() {
         // It may have the message, or not: it gets it (again).
         (".", Act::Leave),
     ] {
-        // The first is at EHLO, the second what RCPT makes of it.
-        let wants_two = acts.0 == "connect";
-        let mut scripts = vec![script(&[acts])];
-        if wants_two {
-            scripts.push(script(&[acts]));
-        }
-        scripts.push(script(&[]));
-        let destination = Fickle::start(scripts).await;
+        let destination = Fickle::start(vec![script(&[acts]), script(&[])]).await;
         let (gate, _spool) = gate(destination.address);
         let reply = send(&gate).await;
         assert!(
