@@ -105,13 +105,17 @@ memory_octets = 1000
 spill_dir = "{path}/spill"
 [limits]
 drain = "5s"
-[dns]
-servers = []
+{dns}
 [[scanner]]
 kind = "builtin"
 {tables}
 "#,
             listeners = self.listeners,
+            dns = if self.tables.contains("[dns]") {
+                ""
+            } else {
+                "[dns]\nservers = []"
+            },
             tables = self.tables,
         );
         fs::write(self.path("relay.toml"), config).unwrap();
