@@ -16,7 +16,7 @@ use std::time::Duration;
 use hickory_proto::rr::RecordType;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::config::DnsConfig;
 
@@ -85,9 +85,13 @@ pub(crate) enum Failure {
 impl Dns {
     /// Asks nobody before the first look-up.
     pub(crate) fn new(config: &DnsConfig) -> Self {
+        let servers = Servers::of(config).unwrap_or_else(|error| {
+            warn!(%error, "resolv.conf cannot be read; asking the resolver on this host");
+            Servers::own()
+        });
         Self(Arc::new(Inner {
             config: config.clone(),
-            servers: Mutex::new(Arc::new(Servers::of(config))),
+            servers: Mutex::new(Arc::new(servers)),
             cache: Mutex::new(Cache::new(CACHE_OCTETS_MAX)),
             validation: Validation::default(),
             room: Semaphore::new(OPEN_MAX),

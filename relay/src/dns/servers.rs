@@ -1,5 +1,6 @@
 //! The resolvers to ask, and whose word about DNSSEC counts.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
@@ -18,16 +19,19 @@ impl Servers {
     /// What `config` says now. The AD bit is believed only from loopback, where nobody is in between, and from
     /// where the operator says so. Where some are trusted, only these are asked: falling back to the others would
     /// mean that a policy vanishes whenever the first is away.
-    pub(super) fn of(config: &DnsConfig) -> Self {
+    ///
+    /// An error means that the file cannot be read, which is not the same as that there is none: whoever knows resolvers
+    /// from before goes on with them.
+    pub(super) fn of(config: &DnsConfig) -> io::Result<Self> {
         let all = match &config.servers {
             Some(servers) => servers.clone(),
-            None => read(Path::new("/etc/resolv.conf")),
+            None => read(Path::new("/etc/resolv.conf"))?,
         };
         let is_trusted = |server: &SocketAddr| {
             server.ip().is_loopback() || config.trusted.contains(&server.ip())
         };
         let trusted: Vec<_> = all.iter().copied().filter(is_trusted).collect();
-        if trusted.is_empty() {
+        Ok(if trusted.is_empty() {
             Self {
                 addresses: all,
                 trusted: false,
@@ -37,15 +41,23 @@ impl Servers {
                 addresses: trusted,
                 trusted: true,
             }
+        })
+    }
+
+    /// The one on this host, as resolv.conf(5) has it where nothing is said.
+    pub(super) fn own() -> Self {
+        Self {
+            addresses: vec![OWN],
+            trusted: true,
         }
     }
 }
 
-fn read(path: &Path) -> Vec<SocketAddr> {
+fn read(path: &Path) -> io::Result<Vec<SocketAddr>> {
     match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text),
-        // As resolv.conf(5) has it.
-        Err(_absent) => vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT)],
+        Ok(text) => Ok(parse(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![OWN]),
+        Err(error) => Err(error),
     }
 }
 
@@ -60,6 +72,7 @@ fn parse(text: &str) -> Vec<SocketAddr> {
 }
 
 const PORT: u16 = 53;
+const OWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
 /// More are never asked by anybody (MAXNS).
 const SERVERS_MAX: usize = 3;
 
@@ -74,6 +87,14 @@ mod tests {
                     nameserver 127.0.0.1\nnameserver 192.0.2.54\noptions edns0\n";
         let read: Vec<_> = parse(text).iter().map(ToString::to_string).collect();
         assert_eq!(read, ["192.0.2.53:53", "[2001:db8::53]:53", "127.0.0.1:53"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_not_one_that_cannot_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let absent = read(&directory.path().join("resolv.conf"));
+        assert_eq!(absent.unwrap(), [OWN]);
+        assert!(read(directory.path()).is_err());
     }
 
     #[test]
@@ -95,7 +116,7 @@ mod tests {
                 addresses: asked,
                 trusted: believed,
             };
-            assert_eq!(Servers::of(&config), expected);
+            assert_eq!(Servers::of(&config).unwrap(), expected);
         }
     }
 }

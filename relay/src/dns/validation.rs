@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use hickory_proto::rr::RecordType;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::servers::Servers;
 use super::{Dns, lock};
@@ -56,8 +56,10 @@ impl Dns {
     async fn find_out(&self) {
         let config = self.0.config.clone();
         // A file, and off the runtime's threads.
-        if let Ok(servers) = tokio::task::spawn_blocking(move || Servers::of(&config)).await {
-            *lock(&self.0.servers) = Arc::new(servers);
+        match tokio::task::spawn_blocking(move || Servers::of(&config)).await {
+            Ok(Ok(servers)) => *lock(&self.0.servers) = Arc::new(servers),
+            Ok(Err(error)) => warn!(%error, "resolv.conf cannot be read; the resolvers stay"),
+            Err(error) => error!(%error, "reading resolv.conf ended by a bug of ours"),
         }
         let servers = Arc::clone(&lock(&self.0.servers));
         if servers.addresses.is_empty() {
