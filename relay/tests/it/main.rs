@@ -20,6 +20,7 @@ mod controller;
 mod cut;
 mod dante;
 mod defences;
+mod deliveries;
 mod delivery;
 mod dialogue;
 mod doubt;
