@@ -1,9 +1,12 @@
-//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys.
+//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
+//! `token` reads those in complaints, `tls` is what came of destinations' TLS, `spool` is what is kept.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
 
 mod queue;
+mod spool;
+mod tls;
 mod token;
 
 use std::io::Write;
@@ -17,6 +20,8 @@ use relay::config::Config;
 use relay::dkim::Signer;
 use relay::learnt::{self, Entry, Learner, State};
 use serde::Serialize;
+use spool::SpoolCommand;
+use tls::TlsCommand;
 use token::TokenCommand;
 use tracing::warn;
 
@@ -39,6 +44,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  outgate-relay token resolve complaint.eml\n  outgate-relay token resolve - -j < complaint.eml"
     )]
     Token(TokenCommand),
+    /// What came of destinations' TLS, where DANE or MTA-STS applied
+    #[command(subcommand)]
+    Tls(TlsCommand),
+    /// Messages that are kept to be delivered; only reads
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay spool ls\n  outgate-relay spool show 01K8Z3V5M0000 --json\n  \
+                      outgate-relay spool verify\n  outgate-relay spool export 01K8Z3V5M0000 message.eml"
+    )]
+    Spool(SpoolCommand),
     /// Mail that the running relay has queued
     #[command(
         subcommand,
@@ -81,6 +96,7 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
     match command {
         Command::Learnt(command) => learnt(command, &config.splice.learnt),
         Command::Token(command) => token::run(command, config),
+        Command::Tls(command) => tls::run(command, config),
         Command::Queue(command) => queue::run(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
@@ -92,9 +108,15 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
             }
             Ok(!config.dkim.is_empty())
         }
+        Command::Spool(command) => {
+            let spool = config.spool.as_ref();
+            let spool = spool.context("the configuration has no table [spool]")?;
+            spool::run(command, &spool.dir)
+        }
     }
 }
 
+/// `journal` is `splice.learnt`.
 fn learnt(command: &LearntCommand, journal: &Path) -> anyhow::Result<bool> {
     match command {
         LearntCommand::Ls { json } => {

@@ -23,6 +23,7 @@ mod operator_mail;
 mod queue;
 mod raw;
 mod routing;
+mod sandbox;
 mod scanner;
 mod session;
 mod splice;
@@ -42,6 +43,7 @@ pub use operator_mail::{Mailboxes, OperatorMail};
 pub use queue::QueueConfig;
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
 pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
+pub use sandbox::Sandbox;
 pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
@@ -89,12 +91,17 @@ pub struct Config {
     pub queue: QueueConfig,
     /// What the relay's own legs leave from.
     pub egress: Egress,
+    /// DMARC is kept: a message that would fail it from the relay's address, and not from its customer's, leaves from
+    /// there, or is refused.
+    pub keeps_dmarc: bool,
     /// The trace field by which a complaint leads to the customer.
     pub token: TokenTerms,
     /// What senders are told about queued mail.
     pub notifications: Notifications,
     /// Keys that the relay signs its own mail with.
     pub dkim: Vec<DkimKey>,
+    /// What is given up before anybody is served.
+    pub sandbox: Sandbox,
     /// Who is asked about domains.
     pub dns: DnsConfig,
     /// Ways to domains.
@@ -295,7 +302,9 @@ impl TryFrom<RawConfig> for Config {
             session: raw.session.try_into()?,
             spool: raw.spool.map(TryInto::try_into).transpose()?,
             egress: egress::check(raw.egress, raw.socks5)?,
+            keeps_dmarc: check::dmarc(&raw.dmarc)?,
             token: raw.token.try_into()?,
+            sandbox: raw.sandbox,
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,
             queue,
             notifications,

@@ -32,6 +32,7 @@ pub mod queue;
 mod queueing;
 mod relay;
 pub mod routing;
+pub mod sandbox;
 pub mod scan;
 pub mod snapshot;
 mod splice;

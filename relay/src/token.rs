@@ -235,6 +235,7 @@ fn egress_code(egress: Egress) -> u8 {
         Egress::Pool => 0,
         Egress::Customer => 1,
         Egress::Socks5 => 2,
+        Egress::PoolOrCustomer => 3,
     }
 }
 

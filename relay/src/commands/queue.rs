@@ -182,19 +182,15 @@ fn ls(
         limit,
     };
     let mut jobs = Vec::new();
-    let mut more = false;
-    loop {
+    let more = loop {
         question.limit = limit.saturating_sub(jobs.len()).min(PAGE);
         let listing: Listing = client.post("/v1/queue/list", &question)?;
         jobs.extend(listing.jobs);
         match listing.next {
             Some(next) if jobs.len() < limit => question.after = next,
-            next => {
-                more = next.is_some();
-                break;
-            }
+            next => break next.is_some(),
         }
-    }
+    };
     jobs.sort_by(|one, other| (&one.id, &one.domain).cmp(&(&other.id, &other.domain)));
     if json.json {
         say(&serde_json::to_string(&jobs)?)?;

@@ -13,6 +13,7 @@ use super::egress::{RawEgress, RawSocks5};
 use super::notifications::{RawDkimKey, RawNotifications};
 use super::queue::RawQueue;
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
+use super::sandbox::Sandbox;
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
@@ -60,10 +61,14 @@ pub(super) struct RawConfig {
     pub(super) socks5: Vec<RawSocks5>,
     #[serde(default)]
     pub(super) token: RawToken,
+    #[serde(default = "default_dmarc")]
+    pub(super) dmarc: String,
     #[serde(default)]
     pub(super) notifications: RawNotifications,
     #[serde(default)]
     pub(super) dkim: Vec<RawDkimKey>,
+    #[serde(default)]
+    pub(super) sandbox: Sandbox,
     #[serde(default)]
     pub(super) dns: RawDns,
     #[serde(default)]
@@ -186,6 +191,10 @@ fn default_delivery() -> String {
 
 fn default_treatment() -> String {
     "filter".into()
+}
+
+fn default_dmarc() -> String {
+    "keep".into()
 }
 
 fn default_log() -> String {

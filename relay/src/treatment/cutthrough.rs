@@ -439,6 +439,3 @@ impl fmt::Debug for Cutthrough {
             .finish_non_exhaustive()
     }
 }
-
-/// So often a way may turn out to be used up while it is taken.
-const WAYS_MAX: usize = 3;

@@ -30,6 +30,8 @@ pub(super) struct Inspection<'a> {
     pub(super) mail: &'a Mail,
     /// Those that were taken.
     pub(super) recipients: &'a [Recipient],
+    /// It leaves from its customer's own address, whatever the policy says.
+    pub(super) from_customer: bool,
 }
 
 impl Inspection<'_> {

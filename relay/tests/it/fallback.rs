@@ -128,7 +128,7 @@ async fn what_the_destination_refuses_is_refused() {
     let destination = Fickle::start(vec![refuses, script(&[])]).await;
     let (gate, _spool) = gate(destination.address);
     let reply = send(&gate).await;
-    assert_eq!(reply, "554 5.7.1 spam\r\n");
+    assert_eq!(reply, "554 5.7.1 spam\n");
 
     let unknown = script(&[("RCPT", Act::Say("550 5.1.1 nobody"))]);
     let destination = Fickle::start(vec![unknown]).await;

@@ -25,6 +25,7 @@ mod failure;
 mod icmp;
 mod import;
 mod live;
+mod nothing_lost;
 mod origin;
 mod pools;
 mod pressure;

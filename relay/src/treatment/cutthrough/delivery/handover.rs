@@ -12,13 +12,14 @@ use std::io;
 
 use relay_proto::client::LostCause;
 use relay_proto::reply::Reply;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
 use super::{
     ANSWER_DEADLINE, DATA_DEADLINE, DOT_DEADLINE, Facts, Outcome, Passed, late, lost,
     lost_after_dot, refused_by_destination, spill_failed,
 };
+use crate::egress::Way;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Upstream};
 use crate::treatment::cutthrough::{Begun, Cutthrough, Transaction};
@@ -76,6 +77,38 @@ impl Cutthrough {
         match self.attempt(passed).await {
             Ok(()) => self.last_word(passed).await,
             Err(stop) => self.give_up(transaction, stop),
+        }
+    }
+
+    /// Has the destination hear the envelope again, from its customer's own address. It must answer as before.
+    pub(super) async fn move_to_customer(
+        &mut self,
+        transaction: &mut Transaction,
+        facts: &Facts,
+        received: Instant,
+    ) -> Result<(), Outcome> {
+        if let Some(upstream) = self.upstream.take() {
+            upstream.quit().await;
+        }
+        // What was claimed of the other way is not used.
+        self.claim = None;
+        self.way = Some(Way::of_customer(self.admitted.customer));
+        if matches!(transaction.upstream, Begun::Away) {
+            // It has heard nothing yet, and will from there.
+            return Ok(());
+        }
+        let replay = self.replay(transaction, facts);
+        match timeout_at(received + DATA_DEADLINE, replay).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Changed(why))) => {
+                info!(queue.id = %transaction.id, why, "destination answers the customer's address differently");
+                self.withdraw().await;
+                Err(lost(&why))
+            }
+            Err(_elapsed) => {
+                self.upstream = None;
+                Err(late())
+            }
         }
     }
 
