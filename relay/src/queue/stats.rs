@@ -127,3 +127,50 @@ pub fn exposition(stats: &Stats) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_stands_there_once() {
+        let stats = Stats {
+            counts: Counts {
+                by_state: [1, 2, 3, 4, 5],
+                connections: 6,
+                lanes: 0,
+                dead: 7,
+                oldest: None,
+            },
+            totals: Totals {
+                delivered: 9,
+                failed: 10,
+                expired: 11,
+                deferred: 12,
+                warned: 13,
+            },
+            oldest_age_seconds: 8,
+        };
+        let text = exposition(&stats);
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let expected = [
+            "scheduled 1",
+            "waiting 2",
+            "ready 3",
+            "in_flight 4",
+            "held 5",
+            "connections 6",
+            "dead_sites 7",
+            "oldest_age_seconds 8",
+            "delivered_total 9",
+            "failed_total 10",
+            "expired_total 11",
+            "deferred_total 12",
+            "warned_total 13",
+        ];
+        assert_eq!(
+            samples,
+            expected.map(|it| format!("outgate_relay_queue_{it}"))
+        );
+    }
+}

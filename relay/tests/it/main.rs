@@ -21,6 +21,7 @@ mod controller;
 mod cut;
 mod dante;
 mod defences;
+mod deliveries;
 mod delivery;
 mod dialogue;
 mod doubt;
