@@ -1,6 +1,8 @@
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
+use contract::Egress;
+
 use super::*;
 use crate::policy::dial::{Action, FlagId, Proposal, Redirect};
 
