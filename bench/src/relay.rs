@@ -72,6 +72,11 @@ fn measure(options: &Options) -> Result<Report> {
     say("what is kept and sent on, beside mail servers");
     let kept = durable::measure(&stage, &effort, rounds)?;
     let worth = durable::syncs::measure(&stage)?;
+    say("one dead destination of twenty");
+    let of_twenty = durable::dead::measure(&stage, &effort, rounds)?;
+    say(&format!("a queue of {} messages", effort.queued));
+    let recovery = durable::recovery::measure(&stage, effort.queued)?;
+    let idle_relay_octets = stage.relay()?.resident_octets()?;
     say("latency at a tenth of that");
     let tenth = median(&rates.relay) / 10.0;
     let latencies = latency(&stage, &effort, rounds, tenth)?;
@@ -102,6 +107,9 @@ fn measure(options: &Options) -> Result<Report> {
         joined_octets_per_s: joined,
         kept,
         worth,
+        of_twenty,
+        recovery,
+        idle_relay_octets,
         idle: kinds,
         targets: Vec::new(),
     };
@@ -201,6 +209,8 @@ struct Effort {
     time: Duration,
     /// Of sending to who keeps it; what is left then takes time, too.
     kept_time: Duration,
+    /// Messages that a relay starts with.
+    queued: u64,
     idle_sessions: usize,
 }
 
@@ -208,14 +218,18 @@ const FULL: Effort = Effort {
     warm: Duration::from_secs(1),
     time: Duration::from_secs(5),
     kept_time: Duration::from_secs(3),
+    queued: MILLION,
     idle_sessions: 10_000,
 };
 const QUICK: Effort = Effort {
     warm: Duration::from_millis(200),
     time: Duration::from_secs(1),
     kept_time: Duration::from_millis(500),
+    queued: 5000,
     idle_sessions: 300,
 };
+/// What a long queue is.
+const MILLION: u64 = 1_000_000;
 const MESSAGE_OCTETS: usize = 4096;
 const SESSIONS: usize = 50;
 /// Sessions joined at once.

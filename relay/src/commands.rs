@@ -4,6 +4,7 @@
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
 
+mod queue;
 mod spool;
 mod tls;
 mod token;
@@ -14,6 +15,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
+use queue::QueueCommand;
 use relay::config::Config;
 use relay::dkim::Signer;
 use relay::learnt::{self, Entry, Learner, State};
@@ -52,6 +54,15 @@ pub(crate) enum Command {
                       outgate-relay spool verify\n  outgate-relay spool export 01K8Z3V5M0000 message.eml"
     )]
     Spool(SpoolCommand),
+    /// Mail that the running relay has queued
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay queue ls --domain example.org\n  outgate-relay queue show 01K8Z3V5M0000\n  \
+                      outgate-relay queue flush --site mx.example.org\n  \
+                      outgate-relay queue delete --customer 192.0.2.10 --reason 'spam, ticket 4711' --dry-run\n  \
+                      outgate-relay queue pause --domain example.org"
+    )]
+    Queue(QueueCommand),
 }
 
 /// What can be done with keys.
@@ -86,6 +97,7 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
         Command::Learnt(command) => learnt(command, &config.splice.learnt),
         Command::Token(command) => token::run(command, config),
         Command::Tls(command) => tls::run(command, config),
+        Command::Queue(command) => queue::run(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
             for record in signer.records() {

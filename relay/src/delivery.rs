@@ -120,8 +120,8 @@ impl World for Delivery {
         Connection::open(&self.outbound, route, way, queued).await
     }
 
-    fn serves(&self, connection: &Connection, route: &Hosts, _queued: &Queued) -> bool {
-        connection.serves(route)
+    fn serves(&self, connection: &Connection, route: &Hosts, queued: &Queued) -> bool {
+        connection.serves(route) && connection.is_safe_for(queued)
     }
 
     async fn attempt(

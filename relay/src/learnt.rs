@@ -16,6 +16,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -92,7 +93,7 @@ impl Why {
 #[derive(Debug)]
 pub struct Learnt {
     file: PathBuf,
-    per_customer: usize,
+    per_customer: AtomicUsize,
     known: Mutex<Known>,
 }
 
@@ -106,12 +107,17 @@ struct Known {
 }
 
 impl Learnt {
+    /// From now on each customer may have so many destinations; those that were learnt stay.
+    pub(crate) fn budget(&self, per_customer: usize) {
+        self.per_customer.store(per_customer, Ordering::Relaxed);
+    }
+
     /// What the journal says; an absent one says nothing. Each customer may have `per_customer` destinations.
     #[must_use]
     pub fn open(file: &Path, per_customer: usize) -> Self {
         let this = Self {
             file: file.to_owned(),
-            per_customer,
+            per_customer: AtomicUsize::new(per_customer),
             known: Mutex::default(),
         };
         this.refresh(&mut this.known());
@@ -122,7 +128,7 @@ impl Learnt {
     /// which costs a stat(2).
     #[must_use]
     pub fn why(&self, customer: CustomerAddr, destination: OriginalDst) -> Option<Why> {
-        if self.per_customer == 0 {
+        if self.per_customer.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let mut known = self.known();
@@ -149,7 +155,9 @@ impl Learnt {
         let read = {
             let mut known = self.known();
             self.refresh(&mut known);
-            known.table.may_learn(key, self.per_customer, now)?;
+            known
+                .table
+                .may_learn(key, self.per_customer.load(Ordering::Relaxed), now)?;
             known.table.apply(&record);
             known.read
         };

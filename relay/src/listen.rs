@@ -35,7 +35,9 @@ mod pressure;
 
 /// A socket that accepts connections, and what knows where they were going.
 pub struct Listener {
-    socket: TcpListener,
+    socket: std::net::TcpListener,
+    /// As it is configured.
+    address: SocketAddr,
     source: Source,
 }
 
@@ -46,6 +48,16 @@ pub(crate) enum Source {
     Edge(Arc<dyn Origin>),
     /// They come out of a range that is authorised.
     Authorised(Arc<Ranges>),
+}
+
+impl Source {
+    /// The same as `relay` is configured now; `address` is its listener's.
+    fn as_of(&self, relay: &Relay, address: SocketAddr) -> Self {
+        match (self, relay.ranges.get(&address)) {
+            (Self::Authorised(_), Some(ranges)) => Self::Authorised(Arc::clone(ranges)),
+            (Self::Edge(_) | Self::Authorised(_), _) => self.clone(),
+        }
+    }
 }
 
 /// A listener that could not be opened.
@@ -82,7 +94,7 @@ impl Drain {
 }
 
 /// Opens all of `addresses`, which are this host's; `origin` knows where their connections were
-/// going. Must run inside of a tokio runtime.
+/// going.
 pub fn bind(
     addresses: &[SocketAddr],
     origin: &Arc<dyn Origin>,
@@ -93,7 +105,7 @@ pub fn bind(
 }
 
 /// Opens all of `addresses` for connections to addresses that are not this host's. Needs
-/// CAP_NET_RAW or CAP_NET_ADMIN. Must run inside of a tokio runtime.
+/// CAP_NET_RAW or CAP_NET_ADMIN.
 pub fn bind_transparent(
     addresses: &[SocketAddr],
     inherited: &mut Inherited,
@@ -103,7 +115,7 @@ pub fn bind_transparent(
 }
 
 /// Opens the listeners of an authorised range. With `destination = "local-address"` it needs CAP_NET_RAW or
-/// CAP_NET_ADMIN. Must run inside of a tokio runtime.
+/// CAP_NET_ADMIN.
 pub fn bind_authorised(
     authorised: &Authorised,
     inherited: &mut Inherited,
@@ -118,7 +130,7 @@ pub fn bind_authorised(
 
 /// Whose addresses a listener's connections are made to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach {
+pub(crate) enum Reach {
     /// This host's.
     Own,
     /// Any; the listener is transparent.
@@ -135,7 +147,11 @@ fn open_all(
         let socket = open(address, reach, inherited);
         let socket = socket.map_err(|source| BindError { address, source })?;
         let source = source.clone();
-        Ok(Listener { socket, source })
+        Ok(Listener {
+            socket,
+            address,
+            source,
+        })
     };
     addresses.iter().map(open).collect()
 }
@@ -147,31 +163,43 @@ impl Listener {
     }
 }
 
-/// Serves on `listeners` until `drain` begins and the sessions have ended or were cut off.
-pub async fn serve(relay: Arc<Relay>, listeners: Vec<Listener>, drain: Drain) {
+/// Serves on `listeners` until `drain` begins and the sessions have ended or were cut off. A session keeps the relay that
+/// `current` held when it began.
+pub async fn serve(current: watch::Receiver<Arc<Relay>>, listeners: Vec<Listener>, drain: Drain) {
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        accepting.spawn(accept(Arc::clone(&relay), listener, drain.clone()));
+        accepting.spawn(accept(current.clone(), listener, drain.clone()));
     }
     while accepting.join_next().await.is_some() {}
 }
 
-async fn accept(relay: Arc<Relay>, listener: Listener, drain: Drain) {
-    let Listener { socket, source } = listener;
+async fn accept(current: watch::Receiver<Arc<Relay>>, listener: Listener, drain: Drain) {
+    let Listener {
+        socket,
+        address,
+        source,
+    } = listener;
+    let socket = match TcpListener::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => {
+            error!(%error, %address, "cannot accept here");
+            return;
+        }
+    };
     let mut stop = drain.clone();
     let mut sessions = JoinSet::new();
-    let sessions_max = relay.config.limits.connections + REFUSALS_MAX;
     loop {
         tokio::select! {
             () = stop.begins() => break,
             Some(_) = sessions.join_next() => {}
             accepted = socket.accept() => match accepted {
                 // Telling a flood why it is refused must not itself exhaust the relay.
-                Ok((_stream, peer)) if sessions.len() >= sessions_max => {
+                Ok((_stream, peer)) if sessions.len() >= sessions_max(&current.borrow()) => {
                     debug!(customer.addr = %peer.ip(), "dropped without a reply");
                 }
                 Ok((stream, peer)) => {
-                    let (relay, source) = (Arc::clone(&relay), source.clone());
+                    let relay = Arc::clone(&current.borrow());
+                    let source = source.as_of(&relay, address);
                     sessions.spawn(serve_one(relay, source, stream, peer, drain.clone()));
                 }
                 Err(error) if is_exhaustion(&error) => {
@@ -184,7 +212,7 @@ async fn accept(relay: Arc<Relay>, listener: Listener, drain: Drain) {
         }
     }
     drop(socket);
-    let limit = relay.config.limits.drain;
+    let limit = current.borrow().config.limits.drain;
     info!(
         sessions = sessions.len(),
         limit_s = limit.as_secs(),
@@ -197,6 +225,11 @@ async fn accept(relay: Arc<Relay>, listener: Listener, drain: Drain) {
             "sessions cut off; their senders try again"
         );
     }
+}
+
+/// Who is told something, be it that there is no place.
+fn sessions_max(relay: &Relay) -> usize {
+    relay.config.limits.connections + REFUSALS_MAX
 }
 
 async fn serve_one(
@@ -227,7 +260,11 @@ fn socket_for(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn open(address: SocketAddr, reach: Reach, inherited: &mut Inherited) -> io::Result<TcpListener> {
+pub(crate) fn open(
+    address: SocketAddr,
+    reach: Reach,
+    inherited: &mut Inherited,
+) -> io::Result<std::net::TcpListener> {
     let claimed = inherited.claim(address);
     let is_bound = claimed.is_some();
     let socket = match claimed {
@@ -241,11 +278,11 @@ fn open(address: SocketAddr, reach: Reach, inherited: &mut Inherited) -> io::Res
         rustix::net::bind(&socket, &address)?;
         rustix::net::listen(&socket, BACKLOG)?;
     }
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Makes of somebody else's socket what [`socket_for`] makes.
-pub(crate) fn adopt(socket: OwnedFd, address: SocketAddr) -> io::Result<OwnedFd> {
+fn adopt(socket: OwnedFd, address: SocketAddr) -> io::Result<OwnedFd> {
     if address.is_ipv6() && !sockopt::ipv6_v6only(&socket)? {
         let problem =
             "the service manager's socket takes IPv4, too; set BindIPv6Only=ipv6-only in its unit";

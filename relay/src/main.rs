@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod reloading;
 
-use std::path::PathBuf;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -23,12 +25,14 @@ use relay::listen::inherited::{Inherited, InheritedError};
 use relay::listen::{self, BindError, Drain, Listener, descriptors};
 use relay::metrics::{Counter, http};
 use relay::origin::{FlowMap, Origin, OriginError};
+use relay::sandbox;
 use relay::snapshot::{self, Newest};
 use relay::tls::{ServerTls, TlsError};
+use reloading::{Reloading, SetFilter};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 /// Takes the mail of diverted customers, filters it, and delivers it to the destination that the
@@ -37,7 +41,7 @@ use tracing_subscriber::EnvFilter;
 #[command(
     name = "outgate-relay",
     version,
-    after_help = "Signals: TERM and INT drain and stop; HUP reads the certificate again.\n\
+    after_help = "Signals: TERM and INT drain and stop; HUP reads the configuration again.\n\
                   Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 77 missing privileges, 78 wrong configuration.\n\n\
                   Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml\n  \
                   outgate-relay learnt ls\n  outgate-relay spool ls"
@@ -74,60 +78,105 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Before anything else opens a file.
     let inherited = Inherited::take()?;
+    keep_memory_private().context("cannot keep core dumps from being written")?;
     let config = Config::read(&arguments.config)?;
     if let Some(command) = &arguments.command {
-        start_log(&config.log);
+        drop(start_log(&config.log)?);
         let found = commands::run(command, &config, &arguments.config)?;
         return Ok(ExitCode::from(if found { 0 } else { NOT_FOUND }));
     }
-    let tls = ServerTls::new(&config).map_err(|error| match error {
-        TlsError::File(invalid) => anyhow::Error::from(invalid.in_file(&arguments.config)),
-        TlsError::SelfSigned(_) | TlsError::Unusable(_) => error.into(),
-    })?;
+    let tls = ServerTls::new(&config).map_err(|error| start_error(error, &arguments.config))?;
     let egresses = Egresses::open(&config).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(&arguments.config))?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }
-    start_log(&config.log);
+    let set_filter = start_log(&config.log)?;
     egresses
         .check_host()
         .map_err(|invalid| invalid.in_file(&arguments.config))?;
     descriptors::provide(&config.limits).map_err(|invalid| invalid.in_file(&arguments.config))?;
+    let bound = Bound::bind(&config, inherited)?;
+    // While there is but this thread: others would go without.
+    sandbox::enter(&config, &arguments.config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let (tls, signer) = (Arc::new(tls), Arc::new(signer));
-    let result = runtime.block_on(serve(config, tls, signer, egresses, inherited));
+    let start = Start {
+        file: arguments.config.clone(),
+        tls: Arc::new(tls),
+        signer: Arc::new(signer),
+        egresses,
+        bound,
+        set_filter,
+    };
+    let result = runtime.block_on(serve(config, start));
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(
-    config: Config,
+/// No core file, and no other process of the same user reads this one's memory (prctl(2), PR_SET_DUMPABLE): the buffers
+/// of sessions hold other people's mail, and passwords that were said although nobody asked.
+fn keep_memory_private() -> std::io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(
+        rustix::process::DumpableBehavior::NotDumpable,
+    )?)
+}
+
+/// What stands in the way of a start, as it is told.
+fn start_error(error: TlsError, file: &Path) -> anyhow::Error {
+    match error {
+        TlsError::File(invalid) => invalid.in_file(file).into(),
+        TlsError::SelfSigned(_) | TlsError::Unusable(_) => error.into(),
+    }
+}
+
+/// Sockets that are bound while the process still may.
+struct Bound {
+    listeners: Vec<Listener>,
+    scrapes: Option<TcpListener>,
+}
+
+impl Bound {
+    fn bind(config: &Config, mut inherited: Inherited) -> anyhow::Result<Self> {
+        let inherited = &mut inherited;
+        let mut listeners = listen::bind_transparent(&config.transparent, inherited)?;
+        for authorised in &config.authorised {
+            listeners.extend(listen::bind_authorised(authorised, inherited)?);
+        }
+        if let Some(Rewritten { listen, pin_dir }) = &config.rewritten {
+            let flows: Arc<dyn Origin> = Arc::new(FlowMap::open(pin_dir)?);
+            listeners.extend(listen::bind(listen, &flows, inherited)?);
+        }
+        let scrapes = config.metrics.map(|address| http::bind(address, inherited));
+        let scrapes = scrapes.transpose()?;
+        inherited.expect_none()?;
+        Ok(Self { listeners, scrapes })
+    }
+}
+
+/// All that a relay starts with beside its configuration.
+struct Start {
+    file: PathBuf,
     tls: Arc<ServerTls>,
     signer: Arc<Signer>,
     egresses: Arc<Egresses>,
-    mut inherited: Inherited,
-) -> anyhow::Result<()> {
+    bound: Bound,
+    set_filter: SetFilter,
+}
+
+async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
+    let Start {
+        file,
+        tls,
+        signer,
+        egresses,
+        bound: Bound { listeners, scrapes },
+        set_filter,
+    } = start;
     let mut signals = Signals::register().context("cannot listen for signals")?;
-    let mut listeners = listen::bind_transparent(&config.transparent, &mut inherited)?;
-    for authorised in &config.authorised {
-        listeners.extend(listen::bind_authorised(authorised, &mut inherited)?);
-    }
-    if let Some(Rewritten { listen, pin_dir }) = &config.rewritten {
-        let flows: Arc<dyn Origin> = Arc::new(FlowMap::open(pin_dir)?);
-        listeners.extend(listen::bind(listen, &flows, &mut inherited)?);
-    }
-
-    let scrapes = match config.metrics {
-        Some(address) => Some(http::bind(address, &mut inherited).await?),
-        None => None,
-    };
-    inherited.expect_none()?;
-
     let (newest, _) = watch::channel(None);
     let have = config
         .controller
@@ -139,8 +188,13 @@ async fn serve(
     let controller = config.controller.clone();
     let listen: Vec<_> = listeners.iter().flat_map(Listener::local_addr).collect();
     let limit = config.limits.drain;
-    let (relay, backlog) = Relay::open(config, newest.subscribe(), Arc::clone(&tls), egresses)?;
-    relay.notifier().sign_by(signer);
+    let (relay, backlog) = Relay::open(
+        config.clone(),
+        newest.subscribe(),
+        Arc::clone(&tls),
+        egresses,
+    )?;
+    relay.notifier().reconfigure(&config, signer);
     let following = controller.map(|controller| {
         let following = snapshot::client::follow(relay_name, controller, newest, have);
         tokio::spawn(following)
@@ -153,11 +207,18 @@ async fn serve(
     let (stop_delivering, stopped) = watch::channel(false);
     let delivering = backlog.map(|backlog| tokio::spawn(backlog.deliver(stopped, limit)));
     let (drain, draining) = Drain::new();
-    let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
+    let (current, running) = watch::channel(Arc::clone(&relay));
+    let serving = tokio::spawn(listen::serve(running, listeners, draining));
+    let mut reloading = Reloading {
+        file,
+        current,
+        tls,
+        set_filter,
+    };
     notify(NotifyState::Ready);
     info!(?listen, "ready");
 
-    signals.wait_for_stop(&tls).await;
+    signals.wait_for_stop(&mut reloading).await;
     notify(NotifyState::Stopping);
     drain.send_replace(true);
     let result = serving.await.context("serving ended by a bug of ours");
@@ -223,30 +284,38 @@ impl Signals {
         })
     }
 
-    /// Returns when the program is to stop; reads certificates again meanwhile.
-    async fn wait_for_stop(&mut self, tls: &ServerTls) {
+    /// Returns when the program is to stop; reads the configuration again meanwhile.
+    async fn wait_for_stop(&mut self, reloading: &mut Reloading) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => match tls.reload() {
-                    Ok(()) => info!("certificate read again"),
-                    Err(error) => error!(%error, "the old certificate stays in use"),
-                },
+                _ = self.hang_up.recv() => reloading.reload(),
             }
         }
     }
 }
 
-fn start_log(log: &Log) {
-    let filter = EnvFilter::new(&log.filter);
+/// Starts it; what it returns changes its filter.
+fn start_log(log: &Log) -> anyhow::Result<SetFilter> {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(&log.filter))
         .with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => builder.with_ansi(false).init(),
-        LogFormat::Json => builder.json().init(),
-    }
+    // The two formats are two types.
+    Ok(match log.format {
+        LogFormat::Text => {
+            let builder = builder.with_ansi(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| Ok(handle.reload(EnvFilter::new(filter))?))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| Ok(handle.reload(EnvFilter::new(filter))?))
+        }
+    })
 }
 
 fn notify(state: NotifyState<'_>) {

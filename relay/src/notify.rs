@@ -40,14 +40,20 @@ use crate::origin::CustomerAddr;
 /// Makes notifications; shared by all that deliver.
 #[derive(Debug)]
 pub struct Notifier {
+    current: RwLock<Arc<Current>>,
+    hasher: RandomState,
+    metrics: Arc<Metrics>,
+}
+
+/// What the configuration says.
+#[derive(Debug)]
+struct Current {
     identity: Identity,
     settings: Notifications,
-    signer: RwLock<Arc<Signer>>,
+    signer: Arc<Signer>,
     /// By a hash of the domain, which a stranger chooses: an entry has one size.
-    domains: Allowance<u64>,
-    hasher: RandomState,
-    customers: Allowance<IpAddr>,
-    metrics: Arc<Metrics>,
+    domains: Arc<Allowance<u64>>,
+    customers: Arc<Allowance<IpAddr>>,
 }
 
 /// Reads as much of a message as a notification may quote.
@@ -66,20 +72,46 @@ impl Notifier {
     #[must_use]
     pub fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
         let settings = config.notifications.clone();
-        Self {
+        let current = Current {
             identity: config.identity.clone(),
-            signer: RwLock::default(),
-            domains: Allowance::new(settings.per_domain_per_hour),
-            hasher: RandomState::new(),
-            customers: Allowance::new(settings.per_customer_per_hour),
+            signer: Arc::default(),
+            domains: Arc::new(Allowance::new(settings.per_domain_per_hour)),
+            customers: Arc::new(Allowance::new(settings.per_customer_per_hour)),
             settings,
+        };
+        Self {
+            current: RwLock::new(Arc::new(current)),
+            hasher: RandomState::new(),
             metrics,
         }
     }
 
-    /// From now on notifications are signed by `signer`.
-    pub fn sign_by(&self, signer: Arc<Signer>) {
-        *self.signer.write().unwrap_or_else(PoisonError::into_inner) = signer;
+    /// From now on notifications are as `config` wants them, signed by `signer`. Shares that were used stay used, unless
+    /// there are others now.
+    pub fn reconfigure(&self, config: &Config, signer: Arc<Signer>) {
+        let (old, new) = (self.current(), config.notifications.clone());
+        let domains = if new.per_domain_per_hour == old.settings.per_domain_per_hour {
+            Arc::clone(&old.domains)
+        } else {
+            Arc::new(Allowance::new(new.per_domain_per_hour))
+        };
+        let customers = if new.per_customer_per_hour == old.settings.per_customer_per_hour {
+            Arc::clone(&old.customers)
+        } else {
+            Arc::new(Allowance::new(new.per_customer_per_hour))
+        };
+        let fresh = Arc::new(Current {
+            identity: config.identity.clone(),
+            settings: new,
+            signer,
+            domains,
+            customers,
+        });
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the end of these recipients may be told at all, so that the head of the message must be read.
@@ -121,7 +153,7 @@ impl Notifier {
     /// warnings. `previous` is the age at the attempt before it by the schedule (zero for the first).
     #[must_use]
     pub fn warning_is_due(&self, previous: Duration, age: Duration) -> bool {
-        let after = self.settings.delay_after;
+        let after = self.current().settings.delay_after;
         after.is_some_and(|after| dsn::delay_is_due(after, previous, age))
     }
 
@@ -147,19 +179,20 @@ impl Notifier {
                 return None;
             }
         };
-        if !self.has_share(notice.sender(), &queued.source) {
+        let current = self.current();
+        if !self.has_share(&current, notice.sender(), &queued.source) {
             let why = "its domain or its customer had its share in this hour";
             self.untold(queued, attempts, Counter::NotificationsLimited, why);
             return None;
         }
         let reporter = Reporter {
-            hostname: &self.identity.hostname,
-            operator: &self.identity.operator,
-            help_url: &self.identity.help_url,
-            from: &self.settings.from,
+            hostname: &current.identity.hostname,
+            operator: &current.identity.operator,
+            help_url: &current.identity.help_url,
+            from: &current.settings.from,
         };
         let composed = notice.compose(&id.to_string(), &reporter, head, now, date);
-        let content = self.signed(composed.octets);
+        let content = signed(&current.signer, composed.octets);
         self.metrics.count(Counter::Notified);
         info!(
             queue.id = %queued.id,
@@ -184,31 +217,17 @@ impl Notifier {
         Some((notification, Message::from(Bytes::from(content))))
     }
 
-    fn signed(&self, content: Vec<u8>) -> Vec<u8> {
-        let signer = Arc::clone(&self.signer.read().unwrap_or_else(PoisonError::into_inner));
-        match signer.sign(&content) {
-            Ok(mut fields) => {
-                fields.extend_from_slice(&content);
-                fields
-            }
-            Err(error) => {
-                error!(%error, "a notification leaves without its DKIM signature");
-                content
-            }
-        }
-    }
-
-    fn has_share(&self, sender: &Mailbox, source: &Source) -> bool {
+    fn has_share(&self, current: &Current, sender: &Mailbox, source: &Source) -> bool {
         let now = Instant::now();
         let domain = sender.domain().to_string().to_ascii_lowercase();
         let of_customer = match source {
             Source::Customer { address, .. } => {
                 let customer = counted_as(CustomerAddr::new(*address));
-                self.customers.take(customer, now)
+                current.customers.take(customer, now)
             }
             Source::Relay => true,
         };
-        of_customer && self.domains.take(self.hasher.hash_one(domain), now)
+        of_customer && current.domains.take(self.hasher.hash_one(domain), now)
     }
 
     fn untold(&self, queued: &Queued, attempts: &[Attempt], counter: Counter, why: &'static str) {
@@ -219,6 +238,20 @@ impl Notifier {
             recipients = outcomes(queued, attempts),
             "sender is not told"
         );
+    }
+}
+
+/// `content` with its signatures on top.
+fn signed(signer: &Signer, content: Vec<u8>) -> Vec<u8> {
+    match signer.sign(&content) {
+        Ok(mut fields) => {
+            fields.extend_from_slice(&content);
+            fields
+        }
+        Err(error) => {
+            error!(%error, "a notification leaves without its DKIM signature");
+            content
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What all sessions of one relay share.
 
-use std::net::IpAddr;
+mod reload;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +22,10 @@ use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::{self, Gauges};
 use crate::notify::Notifier;
+use crate::origin::Ranges;
 use crate::outbound::results::Results;
 use crate::outbound::{Outbound, Trust};
+use crate::queue;
 use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::routing::Router;
 use crate::scan::{self, Scanner};
@@ -40,10 +45,10 @@ pub struct Relay {
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
     /// Whose sessions are spliced because of what they have shown.
-    pub(crate) learnt: Learnt,
+    pub(crate) learnt: Arc<Learnt>,
     /// Places of sessions that are spliced.
     pub(crate) spliced: Connections,
-    pub(crate) operator_allowance: Allowance<IpAddr>,
+    pub(crate) operator_allowance: Arc<Allowance<IpAddr>>,
     pub(crate) unheard: Arc<Unheard>,
     /// The way into the queue, if there is one.
     pub(crate) queueing: Option<Queueing>,
@@ -52,11 +57,13 @@ pub struct Relay {
     /// Judges what DMARC says of a message's address; `None` = nobody is asked.
     pub(crate) aligning: Option<Voucher>,
     /// Makes the trace field by which a complaint leads to the customer; `None` = messages have none.
-    pub(crate) tokens: Option<Tokens>,
+    pub(crate) tokens: Option<Arc<Tokens>>,
     /// What senders are told about queued mail.
     pub(crate) notifier: Arc<Notifier>,
     metrics: Arc<Metrics>,
     pub(crate) router: Router,
+    /// Whom authorised listeners serve, by their configured addresses.
+    pub(crate) ranges: HashMap<SocketAddr, Arc<Ranges>>,
 }
 
 impl Relay {
@@ -68,9 +75,6 @@ impl Relay {
         tls: Arc<ServerTls>,
         egresses: Arc<Egresses>,
     ) -> Result<(Arc<Self>, Option<Backlog>), StartError> {
-        // Without the operator's mailboxes nobody ever asks for it.
-        let operator_mail = config.operator_mail.as_ref();
-        let operator_mail = operator_mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
         let trust = Trust::load(config.mta_sts.authorities.as_deref());
         let results = Results::open(&config.state_dir);
         let dns = Dns::new(&config.dns);
@@ -95,16 +99,21 @@ impl Relay {
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
-            learnt: Learnt::open(&config.splice.learnt, config.splice.learnt_per_customer),
+            learnt: Arc::new(Learnt::open(
+                &config.splice.learnt,
+                config.splice.learnt_per_customer,
+            )),
             spliced: Connections::new(&config.spliced_limits(), 100),
-            operator_allowance: Allowance::new(operator_mail),
+            operator_allowance: operator_allowance(&config),
             unheard: Unheard::open(&config.state_dir),
             queueing,
             egresses,
             aligning: aligning(&config),
-            tokens: (config.token.field).then(|| Tokens::open(&config.state_dir, config.token)),
+            tokens: (config.token.field)
+                .then(|| Arc::new(Tokens::open(&config.state_dir, config.token))),
             metrics,
             router,
+            ranges: ranges(&config),
             config,
             newest,
             tls,
@@ -142,7 +151,9 @@ impl Relay {
             dns_validates: self.router.dns_validates(),
         };
         let counters = exposition::text(&self.metrics, gauges);
-        counters + &exposition::egress(&self.egresses.figures())
+        let queue = self.queueing.as_ref().map(Queueing::stats);
+        let queue = queue.map_or_else(String::new, |stats| queue::exposition(&stats));
+        counters + &exposition::egress(&self.egresses.figures()) + &queue
     }
 
     /// What makes notifications to senders.
@@ -194,3 +205,19 @@ fn aligning(config: &Config) -> Option<Voucher> {
 
 /// The sender waits for it behind its dot.
 const ALIGNING: Duration = Duration::from_secs(8);
+
+fn operator_allowance(config: &Config) -> Arc<Allowance<IpAddr>> {
+    // Without the operator's mailboxes nobody ever asks for it.
+    let mail = config.operator_mail.as_ref();
+    let per_hour = mail.map_or(NonZeroU32::MIN, |mail| mail.messages_per_hour);
+    Arc::new(Allowance::new(per_hour))
+}
+
+fn ranges(config: &Config) -> HashMap<SocketAddr, Arc<Ranges>> {
+    let of = |authorised| {
+        let ranges = Arc::new(Ranges::new(authorised));
+        let listen = authorised.listen.iter();
+        listen.map(move |&address| (address, Arc::clone(&ranges)))
+    };
+    config.authorised.iter().flat_map(of).collect()
+}

@@ -10,7 +10,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -37,11 +37,11 @@ pub enum TlsError {
     Unusable(#[from] rustls::Error),
 }
 
-/// The server's side, replaceable while sessions run.
+/// The server's side.
 #[derive(Debug)]
 pub struct ServerTls {
     files: Option<TlsFiles>,
-    current: RwLock<Arc<ServerConfig>>,
+    current: Arc<ServerConfig>,
 }
 
 impl ServerTls {
@@ -53,22 +53,20 @@ impl ServerTls {
         };
         Ok(Self {
             files: config.tls.clone(),
-            current: RwLock::new(Arc::new(current)),
+            current: Arc::new(current),
         })
     }
 
-    /// Reads the files again; new handshakes use them, running sessions are untouched. With an error
-    /// the old certificate stays. A self-signed certificate stays what it is.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        if let Some(files) = &self.files {
-            let fresh = Arc::new(from_files(files)?);
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    /// What `config` asks for now, the files read again. A self-signed certificate stays what it is.
+    pub fn again(self: &Arc<Self>, config: &Config) -> Result<Arc<Self>, TlsError> {
+        match (&self.files, &config.tls) {
+            (None, None) => Ok(Arc::clone(self)),
+            _ => Self::new(config).map(Arc::new),
         }
-        Ok(())
     }
 
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current)
     }
 }
 

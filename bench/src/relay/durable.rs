@@ -6,6 +6,8 @@
 //! What an acknowledgement of each is worth is found out by [`syncs`].
 
 mod contender;
+pub(super) mod dead;
+pub(super) mod recovery;
 pub(super) mod syncs;
 
 use std::time::{Duration, Instant};

@@ -4,8 +4,8 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use super::{
-    SESSIONS,
-    durable::{Case, Contender, syncs::Worth},
+    MILLION, SESSIONS,
+    durable::{Case, Contender, recovery::Recovery, syncs::Worth},
 };
 use crate::{
     machine::Machine,
@@ -35,6 +35,11 @@ pub(super) struct Report {
     pub(super) kept: Vec<Case>,
     /// What an acknowledgement of each is worth.
     pub(super) worth: Vec<Worth>,
+    /// Messages a second to nineteen destinations beside a dead one; the rival is beside a living one.
+    pub(super) of_twenty: Compared,
+    pub(super) recovery: Recovery,
+    /// A relay that has just started, with its own code.
+    pub(super) idle_relay_octets: f64,
     pub(super) idle: Vec<Idle>,
     pub(super) targets: Vec<Target>,
 }
@@ -75,6 +80,7 @@ pub(super) fn targets(report: &Report) -> Vec<Target> {
         shares,
     ];
     targets.extend(kept_targets(report));
+    targets.extend(queue_targets(report));
     targets.extend(report.idle.iter().map(idle_target));
     if !report.quick {
         return targets;
@@ -150,6 +156,29 @@ fn kept_targets(report: &Report) -> Vec<Target> {
         .collect()
 }
 
+/// Of the queue itself.
+fn queue_targets(report: &Report) -> [Target; 4] {
+    let beside_dead = ratios(&report.of_twenty.relay, &report.of_twenty.rival);
+    let name = "kept and sent on to nineteen destinations, a twentieth dead";
+    let Recovery {
+        messages,
+        warm_s,
+        resident_octets,
+        ..
+    } = report.recovery;
+    let few = (messages < MILLION).then(|| format!("only {messages}"));
+    let most =
+        |name, unit, target, measured| Target::by_one(name, unit, Wanted::AtMost, target, measured);
+    let weight = resident_octets / MIB;
+    let idle = report.idle_relay_octets / MIB;
+    [
+        Target::by_rounds(name, "times", Wanted::AtLeast, 0.9, &beside_dead),
+        most("starting with a million messages, warm", "s", 10.0, warm_s).but(few.clone()),
+        most("memory with a million messages", "MiB", 500.0, weight).but(few),
+        most("memory of an idle relay", "MiB", 40.0, idle),
+    ]
+}
+
 fn kept_table(cases: &[Case]) -> Table {
     let mut table = report::table(&[
         "",
@@ -219,7 +248,6 @@ pub(super) fn text(report: &Report) -> String {
         report.rounds,
         report.took_s
     );
-    let mib = f64::from(1 << 20);
     for (what, compared, unit, rival) in [
         ("messages/s", &report.messages_per_s, 1.0, "direct"),
         (
@@ -229,9 +257,15 @@ pub(super) fn text(report: &Report) -> String {
             "direct",
         ),
         (
+            "kept and sent on to nineteen of twenty destinations, one dead, messages/s",
+            &report.of_twenty,
+            1.0,
+            "all alive",
+        ),
+        (
             "joined, MiB/s",
             &report.joined_octets_per_s,
-            mib,
+            MIB,
             "plain splice",
         ),
     ] {
@@ -244,6 +278,20 @@ pub(super) fn text(report: &Report) -> String {
         kept_table(&report.kept),
         worth_table(&report.worth)
     );
+    let Recovery {
+        messages,
+        spool_octets,
+        warm_s,
+        cold_s,
+        resident_octets,
+    } = report.recovery;
+    text += &format!(
+        "\nA queue of {messages} messages, {} MiB: started in {warm_s:.1} s, from the disk in {cold_s:.1} s, \
+         {:.0} MiB of memory; an idle relay {:.0} MiB\n",
+        spool_octets >> 20,
+        resident_octets / MIB,
+        report.idle_relay_octets / MIB,
+    );
     text += &format!(
         "\nTargets, each judged by its bound\n\n{}\n",
         report::targets(&report.targets)
@@ -254,6 +302,7 @@ pub(super) fn text(report: &Report) -> String {
     text
 }
 
+const MIB: f64 = 1_048_576.0;
 const SMALL_OCTETS: usize = 4096;
 /// So many that what the relay needs once is nothing to each of them.
 const ENOUGH_SESSIONS: usize = 2000;

@@ -77,23 +77,33 @@ pub(super) async fn timed_flood(
     load: Load,
     time: Duration,
 ) -> Result<(Vec<Wire>, Vec<f64>)> {
+    let loaded = sessions.into_iter().map(|wire| (wire, load.clone()));
+    let (sessions, times) = flood_each(loaded.collect(), time).await?;
+    let sessions = sessions.into_iter().map(|(wire, _)| wire);
+    Ok((sessions.collect(), times))
+}
+
+/// The same, with a load for each session.
+pub(super) async fn flood_each(
+    sessions: Vec<(Wire, Load)>,
+    time: Duration,
+) -> Result<(Vec<(Wire, Load)>, Vec<f64>)> {
     let until = Instant::now() + time;
     let mut running = JoinSet::new();
-    for mut wire in sessions {
-        let load = load.clone();
+    for (mut wire, load) in sessions {
         running.spawn(async move {
             let mut times = Vec::new();
             while Instant::now() < until {
                 let [sent, answered] = message(&mut wire, &load).await?;
                 times.push((answered - sent).as_secs_f64() * 1e3);
             }
-            Ok::<_, anyhow::Error>((wire, times))
+            Ok::<_, anyhow::Error>(((wire, load), times))
         });
     }
     let (mut sessions, mut times) = (Vec::new(), Vec::new());
     while let Some(session) = running.join_next().await {
-        let (wire, own) = session?.context("under load")?;
-        sessions.push(wire);
+        let (session, own) = session?.context("under load")?;
+        sessions.push(session);
         times.extend(own);
     }
     Ok((sessions, times))

@@ -6,14 +6,14 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs, io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::Arc,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lab::process::Process;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -47,6 +47,8 @@ pub(super) struct Stage {
     pub(super) counted: Counted,
     /// By the one that does not.
     pub(super) counted_plain: Counted,
+    /// By nineteen others, and by the one that may be dead.
+    pub(super) counted_of_twenty: [Counted; 2],
     pub(super) arrived: Arrived,
     tls: Arc<ClientConfig>,
     sessions: usize,
@@ -82,25 +84,34 @@ impl Stage {
             run("ip", &format!("address add {NEAR}/24 dev bench0"))?;
             run("ip", "link set bench0 up")
         })?;
-        let (sink, listeners) = far.inside(|| {
-            for address in [FAR, HOLE, PLAIN] {
+        let (sink, listeners, twenty) = far.inside(|| {
+            let twenty = twenty().into_iter().map(|(_, address)| address);
+            let twenty: Vec<Ipv4Addr> = twenty.collect();
+            for address in [FAR, HOLE, PLAIN, NOBODY].iter().chain(&twenty) {
                 run("ip", &format!("address add {address}/24 dev bench0"))?;
             }
             run("ip", "link set bench0 up")?;
             // Its thread is made here, and so stays here.
-            let listeners =
-                [FAR, HOLE, PLAIN].map(|address| std::net::TcpListener::bind((address, 25)));
-            Ok((runtime()?, listeners))
+            let listen = |address| std::net::TcpListener::bind((address, 25));
+            let twenty: Vec<_> = twenty.into_iter().map(listen).collect();
+            Ok((runtime()?, [FAR, HOLE, PLAIN].map(listen), twenty))
         })?;
         let load = near.inside(runtime)?;
         let [counted, counted_plain] = [(); 2].map(|()| Counted::default());
         let arrived = Arrived::default();
         let in_runtime = sink.enter();
-        let [counting, hole, plain] = listeners.map(|listener| {
+        let served = |listener: io::Result<std::net::TcpListener>| {
             let listener = listener?;
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
-        });
+        };
+        let [counting, hole, plain] = listeners.map(served);
+        let counted_of_twenty = [(); 2].map(|()| Counted::default());
+        let last = twenty.len() - 1;
+        for (number, listener) in twenty.into_iter().enumerate() {
+            let counted = &counted_of_twenty[usize::from(number == last)];
+            sink.spawn(sink::serve(served(listener)?, None, counted.clone()));
+        }
         drop(in_runtime);
         sink.spawn(sink::serve(counting?, Some(server), counted.clone()));
         sink.spawn(sink::serve(plain?, None, counted_plain.clone()));
@@ -118,6 +129,7 @@ impl Stage {
             _far: far,
             counted,
             counted_plain,
+            counted_of_twenty,
             arrived,
             tls: client,
             sessions,
@@ -206,9 +218,50 @@ impl Stage {
 
     /// Starts a relay here.
     pub(super) fn relay(&self) -> Result<Relay> {
-        let at = self.directory.path();
-        self.near.inside(|| Relay::start(at, self.sessions))
+        self.relay_in(self.directory.path(), "warn")
     }
+
+    /// Starts one whose queue is in that directory, and which says so much.
+    pub(super) fn relay_in(&self, dir: &Path, log: &str) -> Result<Relay> {
+        let at = self.directory.path();
+        self.near
+            .inside(|| Relay::start(at, dir, self.sessions, log))
+    }
+
+    /// Sessions with the relay's queue for each of twenty destinations; the last may be dead.
+    pub(super) fn queued_for_twenty(&self) -> Vec<Target> {
+        twenty()
+            .into_iter()
+            .map(|(domain, address)| self.target((NEAR, QUEUE_PORT), Some(address), &domain))
+            .collect()
+    }
+
+    /// Sessions with the relay's queue for a destination that refuses connections.
+    pub(super) fn queued_for_nobody(&self) -> Target {
+        self.target((NEAR, QUEUE_PORT), Some(NOBODY), NOBODYS_DOMAIN)
+    }
+
+    /// Lets the last of twenty destinations be dead, or live: what is sent there vanishes.
+    pub(super) fn kill_last(&self, dead: bool) -> Result<()> {
+        let last = twenty().into_iter().next_back();
+        let (_, address) = last.context("twenty destinations")?;
+        let arguments = if dead {
+            format!("neighbour replace {address} lladdr 02:00:00:00:00:99 dev bench0 nud permanent")
+        } else {
+            format!("neighbour del {address} dev bench0")
+        };
+        self.near.inside(|| run("ip", &arguments).map(drop))
+    }
+}
+
+/// Domains and addresses of twenty destinations.
+pub(super) fn twenty() -> Vec<(String, Ipv4Addr)> {
+    let last = FIRST_OF_TWENTY..FIRST_OF_TWENTY + 20;
+    last.map(|last| {
+        let domain = format!("d{last}.bench.test");
+        (domain, Ipv4Addr::new(198, 51, 100, last))
+    })
+    .collect()
 }
 
 /// Removes what a benchmark that was killed has left: queues are large.
@@ -262,6 +315,11 @@ pub(super) const FAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 const HOLE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 3);
 /// The same without STARTTLS.
 pub(super) const PLAIN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 4);
+/// Where nobody listens.
+pub(super) const NOBODY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 5);
+const FIRST_OF_TWENTY: u8 = 32;
+/// Of nobody.
+pub(super) const NOBODYS_DOMAIN: &str = "nobody.bench.test";
 /// Domains of the two sinks.
 pub(super) const TLS_DOMAIN: &str = "tls.bench.test";
 pub(super) const PLAIN_DOMAIN: &str = "plain.bench.test";

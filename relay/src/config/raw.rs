@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
 use super::notifications::{RawDkimKey, RawNotifications};
+use super::queue::RawQueue;
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::sandbox::Sandbox;
 use super::session::RawSession;
@@ -52,6 +53,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) session: RawSession,
     pub(super) spool: Option<RawSpool>,
+    #[serde(default)]
+    pub(super) queue: RawQueue,
     #[serde(default)]
     pub(super) egress: Vec<RawEgress>,
     #[serde(default)]

@@ -57,6 +57,19 @@ impl Connections {
         }
     }
 
+    /// The same connections under other bounds; who is beyond them stays.
+    pub(crate) fn bounded(&self, limits: &Limits, stressed_at: usize) -> Self {
+        let mut open = lock(&self.open);
+        open.pressure.bound(limits.connections, stressed_at);
+        open.pressure.feel(open.total);
+        drop(open);
+        Self {
+            total_max: limits.connections,
+            per_customer_max: limits.connections_per_customer,
+            open: Arc::clone(&self.open),
+        }
+    }
+
     /// Whether sessions should make room for each other.
     pub(crate) fn stress(&self) -> watch::Receiver<Stress> {
         lock(&self.open).pressure.subscribe()

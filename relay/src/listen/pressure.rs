@@ -15,12 +15,19 @@ pub(super) struct Pressure {
 impl Pressure {
     /// High at so many per cent of `total`, until a tenth less.
     pub(super) fn new(total: usize, percent: usize) -> Self {
-        let high = total.saturating_mul(percent).div_ceil(100).max(1);
-        Self {
-            high,
-            low: high - high.div_ceil(10),
+        let mut this = Self {
+            high: 1,
+            low: 0,
             stress: watch::Sender::default(),
-        }
+        };
+        this.bound(total, percent);
+        this
+    }
+
+    /// The same from now on.
+    pub(super) fn bound(&mut self, total: usize, percent: usize) {
+        self.high = total.saturating_mul(percent).div_ceil(100).max(1);
+        self.low = self.high - self.high.div_ceil(10);
     }
 
     /// There are so many connections now.

@@ -22,28 +22,30 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
-use tracing::debug;
+use tracing::{debug, error};
 
 use crate::Relay;
 use crate::listen::inherited::Inherited;
-use crate::listen::{self, BindError};
+use crate::listen::{self, BindError, Reach};
 
 /// Opens the listener, or takes it from the service manager.
-pub async fn bind(
+pub fn bind(
     address: SocketAddr,
     inherited: &mut Inherited,
-) -> Result<TcpListener, BindError> {
-    let listener = match inherited.claim(address) {
-        Some(socket) => {
-            listen::adopt(socket, address).and_then(|socket| TcpListener::from_std(socket.into()))
-        }
-        None => TcpListener::bind(address).await,
-    };
+) -> Result<std::net::TcpListener, BindError> {
+    let listener = listen::open(address, Reach::Own, inherited);
     listener.map_err(|source| BindError { address, source })
 }
 
 /// Answers scrapes for ever.
-pub async fn serve(relay: Arc<Relay>, listener: TcpListener) {
+pub async fn serve(relay: Arc<Relay>, listener: std::net::TcpListener) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            error!(%error, "cannot serve counters");
+            return;
+        }
+    };
     let places = Arc::new(Semaphore::new(SCRAPES_MAX));
     loop {
         // The place first: who has none waits in the kernel.

@@ -5,6 +5,8 @@
 //! was opened before, listeners and maps among it, is not touched.
 
 use std::collections::BTreeSet;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use enumflags2::BitFlags;
@@ -17,6 +19,14 @@ use super::Came;
 use crate::config::Config;
 
 pub(super) fn confine(config: &Config, file: &Path) -> Came {
+    if let Some(spool) = &config.spool {
+        // It would make its directory itself, which it could not any more. What is wrong with it, it says itself.
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&spool.dir);
+        drop(made);
+    }
     let (written, read) = (written(config), read(config, file));
     match restrict(&written, &read) {
         Ok(status) => {
@@ -70,7 +80,7 @@ fn read(config: &Config, file: &Path) -> BTreeSet<PathBuf> {
     let mut paths: BTreeSet<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     paths.insert(directory_of(&file));
-    for files in &config.tls {
+    if let Some(files) = &config.tls {
         paths.extend([directory_of(&files.certificate), directory_of(&files.key)]);
     }
     paths.extend(config.dkim.iter().map(|key| directory_of(&key.key)));

@@ -302,7 +302,7 @@ fn a_new_certificate_is_shown_after_sighup_and_sessions_go_on() {
         make_certificate(home.path("").as_path(), "second.example.net");
         program.hang_up();
         wait_until("the certificate", || {
-            home.log().contains("certificate read again")
+            home.log().contains("configuration read again")
         });
         assert!(starttls(40_002).shown().contains("CN = second.example.net"));
         // A key that is another certificate's is told, and changes nothing.
@@ -311,7 +311,7 @@ fn a_new_certificate_is_shown_after_sighup_and_sessions_go_on() {
         fs::copy(home.path("kept.pem"), &certificate).unwrap();
         program.hang_up();
         wait_until("the mistake", || {
-            home.log().contains("the old certificate stays in use")
+            home.log().contains("the old one stays in force")
         });
         assert!(
             home.log().contains("key.pem: ") && home.log().contains("KeyMismatch"),

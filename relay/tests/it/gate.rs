@@ -14,7 +14,7 @@ use relay::listen::{self, Drain};
 use relay::metrics::Counter;
 use relay::origin::{CustomerAddr, Found, Origin, OriginalDst};
 use relay::snapshot::{InForce, Newest, put_into_force};
-use relay::tls::ServerTls;
+use relay::tls::{ServerTls, TlsError};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -79,7 +79,10 @@ impl Options {
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
     pub(crate) relay: Arc<Relay>,
-    pub(crate) tls: Arc<ServerTls>,
+    config: Config,
+    tls: Arc<ServerTls>,
+    /// What new sessions are given.
+    current: watch::Sender<Arc<Relay>>,
     pub(crate) newest: watch::Sender<Newest>,
     pub(crate) drain: watch::Sender<bool>,
     pub(crate) serving: JoinHandle<()>,
@@ -108,15 +111,19 @@ impl Gate {
         let address = listeners[0].local_addr().unwrap();
         let egresses = Egresses::open(&config).unwrap();
         let limit = config.limits.drain;
-        let (relay, backlog) = Relay::open(config, receiver, Arc::clone(&tls), egresses).unwrap();
+        let (relay, backlog) =
+            Relay::open(config.clone(), receiver, Arc::clone(&tls), egresses).unwrap();
         let (stop_delivering, stopped) = watch::channel(false);
         let delivering = backlog.map(|backlog| tokio::spawn(backlog.deliver(stopped, limit)));
         let (drain, draining) = Drain::new();
-        let serving = tokio::spawn(listen::serve(Arc::clone(&relay), listeners, draining));
+        let (current, running) = watch::channel(Arc::clone(&relay));
+        let serving = tokio::spawn(listen::serve(running, listeners, draining));
         Self {
             address,
             relay,
+            config,
             tls,
+            current,
             newest,
             drain,
             serving,
@@ -134,6 +141,7 @@ impl Gate {
         if let Some(delivering) = self.delivering {
             delivering.await.unwrap();
         }
+        drop(self.current);
         // Its sessions end a moment after they were served.
         for _ in 0..500 {
             if Arc::strong_count(&self.relay) == 1 {
@@ -142,6 +150,17 @@ impl Gate {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("somebody still holds the relay");
+    }
+
+    /// Reads the certificate again, as SIGHUP does.
+    pub(crate) fn reload(&self) -> Result<(), TlsError> {
+        let tls = self.tls.again(&self.config)?;
+        let (relay, stays) = self
+            .relay
+            .reconfigured(self.config.clone(), tls, Arc::default());
+        assert!(stays.is_empty(), "{stays:?}");
+        self.current.send_replace(relay);
+        Ok(())
     }
 
     #[track_caller]

@@ -48,7 +48,7 @@ fn queued(sender: &str) -> Queued {
 
 async fn notification(config: &Config, sender: &str) -> Vec<u8> {
     let notifier = Notifier::new(config, Arc::new(Metrics::new()));
-    notifier.sign_by(Arc::new(Signer::open(&config.dkim).unwrap()));
+    notifier.reconfigure(config, Arc::new(Signer::open(&config.dkim).unwrap()));
     let attempt = |recipient, text| Attempt {
         recipient,
         outcome: Outcome::Failed(Cause::Reply(Reply::new(550, "5.1.1", text))),

@@ -76,6 +76,12 @@ fn routes_follow_the_dns() {
             .await
             .unwrap();
         assert_eq!(told(&literal), ["?: [2001:db8:b:1::10]:25"]);
+        // More than a datagram holds; the best are kept.
+        let many = route(&router, "many.example.net", None).await.unwrap();
+        assert_eq!(
+            told(&many).last().unwrap(),
+            "b.example.net: 203.0.113.99:25"
+        );
         // Only what is better than ourselves.
         let ours = route(&router, "ours.example.net", None).await.unwrap();
         assert_eq!(ours.hosts.len(), 1);
@@ -246,6 +252,16 @@ fn only_a_resolver_that_is_trusted_can_vouch_for_records() {
     });
 }
 
+/// A domain of eighty exchangers with long names, whose best one has an address.
+fn many() -> String {
+    let one = |number: usize| {
+        let name = format!("a-name-that-takes-its-room-in-the-answer-{number}");
+        format!("many.example.net. MX {number} {name}.example.net.\n")
+    };
+    let rest: String = (1..80).map(one).collect();
+    format!("many.example.net. MX 0 b.example.net.\n{rest}")
+}
+
 /// Runs `test` in a namespace with a resolver, and a relay that asks it.
 #[track_caller]
 fn scene(
@@ -254,7 +270,7 @@ fn scene(
     test: impl AsyncFnOnce(Router, &mut Resolver) + Send + 'static,
 ) {
     namespace::inside(name, move || {
-        let mut resolver = Resolver::start(SIGNED, "");
+        let mut resolver = Resolver::start(&format!("{SIGNED}{}", many()), "");
         block_on(async {
             let servers = format!("servers = [\"{}\"]\ndeadline = \"3s\"", resolver.address());
             let gate = gate(&format!("[dns]\n{servers}\n{tables}"));

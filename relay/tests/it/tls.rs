@@ -119,13 +119,13 @@ async fn an_own_certificate_is_replaced_without_touching_sessions() {
 
     let mut running = Dialogue::ehlo(gate.address).await;
     make_certificate(directory.path(), "second.example.net");
-    gate.tls.reload().unwrap();
+    gate.reload().unwrap();
     assert!(shown().await.unwrap().contains("CN=second.example.net"));
     running.expect("NOOP\r\n", "250").await;
 
     // A mistake changes nothing but the log.
     std::fs::write(directory.path().join("key.pem"), "no key").unwrap();
-    let error = gate.tls.reload().unwrap_err().to_string();
+    let error = gate.reload().unwrap_err().to_string();
     assert!(error.starts_with("tls.key: "), "{error}");
     assert!(shown().await.unwrap().contains("CN=second.example.net"));
 }

@@ -97,8 +97,9 @@ impl System {
             Peer::Relay => self
                 .namespace
                 .command(self.binaries.relay()?)
-                .args(["spool", "ls", "-j", "--config"])
+                .arg("--config")
                 .arg(self.config())
+                .args(["spool", "ls", "-j"])
                 .output()?,
             Peer::Postfix => self.postfix_command("postqueue").arg("-j").output()?,
         };
@@ -133,7 +134,7 @@ impl System {
 
     fn relay_config(&self) -> String {
         let (dir, queue) = (self.dir.display(), self.queue.display());
-        let (listen, own) = (self.listen, self.listen.ip());
+        let (listen, own, sink) = (self.listen, self.listen.ip(), self.sink);
         format!(
             r#"name = "ledger"
 operator = "Ledger"
@@ -149,8 +150,21 @@ destination = "proxy-v2"
 proxies = ["{own}/32"]
 delivery = "queue"
 
+# The smallest segments, so that they are filled, freed and used again in a run.
 [spool]
 dir = "{queue}"
+segment_octets = 1048576
+large_octets = 262144
+
+[dns]
+servers = []
+
+[mta_sts]
+off = true
+
+[[route]]
+domain = "{DOMAIN}"
+to = ["{sink}"]
 
 [message]
 spill_dir = "{dir}"

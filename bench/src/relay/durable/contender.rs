@@ -77,7 +77,7 @@ impl Contender {
         let mut base = Command::new("setpriv");
         base.args(["--pdeathsig", "KILL", "--", "env"]).args(around);
         let mut command = match self {
-            Self::Relay => program::command(at, sessions, base)?,
+            Self::Relay => program::command(at, at, sessions, "warn", base)?,
             Self::Postfix => self.forwarder(at)?.command(&Kind::Postfix, base)?,
             Self::OpenSmtpd => {
                 let programs = house::beside("outgate-bench")?;
