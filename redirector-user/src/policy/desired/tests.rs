@@ -1,7 +1,6 @@
+use contract::Egress;
 use jiff::SignedDuration;
 use proptest::prelude::*;
-
-use contract::Egress;
 
 use super::*;
 use crate::policy::dial::{Action, FlagId, Proposal, Redirect};
