@@ -1,8 +1,9 @@
 //! What a message costs in the relay: the real program, between a generator and a sink of our own.
 //!
-//! Sessions speak STARTTLS on both legs and are kept. Messages are counted at the sink, and each round of the relay
-//! has its round of going direct beside it, so that the machine's mood is the same for both.
+//! Sessions are kept, and messages are counted at the sink. Each round of the relay has its round of going direct beside
+//! it, or of the mail servers that one would use instead, so that the machine's mood is the same for all.
 
+mod durable;
 mod figures;
 mod load;
 mod program;
@@ -21,7 +22,7 @@ use clap::Args;
 
 use self::{
     figures::{Compared, Idle, Report},
-    load::Depth,
+    load::{Depth, Load},
     stage::Stage,
 };
 use crate::{
@@ -68,6 +69,14 @@ fn measure(options: &Options) -> Result<Report> {
 
     say("messages, through the relay and direct");
     let rates = throughput(&stage, &effort, rounds)?;
+    say("what is kept and sent on, beside mail servers");
+    let kept = durable::measure(&stage, &effort, rounds)?;
+    let worth = durable::syncs::measure(&stage)?;
+    say("one dead destination of twenty");
+    let of_twenty = durable::dead::measure(&stage, &effort, rounds)?;
+    say(&format!("a queue of {} messages", effort.queued));
+    let recovery = durable::recovery::measure(&stage, effort.queued)?;
+    let idle_relay_octets = stage.relay()?.resident_octets()?;
     say("latency at a tenth of that");
     let tenth = median(&rates.relay) / 10.0;
     let latencies = latency(&stage, &effort, rounds, tenth)?;
@@ -96,6 +105,11 @@ fn measure(options: &Options) -> Result<Report> {
         messages_per_s: rates,
         latency_ms: latencies,
         joined_octets_per_s: joined,
+        kept,
+        worth,
+        of_twenty,
+        recovery,
+        idle_relay_octets,
         idle: kinds,
         targets: Vec::new(),
     };
@@ -114,12 +128,12 @@ fn throughput(stage: &Stage, effort: &Effort, rounds: u32) -> Result<Compared> {
             let counted = stage.counted.clone();
             let (warm, time) = (effort.warm, effort.time);
             rates.push(stage.generate(async move {
-                let content = load::content(MESSAGE_OCTETS);
+                let load = Load::new(&target, MESSAGE_OCTETS);
                 let sessions = load::open(&target, SESSIONS, Depth::Tls).await?;
-                let sessions = load::flood(sessions, content.clone(), warm).await?;
+                let sessions = load::flood(sessions, load.clone(), warm).await?;
                 let (before, begun) = (counted.messages(), Instant::now());
                 // The sessions end one by one, so the clock is read when all have.
-                drop(load::flood(sessions, content, time).await?);
+                drop(load::flood(sessions, load, time).await?);
                 per_second(counted.messages() - before, begun.elapsed())
             })?);
         }
@@ -137,10 +151,10 @@ fn latency(stage: &Stage, effort: &Effort, rounds: u32, rate: f64) -> Result<Com
         ] {
             let (warm, time) = (effort.warm, effort.time);
             medians.push(stage.generate(async move {
-                let content = load::content(MESSAGE_OCTETS);
+                let load = Load::new(&target, MESSAGE_OCTETS);
                 let sessions = load::open(&target, SESSIONS, Depth::Tls).await?;
-                let (sessions, _) = load::pace(sessions, content.clone(), rate, warm).await?;
-                let (_, times) = load::pace(sessions, content, rate, time).await?;
+                let (sessions, _) = load::pace(sessions, load.clone(), rate, warm).await?;
+                let (_, times) = load::pace(sessions, load, rate, time).await?;
                 Ok(median(&times))
             })?);
         }
@@ -193,19 +207,29 @@ fn per_second(messages: u64, time: Duration) -> Result<f64> {
 struct Effort {
     warm: Duration,
     time: Duration,
+    /// Of sending to who keeps it; what is left then takes time, too.
+    kept_time: Duration,
+    /// Messages that a relay starts with.
+    queued: u64,
     idle_sessions: usize,
 }
 
 const FULL: Effort = Effort {
     warm: Duration::from_secs(1),
     time: Duration::from_secs(5),
+    kept_time: Duration::from_secs(3),
+    queued: MILLION,
     idle_sessions: 10_000,
 };
 const QUICK: Effort = Effort {
     warm: Duration::from_millis(200),
     time: Duration::from_secs(1),
+    kept_time: Duration::from_millis(500),
+    queued: 5000,
     idle_sessions: 300,
 };
+/// What a long queue is.
+const MILLION: u64 = 1_000_000;
 const MESSAGE_OCTETS: usize = 4096;
 const SESSIONS: usize = 50;
 /// Sessions joined at once.

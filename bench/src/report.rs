@@ -8,7 +8,7 @@ use std::{io::Write as _, path::Path};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-pub(crate) use self::tables::{targets, text};
+pub(crate) use self::tables::{table, targets, text};
 use crate::{
     alone::Alone,
     live::Measured,

@@ -145,16 +145,35 @@ pub enum Egress {
     Customer,
     /// A SOCKS5 proxy of the relay's configuration.
     Socks5,
+    /// An address of the relay, and the customer's own for a message that receivers would refuse from anywhere else
+    /// (DMARC); the pool must be via = "steer".
+    #[serde(rename = "pool+customer")]
+    PoolOrCustomer,
 }
 
 impl Egress {
     /// All of them, the default first.
-    pub const ALL: [Self; 3] = [Self::Pool, Self::Customer, Self::Socks5];
+    pub const ALL: [Self; 4] = [
+        Self::Pool,
+        Self::Customer,
+        Self::Socks5,
+        Self::PoolOrCustomer,
+    ];
+
+    /// Whether the relay may use the customer's own address.
+    #[must_use]
+    pub const fn lends_address(self) -> bool {
+        match self {
+            Self::Customer | Self::PoolOrCustomer => true,
+            Self::Pool | Self::Socks5 => false,
+        }
+    }
 
     /// Its name, as serde writes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::PoolOrCustomer => "pool+customer",
             Self::Pool => "pool",
             Self::Customer => "customer",
             Self::Socks5 => "socks5",

@@ -135,8 +135,9 @@ struct AddArgs {
     /// or walled (refuse every recipient with the reason) [default: filter]
     #[arg(long)]
     treatment: Option<String>,
-    /// Where the relay's own leg leaves from: pool (an address of the relay), customer (the customer's own;
-    /// only with a pool that is via = "steer") or socks5 (a proxy of the relay's configuration) [default: pool]
+    /// Where the relay's own leg leaves from: pool (an address of the relay), customer (the customer's own; only with
+    /// a pool that is via = "steer"), pool+customer (the customer's where DMARC demands it) or socks5 (a proxy of the
+    /// relay's configuration) [default: pool]
     #[arg(long)]
     egress: Option<String>,
     /// When the customer hears 250: cutthrough (its MX has said so), cutthrough+spool (the same, but what the MX defers

@@ -6,6 +6,8 @@
 //!  with ESMTPS id 0190c8a1
 //!  for <user@example.org>;
 //!  Fri, 21 Nov 2025 20:03:00 +0000
+//! X-Outgate-Token: T2RyuZYQ9mpk0Z2v0bXq5Q1d1oXyqk3yKk2qzq1Yw4o9sE1m7r3k2Q0a
+//!  9mB4tKQx7n0
 //! X-Outgate-Id: 0190c8a1
 //! ```
 //! (RFC 5321 section 4.4, protocol names of RFC 3848 and RFC 6531 section 4.3.) What a client chose,
@@ -38,6 +40,8 @@ pub struct Trace<'a> {
     pub smtputf8: bool,
     /// Our identifier of the message.
     pub id: &'a str,
+    /// What leads from a complaint to the client, and says nothing to others: base64url, of any length.
+    pub token: Option<&'a str>,
     /// The recipient, if there is exactly one: with several, naming one would disclose it to the others.
     pub recipient: Option<&'a ForwardPath>,
     /// RFC 5322 date-time.
@@ -66,7 +70,8 @@ impl Trace<'_> {
         }
         let clauses = clauses.join("\r\n ");
         let date = only(self.date, is_comment);
-        format!("Received: {clauses};\r\n {date}\r\nX-Outgate-Id: {id}\r\n")
+        let token = self.token.map(token_field).unwrap_or_default();
+        format!("Received: {clauses};\r\n {date}\r\n{token}X-Outgate-Id: {id}\r\n")
     }
 
     fn protocol(&self) -> &'static str {
@@ -86,6 +91,25 @@ impl Trace<'_> {
     }
 }
 
+/// Folded, because what is pasted into a complaint should not be folded by others.
+fn token_field(token: &str) -> String {
+    let fits = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
+    let mut field = String::from("X-Outgate-Token: ");
+    for (place, c) in token
+        .chars()
+        .filter(fits)
+        .take(MAX_TOKEN_OCTETS)
+        .enumerate()
+    {
+        if place > 0 && place % TOKEN_LINE_OCTETS == 0 {
+            field.push_str("\r\n ");
+        }
+        field.push(c);
+    }
+    field.push_str("\r\n");
+    field
+}
+
 /// At most [`MAX_WORD_OCTETS`] of `text`, with `?` for whatever is not allowed.
 fn only(text: &str, allowed: impl Fn(char) -> bool) -> String {
     let allowed = |c| if allowed(c) { c } else { '?' };
@@ -103,6 +127,9 @@ fn is_comment(c: char) -> bool {
 }
 
 const MAX_WORD_OCTETS: usize = 255;
+const MAX_TOKEN_OCTETS: usize = 512;
+/// With the name of the field it stays within 78 (RFC 5322 section 2.1.1).
+const TOKEN_LINE_OCTETS: usize = 60;
 
 #[cfg(test)]
 mod tests {
@@ -118,6 +145,7 @@ mod tests {
             tls: true,
             smtputf8: false,
             id: "0190c8a1",
+            token: None,
             recipient,
             date: "Fri, 21 Nov 2025 20:03:00 +0000",
         }
@@ -136,6 +164,27 @@ mod tests {
         assert_eq!(trace(&ehlo, Some(&recipient)).fields(), expected);
         let several = expected.replace("\r\n for <user@example.org>;", ";");
         assert_eq!(trace(&ehlo, None).fields(), several);
+    }
+
+    #[test]
+    fn a_token_is_folded_and_cannot_end_the_field() {
+        let ehlo = EhloName::new("x").unwrap();
+        let long = "A-_9".repeat(40);
+        let mut trace = trace(&ehlo, None);
+        trace.token = Some(&long);
+        let fields = trace.fields();
+        assert!(
+            fields.split("\r\n").all(|line| line.len() <= 78),
+            "{fields}"
+        );
+        let unfolded = fields.replace("\r\n ", "");
+        assert!(unfolded.contains(&format!("\r\nX-Outgate-Token: {long}\r\nX-Outgate-Id: ")));
+        trace.token = Some("a\r\nX-Evil: 1\u{2028}");
+        assert!(
+            trace
+                .fields()
+                .contains("X-Outgate-Token: aX-Evil1\r\nX-Outgate-Id")
+        );
     }
 
     #[test]

@@ -1,7 +1,13 @@
-//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys.
+//! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
+//! `token` reads those in complaints, `tls` is what came of destinations' TLS, `spool` is what is kept.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
+
+mod queue;
+mod spool;
+mod tls;
+mod token;
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -9,10 +15,14 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
+use queue::QueueCommand;
 use relay::config::Config;
 use relay::dkim::Signer;
 use relay::learnt::{self, Entry, Learner, State};
 use serde::Serialize;
+use spool::SpoolCommand;
+use tls::TlsCommand;
+use token::TokenCommand;
 use tracing::warn;
 
 /// What a person may want to know or change.
@@ -28,6 +38,31 @@ pub(crate) enum Command {
     /// Keys that the relay signs its own mail with
     #[command(subcommand)]
     Dkim(DkimCommand),
+    /// Tokens in messages' trace fields, by which complaints lead to customers
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay token resolve complaint.eml\n  outgate-relay token resolve - -j < complaint.eml"
+    )]
+    Token(TokenCommand),
+    /// What came of destinations' TLS, where DANE or MTA-STS applied
+    #[command(subcommand)]
+    Tls(TlsCommand),
+    /// Messages that are kept to be delivered; only reads
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay spool ls\n  outgate-relay spool show 01K8Z3V5M0000 --json\n  \
+                      outgate-relay spool verify\n  outgate-relay spool export 01K8Z3V5M0000 message.eml"
+    )]
+    Spool(SpoolCommand),
+    /// Mail that the running relay has queued
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay queue ls --domain example.org\n  outgate-relay queue show 01K8Z3V5M0000\n  \
+                      outgate-relay queue flush --site mx.example.org\n  \
+                      outgate-relay queue delete --customer 192.0.2.10 --reason 'spam, ticket 4711' --dry-run\n  \
+                      outgate-relay queue pause --domain example.org"
+    )]
+    Queue(QueueCommand),
 }
 
 /// What can be done with keys.
@@ -60,6 +95,9 @@ pub(crate) enum LearntCommand {
 pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Result<bool> {
     match command {
         Command::Learnt(command) => learnt(command, &config.splice.learnt),
+        Command::Token(command) => token::run(command, config),
+        Command::Tls(command) => tls::run(command, config),
+        Command::Queue(command) => queue::run(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
             for record in signer.records() {
@@ -70,9 +108,15 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
             }
             Ok(!config.dkim.is_empty())
         }
+        Command::Spool(command) => {
+            let spool = config.spool.as_ref();
+            let spool = spool.context("the configuration has no table [spool]")?;
+            spool::run(command, &spool.dir)
+        }
     }
 }
 
+/// `journal` is `splice.learnt`.
 fn learnt(command: &LearntCommand, journal: &Path) -> anyhow::Result<bool> {
     match command {
         LearntCommand::Ls { json } => {

@@ -20,6 +20,7 @@ mod egress;
 mod error;
 mod notifications;
 mod operator_mail;
+mod queue;
 mod raw;
 mod routing;
 mod sandbox;
@@ -27,6 +28,7 @@ mod scanner;
 mod session;
 mod splice;
 mod spool;
+mod token;
 
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
@@ -38,6 +40,7 @@ pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
 pub use notifications::{DkimKey, Notifications};
 pub use operator_mail::{Mailboxes, OperatorMail};
+pub use queue::QueueConfig;
 use raw::{RawConfig, RawController, RawLimits, RawMessage, RawOrigin};
 pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
 pub use sandbox::Sandbox;
@@ -45,6 +48,7 @@ pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
 pub use spool::SpoolConfig;
+pub use token::TokenTerms;
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -83,8 +87,15 @@ pub struct Config {
     pub session: SessionLimits,
     /// Where what is queued is kept; `None` = nothing can be queued.
     pub spool: Option<SpoolConfig>,
+    /// When that is tried, and by how many connections.
+    pub queue: QueueConfig,
     /// What the relay's own legs leave from.
     pub egress: Egress,
+    /// DMARC is kept: a message that would fail it from the relay's address, and not from its customer's, leaves from
+    /// there, or is refused.
+    pub keeps_dmarc: bool,
+    /// The trace field by which a complaint leads to the customer.
+    pub token: TokenTerms,
     /// What senders are told about queued mail.
     pub notifications: Notifications,
     /// Keys that the relay signs its own mail with.
@@ -248,6 +259,7 @@ impl TryFrom<RawConfig> for Config {
             help_url: help_url(raw.help_url)?,
         };
         let notifications = raw.notifications.check(&identity.hostname)?;
+        let queue = raw.queue.check(notifications.delay_after, &state_dir)?;
         let authorised = raw.authorised.into_iter().map(TryInto::try_into);
         let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
         let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
@@ -290,8 +302,11 @@ impl TryFrom<RawConfig> for Config {
             session: raw.session.try_into()?,
             spool: raw.spool.map(TryInto::try_into).transpose()?,
             egress: egress::check(raw.egress, raw.socks5)?,
+            keeps_dmarc: check::dmarc(&raw.dmarc)?,
+            token: raw.token.try_into()?,
             sandbox: raw.sandbox,
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,
+            queue,
             notifications,
             dns: raw.dns.try_into()?,
             routing: Routing::check(raw.routing, raw.route)?,

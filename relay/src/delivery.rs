@@ -120,8 +120,8 @@ impl World for Delivery {
         Connection::open(&self.outbound, route, way, queued).await
     }
 
-    fn serves(&self, connection: &Connection, route: &Hosts, _queued: &Queued) -> bool {
-        connection.serves(route)
+    fn serves(&self, connection: &Connection, route: &Hosts, queued: &Queued) -> bool {
+        connection.serves(route) && connection.is_safe_for(queued)
     }
 
     async fn attempt(
@@ -158,7 +158,7 @@ impl Delivery {
         };
         let policy = snapshot.customer(customer);
         match policy.map(|policy| policy.egress) {
-            Some(contract::Egress::Customer) => Egress::Customer,
+            Some(contract::Egress::Customer | contract::Egress::PoolOrCustomer) => Egress::Customer,
             Some(contract::Egress::Socks5) => Egress::Socks5,
             Some(contract::Egress::Pool) | None => Egress::Pool,
         }
@@ -193,6 +193,8 @@ fn no_route(never: bool, status: &'static str, text: String) -> NoRoute {
 fn unreadable(error: ReadError) -> Unreadable {
     match error {
         ReadError::NotFound => Unreadable::Gone,
-        ReadError::Damaged | ReadError::Io(_) => Unreadable::NotNow(error.to_string()),
+        ReadError::Damaged | ReadError::Newer | ReadError::Io(_) => {
+            Unreadable::NotNow(error.to_string())
+        }
     }
 }

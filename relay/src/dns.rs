@@ -94,6 +94,11 @@ impl Dns {
         }))
     }
 
+    /// Whether there is anybody to ask.
+    pub(crate) fn asks_somebody(&self) -> bool {
+        !lock(&self.0.servers).addresses.is_empty()
+    }
+
     /// What the DNS says.
     pub(crate) async fn look_up(&self, name: &DnsName, kind: Kind) -> Result<Found, Failure> {
         let key = (name.clone(), kind.record_type());
@@ -112,7 +117,7 @@ impl Dns {
         result.map(|answer| Found { answer, until })
     }
 
-    /// Two rounds over the resolvers, within the deadline.
+    /// Rounds over the resolvers, within the deadline.
     async fn ask(
         &self,
         name: Option<&DnsName>,
@@ -128,24 +133,30 @@ impl Dns {
             return Err(Failure::Silent);
         };
         let mut failure = Failure::Silent;
-        for &server in servers.addresses.iter().chain(&servers.addresses) {
-            let Ok(question) = Question::new(name, kind) else {
-                return Err(Failure::CannotTell);
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            // The last one may wait longest: a domain's own servers may be slow.
-            let patience = (left / 2).max(PATIENCE_MIN).min(left);
-            match timeout(patience, exchange::ask(server, &question)).await {
-                Ok(Ok(Reading::Answer(mut answer, holds))) => {
-                    answer.secure &= servers.trusted;
-                    return Ok((answer, holds));
+        for _round in 0..ROUNDS {
+            for &server in &servers.addresses {
+                let Ok(question) = Question::new(name, kind) else {
+                    return Err(Failure::CannotTell);
+                };
+                let left = deadline.saturating_duration_since(Instant::now());
+                // Half of what is left, because a domain's own servers may be slow, and another resolver quicker.
+                let patience = (left / 2).max(PATIENCE_MIN).min(left);
+                match timeout(patience, exchange::ask(server, &question)).await {
+                    Ok(Ok(Reading::Answer(mut answer, holds))) => {
+                        answer.secure &= servers.trusted;
+                        return Ok((answer, holds));
+                    }
+                    Ok(Ok(Reading::Failed(code))) => {
+                        debug!(server = %server, ?code, "resolver cannot tell");
+                        failure = Failure::CannotTell;
+                    }
+                    Ok(Ok(Reading::Foreign | Reading::Truncated)) | Err(_) => {}
+                    Ok(Err(error)) => debug!(server = %server, %error, "resolver not reached"),
                 }
-                Ok(Ok(Reading::Failed(code))) => {
-                    debug!(server = %server, ?code, "resolver cannot tell");
-                    failure = Failure::CannotTell;
-                }
-                Ok(Ok(Reading::Foreign | Reading::Truncated)) | Err(_) => {}
-                Ok(Err(error)) => debug!(server = %server, %error, "resolver not reached"),
+            }
+            // It has tried as hard as it could.
+            if failure == Failure::CannotTell {
+                break;
             }
         }
         Err(failure)
@@ -173,5 +184,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 const CACHE_OCTETS_MAX: usize = 32 << 20;
 /// A question that failed is not asked again at once (RFC 9520 section 3.2).
 const FAILURE_HOLDS: Duration = Duration::from_secs(10);
+const ROUNDS: usize = 2;
 const PATIENCE_MIN: Duration = Duration::from_secs(1);
 const OPEN_MAX: usize = 256;

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use crate::config::{Config, EgressPool, Invalid};
-use crate::origin::{CustomerAddr, OriginalDst, is_own};
+use crate::origin::{CustomerAddr, OriginalDst, is_own, source_towards};
 use crate::outbound::requirement::Requirement;
 
 mod claim;
@@ -215,12 +215,12 @@ impl Egresses {
                     Ok(way)
                 };
             }
-            Egress::Pool => (&self.pools, Way::of_pool),
+            Egress::Pool | Egress::PoolOrCustomer => (&self.pools, Way::of_pool),
             Egress::Socks5 => (&self.proxies, Way::of_socks5),
         };
         match (pool_of(pools, sought.customer), sought.egress) {
             (Some(pool), _) => self.choose_of(&pool.group, sought, family).map(of),
-            (None, Egress::Pool) => Ok(self.routed.clone()),
+            (None, Egress::Pool | Egress::PoolOrCustomer) => Ok(self.routed.clone()),
             (None, Egress::Socks5 | Egress::Customer) => Err(NoWay::NotConfigured(sought.egress)),
         }
     }
@@ -271,6 +271,16 @@ impl Egresses {
         let warm_up = endpoint.warm_up.as_ref()?;
         let allowance = warm_up::allowance(warm_up, today);
         Some(self.tally.left(&endpoint.key, allowance, today))
+    }
+
+    /// The address that `destination` sees of what comes by `way`, if that can be known. One that cannot be seen from
+    /// outside is none: what is before it on the way is the operator's business.
+    pub(crate) fn seen_as(&self, way: &Way, destination: SocketAddr) -> Option<IpAddr> {
+        let seen_as = match way.endpoint().map(|endpoint| &endpoint.place) {
+            Some(Place::Routed(_)) => source_towards(destination.ip()).ok(),
+            Some(Place::Address(_) | Place::Proxy(_)) | None => way.seen_as(),
+        };
+        seen_as.filter(|address| is_public(*address))
     }
 
     /// Counts a message that is to leave by `way`; to be asked before MAIL. `None`: it has sent what it may
@@ -412,6 +422,26 @@ async fn from_here(
         Ok(stream) => (Ok(stream), false),
         Err(pool::Failure::Network(error)) => (Err(error.into()), false),
         Err(pool::Failure::Address(error)) => (Err(ConnectError::Way(error.to_string())), true),
+    }
+}
+
+/// Whether it is nobody's own business (RFC 1918, RFC 6598, RFC 4193).
+fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let shared = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || shared)
+        }
+        IpAddr::V6(v6) => {
+            !(v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local())
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) async fn serve(
                 egress = admitted.egress().name(),
             );
             if approved::is_approved(&relay, &admitted) {
-                approved::serve(driver, &admitted).instrument(span).await;
+                Box::pin(approved::serve(driver, &admitted).instrument(span)).await;
                 drop(permit);
                 return;
             }
@@ -80,7 +80,7 @@ pub(crate) async fn serve(
             let mut treatment = treatment::choose(Arc::clone(&relay), admitted, id, drain);
             let served = async {
                 driver.run(session, &mut treatment).await;
-                treatment.end().await;
+                Box::pin(treatment.end()).await;
             };
             served.instrument(span).await;
             drop(permit);

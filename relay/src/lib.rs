@@ -39,6 +39,7 @@ mod splice;
 pub mod spool;
 mod stream;
 pub mod tls;
+pub mod token;
 mod transparent;
 mod treatment;
 mod unacknowledged;

@@ -44,7 +44,7 @@ use tracing_subscriber::EnvFilter;
     after_help = "Signals: TERM and INT drain and stop; HUP reads the configuration again.\n\
                   Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 77 missing privileges, 78 wrong configuration.\n\n\
                   Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml\n  \
-                  outgate-relay learnt ls"
+                  outgate-relay learnt ls\n  outgate-relay spool ls"
 )]
 struct Arguments {
     /// Configuration file.
@@ -78,6 +78,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Before anything else opens a file.
     let inherited = Inherited::take()?;
+    keep_memory_private().context("cannot keep core dumps from being written")?;
     let config = Config::read(&arguments.config)?;
     if let Some(command) = &arguments.command {
         drop(start_log(&config.log)?);
@@ -114,6 +115,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// No core file, and no other process of the same user reads this one's memory (prctl(2), PR_SET_DUMPABLE): the buffers
+/// of sessions hold other people's mail, and passwords that were said although nobody asked.
+fn keep_memory_private() -> std::io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(
+        rustix::process::DumpableBehavior::NotDumpable,
+    )?)
 }
 
 /// What stands in the way of a start, as it is told.

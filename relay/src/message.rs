@@ -11,6 +11,7 @@
 //! # Diagnostics
 //! Returned: I/O errors of the spill file, a full disk among them.
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -52,6 +53,13 @@ pub struct Message {
 enum Content {
     Memory(Bytes),
     Spilled(Arc<File>),
+    Elsewhere(Arc<dyn Source>),
+}
+
+/// Content that lies somewhere and stays as it is.
+pub(crate) trait Source: Debug + Send + Sync {
+    /// Fills the buffer with what stands there. Blocks.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 }
 
 /// One passage over a message's content.
@@ -127,6 +135,14 @@ impl Intake {
 }
 
 impl Message {
+    /// Content of so many octets that lies in `source`.
+    pub(crate) fn elsewhere(octets: u64, source: Arc<dyn Source>) -> Self {
+        Self {
+            octets,
+            content: Content::Elsewhere(source),
+        }
+    }
+
     /// Octets of content.
     #[must_use]
     pub fn octets(&self) -> u64 {
@@ -186,15 +202,28 @@ impl Reader {
             }
             Content::Spilled(file) => {
                 let file = Arc::clone(file);
-                let block = spawn_blocking(move || {
-                    let mut block = vec![0; length];
-                    file.read_exact_at(&mut block, offset)?;
-                    Ok::<_, io::Error>(block)
-                });
-                Ok(Some(block.await??.into()))
+                let read = move |block: &mut [u8]| file.read_exact_at(block, offset);
+                block(length, read).await.map(Some)
+            }
+            Content::Elsewhere(source) => {
+                let source = Arc::clone(source);
+                let read = move |block: &mut [u8]| source.read_exact_at(block, offset);
+                block(length, read).await.map(Some)
             }
         }
     }
+}
+
+async fn block(
+    length: usize,
+    read: impl FnOnce(&mut [u8]) -> io::Result<()> + Send + 'static,
+) -> io::Result<Bytes> {
+    let block = spawn_blocking(move || {
+        let mut block = vec![0; length];
+        read(&mut block)?;
+        Ok::<_, io::Error>(block)
+    });
+    Ok(block.await??.into())
 }
 
 async fn write(file: &Arc<File>, octets: Bytes) -> io::Result<()> {

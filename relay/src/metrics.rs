@@ -114,6 +114,10 @@ counters! {
     Insecure "recipients_insecure_total",
     /// Connections in clear text to destinations whose TLS never works, for customers in clear text.
     TlsLeftOut "destination_tls_left_out_total",
+    /// Messages that left from their customer's own address, because DMARC would have failed from the relay's.
+    DmarcOwnAddress "dmarc_own_address_total",
+    /// Messages that were refused, because DMARC would have failed from the relay's address: 550 5.7.26.
+    DmarcRefused "dmarc_refused_total",
 }
 
 impl Metrics {

@@ -30,7 +30,7 @@ mod transparent;
 
 pub(crate) use authorised::{NoService, Ranges, Reached};
 pub use transparent::Transparent;
-pub(crate) use transparent::is_own;
+pub(crate) use transparent::{is_own, source_towards};
 
 /// A flagged host's address, as its packets carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

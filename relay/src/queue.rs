@@ -15,7 +15,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use relay_proto::queue::{Arrival, First, Settings};
@@ -24,8 +24,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::error;
 
+pub mod admin;
 mod ending;
 mod errands;
+mod locked;
 mod reasons;
 mod routes;
 mod said;
@@ -205,11 +207,6 @@ impl<W: World> Queue<W> {
 
     fn now(&self) -> UnixMillis {
         (self.0.clock)()
-    }
-
-    /// Nothing that can panic runs under this lock, and a scheduler stays whole between two calls.
-    fn state(&self) -> MutexGuard<'_, State<W>> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

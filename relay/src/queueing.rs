@@ -12,8 +12,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_proto::queue::Settings;
 use relay_proto::queued::Queued;
+use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{error, info};
@@ -21,7 +21,8 @@ use tracing::{error, info};
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::delivery::Delivery;
-use crate::queue::{Options, Queue};
+use crate::queue::admin::door;
+use crate::queue::{Queue, Stats};
 use crate::spool::{Kept, OpenError, Recovered, Spool};
 use crate::vouch::{Voucher, VoucherError};
 
@@ -39,6 +40,7 @@ struct Inner {
 pub struct Backlog {
     queueing: Queueing,
     recovered: Recovered,
+    door: UnixListener,
 }
 
 /// Why there can be no queue.
@@ -50,6 +52,9 @@ pub enum StartError {
     /// What people said about the queue.
     #[error("queue: {0}")]
     Queue(io::Error),
+    /// The socket for people.
+    #[error("queue.admin: {0}")]
+    Door(io::Error),
     /// Who is asked for SPF and DKIM.
     #[error(transparent)]
     Voucher(#[from] VoucherError),
@@ -67,14 +72,10 @@ pub(crate) fn open(
     let servers = config.dns.servers.as_deref();
     let voucher = Voucher::new(servers, &config.identity.hostname, VOUCHING)?;
     let (spool, recovered) = Spool::open(spool)?;
-    let options = Options {
-        settings: Settings::default(),
-        linger: LINGER,
-        messages_per_connection: MESSAGES_PER_CONNECTION,
-        state_dir: config.state_dir.clone(),
-    };
+    let options = config.queue.options.clone();
     let world = Arc::new(delivery(spool.clone()));
     let queue = Queue::open(world, options, unix_now).map_err(StartError::Queue)?;
+    let door = door::bind(&config.queue.admin).map_err(StartError::Door)?;
     let queueing = Queueing(Arc::new(Inner {
         spool,
         voucher,
@@ -83,6 +84,7 @@ pub(crate) fn open(
     let backlog = Backlog {
         queueing: queueing.clone(),
         recovered,
+        door,
     };
     Ok(Some((queueing, backlog)))
 }
@@ -98,6 +100,11 @@ impl Queueing {
         &self.0.voucher
     }
 
+    /// The queue in numbers.
+    pub(crate) fn stats(&self) -> Stats {
+        self.0.queue.stats()
+    }
+
     /// A message that was stored is to be delivered to the recipients in these places.
     pub(crate) fn begin(&self, kept: Kept, queued: &Queued, pending: &[usize]) {
         self.0.queue.add_for(queued, kept.octets, pending);
@@ -111,7 +118,9 @@ impl Backlog {
         let Self {
             queueing,
             recovered,
+            door,
         } = self;
+        let door = tokio::spawn(door::serve(queueing.0.queue.clone(), door));
         let queue = queueing.0.queue.clone();
         let taking_in = spawn_blocking(move || take_in(&queue, recovered));
         match taking_in.await {
@@ -131,6 +140,7 @@ impl Backlog {
             () = running => {}
             () = bounded => info!("deliveries cut off; what they were about is tried again"),
         }
+        door.abort();
         if let Err(error) = queueing.0.spool.flush().await {
             error!(%error, "what was delivered last could not be written down; it may be delivered twice");
         }
@@ -168,6 +178,3 @@ impl fmt::Debug for Backlog {
 
 /// The sender waits for it.
 const VOUCHING: Duration = Duration::from_secs(10);
-/// How long a connection is kept for the next message.
-const LINGER: Duration = Duration::from_secs(5);
-const MESSAGES_PER_CONNECTION: u32 = 100;

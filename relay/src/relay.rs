@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::allowance::Allowance;
 use crate::config::Config;
@@ -23,12 +25,15 @@ use crate::notify::Notifier;
 use crate::origin::Ranges;
 use crate::outbound::results::Results;
 use crate::outbound::{Outbound, Trust};
+use crate::queue;
 use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::routing::Router;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::tls::ServerTls;
+use crate::token::Tokens;
 use crate::unheard::Unheard;
+use crate::vouch::Voucher;
 
 /// One relay: configuration, knowledge about customers, and the means to serve them.
 pub struct Relay {
@@ -49,6 +54,10 @@ pub struct Relay {
     pub(crate) queueing: Option<Queueing>,
     /// What legs to destinations leave from.
     pub(crate) egresses: Arc<Egresses>,
+    /// Judges what DMARC says of a message's address; `None` = nobody is asked.
+    pub(crate) aligning: Option<Voucher>,
+    /// Makes the trace field by which a complaint leads to the customer; `None` = messages have none.
+    pub(crate) tokens: Option<Arc<Tokens>>,
     /// What senders are told about queued mail.
     pub(crate) notifier: Arc<Notifier>,
     metrics: Arc<Metrics>,
@@ -99,6 +108,9 @@ impl Relay {
             unheard: Unheard::open(&config.state_dir),
             queueing,
             egresses,
+            aligning: aligning(&config),
+            tokens: (config.token.field)
+                .then(|| Arc::new(Tokens::open(&config.state_dir, config.token))),
             metrics,
             router,
             ranges: ranges(&config),
@@ -139,7 +151,9 @@ impl Relay {
             dns_validates: self.router.dns_validates(),
         };
         let counters = exposition::text(&self.metrics, gauges);
-        counters + &exposition::egress(&self.egresses.figures())
+        let queue = self.queueing.as_ref().map(Queueing::stats);
+        let queue = queue.map_or_else(String::new, |stats| queue::exposition(&stats));
+        counters + &exposition::egress(&self.egresses.figures()) + &queue
     }
 
     /// What makes notifications to senders.
@@ -174,6 +188,23 @@ impl Relay {
         self.outbound.results().save();
     }
 }
+
+fn aligning(config: &Config) -> Option<Voucher> {
+    let servers = config.dns.servers.as_deref();
+    if !config.keeps_dmarc || servers.is_some_and(<[_]>::is_empty) {
+        return None;
+    }
+    match Voucher::new(servers, &config.identity.hostname, ALIGNING) {
+        Ok(voucher) => Some(voucher),
+        Err(error) => {
+            warn!(%error, "nobody can be asked about DMARC; mail leaves from the relay's address whatever it says");
+            None
+        }
+    }
+}
+
+/// The sender waits for it behind its dot.
+const ALIGNING: Duration = Duration::from_secs(8);
 
 fn operator_allowance(config: &Config) -> Arc<Allowance<IpAddr>> {
     // Without the operator's mailboxes nobody ever asks for it.

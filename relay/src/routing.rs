@@ -82,7 +82,8 @@ impl Router {
     }
 
     /// Whether the resolver validates, so that DANE is on.
-    pub(crate) fn dns_validates(&self) -> bool {
+    #[must_use]
+    pub fn dns_validates(&self) -> bool {
         self.0.dns.validates()
     }
 
@@ -100,6 +101,10 @@ impl Router {
         match (candidates, original_dst) {
             (Ok(candidates), _) => self.0.route(candidates, original_dst).await,
             (Err(RouteError::Never { .. }), Some(destination)) => Ok(Route::to_chosen(destination)),
+            // There is nobody who could say of a policy.
+            (Err(_), Some(destination)) if !self.0.dns.asks_somebody() => {
+                Ok(Route::to_chosen(destination))
+            }
             (Err(error), _) => Err(error),
         }
     }
@@ -111,6 +116,9 @@ impl Router {
         domain: &Domain,
         destination: SocketAddr,
     ) -> Result<Requirement, RouteError> {
+        if self.fixed(domain).is_none() && !self.0.dns.asks_somebody() {
+            return Ok(Requirement::default());
+        }
         // It goes on without us, so that the next one finds an answer.
         let (this, asked) = (self.clone(), domain.clone());
         let gathering = tokio::spawn(async move {

@@ -9,21 +9,59 @@
 //! Returned: [`OpenError`], [`StoreError`], [`ReadError`]. Logged: what a person must act upon (a disk that fails, a
 //! damaged record), once each; [`Spool::health`] has the state and the counts.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use relay_proto::queued::{QueueId, Queued, UnixMillis};
+use relay_proto::record::{Extent, Kind, envelope};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::task::spawn_blocking;
 
 use crate::config::SpoolConfig;
 use crate::message::Message;
+
+mod active;
+mod catalogue;
+mod contents;
+mod damage;
+mod engine;
+mod groups;
+pub mod inspect;
+mod large;
+mod life;
+mod lock;
+mod recover;
+mod storage;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+use active::Draft;
+use engine::{Engine, Outcome, Terms, Wish};
+use groups::{Groups, Request, Threads};
+use large::LargeFile;
+use life::Secret;
+use lock::Lock;
+pub use recover::Recovered;
+use storage::Disk;
 
 /// A spool directory that this process has for itself. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Spool(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner;
+struct Inner {
+    /// They end before the lock is given back.
+    _threads: Threads,
+    engine: Arc<Engine>,
+    groups: Arc<Groups>,
+    large_octets: u64,
+    /// Kibibytes of memory that messages may take while they are written.
+    memory: Semaphore,
+    _lock: Lock,
+}
 
 /// What the queue holds of a message that is in the spool. The place is the spool's own business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +115,9 @@ pub enum ReadError {
     /// What is on disk is not what was written; a copy is in `corrupt`.
     #[error("the message is damaged on disk")]
     Damaged,
+    /// A later version of this program wrote it. It stays in the spool.
+    #[error("the message was written by a later version of outgate-relay")]
+    Newer,
     /// The disk failed.
     #[error("the spool's disk failed: {0}")]
     Io(#[from] io::Error),
@@ -141,96 +182,221 @@ pub struct Health {
     pub damaged: u64,
 }
 
-/// What an earlier run has left, oldest first. While this lives, the spool frees nothing.
-#[derive(Debug)]
-pub struct Recovered(());
-
-impl Iterator for Recovered {
-    type Item = Result<Living, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        None
-    }
-}
-
-impl Recovered {
-    /// How many there are.
-    #[must_use]
-    pub fn messages(&self) -> usize {
-        0
-    }
-}
-
 impl Spool {
     /// Opens or makes the spool, and finds what is in it. Blocks.
-    pub fn open(_config: &SpoolConfig) -> Result<(Self, Recovered), OpenError> {
-        Ok((Self(Arc::new(Inner)), Recovered(())))
+    pub fn open(config: &SpoolConfig) -> Result<(Self, Recovered), OpenError> {
+        let failed = |file: &str| {
+            let file = config.dir.join(file);
+            move |source| OpenError::Io { file, source }
+        };
+        let disk = Disk::make(&config.dir).map_err(failed(""))?;
+        let lock = Lock::take(&config.dir)?;
+        let mut secret = [0; 32];
+        File::open(RANDOM)
+            .and_then(|mut random| random.read_exact(&mut secret))
+            .map_err(failed(RANDOM))?;
+        let terms = Terms {
+            segment_octets: config.segment_octets.into(),
+            max_octets: config.max_octets,
+        };
+        let (engine, recovered) = recover::open(Arc::new(disk), terms, Secret(secret))?;
+        let groups = Arc::new(Groups::default());
+        let threads = Threads::start(&groups, &engine, config.linger).map_err(failed(""))?;
+        let spool = Self(Arc::new(Inner {
+            _threads: threads,
+            engine,
+            groups,
+            large_octets: config.large_octets.into(),
+            memory: Semaphore::new(MEMORY_KIBIBYTES as usize),
+            _lock: lock,
+        }));
+        Ok((spool, recovered))
     }
 
     /// A name that no message of this spool has or had.
     #[must_use]
     pub fn next_id(&self, now: UnixMillis) -> QueueId {
-        QueueId::after(None, now)
+        self.0.engine.next_id(now)
     }
 
-    /// Keeps a message; durable when it returns `Ok`. A caller that goes away does not take it back.
+    /// Keeps a message; durable when it returns `Ok`. A caller that goes away takes it back.
     pub async fn store(&self, queued: &Queued, content: &Message) -> Result<Kept, StoreError> {
-        let _ = (queued, content);
-        Err(StoreError::Full)
+        let _memory = self.memory(&[content]).await;
+        let drafted = self.draft(queued, content).await?;
+        let kept = Kept {
+            id: queued.id,
+            octets: content.octets(),
+        };
+        self.keep(vec![drafted], Vec::new()).await.map(|()| kept)
     }
 
-    /// Keeps messages and ends others, all of it or nothing: a notification, and the end of what it is about.
-    /// `None` for the recipients = all of them.
+    /// Keeps messages, all or none, and only then ends others: a notification, and the end of what it is about. A
+    /// crash may leave both, never neither. `None` for the recipients = all of them.
     pub async fn store_and_finish(
         &self,
         new: &[(Queued, Message)],
         done: &[(QueueId, Option<&[usize]>)],
     ) -> Result<Vec<Kept>, StoreError> {
-        let _ = (new, done);
-        Err(StoreError::Full)
+        let contents: Vec<&Message> = new.iter().map(|(_, content)| content).collect();
+        let _memory = self.memory(&contents).await;
+        let mut drafted = Vec::with_capacity(new.len());
+        for (queued, content) in new {
+            drafted.push(self.draft(queued, content).await?);
+        }
+        let done = done.iter().map(|(id, some)| (*id, some.map(<[_]>::to_vec)));
+        self.keep(drafted, done.collect()).await?;
+        let kept = new.iter().map(|(queued, content)| Kept {
+            id: queued.id,
+            octets: content.octets(),
+        });
+        Ok(kept.collect())
     }
 
     /// These recipients need no more attempts. Written with the next group, or a moment later without one; a crash
     /// before makes another attempt at them. What is unknown or already done is passed over.
     pub fn finish(&self, id: QueueId, recipients: &[usize]) {
-        let _ = (id, recipients);
+        self.end(id, Some(recipients));
     }
 
     /// All recipients need no more attempts.
     pub fn finish_all(&self, id: QueueId) {
-        let _ = id;
+        self.end(id, None);
     }
 
     /// Returns when everything that was said to be done before is durable, or cannot be made so.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.submit(Wish::Carry(Vec::new()), Vec::new(), Vec::new())
+            .await
     }
 
     /// A message with its content, which is read once to prove it whole.
     pub async fn read(&self, id: QueueId) -> Result<Opened, ReadError> {
-        let _ = id;
-        Err(ReadError::NotFound)
+        let engine = Arc::clone(&self.0.engine);
+        spawn_blocking(move || engine.read(id))
+            .await
+            .map_err(io::Error::from)?
     }
 
     /// A message without its content, and its pending recipients: cheaper.
     pub async fn envelope(&self, id: QueueId) -> Result<(Queued, Vec<usize>), ReadError> {
-        let _ = id;
-        Err(ReadError::NotFound)
+        let engine = Arc::clone(&self.0.engine);
+        spawn_blocking(move || engine.envelope(id))
+            .await
+            .map_err(io::Error::from)?
     }
 
     /// State and counts.
     #[must_use]
     pub fn health(&self) -> Health {
-        Health {
-            accepting: Accepting::Yes,
-            messages: 0,
-            octets: 0,
-            max_octets: 0,
-            stored: 0,
-            refused: 0,
-            groups: 0,
-            write_errors: 0,
-            damaged: 0,
+        self.0.engine.health()
+    }
+
+    fn end(&self, id: QueueId, recipients: Option<&[usize]>) {
+        if self.0.engine.catalogue().finish(id, recipients) {
+            self.0.groups.wake();
+        }
+    }
+
+    /// Waits until these may be held in memory.
+    async fn memory(&self, contents: &[&Message]) -> Option<SemaphorePermit<'_>> {
+        let held = |content: &&Message| {
+            let large = content.octets() > self.0.large_octets;
+            if large { 0 } else { content.octets() }
+        };
+        let kibibytes = contents.iter().map(held).sum::<u64>() / 1024 + 1;
+        let kibibytes = u32::try_from(kibibytes).unwrap_or(u32::MAX);
+        let permits = self.0.memory.acquire_many(kibibytes.min(MEMORY_KIBIBYTES));
+        // It is never closed.
+        permits.await.ok()
+    }
+
+    async fn draft(&self, queued: &Queued, content: &Message) -> Result<Drafted, StoreError> {
+        let envelope = envelope::encode(queued);
+        let mut draft = Draft {
+            kind: Kind::Message,
+            id: Some(queued.id),
+            recipients: u32::try_from(queued.recipients.len()).unwrap_or(u32::MAX),
+            envelope: Extent::of(&envelope),
+            content: Extent::default(),
+            body: envelope,
+        };
+        let mut file = None;
+        if content.octets() > self.0.large_octets {
+            let (written, content) = LargeFile::write(&self.0.engine, queued.id, content).await?;
+            draft.kind = Kind::MessageInFile;
+            draft.content = content;
+            file = Some(written);
+        } else {
+            let content = content.read_whole().await;
+            let content = content.map_err(|error| StoreError::Io(Arc::new(error)))?;
+            draft.content = Extent::of(&content);
+            draft.body.extend_from_slice(&content);
+        }
+        Ok(Drafted { draft, file })
+    }
+
+    async fn keep(
+        &self,
+        drafted: Vec<Drafted>,
+        done: Vec<(QueueId, Option<Vec<usize>>)>,
+    ) -> Result<(), StoreError> {
+        let ids = drafted.iter().filter_map(|it| it.draft.id).collect();
+        let (mut drafts, mut files) = (Vec::new(), Vec::new());
+        for drafted in drafted {
+            drafts.push(drafted.draft);
+            files.extend(drafted.file);
+        }
+        self.submit(Wish::Store { drafts, done }, files, ids).await
+    }
+
+    async fn submit(&self, wish: Wish, files: Vec<LargeFile>, ids: Vec<QueueId>) -> Outcome {
+        let (answer, outcome) = oneshot::channel();
+        let mut waiter = Waiter {
+            spool: self,
+            ids: ids.clone(),
+            outcome,
+        };
+        self.0.groups.submit(Request {
+            wish,
+            files,
+            ids,
+            answer,
+        });
+        let outcome = (&mut waiter.outcome).await;
+        waiter.ids.clear();
+        outcome.unwrap_or(Err(StoreError::Full))
+    }
+}
+
+/// A message that is ready to be written.
+#[derive(Debug)]
+struct Drafted {
+    draft: Draft,
+    file: Option<LargeFile>,
+}
+
+/// Waits for messages to be written. If it goes away, they are nobody's.
+struct Waiter<'a> {
+    spool: &'a Spool,
+    ids: Vec<QueueId>,
+    outcome: oneshot::Receiver<Outcome>,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        if self.ids.is_empty() {
+            return;
+        }
+        // From here on the leader sees that nobody waits; what it has said before is still here.
+        self.outcome.close();
+        if matches!(self.outcome.try_recv(), Ok(Ok(()))) {
+            for &id in &self.ids {
+                self.spool.finish_all(id);
+            }
         }
     }
 }
+
+/// What messages may take together while they are written.
+const MEMORY_KIBIBYTES: u32 = 64 << 10;
+const RANDOM: &str = "/dev/urandom";

@@ -15,6 +15,7 @@ use crate::inbound::session::{Application, Course, Facts, TurnedAway};
 use crate::listen::Drain;
 
 mod cutthrough;
+mod departure;
 mod doubts;
 mod inspection;
 mod keeping;

@@ -30,6 +30,10 @@ use tracing::debug;
 
 use crate::message::Message;
 
+mod alignment;
+
+pub use alignment::{Leaving, Spoilt};
+
 /// Who vouches for a reverse-path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vouched {

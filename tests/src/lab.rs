@@ -185,15 +185,42 @@ impl Lab {
     /// # Errors
     /// As `mount` says.
     pub fn small_disk(&self, name: &str, octets: u64) -> Result<PathBuf> {
-        let target = self.dir.join(name);
-        fs::create_dir_all(&target)?;
-        self.ledger().add_mount(&target)?;
+        let target = self.mount_point(name)?;
         let size = format!("size={octets},mode=0755");
         checked(
             Command::new("mount")
                 .args(["-t", "tmpfs", "-o", &size, "outgate-lab"])
                 .arg(&target),
         )?;
+        Ok(target)
+    }
+
+    /// Makes a disk of that many octets, an ext4 file system in a file, gone with the lab: as other than in memory,
+    /// what is written is on it after a sync, and room may turn out to be missing as late as then.
+    ///
+    /// # Errors
+    /// As `mkfs` or `mount` says.
+    pub fn small_ext4(&self, name: &str, octets: u64) -> Result<PathBuf> {
+        let image = self.dir.join(format!("{name}.img"));
+        fs::File::create(&image)?.set_len(octets)?;
+        checked(
+            Command::new("mkfs.ext4")
+                .args(["-q", "-m", "0"])
+                .arg(&image),
+        )?;
+        let target = self.mount_point(name)?;
+        checked(
+            Command::new("mount")
+                .args(["-o", "loop"])
+                .args([&image, &target]),
+        )?;
+        Ok(target)
+    }
+
+    fn mount_point(&self, name: &str) -> Result<PathBuf> {
+        let target = self.dir.join(name);
+        fs::create_dir_all(&target)?;
+        self.ledger().add_mount(&target)?;
         Ok(target)
     }
 

@@ -27,6 +27,7 @@ pub mod netns;
 pub mod peers;
 pub mod pool;
 pub mod process;
+pub mod proof;
 pub mod relay;
 pub mod wait;
 mod wires;

@@ -13,6 +13,7 @@ use crate::{
 
 pub mod client;
 pub mod exchanger;
+pub mod forwarder;
 pub mod maildir;
 mod overlay;
 pub mod postfix;

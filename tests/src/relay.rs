@@ -208,6 +208,10 @@ kind = "builtin"
         quoted(&lab.pin_dir()),
         quoted(&spill_dir(lab, options)),
     );
+    // Nobody in the lab answers for domains, unless a test brings a resolver along.
+    if !options.more.contains("[dns]") {
+        text.push_str("\n[dns]\nservers = []\n");
+    }
     text.push_str(&options.more);
     if let Some(url) = &options.rspamd {
         text.push_str(&format!(

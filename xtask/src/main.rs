@@ -34,6 +34,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Prove that nothing is lost: kill a relay that keeps mail, and worse, and compare the books of both ends
+    ///
+    /// Examples: cargo xtask ledger --runs 14; cargo xtask ledger --check
+    #[command(disable_help_flag = true)]
+    Ledger {
+        /// Arguments for the proof: --runs N, --seed S, --check, --json FILE, --peer postfix; --help explains
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Run every test
     ///
     /// Example: cargo xtask test -p relay-proto
@@ -81,6 +90,7 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Setup => setup::run(),
         Command::Demo { args } => demo(&args),
+        Command::Ledger { args } => ledger(&args),
         Command::Test { args } => test(&args),
         Command::Lint => {
             setup::run()?;
@@ -110,6 +120,18 @@ fn test(args: &[String]) -> Result<()> {
     // The lab's tests run the binaries, which `cargo test` alone would not build.
     shell::cargo(["build", "--locked"]).run()?;
     shell::cargo(["test", "--locked", "--no-fail-fast"])
+        .args(args)
+        .run()
+}
+
+fn ledger(args: &[String]) -> Result<()> {
+    setup::run()?;
+    setup::root_needed("ledger")?;
+    let crates = ["--package", "relay", "--package", "outgate-tests"];
+    shell::cargo(["build", "--locked", "--release", "--quiet"])
+        .args(crates)
+        .run()?;
+    shell::command(shell::target_dir().join("release").join("outgate-ledger"))
         .args(args)
         .run()
 }

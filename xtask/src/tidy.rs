@@ -160,7 +160,10 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("redirector-user", &["contract", "redirector-common"]),
     ("relay", &["contract", "redirector-common", "relay-proto"]),
     ("relay-proto", &[]),
-    ("outgate-bench", &["redirector-common", "redirector-user"]),
+    (
+        "outgate-bench",
+        &["outgate-tests", "redirector-common", "redirector-user"],
+    ),
     ("outgate-tests", &[]),
     ("xtask", &[]),
 ];

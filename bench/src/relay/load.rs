@@ -23,6 +23,20 @@ pub(super) struct Target {
     /// Where the relay is told, in a PROXY header, that they were going; `None` = no header.
     pub(super) proxied_to: Option<SocketAddrV4>,
     pub(super) tls: Arc<ClientConfig>,
+    /// The recipient's domain.
+    pub(super) domain: Arc<str>,
+    /// Whether commands may be sent before the replies to those in front of them.
+    pub(super) pipelining: bool,
+}
+
+/// What is sent over and over.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    /// MAIL, RCPT, DATA.
+    envelope: Arc<[u8]>,
+    pipelining: bool,
+    /// With the end of data.
+    content: Arc<[u8]>,
 }
 
 /// How far a session goes before it is left idle.
@@ -53,33 +67,52 @@ pub(super) async fn open(target: &Target, count: usize, depth: Depth) -> Result<
 }
 
 /// Sends one message after the other on each session, for so long.
-pub(super) async fn flood(
+pub(super) async fn flood(sessions: Vec<Wire>, load: Load, time: Duration) -> Result<Vec<Wire>> {
+    Ok(timed_flood(sessions, load, time).await?.0)
+}
+
+/// The same; answers besides how long each took from its dot to the answer, in milliseconds.
+pub(super) async fn timed_flood(
     sessions: Vec<Wire>,
-    content: Arc<[u8]>,
+    load: Load,
     time: Duration,
-) -> Result<Vec<Wire>> {
+) -> Result<(Vec<Wire>, Vec<f64>)> {
+    let loaded = sessions.into_iter().map(|wire| (wire, load.clone()));
+    let (sessions, times) = flood_each(loaded.collect(), time).await?;
+    let sessions = sessions.into_iter().map(|(wire, _)| wire);
+    Ok((sessions.collect(), times))
+}
+
+/// The same, with a load for each session.
+pub(super) async fn flood_each(
+    sessions: Vec<(Wire, Load)>,
+    time: Duration,
+) -> Result<(Vec<(Wire, Load)>, Vec<f64>)> {
     let until = Instant::now() + time;
     let mut running = JoinSet::new();
-    for mut wire in sessions {
-        let content = Arc::clone(&content);
+    for (mut wire, load) in sessions {
         running.spawn(async move {
+            let mut times = Vec::new();
             while Instant::now() < until {
-                message(&mut wire, &content).await?;
+                let [sent, answered] = message(&mut wire, &load).await?;
+                times.push((answered - sent).as_secs_f64() * 1e3);
             }
-            Ok::<_, anyhow::Error>(wire)
+            Ok::<_, anyhow::Error>(((wire, load), times))
         });
     }
-    let mut sessions = Vec::new();
+    let (mut sessions, mut times) = (Vec::new(), Vec::new());
     while let Some(session) = running.join_next().await {
-        sessions.push(session?.context("under load")?);
+        let (session, own) = session?.context("under load")?;
+        sessions.push(session);
+        times.extend(own);
     }
-    Ok(sessions)
+    Ok((sessions, times))
 }
 
 /// Sends so many messages a second over all sessions for so long; answers how long each took, in milliseconds.
 pub(super) async fn pace(
     sessions: Vec<Wire>,
-    content: Arc<[u8]>,
+    load: Load,
     rate: f64,
     time: Duration,
 ) -> Result<(Vec<Wire>, Vec<f64>)> {
@@ -88,7 +121,7 @@ pub(super) async fn pace(
     let period = Duration::from_secs_f64(f64::from(count) / rate);
     let mut running = JoinSet::new();
     for (number, mut wire) in (0..count).zip(sessions) {
-        let content = Arc::clone(&content);
+        let load = load.clone();
         // Spread over the period, as customers are that know nothing of each other.
         let first = begun + period * number / count;
         running.spawn(async move {
@@ -98,7 +131,7 @@ pub(super) async fn pace(
             while begun.elapsed() < time {
                 ticks.tick().await;
                 let sent = Instant::now();
-                message(&mut wire, &content).await?;
+                message(&mut wire, &load).await?;
                 times.push(sent.elapsed().as_secs_f64() * 1e3);
             }
             Ok::<_, anyhow::Error>((wire, times))
@@ -113,8 +146,22 @@ pub(super) async fn pace(
     Ok((sessions, times))
 }
 
+impl Load {
+    /// Messages of so many octets for a target.
+    pub(super) fn new(target: &Target, octets: usize) -> Self {
+        let domain = &target.domain;
+        let envelope =
+            format!("MAIL FROM:<sender@bench.test>\r\nRCPT TO:<recipient@{domain}>\r\nDATA\r\n");
+        Self {
+            envelope: envelope.into_bytes().into(),
+            pipelining: target.pipelining,
+            content: content(octets),
+        }
+    }
+}
+
 /// A message of so many octets, as it is sent, with the end of data.
-pub(super) fn content(octets: usize) -> Arc<[u8]> {
+fn content(octets: usize) -> Arc<[u8]> {
     let mut content =
         b"From: <sender@bench.test>\r\nTo: <recipient@bench.test>\r\nSubject: benchmark\r\n\r\n"
             .to_vec();
@@ -126,9 +173,26 @@ pub(super) fn content(octets: usize) -> Arc<[u8]> {
     content.into()
 }
 
-async fn message(wire: &mut Wire, content: &[u8]) -> Result<()> {
-    wire.ask(ENVELOPE, &["250", "250", "354"]).await?;
-    wire.ask(content, &["250"]).await
+/// Sends one; answers when its end was sent, and when that was answered.
+pub(super) async fn message(wire: &mut Wire, load: &Load) -> Result<[Instant; 2]> {
+    let codes = ["250", "250", "354"];
+    if load.pipelining {
+        wire.ask(&load.envelope, &codes).await?;
+    } else {
+        let commands = load.envelope.split_inclusive(|octet| *octet == b'\n');
+        for (command, code) in commands.zip(codes) {
+            wire.ask(command, &[code]).await?;
+        }
+    }
+    // The clock starts before the octets that the dot is among, not before a megabyte of others.
+    let last = load.content.len().saturating_sub(LAST_OCTETS);
+    let (first, last) = load.content.split_at(last);
+    if !first.is_empty() {
+        wire.send(first).await?;
+    }
+    let sent = Instant::now();
+    wire.ask(last, &["250"]).await?;
+    Ok([sent, Instant::now()])
 }
 
 impl Target {
@@ -154,8 +218,8 @@ async fn opened(target: Target, number: usize, depth: Depth) -> Result<Wire> {
     if depth == Depth::Recipient {
         wire.ask(b"MAIL FROM:<sender@bench.test>\r\n", &["250"])
             .await?;
-        wire.ask(b"RCPT TO:<recipient@bench.test>\r\n", &["250"])
-            .await?;
+        let recipient = format!("RCPT TO:<recipient@{}>\r\n", target.domain);
+        wire.ask(recipient.as_bytes(), &["250"]).await?;
     }
     Ok(wire)
 }
@@ -171,11 +235,11 @@ fn proxy_header(number: usize, destination: SocketAddrV4) -> Vec<u8> {
     header
 }
 
-/// Pipelined, as Postfix does it.
-const ENVELOPE: &[u8] =
-    b"MAIL FROM:<sender@bench.test>\r\nRCPT TO:<recipient@bench.test>\r\nDATA\r\n";
+/// What goes in one piece with the dot; a small message is one piece.
+const LAST_OCTETS: usize = 8192;
 const LINE: &[u8] = b"The quick brown fox jumps over the lazy dog, and nobody knows what for.\r\n";
-const AT_ONCE: usize = 50;
+/// Some servers have no room for more that wait to be accepted, and theirs would wait for ever.
+const AT_ONCE: usize = 4;
 
 #[cfg(test)]
 mod tests {

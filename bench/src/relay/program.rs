@@ -3,45 +3,45 @@
 use std::{
     fs::{self, File},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
-use super::stage::{NAME, NEAR, OPAQUE_PORT, PORT};
+use super::stage::{
+    self, FAR, NAME, NEAR, OPAQUE_PORT, PLAIN, PLAIN_DOMAIN, PORT, QUEUE_PORT, TLS_DOMAIN,
+};
 use crate::house;
 
 /// A relay that runs; it ends with this.
 pub(super) struct Relay {
     child: Child,
+    log: PathBuf,
 }
 
 impl Relay {
-    /// Starts it in the namespace that the caller is in, with its files in `at`, where `cert.pem` and `key.pem` are; it
-    /// takes so many sessions.
-    pub(super) fn start(at: &Path, sessions: usize) -> Result<Self> {
-        let config = at.join("relay.toml");
-        fs::write(&config, config_text(at, sessions))?;
+    /// Starts it in the namespace that the caller is in, with what it keeps in `dir`; `cert.pem` and `key.pem` are in
+    /// `at`, and it takes so many sessions; `log` is how much it says.
+    pub(super) fn start(at: &Path, dir: &Path, sessions: usize, log: &str) -> Result<Self> {
+        let mut command = command(at, dir, sessions, log, Command::new("env"))?;
         let log = at.join("relay.log");
-        let child = Command::new(house::beside("outgate-relay")?)
-            .arg("--config")
-            .arg(&config)
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()?;
-        let mut relay = Self { child };
+        let mut relay = Self { child, log };
         let deadline = Instant::now() + START_LIMIT;
         while TcpStream::connect((NEAR, PORT)).is_err() {
             let ended = relay.child.try_wait()?;
             if ended.is_some() || Instant::now() > deadline {
                 bail!(
                     "outgate-relay does not listen ({ended:?}): {}",
-                    fs::read_to_string(&log)?
+                    fs::read_to_string(&relay.log)?
                 );
             }
             thread::sleep(Duration::from_millis(20));
@@ -51,13 +51,41 @@ impl Relay {
 
     /// Anonymous memory in use, octets: what the program itself has taken.
     pub(super) fn octets(&self) -> Result<f64> {
+        self.memory("RssAnon:")
+    }
+
+    /// Memory in use, octets, with its own code.
+    pub(super) fn resident_octets(&self) -> Result<f64> {
+        self.memory("VmRSS:")
+    }
+
+    /// Waits until it says how many messages of an earlier run it has taken in.
+    pub(super) fn said_messages(&self, limit: Duration) -> Result<u64> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let log = fs::read_to_string(&self.log)?;
+            let said = log
+                .lines()
+                .find(|line| line.contains("of an earlier run are in the queue"));
+            let count = said.and_then(|line| line.split_once("messages="));
+            if let Some((_, count)) = count {
+                let digits = count.chars().take_while(char::is_ascii_digit);
+                return Ok(digits.collect::<String>().parse()?);
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "outgate-relay takes in no queue: {log}"
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn memory(&self, name: &str) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let field = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let field = status.lines().find_map(|line| line.strip_prefix(name));
         let kib: f64 = field
             .and_then(|field| field.trim().strip_suffix(" kB"))
-            .context("RssAnon of the relay")?
+            .with_context(|| format!("{name} of the relay"))?
             .parse()?;
         Ok(kib * 1024.0)
     }
@@ -85,15 +113,32 @@ pub(super) fn sessions_possible() -> Result<usize> {
     Ok(possible.min(SESSIONS_MOST))
 }
 
-fn config_text(at: &Path, sessions: usize) -> String {
-    let at = at.display();
-    format!(
+/// What starts it; `base` takes the words to run.
+pub(super) fn command(
+    at: &Path,
+    dir: &Path,
+    sessions: usize,
+    log: &str,
+    mut base: Command,
+) -> Result<Command> {
+    let config = dir.join("relay.toml");
+    fs::create_dir_all(dir.join("spool"))?;
+    fs::write(&config, config_text(at, dir, sessions, log))?;
+    base.arg(house::beside("outgate-relay")?)
+        .arg("--config")
+        .arg(config);
+    Ok(base)
+}
+
+fn config_text(at: &Path, dir: &Path, sessions: usize, log: &str) -> String {
+    let (at, dir) = (at.display(), dir.display());
+    let mut text = format!(
         r#"name = "bench"
 operator = "Benchmark"
 hostname = "{NAME}"
 help_url = "https://bench.test/"
-log = "warn"
-state_dir = "{at}"
+log = "{log}"
+state_dir = "{dir}"
 
 [[authorised]]
 listen = ["{NEAR}:{PORT}"]
@@ -108,6 +153,23 @@ destination = "proxy-v2"
 proxies = ["{NEAR}/32"]
 treatment = "opaque"
 
+[[authorised]]
+listen = ["{NEAR}:{QUEUE_PORT}"]
+from = ["192.0.2.0/24"]
+destination = "proxy-v2"
+proxies = ["{NEAR}/32"]
+delivery = "queue"
+
+[spool]
+dir = "{dir}/spool"
+
+# Everybody's destinations are written down here, nothing is asked of the DNS.
+[dns]
+servers = []
+
+[mta_sts]
+off = true
+
 [splice]
 max_octets = 1000000000000
 # Who shakes hands and goes would be taken for a sender that verifies its destination.
@@ -118,16 +180,29 @@ certificate = "{at}/cert.pem"
 key = "{at}/key.pem"
 
 [message]
-spill_dir = "{at}"
+spill_dir = "{dir}"
 
 [limits]
 connections = {sessions}
 connections_per_customer = {sessions}
 
+# No contender looks anything up.
+[dns]
+servers = []
+
 [[scanner]]
 kind = "builtin"
 "#
-    )
+    );
+    let sinks = [
+        (TLS_DOMAIN.to_owned(), FAR),
+        (PLAIN_DOMAIN.to_owned(), PLAIN),
+        (stage::NOBODYS_DOMAIN.to_owned(), stage::NOBODY),
+    ];
+    for (domain, sink) in sinks.into_iter().chain(stage::twenty()) {
+        text += &format!("\n[[route]]\ndomain = \"{domain}\"\nto = [\"{sink}\"]\n");
+    }
+    text
 }
 
 /// Both legs, and four ends of pipes where they are joined.

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
@@ -21,14 +21,14 @@ impl Counted {
     }
 }
 
-/// Serves whoever comes, for as long as the runtime lives.
-pub(super) async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, counted: Counted) {
+/// Serves whoever comes, with STARTTLS if there is something to offer it with, for as long as the runtime lives.
+pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, counted: Counted) {
     while let Ok((stream, _)) = listener.accept().await {
-        let (tls, counted) = (Arc::clone(&tls), counted.clone());
+        let (tls, counted) = (tls.clone(), counted.clone());
         tokio::spawn(async move {
             let session = async {
                 let mut wire = Wire::new(stream)?;
-                converse(&mut wire, &tls, &counted).await
+                converse(&mut wire, tls.as_ref(), &counted).await
             };
             // A peer that hangs up when a measurement is over is no news; what it lost is missing at its end.
             drop(session.await);
@@ -36,17 +36,22 @@ pub(super) async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, counted
     }
 }
 
-async fn converse(wire: &mut Wire, tls: &Arc<ServerConfig>, counted: &Counted) -> Result<()> {
+async fn converse(
+    wire: &mut Wire,
+    tls: Option<&Arc<ServerConfig>>,
+    counted: &Counted,
+) -> Result<()> {
     wire.send(b"220 sink.bench.test ESMTP\r\n").await?;
-    let mut offers = EHLO;
+    let mut offers = if tls.is_some() { EHLO } else { EHLO_BARE };
     while let Some(line) = wire.line().await? {
         let verb = line.get(..4).unwrap_or(&line).to_ascii_uppercase();
         match verb.as_slice() {
             b"EHLO" => wire.send(offers).await?,
             b"STAR" => {
+                let tls = tls.context("nobody offered STARTTLS")?;
                 wire.send(b"220 2.0.0 ready\r\n").await?;
                 wire.accept(tls).await?;
-                offers = EHLO_IN_TLS;
+                offers = EHLO_BARE;
             }
             b"DATA" => {
                 wire.send(b"354 go ahead\r\n").await?;
@@ -65,5 +70,6 @@ async fn converse(wire: &mut Wire, tls: &Arc<ServerConfig>, counted: &Counted) -
 
 const EHLO: &[u8] =
     b"250-sink.bench.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 STARTTLS\r\n";
-const EHLO_IN_TLS: &[u8] =
+/// Within TLS, or where there is none.
+const EHLO_BARE: &[u8] =
     b"250-sink.bench.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n";

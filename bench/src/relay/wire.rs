@@ -3,14 +3,15 @@
 //! It believes its peer to be well-behaved, because both are ours or the relay under test; whatever is not
 //! as expected is an error, and ends the measurement.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use memchr::{memchr, memmem};
 use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -62,7 +63,9 @@ impl Wire {
     /// Reads a reply of any number of lines, which must have this code.
     pub(super) async fn reply(&mut self, code: &str) -> Result<()> {
         loop {
-            let Some(line) = self.line().await? else {
+            let line = timeout(PATIENCE, self.line()).await;
+            let line = line.with_context(|| format!("waiting for {code}"))?;
+            let Some(line) = line? else {
                 bail!("the end of the connection instead of {code}");
             };
             let as_expected = line.starts_with(code.as_bytes());
@@ -101,6 +104,10 @@ impl Wire {
             if let Some(at) = found {
                 self.input.drain(..from + at + END.len());
                 return Ok(true);
+            }
+            // What was searched is not needed again, but where an end may have begun.
+            if self.input.len() > MOST_KEPT {
+                self.input.drain(..self.input.len() - END.len());
             }
             searched = self.input.len();
             if self.receive().await? == 0 {
@@ -163,3 +170,6 @@ impl Wire {
 }
 
 const END: &[u8] = b"\r\n.\r\n";
+/// Longer than any answer takes of who is alive.
+const PATIENCE: Duration = Duration::from_secs(60);
+const MOST_KEPT: usize = 64 * 1024;

@@ -115,7 +115,8 @@ fn cells(target: &Target) -> [String; 6] {
     ]
 }
 
-fn table(header: &[&str]) -> Table {
+/// A table whose first column is text.
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_header(header);
     for column in table.column_iter_mut().skip(1) {

@@ -112,6 +112,10 @@ fn egress(reasons: &Reasons) -> &'static str {
         Some(Egress::Customer) => {
             " and delivered from the customer's own address (answers to ports 61000 to 65535 go to the relay)"
         }
+        Some(Egress::PoolOrCustomer) => {
+            " and delivered from the relay's address, or from the customer's own where DMARC demands it (answers to \
+             ports 61000 to 65535 go to the relay)"
+        }
         Some(Egress::Socks5) => " and delivered through a SOCKS5 proxy of the relay",
         Some(Egress::Pool) | None => "",
     }

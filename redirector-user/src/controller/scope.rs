@@ -7,7 +7,6 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use contract::Egress;
 use ipnetwork::IpNetwork;
 use redirector_common::abi;
 
@@ -121,7 +120,7 @@ impl State {
         for (prefix, policy) in policies {
             let flag = self.flags.get(&FlagId(policy.flag_id));
             let redirect = flag.and_then(|flag| flag.terms.action.redirect());
-            let lends = redirect.is_some_and(|redirect| redirect.egress == Egress::Customer);
+            let lends = redirect.is_some_and(|redirect| redirect.egress.lends_address());
             let lingers = policy.action == abi::Action::Linger as u8;
             if lingers || (policy.lends_address() && !lends) {
                 self.unsettled.insert(*prefix);

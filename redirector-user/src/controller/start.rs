@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use contract::Egress;
 use ipnetwork::IpNetwork;
 use redirector_common::abi::Via;
 
@@ -89,7 +88,7 @@ pub(super) fn refuse_unsteered(
             let redirect = flag.terms.action.redirect();
             flag.ended.is_none()
                 && redirect.is_some_and(|redirect| {
-                    redirect.pool == pool.name && redirect.egress == Egress::Customer
+                    redirect.pool == pool.name && redirect.egress.lends_address()
                 })
         };
         let ids: Vec<FlagId> = flags.values().filter(lends).map(|flag| flag.id).collect();

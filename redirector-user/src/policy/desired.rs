@@ -9,7 +9,7 @@ use std::{
     num::NonZeroU8,
 };
 
-use contract::{Egress, Generation};
+use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use redirector_common::{
@@ -152,8 +152,8 @@ fn policy(flag: &Flag, grace_until_s: u32, pools: &[PoolPlan]) -> abi::Policy {
             .and_then(|pool| u8::try_from(pool).ok())
             .unwrap_or_default(),
         flags: match flag.terms.action.redirect().map(|redirect| redirect.egress) {
-            Some(Egress::Customer) => abi::Policy::LENDS_ADDRESS,
-            Some(Egress::Pool | Egress::Socks5) | None => 0,
+            Some(egress) if egress.lends_address() => abi::Policy::LENDS_ADDRESS,
+            Some(_) | None => 0,
         },
         action: flag.terms.action.kernel() as u8,
         prefix_len: flag.terms.prefix.prefix(),

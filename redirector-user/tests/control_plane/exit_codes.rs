@@ -60,7 +60,7 @@ fn refusals_have_their_exit_code_and_say_what_is_allowed() {
         (
             1,
             add("192.0.2.10", &["--egress", "tor"]),
-            "allowed are pool, customer, socks5",
+            "allowed are pool, customer, socks5, pool+customer",
         ),
         (
             1,

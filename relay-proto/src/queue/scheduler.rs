@@ -3,8 +3,10 @@
 mod control;
 mod ends;
 mod inward;
+mod lanes;
 mod places;
 mod work;
+mod workers;
 
 use core::cmp::Reverse;
 use core::net::{IpAddr, SocketAddr};

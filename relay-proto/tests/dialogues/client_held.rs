@@ -55,6 +55,18 @@ fn nothing_of_a_message_is_said_where_tls_is_offered_and_not_on() {
 }
 
 #[test]
+fn tls_is_left_out_only_by_the_callers_word() {
+    play_after_offer(
+        ">: leave-tls-out
+         D: none
+         >: mail <a@b>
+         C: MAIL FROM:<a@b>
+         S: 250 ok
+         E: Mail 250 ok",
+    );
+}
+
+#[test]
 fn a_refused_starttls_loses_the_session() {
     play_after_offer(
         ">: starttls

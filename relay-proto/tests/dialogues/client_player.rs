@@ -164,6 +164,7 @@ impl Player {
             "rset" => self.session.rset(now),
             "quit" => self.session.quit(now),
             "starttls" => self.session.starttls(now),
+            "leave-tls-out" => self.session.leave_tls_out(),
             other => panic!("no such command: {other}"),
         }
     }

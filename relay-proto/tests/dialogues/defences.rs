@@ -7,30 +7,9 @@ use relay_proto::server::{Config, MinimumRate, Session};
 
 use crate::server_player::{config, play_on};
 
-pub(crate) const GREETING: &str = "S: 220 relay.example ESMTP Outgate at Example Hosting\n";
-
-const TO_CONTENT: &str = r"S: 220 relay.example ESMTP Outgate at Example Hosting
-    C: HELO c
-    ?: HELO c
-    A: offer
-    S: 250 relay.example
-    C: MAIL FROM:<a@b>
-    ?: MAIL <a@b>
-    A: 250 2.1.0 ok
-    S: 250 2.1.0 ok
-    C: RCPT TO:<c@d>
-    ?: RCPT <c@d>
-    A: 250 2.1.5 ok
-    S: 250 2.1.5 ok
-    C: DATA
-    ?: DATA
-    A: proceed
-    S: 354 end data with <CR><LF>.<CR><LF>
-";
-
-const TAKEN: &str = r"?: MESSAGE
-    A: 250 2.6.0 taken
-    S: 250 2.6.0 taken
+const TO_CONTENT: &str = r"=: greeting
+    =: helo
+    =: content
 ";
 
 /// Plays `script` under the usual configuration, changed.
@@ -90,7 +69,7 @@ fn a_slow_start_and_long_pauses_end_nobody_who_then_sends() {
               D: 898
               C: .
               B: {burst}\r\n{burst}\r\n
-              {TAKEN}
+              =: taken
               H:
               E: "
         ),
@@ -103,23 +82,9 @@ fn a_chunk_must_come_at_the_same_rate_but_no_time_is_counted_between_chunks() {
     play_with(
         with_rate,
         &format!(
-            r"{GREETING}
-              C: EHLO c
-              ?: EHLO c
-              A: offer chunking
-              S: 250-relay.example
-              S: 250-SIZE
-              S: 250-PIPELINING
-              S: 250-CHUNKING
-              S: 250 ENHANCEDSTATUSCODES
-              C: MAIL FROM:<a@b>
-              ?: MAIL <a@b>
-              A: 250 2.1.0 ok
-              S: 250 2.1.0 ok
-              C: RCPT TO:<c@d>
-              ?: RCPT <c@d>
-              A: 250 2.1.5 ok
-              S: 250 2.1.5 ok
+            r"=: greeting
+              =: chunking
+              =: envelope
               C: BDAT 500
               ?: DATA
               A: proceed
@@ -142,8 +107,7 @@ fn a_chunk_must_come_at_the_same_rate_but_no_time_is_counted_between_chunks() {
 fn under_stress_the_idle_the_slow_and_the_wrong_make_room() {
     play_with(
         with_rate,
-        &format!(
-            r"{GREETING}
+        r"=: greeting
               D: 300
               !: high
               D: 10
@@ -155,18 +119,15 @@ fn under_stress_the_idle_the_slow_and_the_wrong_make_room() {
               W: 9
               C: NONSENSE
               S: 421 4.7.0 too many errors, closing
-              E: "
-        ),
+              E: ",
     );
     play_with(
         with_rate,
-        &format!(
-            r"{GREETING}
+        r"=: greeting
               !: high
               W: 10
               S: 421 4.4.2 nothing came in time, closing
-              E: "
-        ),
+              E: ",
     );
     play_with(
         with_rate,
@@ -187,16 +148,14 @@ fn a_session_ends_between_messages_and_never_in_one() {
     let short = |config: &mut Config| config.timeouts.session = Duration::from_secs(400);
     play_with(
         short,
-        &format!(
-            r"{GREETING}
+        r"=: greeting
               W: 290
               C: NOOP
               S: 250 2.0.0 ok
               D: 400
               W: 110
               S: 421 4.3.2 the session has lasted long enough, connect again; closing
-              E: "
-        ),
+              E: ",
     );
     play_with(
         short,
@@ -208,7 +167,7 @@ fn a_session_ends_between_messages_and_never_in_one() {
               W: 290
               C: .
               B: x\r\n
-              {TAKEN}
+              =: taken
               D: 400
               W: 0
               S: 421 4.3.2 the session has lasted long enough, connect again; closing
@@ -228,19 +187,8 @@ fn a_line_that_is_too_long_has_the_message_refused() {
               C: {longest}
               C: .
               B: {longest}\r\n
-              {TAKEN}
-              C: MAIL FROM:<a@b>
-              ?: MAIL <a@b>
-              A: 250 2.1.0 ok
-              S: 250 2.1.0 ok
-              C: RCPT TO:<c@d>
-              ?: RCPT <c@d>
-              A: 250 2.1.5 ok
-              S: 250 2.1.5 ok
-              C: DATA
-              ?: DATA
-              A: proceed
-              S: 354 end data with <CR><LF>.<CR><LF>
+              =: taken
+              =: content
               C: ok
               C: {longest}x
               X: LineTooLong
@@ -270,7 +218,7 @@ fn a_message_that_passed_too_many_servers_is_refused() {
               C: Received: in the body
               C: .
               B: Received: a\r\nreceived : b\r\n Received: folded\r\nSubject: x\r\n\r\nReceived: in the body\r\n
-              {TAKEN}
+              =: taken
               H:
               E: "
         ),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use relay_proto::server::{Config, EarlyTalk, Pregreet, Session};
 
-use crate::defences::{GREETING, play_with};
+use crate::defences::play_with;
 use crate::server_player::{config, play_on};
 
 fn patient(early_talk: EarlyTalk) -> impl Fn(&mut Config) {
@@ -21,17 +21,15 @@ fn patient(early_talk: EarlyTalk) -> impl Fn(&mut Config) {
 fn who_waits_is_greeted_after_the_pause() {
     play_with(
         patient(EarlyTalk::Refused),
-        &format!(
-            r"D: 5
+        r"D: 5
               W: 4.999
               D: 5
               W: 0.001
-              {GREETING}
+              =: greeting
               D: 305
               C: QUIT
               S: 221 2.0.0 bye
-              E: "
-        ),
+              E: ",
     );
     play_with(
         patient(EarlyTalk::Refused),
@@ -79,6 +77,6 @@ fn a_probe_waits_for_nothing() {
     let config = Arc::new(config);
     play_on(
         || Session::probe(Arc::clone(&config), Duration::ZERO),
-        &format!("{GREETING}H: \nE: "),
+        "=: greeting\nH: \nE: ",
     );
 }

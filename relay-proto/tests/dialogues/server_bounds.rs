@@ -11,10 +11,7 @@ use crate::server_player::{config, offer, play, play_on, reply};
 #[test]
 fn tls_forgets_what_was_said_before() {
     play(&after_ehlo(
-        r"C: MAIL FROM:<a@b>
-          ?: MAIL <a@b>
-          A: 250 2.1.0 ok
-          S: 250 2.1.0 ok
+        r"=: mail
           C: STARTTLS
           X: Reset
           S: 220 2.0.0 ready to start TLS
@@ -134,10 +131,7 @@ fn malformed_commands_are_refused_and_close() {
         (r"NO\0OP", "Nul", "NUL"),
     ] {
         play(&after_ehlo(&format!(
-            r"C: MAIL FROM:<a@b>
-              ?: MAIL <a@b>
-              A: 250 2.1.0 ok
-              S: 250 2.1.0 ok
+            r"=: mail
               C: {octets}
               X: Framing({error})
               S: 500 5.5.2 {name} in a command, see RFC 5321 section 2.3.8; closing
@@ -172,7 +166,7 @@ fn commands_are_counted() {
     };
     play_on(
         start,
-        r"S: 220 relay.example ESMTP Outgate at Example Hosting
+        r"=: greeting
           C: NOOP
           S: 250 2.0.0 ok
           C: NOOP
@@ -210,7 +204,7 @@ fn a_refused_session_closes_or_waits_for_quit() {
 fn a_probe_gets_a_banner_and_nothing_more() {
     play_on(
         || Session::probe(Arc::new(config()), Duration::ZERO),
-        r"S: 220 relay.example ESMTP Outgate at Example Hosting
+        r"=: greeting
           C: NOOP
           S: 250 2.0.0 ok
           C: EHLO c

@@ -4,7 +4,8 @@
 //! (`proceed`, `offer` and what, a reply, or `close` and a reply; EHLO is answered without being shown
 //! unless the script does so); `B` content; `X` a transaction aborted; `T` the handshake is
 //! asked for, and succeeds; `E` the session closes; `H` the client hangs up; `W` so many seconds pass;
-//! `D` the deadline, in seconds since the start, or `none`; `!` the caller is under stress, `high` or `none`.
+//! `D` the deadline, in seconds since the start, or `none`; `!` the caller is under stress, `high` or `none`;
+//! `=` one of the [`PASSAGES`] that stand in many scripts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +14,70 @@ use std::time::Duration;
 use relay_proto::reply::Reply;
 use relay_proto::server::{Action, Answer, Config, Offer, Question, Session, Stress};
 
-use crate::player::{ARRIVALS, Arrival, compare, lines, octets, seconds, take_lines, text};
+use crate::player::{self, ARRIVALS, Arrival, compare, octets, seconds, take_lines, text};
+
+/// What most dialogues have in common, by name.
+const PASSAGES: [(&str, &str); 9] = [
+    (
+        "greeting",
+        "S: 220 relay.example ESMTP Outgate at Example Hosting",
+    ),
+    (
+        "helo",
+        r"C: HELO c
+          ?: HELO c
+          A: offer
+          S: 250 relay.example",
+    ),
+    (
+        "chunking",
+        r"C: EHLO c
+          ?: EHLO c
+          A: offer chunking
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250-CHUNKING
+          S: 250 ENHANCEDSTATUSCODES",
+    ),
+    (
+        "mail",
+        r"C: MAIL FROM:<a@b>
+          ?: MAIL <a@b>
+          A: 250 2.1.0 ok
+          S: 250 2.1.0 ok",
+    ),
+    (
+        "recipient",
+        r"C: RCPT TO:<c@d>
+          ?: RCPT <c@d>
+          A: 250 2.1.5 ok
+          S: 250 2.1.5 ok",
+    ),
+    (
+        "data",
+        r"C: DATA
+          ?: DATA
+          A: proceed
+          S: 354 end data with <CR><LF>.<CR><LF>",
+    ),
+    (
+        "envelope",
+        r"=: mail
+          =: recipient",
+    ),
+    (
+        "content",
+        r"=: envelope
+          =: data",
+    ),
+    (
+        "taken",
+        r"?: MESSAGE
+          A: 250 2.6.0 taken
+          S: 250 2.6.0 taken",
+    ),
+];
 
 /// A configuration with small limits.
 pub(crate) fn config() -> Config {
@@ -58,6 +122,21 @@ pub(crate) fn play_on(start: impl Fn() -> Session, script: &str) {
         compare(arrival, &expected, &player.seen);
         assert!(player.answers.is_empty(), "answers to no question");
     }
+}
+
+/// The lines of a script, its passages in full.
+fn lines(script: &str) -> Vec<(&str, &str)> {
+    player::lines(script)
+        .into_iter()
+        .flat_map(|(mark, rest)| match mark {
+            "=" => {
+                let passage = PASSAGES.iter().find(|(name, _)| *name == rest);
+                let (_, passage) = passage.unwrap_or_else(|| panic!("no such passage: {rest}"));
+                lines(passage)
+            }
+            _ => vec![(mark, rest)],
+        })
+        .collect()
 }
 
 struct Player {

@@ -143,3 +143,11 @@ pub(super) fn metrics_listener(listen: &str) -> Result<SocketAddr, Invalid> {
         }
     }
 }
+
+pub(super) fn dmarc(word: &str) -> Result<bool, Invalid> {
+    match word {
+        "keep" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Invalid::new("dmarc", word, "must be \"keep\" or \"off\"")),
+    }
+}

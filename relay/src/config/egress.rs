@@ -138,9 +138,7 @@ fn default_growth() -> f64 {
 pub(super) fn check(egress: Vec<RawEgress>, socks5: Vec<RawSocks5>) -> Result<Egress, Invalid> {
     let pools = egress.into_iter().map(|raw| {
         let addresses = raw.addresses.into_iter();
-        let endpoints = addresses
-            .map(|raw| address(raw))
-            .collect::<Result<_, _>>()?;
+        let endpoints = addresses.map(address).collect::<Result<_, _>>()?;
         pool("egress", "addresses", raw.name, &raw.customers, endpoints)
     });
     let pools: Vec<EgressPool> = pools.collect::<Result<_, _>>()?;

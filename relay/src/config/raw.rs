@@ -11,11 +11,13 @@ use serde::Deserialize;
 use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
 use super::notifications::{RawDkimKey, RawNotifications};
+use super::queue::RawQueue;
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::sandbox::Sandbox;
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
+use super::token::RawToken;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -52,9 +54,15 @@ pub(super) struct RawConfig {
     pub(super) session: RawSession,
     pub(super) spool: Option<RawSpool>,
     #[serde(default)]
+    pub(super) queue: RawQueue,
+    #[serde(default)]
     pub(super) egress: Vec<RawEgress>,
     #[serde(default)]
     pub(super) socks5: Vec<RawSocks5>,
+    #[serde(default)]
+    pub(super) token: RawToken,
+    #[serde(default = "default_dmarc")]
+    pub(super) dmarc: String,
     #[serde(default)]
     pub(super) notifications: RawNotifications,
     #[serde(default)]
@@ -183,6 +191,10 @@ fn default_delivery() -> String {
 
 fn default_treatment() -> String {
     "filter".into()
+}
+
+fn default_dmarc() -> String {
+    "keep".into()
 }
 
 fn default_log() -> String {

@@ -56,7 +56,7 @@ impl Transaction<'_> {
         let mut answers = self.envelope(connection, &mail).await;
         if connection.used && answers.may_have_idled_out() {
             debug!(queue.id = %self.queued.id, "kept session was gone, opening another");
-            if let Err(error) = connection.open_again(self.outbound).await {
+            if let Err(error) = connection.open_again(self.outbound, self.queued).await {
                 let outcome = Outcome::Deferred(error.cause);
                 return self.all(connection, outcome, false, Some(error.fault));
             }

@@ -40,10 +40,11 @@ impl Connection {
         queued: &Queued,
     ) -> Result<Self, NoConnection> {
         let deadline = Instant::now() + OPEN_DEADLINE;
-        let (ehlo, in_clear) = match &queued.source {
-            Source::Customer { ehlo, tls, .. } => (ehlo.clone(), !tls),
-            Source::Relay => (None, false),
+        let ehlo = match &queued.source {
+            Source::Customer { ehlo, .. } => ehlo.clone(),
+            Source::Relay => None,
         };
+        let in_clear = came_in_clear(queued);
         let mut servers: Vec<(&Host, SocketAddr)> = Vec::new();
         for host in route {
             servers.extend(host.addresses.iter().map(|&address| (host, address)));
@@ -96,7 +97,12 @@ impl Connection {
     }
 
     /// The same again, with the same server: the session was idle for too long.
-    pub(super) async fn open_again(&mut self, outbound: &Outbound) -> Result<(), NoConnection> {
+    pub(super) async fn open_again(
+        &mut self,
+        outbound: &Outbound,
+        queued: &Queued,
+    ) -> Result<(), NoConnection> {
+        self.leg.customer_in_clear = came_in_clear(queued);
         let reached = outbound.reach(&self.leg).await;
         self.upstream = reached.map_err(|error| no_connection(&error, self.remote.clone()))?;
         Ok(())
@@ -111,10 +117,20 @@ impl Connection {
         })
     }
 
+    /// Whether the message is no safer than this session: one for which TLS was left out is for those that came in
+    /// clear text.
+    pub(super) fn is_safe_for(&self, queued: &Queued) -> bool {
+        !self.upstream.leaves_tls_out() || came_in_clear(queued)
+    }
+
     /// QUIT.
     pub(super) async fn close(self) {
         self.upstream.quit().await;
     }
+}
+
+fn came_in_clear(queued: &Queued) -> bool {
+    matches!(&queued.source, Source::Customer { tls: false, .. })
 }
 
 fn demands_no_more(demand: &Demand, shown: &Demand) -> bool {

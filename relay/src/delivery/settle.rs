@@ -62,7 +62,7 @@ impl Delivery {
         match self.spool.read(id).await {
             Ok(opened) => notify::head(&opened.content).await,
             // The notification can do without it.
-            Err(ReadError::NotFound | ReadError::Damaged) => Ok(Head::new()),
+            Err(ReadError::NotFound | ReadError::Damaged | ReadError::Newer) => Ok(Head::new()),
             Err(ReadError::Io(error)) => Err(error),
         }
     }

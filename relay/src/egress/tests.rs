@@ -171,7 +171,7 @@ async fn a_used_up_address_hands_over_and_keeps_count_over_a_restart() {
         taken.push(way);
     }
     let first = &taken[0];
-    let distinct: HashSet<&Way> = taken.iter().collect();
+    let distinct: HashSet<String> = taken.iter().map(Way::to_string).collect();
     assert_eq!(distinct.len(), 2, "{taken:?}");
     assert!(ways.claim(first).await.is_none());
     // A message that does not leave does not count.

@@ -57,6 +57,11 @@ impl Way {
         &self.name
     }
 
+    /// Whether it is a customer's own address.
+    pub(crate) fn is_customers(&self) -> bool {
+        matches!(self.kind, WayKind::Customer(_))
+    }
+
     pub(super) fn shared_endpoint(&self) -> Option<&Arc<Endpoint>> {
         match &self.kind {
             WayKind::Pool(endpoint) | WayKind::Socks5(endpoint) => Some(endpoint),

@@ -120,6 +120,8 @@ impl Driver<'_> {
         application: &mut A,
         trust: &mut Trust,
     ) -> io::Result<()> {
+        // A session is as large as the largest of what it waits for, also while it waits for the next
+        // command; so what is large and takes its time anyway is boxed.
         let mut buffer = vec![0; READ_OCTETS];
         let mut hung_up = false;
         let mut stress = self.relay.connections.stress();
@@ -130,10 +132,11 @@ impl Driver<'_> {
                 match action {
                     Action::Send(octets) => self.send(&octets).await?,
                     Action::StartTls => {
-                        let Some(kept) = self.begin_tls(session, application).await? else {
+                        let Some(kept) = Box::pin(self.begin_tls(session, application)).await?
+                        else {
                             return Ok(());
                         };
-                        if let Err(error) = self.handshake(session, kept).await {
+                        if let Err(error) = Box::pin(self.handshake(session, kept)).await {
                             if let Some(how) = trust::turned_away(&error) {
                                 application.turned_away(how).await;
                             }
@@ -149,7 +152,7 @@ impl Driver<'_> {
                             tls: session.is_tls(),
                             leg: self.stream.protection(),
                         };
-                        let answer = application.answer(question, facts).await;
+                        let answer = Box::pin(application.answer(question, facts)).await;
                         session.answer(self.clock.now(), answer);
                     }
                     Action::Body(octets) => application.body(octets).await,

@@ -41,13 +41,18 @@ impl Origin for Transparent {
 /// say yes to everything under net.ipv4.ip_nonlocal_bind. The AnyIP route does not enter into it, because
 /// its rules are about what came in by an interface.
 pub(crate) fn is_own(address: IpAddr) -> io::Result<bool> {
+    Ok(source_towards(address)? == address)
+}
+
+/// The address that this host sends from to `address`, by its routing table.
+pub(crate) fn source_towards(address: IpAddr) -> io::Result<IpAddr> {
     let any = match address {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect((address, DISCARD_PORT))?;
-    Ok(socket.local_addr()?.ip() == address)
+    Ok(socket.local_addr()?.ip())
 }
 
 /// RFC 863; nothing is sent there.

@@ -90,6 +90,7 @@ impl Upstream {
         let session = Session::held(config, clock.now());
         let mut this = Self::start(tcp, session, clock, tls).ready().await?;
         this.tls_left_out = this.extensions.starttls;
+        this.session.leave_tls_out();
         Ok(this)
     }
 

@@ -22,7 +22,7 @@ impl<W: World> Queue<W> {
         if !done.is_empty() && !self.settled(&queued, &done).await {
             // Where it cannot be written down that they are done, they are not tried again meanwhile.
             let what = What::Settle(order, Box::new(queued), done, deferred);
-            self.later(what);
+            self.postpone(what);
             return;
         }
         self.after_settling(order, queued, deferred).await;
@@ -75,7 +75,7 @@ impl<W: World> Queue<W> {
         if self.settled(&queued, &done).await {
             self.after_settling(order, queued, rest).await;
         } else {
-            self.later(What::Settle(order, Box::new(queued), done, rest));
+            self.postpone(What::Settle(order, Box::new(queued), done, rest));
         }
     }
 
@@ -85,7 +85,7 @@ impl<W: World> Queue<W> {
             self.done(&order);
         } else {
             let what = What::Settle(order, Box::new(queued), deferred, Vec::new());
-            self.later(what);
+            self.postpone(what);
         }
     }
 
@@ -109,7 +109,7 @@ impl<W: World> Queue<W> {
             Ok(()) => self.done(&order),
             Err(error) => {
                 error!(queue.id = %order.id, %error, "cannot remove a message from the spool");
-                self.later(What::Discard(order));
+                self.postpone(What::Discard(order));
             }
         }
     }
@@ -143,7 +143,7 @@ impl<W: World> Queue<W> {
         self.0.returned.notify_waiters();
     }
 
-    fn later(&self, what: What) {
+    pub(super) fn postpone(&self, what: What) {
         let mut state = self.state();
         let at = Instant::now() + UNSETTLED_PAUSE;
         state.postponed.push_back((at, what));

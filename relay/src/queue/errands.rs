@@ -8,7 +8,7 @@ use tracing::error;
 
 use super::Queue;
 use super::ending::deferred;
-use super::state::State;
+use super::state::{Birth, State};
 use super::world::{Unreadable, World};
 
 /// All but a warning have their job in flight.
@@ -44,6 +44,10 @@ impl<W: World> Queue<W> {
 
     fn send(&self, state: &mut State<W>, what: What) {
         state.running_errands += 1;
+        state.births.push(Birth::Errand(what));
+    }
+
+    pub(super) fn begin_errand(&self, what: What) {
         let trip = Trip(self.clone());
         let job = match &what {
             What::Warn(..) => None,
@@ -156,10 +160,9 @@ struct Trip<W: World>(Queue<W>);
 
 impl<W: World> Drop for Trip<W> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.running_errands -= 1;
-        self.0.step(&mut state);
-        drop(state);
+        self.0.state().running_errands -= 1;
+        // Nothing is begun in a drop: the runtime may be shutting down.
+        self.0.0.bell.notify_one();
         self.0.0.returned.notify_waiters();
     }
 }

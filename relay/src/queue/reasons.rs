@@ -9,24 +9,39 @@ use relay_proto::queued::Cause;
 
 #[derive(Debug, Default)]
 pub(super) struct Reasons {
-    known: HashMap<JobKey, Box<str>>,
-    /// In the order of their first mention; those that are forgotten stand here for a while.
-    order: VecDeque<JobKey>,
+    known: HashMap<JobKey, (u64, Box<str>)>,
+    /// In the order of their first mention, with its number; those that are forgotten stand here for a while.
+    order: VecDeque<(u64, JobKey)>,
+    mentions: u64,
 }
 
 impl Reasons {
     pub(super) fn remember(&mut self, key: JobKey, cause: &Cause) {
         let text: String = text(cause).chars().take(CHARACTERS_MAX).collect();
-        if self.known.insert(key, text.into()).is_none() {
-            self.order.push_back(key);
+        if let Some((_, known)) = self.known.get_mut(&key) {
+            *known = text.into();
+            return;
         }
+        self.mentions += 1;
+        self.known.insert(key, (self.mentions, text.into()));
+        self.order.push_back((self.mentions, key));
         while self.known.len() > REASONS_MAX
-            && let Some(oldest) = self.order.pop_front()
+            && let Some((mention, oldest)) = self.order.pop_front()
         {
-            self.known.remove(&oldest);
+            if self
+                .known
+                .get(&oldest)
+                .is_some_and(|(known, _)| *known == mention)
+            {
+                self.known.remove(&oldest);
+            }
         }
         if self.order.len() > 2 * REASONS_MAX {
-            self.order.retain(|key| self.known.contains_key(key));
+            let known = &self.known;
+            let is_known = |(mention, key): &(u64, JobKey)| {
+                known.get(key).is_some_and(|(known, _)| known == mention)
+            };
+            self.order.retain(is_known);
         }
     }
 
@@ -35,7 +50,7 @@ impl Reasons {
     }
 
     pub(super) fn of(&self, key: JobKey) -> Option<&str> {
-        self.known.get(&key).map(AsRef::as_ref)
+        self.known.get(&key).map(|(_, text)| text.as_ref())
     }
 }
 

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_proto::queue::TargetKey;
+use relay_proto::queue::Target;
 use tokio::time::Instant;
 
 use super::world::{NoRoute, Routed};
 
 #[derive(Debug)]
 pub(super) struct Routes<Route> {
-    entries: HashMap<TargetKey, Entry<Route>>,
+    entries: HashMap<Target, Entry<Route>>,
 }
 
 #[derive(Debug)]
@@ -42,8 +42,8 @@ impl<Route> Default for Routes<Route> {
 }
 
 impl<Route> Routes<Route> {
-    pub(super) fn look(&self, target: TargetKey, now: Instant) -> Look<Route> {
-        match self.entries.get(&target) {
+    pub(super) fn look(&self, target: &Target, now: Instant) -> Look<Route> {
+        match self.entries.get(target) {
             Some(Entry::LookingUp) => Look::LookingUp,
             Some(Entry::Known(routed)) if now < routed.until => Look::Known(Arc::clone(routed)),
             Some(Entry::None(no_route, until)) if now < *until => Look::None(no_route.clone()),
@@ -51,14 +51,14 @@ impl<Route> Routes<Route> {
         }
     }
 
-    pub(super) fn looking_up(&mut self, target: TargetKey) {
+    pub(super) fn looking_up(&mut self, target: Target) {
         self.entries.insert(target, Entry::LookingUp);
     }
 
     /// What a look-up has found.
     pub(super) fn found(
         &mut self,
-        target: TargetKey,
+        target: Target,
         found: Result<Arc<Routed<Route>>, NoRoute>,
         now: Instant,
     ) {
@@ -76,15 +76,10 @@ impl<Route> Routes<Route> {
         self.entries.insert(target, entry);
     }
 
-    /// The target is gone before anybody looked.
-    pub(super) fn forget_lookup(&mut self, target: TargetKey) {
-        self.entries.remove(&target);
-    }
-
     /// It is to be looked up again, unless somebody is at it.
-    pub(super) fn forget(&mut self, target: TargetKey) {
-        if !matches!(self.entries.get(&target), Some(Entry::LookingUp)) {
-            self.entries.remove(&target);
+    pub(super) fn forget(&mut self, target: &Target) {
+        if !matches!(self.entries.get(target), Some(Entry::LookingUp)) {
+            self.entries.remove(target);
         }
     }
 }

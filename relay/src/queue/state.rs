@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use relay_proto::queue::{JobKey, Scheduler, Settings, TargetKey};
+use relay_proto::queue::{JobKey, Scheduler, Settings, Target, Worker};
 use relay_proto::queued::UnixMillis;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ pub(super) struct State<W: World> {
     pub(super) running: bool,
     pub(super) routes: Routes<W::Route>,
     /// Targets whose routes are to be looked up, and how many are being.
-    pub(super) lookups: VecDeque<TargetKey>,
+    pub(super) lookups: VecDeque<Target>,
     pub(super) looking_up: usize,
     /// What idle workers of a lane wait for.
     bells: HashMap<u32, Arc<Notify>>,
@@ -31,6 +31,15 @@ pub(super) struct State<W: World> {
     pub(super) reasons: Reasons,
     pub(super) totals: Totals,
     pub(super) sleeping_until: Instant,
+    /// Tasks to be begun once the lock is let go: a runtime that shuts down drops them on the spot, and they lock.
+    pub(super) births: Vec<Birth>,
+}
+
+/// A task to be begun.
+pub(super) enum Birth {
+    Worker(Worker),
+    LookUp(Target),
+    Errand(What),
 }
 
 impl<W: World> State<W> {
@@ -48,6 +57,7 @@ impl<W: World> State<W> {
             reasons: Reasons::default(),
             totals: Totals::default(),
             sleeping_until: Instant::now(),
+            births: Vec::new(),
         }
     }
 

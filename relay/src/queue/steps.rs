@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use relay_proto::queue::{Action, After, Order, TargetKey};
+use relay_proto::queue::{Action, After, Order, Target};
 use relay_proto::queued::Cause;
 use tokio::time::Instant;
 use tracing::{error, info};
@@ -12,8 +12,7 @@ use super::Queue;
 use super::errands::What;
 use super::reasons;
 use super::routes::Look;
-use super::state::State;
-use super::work;
+use super::state::{Birth, State};
 use super::world::{Departure, NoRoute, World};
 
 impl<W: World> Queue<W> {
@@ -22,9 +21,9 @@ impl<W: World> Queue<W> {
         if !state.running {
             return;
         }
-        self.run_errands(state);
         for _ in 0..STEPS_AT_ONCE {
             let Some(action) = state.scheduler.poll(self.now()) else {
+                self.run_errands(state);
                 let deadline = state.scheduler.deadline();
                 let wait = deadline.map(|at| at.0.saturating_sub(self.now().0));
                 let sleep = state
@@ -40,7 +39,7 @@ impl<W: World> Queue<W> {
             };
             match action {
                 Action::Place(order) => self.place(state, order),
-                Action::Begin(worker) => work::begin(self, worker),
+                Action::Begin(worker) => state.births.push(Birth::Worker(worker)),
                 Action::Wake(lane) => state.wake(lane),
                 Action::Expire(order) => {
                     let cause = state
@@ -50,14 +49,12 @@ impl<W: World> Queue<W> {
                     let text = format!("delivery time expired; last: {cause}");
                     let cause = local("4.4.7", text);
                     state.errands.push_back(What::TimeIsUp(order, cause));
-                    self.run_errands(state);
                 }
                 Action::Warn(order) => {
                     let reason = state.reasons.of(order.key);
                     let text = reason.unwrap_or("its servers have not answered for some time");
                     let cause = local("4.4.1", text.to_owned());
                     state.errands.push_back(What::Warn(order, cause));
-                    self.run_errands(state);
                 }
             }
         }
@@ -66,7 +63,10 @@ impl<W: World> Queue<W> {
 
     /// Finds the lane of a due job, or lets it wait for its route.
     fn place(&self, state: &mut State<W>, order: Order) {
-        match state.routes.look(order.target, Instant::now()) {
+        let Some(target) = state.scheduler.target(order.target) else {
+            return;
+        };
+        match state.routes.look(&target, Instant::now()) {
             Look::Known(routed) => {
                 match catch(|| self.0.world.way(&departure(&order), &routed.route)) {
                     Ok((name, _way)) => state.scheduler.place(order.key, &name, &routed.site),
@@ -77,8 +77,8 @@ impl<W: World> Queue<W> {
             Look::LookingUp => state.scheduler.park(order.key),
             Look::Unknown => {
                 state.scheduler.park(order.key);
-                state.routes.looking_up(order.target);
-                state.lookups.push_back(order.target);
+                state.routes.looking_up(target.clone());
+                state.lookups.push_back(target);
                 self.look_up(state);
             }
         }
@@ -87,7 +87,6 @@ impl<W: World> Queue<W> {
     pub(super) fn without_route(&self, state: &mut State<W>, order: Order, no_route: NoRoute) {
         if no_route.never {
             state.errands.push_back(What::Fail(order, no_route.cause));
-            self.run_errands(state);
         } else {
             self.defer(state, order, &no_route.cause);
         }
@@ -112,46 +111,46 @@ impl<W: World> Queue<W> {
         };
         if let Some(what) = what {
             state.errands.push_back(what);
-            self.run_errands(state);
         }
     }
 
     /// Begins look-ups, so many at once.
     fn look_up(&self, state: &mut State<W>) {
         while state.looking_up < LOOKUPS_AT_ONCE {
-            let Some(key) = state.lookups.pop_front() else {
+            let Some(target) = state.lookups.pop_front() else {
                 return;
             };
-            let Some(target) = state.scheduler.target(key) else {
-                state.routes.forget_lookup(key);
-                continue;
-            };
             state.looking_up += 1;
-            let queue = self.clone();
-            tokio::spawn(async move {
-                let world = Arc::clone(&queue.0.world);
-                let found = tokio::spawn(async move { world.route(&target).await }).await;
-                let found = found.unwrap_or_else(|panicked| {
-                    error!(error = %panicked, "looking up a route has ended in a panic, which is a bug of ours");
-                    Err(NoRoute {
-                        never: false,
-                        cause: local("4.3.0", "internal error of the relay".into()),
-                    })
-                });
-                queue.looked_up(key, found.map(Arc::new));
-            });
+            state.births.push(Birth::LookUp(target));
         }
+    }
+
+    pub(super) fn begin_look_up(&self, target: Target) {
+        let queue = self.clone();
+        tokio::spawn(async move {
+            let world = Arc::clone(&queue.0.world);
+            let asked = target.clone();
+            let found = tokio::spawn(async move { world.route(&asked).await }).await;
+            let found = found.unwrap_or_else(|panicked| {
+                error!(error = %panicked, "looking up a route has ended in a panic, which is a bug of ours");
+                Err(NoRoute {
+                    never: false,
+                    cause: local("4.3.0", "internal error of the relay".into()),
+                })
+            });
+            queue.looked_up(target, found.map(Arc::new));
+        });
     }
 
     fn looked_up(
         &self,
-        key: TargetKey,
+        target: Target,
         found: Result<Arc<super::world::Routed<W::Route>>, NoRoute>,
     ) {
         let mut state = self.state();
         state.looking_up -= 1;
-        state.routes.found(key, found, Instant::now());
-        state.scheduler.routed(key);
+        state.scheduler.routed(&target);
+        state.routes.found(target, found, Instant::now());
         if state.running {
             self.look_up(&mut state);
         }

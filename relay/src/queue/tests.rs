@@ -1,1 +1,6 @@
-//! t
+//! The driver in a world without disks, DNS and sockets, on tokio's paused clock.
+
+mod deliveries;
+mod faults;
+mod restart;
+mod world;

@@ -113,6 +113,7 @@ impl<W: World> Shift<W> {
                 self.order = None;
                 let mut state = self.queue.state();
                 self.queue.without_route(&mut state, order, no_route);
+                self.queue.step(&mut state);
                 return connection;
             }
         };
@@ -155,10 +156,14 @@ impl<W: World> Shift<W> {
     async fn route(&self, order: &Order) -> Result<Arc<Routed<W::Route>>, NoRoute> {
         let target = {
             let state = self.queue.state();
-            match state.routes.look(order.target, Instant::now()) {
-                Look::Known(routed) => return Ok(routed),
-                Look::None(no_route) => return Err(no_route),
-                Look::Unknown | Look::LookingUp => state.scheduler.target(order.target),
+            let target = state.scheduler.target(order.target);
+            match target
+                .as_ref()
+                .map(|it| state.routes.look(it, Instant::now()))
+            {
+                Some(Look::Known(routed)) => return Ok(routed),
+                Some(Look::None(no_route)) => return Err(no_route),
+                Some(Look::Unknown | Look::LookingUp) | None => target,
             }
         };
         let Some(target) = target else {
@@ -169,9 +174,7 @@ impl<W: World> Shift<W> {
         };
         let found = self.queue.0.world.route(&target).await.map(Arc::new);
         let mut state = self.queue.state();
-        state
-            .routes
-            .found(order.target, found.clone(), Instant::now());
+        state.routes.found(target, found.clone(), Instant::now());
         found
     }
 
@@ -285,8 +288,9 @@ impl<W: World> Drop for Shift<W> {
             state.scheduler.leave(worker);
             state.hush(lane);
         }
-        self.queue.step(&mut state);
         drop(state);
+        // Nothing is begun in a drop: the runtime may be shutting down.
+        self.queue.0.bell.notify_one();
         self.queue.0.returned.notify_waiters();
     }
 }

@@ -50,6 +50,8 @@ impl Relay {
             notifier: Arc::clone(&self.notifier),
             metrics: Arc::clone(&self.metrics),
             router: self.router.clone(),
+            aligning: self.aligning.clone(),
+            tokens: self.tokens.clone(),
             ranges: ranges(&config),
             config,
         });
@@ -86,6 +88,8 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     kept.back("spool", &old.spool, &mut new.spool);
     kept.back("egress", &old.egress, &mut new.egress);
     kept.back("sandbox", &old.sandbox, &mut new.sandbox);
+    kept.back("token", &old.token, &mut new.token);
+    kept.back("dmarc", &old.keeps_dmarc, &mut new.keeps_dmarc);
     kept.back("dns", &old.dns, &mut new.dns);
     kept.back("routing", &old.routing, &mut new.routing);
     kept.back("mta_sts", &old.mta_sts, &mut new.mta_sts);

@@ -71,6 +71,8 @@ pub(crate) struct Cutthrough {
     upstream: Option<Upstream>,
     /// What that leaves from.
     way: Option<Way>,
+    /// The open transaction's place in the count of that.
+    claim: Option<Claim>,
     transaction: Option<Transaction>,
     /// What the destination said when it wanted its client to authenticate.
     demand: Option<Reply>,
@@ -94,8 +96,6 @@ struct Transaction {
     upstream: Begun,
     /// How the destination's leg was protected when it was told MAIL.
     destinations_leg: Protection,
-    /// Its place in the count of the way that it leaves by.
-    claim: Option<Claim>,
     /// What its recipients' domains demand of the destination; all of it holds.
     demands: Demands,
     /// Those that the destination took, or the queue will.
@@ -133,6 +133,7 @@ impl Cutthrough {
             messages: 0,
             upstream: None,
             way: None,
+            claim: None,
             transaction: None,
             demand: None,
             doubts: Doubts::default(),
@@ -191,6 +192,7 @@ impl Cutthrough {
     /// Forgets the transaction. The destination is told when it matters: with RSET before the next
     /// MAIL, or with QUIT.
     pub(crate) async fn aborted(&mut self, abort: Abort) {
+        self.claim = None;
         let Some(transaction) = self.transaction.take() else {
             return;
         };
@@ -262,7 +264,6 @@ impl Cutthrough {
             upstream: Begun::No,
             destinations_leg: Protection::default(),
             demands: Demands::default(),
-            claim: None,
             recipients: Vec::new(),
             waiting: Vec::new(),
             intake: None,
@@ -297,7 +298,7 @@ impl Cutthrough {
         }) = &self.transaction
         {
             let mail = mail.clone();
-            let (begun, claim) = match self
+            let begun = match self
                 .begin_unless_away(&mail, ehlo, &demand.requirement)
                 .await
             {
@@ -310,7 +311,6 @@ impl Cutthrough {
             };
             if let Some(transaction) = &mut self.transaction {
                 transaction.upstream = begun;
-                transaction.claim = claim;
                 let upstream = self.upstream.as_ref().map(Upstream::protection);
                 transaction.destinations_leg = upstream.unwrap_or_default();
             }

@@ -18,6 +18,7 @@ use crate::inbound::session::Facts;
 use crate::message::Message;
 use crate::metrics::Counter;
 use crate::scan::{self, Report, Submission};
+use crate::token::Attribution;
 
 /// One message, as its sender describes it.
 #[derive(Clone, Copy)]
@@ -29,6 +30,8 @@ pub(super) struct Inspection<'a> {
     pub(super) mail: &'a Mail,
     /// Those that were taken.
     pub(super) recipients: &'a [Recipient],
+    /// It leaves from its customer's own address, whatever the policy says.
+    pub(super) from_customer: bool,
 }
 
 impl Inspection<'_> {
@@ -98,6 +101,16 @@ impl Inspection<'_> {
             [only] => Some(&only.forward_path),
             _ => None,
         };
+        let token = self.relay.tokens.as_ref().and_then(|tokens| {
+            tokens.make(&Attribution {
+                customer: self.admitted.customer.ip(),
+                flag_id: self.admitted.flag_id(),
+                treatment: self.admitted.treatment(),
+                egress: self.admitted.egress(),
+                at: now.timestamp(),
+                id: self.id.to_owned(),
+            })
+        });
         Trace {
             ehlo: self.facts.ehlo.as_ref().unwrap_or(&nameless),
             client: self.admitted.customer.ip(),
@@ -107,6 +120,7 @@ impl Inspection<'_> {
             tls: self.facts.tls,
             smtputf8: self.mail.smtputf8,
             id: self.id,
+            token: token.as_deref(),
             recipient,
             date: &date,
         }

@@ -41,7 +41,8 @@ impl Inspection<'_> {
                 flag_id: self.admitted.flag_id(),
             },
             egress: match self.admitted.egress() {
-                Egress::Pool => queued::Egress::Pool,
+                Egress::PoolOrCustomer if self.from_customer => queued::Egress::Customer,
+                Egress::Pool | Egress::PoolOrCustomer => queued::Egress::Pool,
                 Egress::Customer => queued::Egress::Customer,
                 Egress::Socks5 => queued::Egress::Socks5,
             },

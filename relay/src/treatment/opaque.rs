@@ -210,9 +210,9 @@ impl Opaque {
         }
     }
 
-    /// A destination that it may speak TLS with itself, and the way to it.
+    /// The destination, waiting for STARTTLS, by the first way that works.
     async fn hold(&self) -> Result<(Held, Way), Unreachable> {
-        let mut legs = (self.admitted).legs(&self.relay.egresses, self.ehlo.clone());
+        let mut legs = self.admitted.legs(&self.relay.egresses, self.ehlo.clone());
         loop {
             let leg = legs.best()?;
             match self.relay.outbound.hold(&leg).await {

@@ -8,6 +8,7 @@ use relay_proto::server::Answer;
 use tracing::{error, info};
 
 use crate::Relay;
+use crate::egress::Way;
 use crate::inbound::session::Facts;
 use crate::metrics::Counter;
 use crate::stream::Protection;
@@ -32,8 +33,8 @@ pub(super) struct Described<'a> {
     pub(super) started: Instant,
     /// The leg to the destination; nothing for a message that goes into the queue.
     pub(super) outbound: Protection,
-    /// What it left by.
-    pub(super) way: Option<&'a str>,
+    /// What that leaves from.
+    pub(super) way: Option<&'a Way>,
 }
 
 impl Outcome {
@@ -53,7 +54,7 @@ impl Outcome {
             verdict = self.verdict,
             reply.code = self.reply.code().value(),
             octets = described.octets,
-            egress.way = described.way,
+            egress.way = described.way.map(|way| &**way.name()),
             recipients = described.recipients.len(),
             scanners = described.scanners,
             tls.inbound.version = facts.leg.version(),

@@ -22,6 +22,7 @@ use tokio::time::{self, timeout_at};
 use tracing::{debug, info};
 
 use super::cutthrough::auth_refused;
+use super::departure::Departure;
 use super::doubts::{Doubts, InDoubt, already_taken};
 use super::inspection::Inspection;
 use super::keeping;
@@ -206,6 +207,7 @@ impl Queue {
             id: &id,
             mail: &transaction.mail,
             recipients: &transaction.recipients,
+            from_customer: false,
         };
         let outcome = self
             .take_in(inspection, transaction.id, intake, hash, &mut progress)
@@ -256,6 +258,16 @@ impl Queue {
         };
         if let Some(outcome) = inspection.refusal(&verdict) {
             return outcome;
+        }
+        let mut inspection = inspection;
+        // A deferral of the address or its count is the queue's matter; where it would leave from is known all the same.
+        if let Ok(leg) = self.admitted.legs(&self.relay.egresses, None).best() {
+            let destination = self.admitted.original_dst.socket_addr();
+            match inspection.departure(&leg.way, destination, &content).await {
+                Departure::AsChosen => {}
+                Departure::FromCustomer => inspection.from_customer = true,
+                Departure::Refused(outcome) => return outcome,
+            }
         }
         let trace = inspection.trace_fields();
         match inspection.keep(&self.queueing, id, trace, &content).await {

@@ -115,10 +115,7 @@ async fn a_drain_finishes_what_has_begun_and_takes_nothing_new() {
     let sink = Sink::start();
     let gate = Gate::to(sink.address);
     let mut customer = Dialogue::ehlo(gate.address).await;
-    customer
-        .expect("MAIL FROM:<a@customer.example>\r\n", "250")
-        .await;
-    customer.expect("RCPT TO:<b@mx.example>\r\n", "250").await;
+    customer.envelope("b@mx.example").await;
     customer.expect("DATA\r\n", "354").await;
     gate.drain.send_replace(true);
     let address = gate.address;

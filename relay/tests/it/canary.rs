@@ -1,14 +1,18 @@
 //! A password that a customer says is nowhere afterwards.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::binary::{divert, snapshot};
 use crate::dialogue::Dialogue;
 use crate::flows::PinDirectory;
+use crate::host::{Running, free_address};
 use crate::namespace::{self, CUSTOMER, MX, RELAY};
 use crate::program::Home;
 use crate::sink::Sink;
@@ -51,6 +55,40 @@ fn a_password_is_not_logged_kept_or_passed_on() {
         assert_absent("what the destination took", &sink.only().message);
         assert_absent_below(home.path("relay.toml").parent().unwrap());
     });
+}
+
+#[test]
+fn a_crash_writes_no_memory_to_disk() {
+    let address = free_address();
+    let table = format!(
+        "[[authorised]]\nlisten = [\"{address}\"]\nfrom = [\"192.0.2.0/24\"]\n\
+         destination = \"proxy-v2\"\nproxies = [\"127.0.0.1/32\"]\n"
+    );
+    let home = Home::authorised(false, &table);
+    let unlimited = ["prlimit", "--core=unlimited"];
+    let ends_with_core = |mut process: Running| {
+        kill_process(Pid::from_child(&process.0), Signal::ABORT).unwrap();
+        process.0.wait().unwrap().core_dumped()
+    };
+    let other = tempfile::tempdir().unwrap();
+    let mut control = Command::new(unlimited[0]);
+    control.args([unlimited[1], "sh", "-c", "echo; exec sleep 60"]);
+    control.current_dir(&other).stdout(Stdio::piped());
+    let mut control = Running::start(&mut control);
+    control
+        .0
+        .stdout
+        .take()
+        .unwrap()
+        .read_exact(&mut [0])
+        .unwrap();
+    assert!(
+        ends_with_core(control),
+        "this host writes no cores, so this test would prove nothing"
+    );
+
+    let program = home.start_under(&unlimited);
+    assert!(!ends_with_core(program.into_process()));
 }
 
 /// In every form and place, right and wrong; all that was heard.

@@ -7,6 +7,7 @@ use relay::config::{Config, ScannerConfig};
 
 mod authorised;
 mod egress;
+mod names;
 mod operator;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");

@@ -54,10 +54,7 @@ async fn a_line_over_the_bound_has_the_message_refused() {
     let sink = Sink::start();
     let gate = gate_with(&sink, "max_line_octets = 1000", 10);
     let mut customer = Dialogue::ehlo(gate.address).await;
-    customer
-        .expect("MAIL FROM:<a@customer.example>\r\n", "250")
-        .await;
-    customer.expect("RCPT TO:<b@mx.example>\r\n", "250").await;
+    customer.envelope("b@mx.example").await;
     customer.expect("DATA\r\n", "354").await;
     let long = "x".repeat(999);
     customer

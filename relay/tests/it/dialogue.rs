@@ -80,6 +80,14 @@ impl Dialogue {
         self.expect_reply(reply).await
     }
 
+    /// MAIL from `a@customer.example`, and one recipient that is taken.
+    pub(crate) async fn envelope(&mut self, recipient: &str) {
+        self.expect("MAIL FROM:<a@customer.example>\r\n", "250")
+            .await;
+        self.expect(&format!("RCPT TO:<{recipient}>\r\n"), "250")
+            .await;
+    }
+
     /// Asserts how the next reply begins; the whole reply.
     pub(crate) async fn expect_reply(&mut self, expected: &str) -> String {
         let reply = self.hear().await;

@@ -38,10 +38,7 @@ async fn destination() -> Fickle {
 /// A session with the whole message said, and nothing heard yet of what follows.
 async fn up_to_the_dot(gate: &Gate, content: &str, behind: &str) -> Dialogue {
     let mut customer = Dialogue::ehlo(gate.address).await;
-    customer
-        .expect("MAIL FROM:<a@customer.example>\r\n", "250")
-        .await;
-    customer.expect("RCPT TO:<b@mx.example>\r\n", "250").await;
+    customer.envelope("b@mx.example").await;
     customer.expect("DATA\r\n", "354").await;
     customer
         .say(format!("{content}.\r\n{behind}").as_bytes())
@@ -158,10 +155,7 @@ async fn later_transactions_of_a_session_are_heard_by_what_follows_them() {
     let mut customer = up_to_the_dot(&gate, NAMED, "").await;
     for number in 2..=4 {
         customer.expect_reply("250").await;
-        customer
-            .expect("MAIL FROM:<a@customer.example>\r\n", "250")
-            .await;
-        customer.expect("RCPT TO:<b@mx.example>\r\n", "250").await;
+        customer.envelope("b@mx.example").await;
         customer.expect("DATA\r\n", "354").await;
         let content = NAMED.replace("<1@", &format!("<{number}@"));
         customer.say(format!("{content}.\r\n").as_bytes()).await;

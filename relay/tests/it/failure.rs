@@ -159,19 +159,9 @@ async fn a_kept_connection_that_has_gone_is_made_again() {
     let sink = Sink::with(&["-Q", "RSET"]);
     let gate = Gate::to(sink.address);
     let mut customer = Dialogue::ehlo(gate.address).await;
-    customer
-        .expect("MAIL FROM:<a@customer.example>\r\n", "250")
-        .await;
-    customer
-        .expect("RCPT TO:<first@mx.example>\r\n", "250")
-        .await;
+    customer.envelope("first@mx.example").await;
     customer.expect("RSET\r\n", "250").await;
-    customer
-        .expect("MAIL FROM:<a@customer.example>\r\n", "250")
-        .await;
-    customer
-        .expect("RCPT TO:<second@mx.example>\r\n", "250")
-        .await;
+    customer.envelope("second@mx.example").await;
     customer.expect("DATA\r\n", "354").await;
     customer
         .expect("Subject: x\r\n\r\nx\r\n.\r\n", "250 2.0.0 Ok")

@@ -53,18 +53,26 @@ pub(crate) struct Connection {
     pub(crate) lines: Vec<String>,
     /// Messages that came to their end, dots as they were sent.
     pub(crate) messages: Vec<String>,
+    /// Whether there was TLS at the end.
+    pub(crate) tls: bool,
+    /// The name that the client asked for in it.
+    pub(crate) server_name: Option<String>,
 }
 
 impl Fickle {
     /// Does `scripts` one after the other, a connection each, and goes on with the last one.
     pub(crate) async fn start(scripts: Vec<Script>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0", acceptor(), scripts).await
+    }
+
+    /// The same at an address, and with a certificate.
+    pub(crate) async fn start_at(address: &str, tls: TlsAcceptor, scripts: Vec<Script>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&connections);
         let released = Arc::new(Notify::new());
         let release = Arc::clone(&released);
-        let tls = acceptor();
         tokio::spawn(async move {
             for number in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -82,6 +90,11 @@ impl Fickle {
                     if one.serve(&mut plain, true).await {
                         // A client that does not like it is the test's business, not ours.
                         if let Ok(stream) = tls.accept(plain.into_inner()).await {
+                            let name = stream.get_ref().1.server_name().map(str::to_owned);
+                            one.note(|connection| {
+                                connection.tls = true;
+                                connection.server_name = name;
+                            });
                             one.serve(&mut BufReader::new(stream), false).await;
                         }
                     }
@@ -138,7 +151,7 @@ impl One {
             };
             self.note(|connection| connection.lines.push(line.clone()));
             let going_on = match line.as_str() {
-                "STARTTLS" => {
+                "STARTTLS" if self.scripted(&line).is_none() => {
                     say(stream, "220 ready").await;
                     return true;
                 }

@@ -228,9 +228,16 @@ pub(crate) fn snapshot() -> Snapshot {
     }
 }
 
-fn config_text(directory: &Path, options: &Options) -> String {
+/// The configuration file of the usual gate.
+pub(crate) fn config_text(directory: &Path, options: &Options) -> String {
     let state_dir = options.state_dir.as_deref().unwrap_or(directory).display();
     let directory = directory.display();
+    // The resolver of this machine is none of a test's business.
+    let dns = if options.more.contains("[dns]") {
+        ""
+    } else {
+        "[dns]\nservers = []"
+    };
     format!(
         r#"
 name = "relay-1"
@@ -253,6 +260,7 @@ connections_per_customer = {per_customer}
 drain = "10s"
 [splice]
 {splice}
+{dns}
 {tls}
 {scanners}
 {more}

@@ -110,10 +110,7 @@ async fn starttls_is_offered_only_if_the_destination_offers_it() {
         assert!(!offered.contains("STARTTLS"), "{offered}");
         customer.expect("STARTTLS\r\n", "502").await;
     }
-    customer
-        .expect("MAIL FROM:<a@customer.example>\r\n", "250")
-        .await;
-    customer.expect("RCPT TO:<b@mx.example>\r\n", "250").await;
+    customer.envelope("b@mx.example").await;
     customer.expect("DATA\r\n", "354").await;
     customer.expect("Subject: x\r\n\r\nx\r\n.\r\n", "250").await;
     let offered = customer.expect(ehlo, "250-").await;

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tempfile::TempDir;
+use crate::host::{free_address, wait_for_greeting};
 
-use crate::host::{free_address, require_root, wait_for_greeting};
+mod instance;
+
+pub(crate) use instance::Instance;
 
 /// A running Postfix; stops with the test.
 pub(crate) struct Postfix {
@@ -16,7 +17,7 @@ pub(crate) struct Postfix {
     pub(crate) address: SocketAddr,
     /// Offers STARTTLS, but only with TLS 1.0, which no handshake of ours can end in.
     pub(crate) antique: SocketAddr,
-    directory: TempDir,
+    instance: Instance,
 }
 
 impl Postfix {
@@ -26,42 +27,24 @@ impl Postfix {
 
     /// Takes mail at these addresses of the caller's network namespace.
     pub(crate) fn at(address: SocketAddr, address6: Option<SocketAddr>) -> Self {
-        require_root();
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        // Its processes run as another user and have to get in.
-        fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
-        for (name, owner) in [
-            ("config", 0),
-            ("queue", 0),
-            ("data", user("postfix")),
-            ("mail", NOBODY),
-        ] {
-            fs::create_dir(root.join(name)).unwrap();
-            chown(root.join(name), Some(owner), None).unwrap();
-        }
-        make_certificate(root, "mx.example");
+        let instance = Instance::new();
+        instance.make_directory("mail", NOBODY);
+        make_certificate(instance.root(), "mx.example");
         let antique = free_address();
-        fs::write(root.join("config/main.cf"), main_cf(root)).unwrap();
-        fs::write(
-            root.join("config/master.cf"),
-            master_cf(address, address6, antique),
-        )
-        .unwrap();
-        let this = Self {
-            address,
-            antique,
-            directory,
-        };
-        this.command("start");
+        let services = services(address, address6, antique);
+        instance.start(&main_cf(instance.root()), &services);
         wait_for_greeting(address);
         wait_for_greeting(antique);
-        this
+        Self {
+            address,
+            antique,
+            instance,
+        }
     }
 
     /// What was delivered: Postfix's own fields on top, LF line ends.
     pub(crate) fn delivered(&self) -> Vec<String> {
-        let Ok(files) = fs::read_dir(self.directory.path().join("mail/box/new")) else {
+        let Ok(files) = fs::read_dir(self.instance.path("mail/box/new")) else {
             return Vec::new();
         };
         files
@@ -71,41 +54,15 @@ impl Postfix {
 
     /// Its certificate, which is its own issuer's.
     pub(crate) fn certificate(&self) -> PathBuf {
-        self.directory.path().join("certificate.pem")
-    }
-
-    fn command(&self, verb: &str) {
-        let output = Command::new("/usr/sbin/postfix")
-            .arg("-c")
-            .arg(self.directory.path().join("config"))
-            .arg(verb)
-            .output()
-            .expect("postfix is not installed");
-        assert!(output.status.success(), "postfix {verb}: {output:?}");
-    }
-}
-
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        self.command("stop");
+        self.instance.path("certificate.pem")
     }
 }
 
 fn main_cf(root: &Path) -> String {
     let root = root.display();
     format!(
-        "compatibility_level = 3.6
-queue_directory = {root}/queue
-data_directory = {root}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-inet_interfaces = 127.0.0.1
-inet_protocols = all
+        "inet_protocols = all
 myhostname = mx.example
-mydestination =
-alias_maps =
 virtual_mailbox_domains = mx.example
 virtual_mailbox_base = {root}/mail
 virtual_mailbox_maps = static:box/
@@ -115,13 +72,11 @@ smtpd_tls_security_level = may
 smtpd_tls_cert_file = {root}/certificate.pem
 smtpd_tls_key_file = {root}/key.pem
 smtpd_tls_received_header = yes
-maillog_file_prefixes = {root}
-maillog_file = {root}/data/postfix.log
 "
     )
 }
 
-fn master_cf(address: SocketAddr, address6: Option<SocketAddr>, antique: SocketAddr) -> String {
+fn services(address: SocketAddr, address6: Option<SocketAddr>, antique: SocketAddr) -> String {
     let more = address6.map_or_else(String::new, |address| {
         format!("{address} inet n - n - - smtpd\n")
     });
@@ -130,19 +85,7 @@ fn master_cf(address: SocketAddr, address6: Option<SocketAddr>, antique: SocketA
 {antique} inet n - n - - smtpd
   -o smtpd_tls_protocols=TLSv1
   -o smtpd_tls_mandatory_protocols=TLSv1
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-anvil unix - - n - 1 anvil
-error unix - - n - - error
-retry unix - - n - - error
 virtual unix - n n - - virtual
-postlog unix-dgram n - n - 1 postlogd
 "
     )
 }

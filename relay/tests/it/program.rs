@@ -105,11 +105,17 @@ memory_octets = 1000
 spill_dir = "{path}/spill"
 [limits]
 drain = "5s"
+{dns}
 [[scanner]]
 kind = "builtin"
 {tables}
 "#,
             listeners = self.listeners,
+            dns = if self.tables.contains("[dns]") {
+                ""
+            } else {
+                "[dns]\nservers = []"
+            },
             tables = self.tables,
         );
         fs::write(self.path("relay.toml"), config).unwrap();
@@ -118,6 +124,7 @@ kind = "builtin"
         let words: Vec<&str> = [under, &[program, "--config", &config]].concat();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]);
+        command.current_dir(self.directory.path());
         command
     }
 
@@ -172,6 +179,11 @@ impl Program {
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.process.0.id()
+    }
+
+    /// Its process, which ends with the test all the same.
+    pub(crate) fn into_process(self) -> Running {
+        self.process
     }
 
     /// SIGHUP.

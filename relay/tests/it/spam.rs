@@ -47,10 +47,7 @@ async fn a_session_goes_on_after_a_refusal() {
         (GTUBE, "550 5.7.1"),
         ("fine", "250 2.0.0 Ok"),
     ] {
-        customer
-            .expect("MAIL FROM:<a@customer.example>\r\n", "250")
-            .await;
-        customer.expect("RCPT TO:<b@mx.example>\r\n", "250").await;
+        customer.envelope("b@mx.example").await;
         customer.expect("DATA\r\n", "354").await;
         customer
             .expect(&format!("Subject: x\r\n\r\n{body}\r\n.\r\n"), expected)

@@ -17,15 +17,15 @@ use tempfile::TempDir;
 use crate::host::{Running, free_address, wait_until};
 
 /// A resolver that knows `example.` and nothing else.
-struct Resolver {
-    address: SocketAddr,
+pub(crate) struct Resolver {
+    pub(crate) address: SocketAddr,
     _process: Running,
     _directory: TempDir,
 }
 
 impl Resolver {
     /// Each record as a zone's file has it, on one line.
-    fn start(records: &[&str]) -> Self {
+    pub(crate) fn start(records: &[&str]) -> Self {
         let (address, directory) = (free_address(), tempfile::tempdir().unwrap());
         let root = directory.path().display();
         let mut config = format!(

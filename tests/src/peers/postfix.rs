@@ -244,7 +244,7 @@ fn main_cf(dir: &Path, host: Host) -> String {
 }
 
 /// A user's number, as `id` knows it.
-fn user_id(name: &str) -> Result<u32> {
+pub(super) fn user_id(name: &str) -> Result<u32> {
     let output = checked(Command::new("id").args(["-u", name])).context("is Postfix installed?")?;
     String::from_utf8_lossy(&output.stdout)
         .trim()
@@ -252,7 +252,7 @@ fn user_id(name: &str) -> Result<u32> {
         .context("id -u")
 }
 
-const MASTER: &str = "/usr/lib/postfix/sbin/master";
+pub(super) const MASTER: &str = "/usr/lib/postfix/sbin/master";
 
 /// What an exchanger needs: nothing that sends mail on, nothing in a chroot.
 const MASTER_CF: &str = "\

@@ -34,7 +34,7 @@ pub struct FlagRequest {
     pub pool: Option<String>,
     /// Treatment of a redirect; default `filter`.
     pub treatment: Option<String>,
-    /// Egress of a redirect, `pool`, `customer` or `socks5`; default `pool`.
+    /// Egress of a redirect, `pool`, `customer`, `pool+customer` or `socks5`; default `pool`.
     pub egress: Option<String>,
     /// Delivery of a redirect, `cutthrough`, `cutthrough+spool` or `queue`; default `cutthrough`.
     pub delivery: Option<String>,
@@ -247,7 +247,9 @@ fn egress(request: &FlagRequest, pool: &PoolTerms, pools: &[PoolTerms]) -> Resul
         return Ok(Egress::default());
     };
     match Egress::from_name(word) {
-        Some(Egress::Customer) if pool.via != Via::Steer => Err(no_such_egress(pool, pools)),
+        Some(known) if known.lends_address() && pool.via != Via::Steer => {
+            Err(no_such_egress(known, pool, pools))
+        }
         Some(Egress::Socks5) if pool.third_party => Err(Refusal::Usage(format!(
             "egress socks5: pool {} is a third party's, which does what it does; leave the egress out",
             pool.name
@@ -293,14 +295,15 @@ fn read_delivery(
 }
 
 /// Answers to a customer's address find a relay only where the edge steers.
-fn no_such_egress(pool: &PoolTerms, pools: &[PoolTerms]) -> Refusal {
+fn no_such_egress(egress: Egress, pool: &PoolTerms, pools: &[PoolTerms]) -> Refusal {
     let steered = names(pools, |pool| pool.via == Via::Steer);
     let instead = match steered.as_str() {
         "" => String::from("configure a pool that is, and name it with --pool"),
         steered => format!("name one that is with --pool: {steered}"),
     };
     Refusal::Usage(format!(
-        "egress customer: needs a pool that is via = \"steer\", and {} is via = \"{}\"; {instead}",
+        "egress {}: needs a pool that is via = \"steer\", and {} is via = \"{}\"; {instead}",
+        egress.name(),
         pool.name,
         pool.via.name()
     ))

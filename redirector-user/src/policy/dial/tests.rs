@@ -142,7 +142,7 @@ fn what_cannot_be_read_says_what_is_allowed() {
                 egress: some("tor"),
                 ..request()
             },
-            "allowed are pool, customer, socks5",
+            "allowed are pool, customer, socks5, pool+customer",
         ),
         (
             FlagRequest {

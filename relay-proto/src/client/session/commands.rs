@@ -22,6 +22,14 @@ impl Session {
         }
     }
 
+    /// Goes on in clear text, in a session that is [`Self::held`] and was offered STARTTLS. Only for a server whose TLS
+    /// never works, and for mail of which nobody demands TLS; the caller answers for both.
+    pub fn leave_tls_out(&mut self) {
+        if matches!(self.state, State::Ready) && self.held {
+            self.extensions.starttls = false;
+        }
+    }
+
     /// MAIL, with those parameters that the server offered. A mail that needs SMTPUTF8 is answered
     /// `550 5.6.7` on the server's behalf if it was not offered (RFC 6531 section 3.2), and nothing is sent.
     pub fn mail(&mut self, now: Time, mail: &Mail) {

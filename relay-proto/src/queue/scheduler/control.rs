@@ -3,6 +3,7 @@
 use super::super::filter::View;
 use super::super::jobs::{HOLD, JobKey, REMOVE, State};
 use super::super::names::NONE;
+use super::super::target::Target;
 use super::{Order, Pause, Scheduler};
 
 impl Scheduler {
@@ -190,6 +191,19 @@ impl Scheduler {
             }
         }
         (end < self.jobs.slots()).then_some(end)
+    }
+
+    /// Whether a job is being attempted.
+    #[must_use]
+    pub fn is_in_flight(&self, key: JobKey) -> bool {
+        self.in_flight(key).is_some()
+    }
+
+    /// What a job's route is looked for.
+    #[must_use]
+    pub fn target_of(&self, key: JobKey) -> Option<Target> {
+        let slot = self.jobs.slot(key)?;
+        self.target(self.order(slot)?.target)
     }
 
     /// One job, for people.

@@ -90,6 +90,11 @@ impl Scheduler {
     }
 
     pub(super) fn schedule(&mut self, slot: u32, due_ms: u64) {
+        if due_ms <= self.now_ms {
+            // Not at the next tick.
+            self.make_due(slot);
+            return;
+        }
         self.detach(slot);
         let Some(job) = self.jobs.at_mut(slot) else {
             return;

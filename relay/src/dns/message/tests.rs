@@ -202,3 +202,31 @@ fn records_are_bounded_and_read_for_what_they_are() {
         [Data::Text(b"v=STSv1; id=1;".as_slice().into())]
     );
 }
+
+#[test]
+fn no_octets_are_too_strange_to_be_read() {
+    let mut random = fastrand::Rng::with_seed(53);
+    let question = question(RecordType::MX);
+    let whole = answer(&question, |it| {
+        it.add_answer(alias("mail.example.org.", 300, "a.example.net."));
+        let mx = RData::MX(MX::new(10, name("mx.example.net.")));
+        it.add_answer(Record::from_rdata(name("a.example.net."), 300, mx));
+        it.add_authority(soa(600, 120));
+    });
+    let mut read = 0;
+    for _ in 0..20_000 {
+        let mut octets = whole.clone();
+        // What stands before the records stays often enough that they are looked at.
+        for _ in 0..random.usize(1..4) {
+            let place = random.usize(..octets.len());
+            octets[place] = random.u8(..);
+        }
+        octets.truncate(random.usize(..=octets.len() * 2).min(octets.len()));
+        if let Reading::Answer(answer, holds) = question.read(&octets) {
+            read += 1;
+            assert!(answer.data().len() <= RECORDS_MAX);
+            assert!((TTL_MIN..=POSITIVE_MAX).contains(&holds));
+        }
+    }
+    assert!(read > 100, "{read}");
+}

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::{Begun, Cutthrough};
-use crate::egress::Claim;
 use crate::metrics::Counter;
 use crate::outbound::Unreachable;
 use crate::outbound::requirement::Requirement;
@@ -37,16 +36,16 @@ impl Cutthrough {
         mail: &Mail,
         ehlo: Option<EhloName>,
         requirement: &Requirement,
-    ) -> Result<(Begun, Option<Claim>), Unreachable> {
+    ) -> Result<Begun, Unreachable> {
         if let Some(Away(since)) = self.away
             && since.elapsed() < AWAY_FOR
         {
-            return Ok((Begun::Away, None));
+            return Ok(Begun::Away);
         }
         self.away = None;
         match self.begin(mail, ehlo, requirement).await {
-            Err(unreachable) if self.bridges(&unreachable) => Ok((Begun::Away, None)),
-            begun => begun.map(|(begun, claim)| (begun, Some(claim))),
+            Err(unreachable) if self.bridges(&unreachable) => Ok(Begun::Away),
+            begun => begun,
         }
     }
 

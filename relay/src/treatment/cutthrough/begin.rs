@@ -4,54 +4,63 @@ use relay_proto::envelope::{EhloName, Mail};
 use tracing::debug;
 
 use super::{Begun, Cutthrough, promise};
-use crate::egress::{Claim, Leg, NoWay};
+use crate::egress::{Leg, NoWay};
 use crate::outbound::requirement::Requirement;
 use crate::outbound::{Lost, Unreachable, Upstream};
 
 impl Cutthrough {
-    /// Says MAIL to the destination, connecting first if need be.
+    /// Says MAIL to the destination, connecting first if need be. The message is in the count of its way then.
     pub(super) async fn begin(
         &mut self,
         mail: &Mail,
         ehlo: Option<EhloName>,
         requirement: &Requirement,
-    ) -> Result<(Begun, Claim), Unreachable> {
+    ) -> Result<Begun, Unreachable> {
         if let Some(mut upstream) = self.kept_upstream(requirement).await {
-            match self.claim().await {
+            if self.takes_claim().await {
                 // A destination may close a connection that was idle between two messages. Nothing of
                 // this message is there yet, so a new connection loses nothing.
-                Some(claim) => match self.begin_on(&mut upstream, mail).await {
+                match self.begin_on(&mut upstream, mail).await {
                     Ok(begun) => {
                         self.upstream = Some(upstream);
-                        return Ok((begun, claim));
+                        return Ok(begun);
                     }
                     Err(lost) => {
                         debug!(error = %lost, "kept connection was gone, connecting again");
+                        // The next one takes its own, or there would be none left for it.
+                        self.claim = None;
                     }
-                },
-                // Its way has sent what it may send today; another one may not.
-                None => upstream.quit().await,
+                }
+            } else {
+                // Another way may not have sent all that it may.
+                upstream.quit().await;
             }
         }
         for _ in 0..WAYS_MAX {
             let mut upstream = self.reach(ehlo.clone(), requirement).await?;
-            let Some(claim) = self.claim().await else {
+            if !self.takes_claim().await {
                 // The last place was taken while the connection was made.
                 upstream.quit().await;
                 continue;
-            };
+            }
             let begun = self
                 .begin_on(&mut upstream, mail)
                 .await
                 .map_err(Unreachable::Session)?;
             self.upstream = Some(upstream);
-            return Ok((begun, claim));
+            return Ok(begun);
         }
         Err(NoWay::WarmingUp.into())
     }
 
-    async fn claim(&self) -> Option<Claim> {
-        self.relay.egresses.claim(self.way.as_ref()?).await
+    /// Has the message that begins counted for its way, if that may send one more.
+    async fn takes_claim(&mut self) -> bool {
+        // The one before it has been sent, or never will be.
+        self.claim = None;
+        if let Some(way) = &self.way {
+            self.claim = self.relay.egresses.claim(way).await;
+        }
+        self.claim.is_some()
     }
 
     /// MAIL, if the destination can take what it announces.

@@ -11,6 +11,7 @@ use super::{Cutthrough, Facts, Transaction};
 use crate::egress::Way;
 use crate::message::Message;
 use crate::metrics::Counter;
+use crate::treatment::departure::Departure;
 use crate::treatment::doubts::{InDoubt, already_taken};
 use crate::treatment::inspection::Inspection;
 use crate::treatment::outcome::{Described, Outcome, late, spill_failed};
@@ -60,7 +61,7 @@ impl Cutthrough {
             scanners: &progress.scanners,
             started: transaction.started,
             outbound: transaction.destinations_leg,
-            way: self.way.as_ref().map(Way::name).map(|name| &**name),
+            way: self.way.as_ref(),
         };
         outcome.conclude(&self.relay, &described, &facts)
     }
@@ -109,12 +110,35 @@ impl Cutthrough {
             self.withdraw().await;
             return outcome;
         }
+        let destination = self.admitted.original_dst.socket_addr();
+        let departure = match &self.way {
+            // What is not scanned goes to the operator's own server.
+            Some(way) if self.scanned => inspection.departure(way, destination, &content).await,
+            Some(_) | None => Departure::AsChosen,
+        };
         let passed = Passed {
             content,
             trace: inspection.trace_fields(),
             received,
         };
-        self.deliver_or_keep(transaction, facts, &passed).await
+        match departure {
+            Departure::AsChosen => self.deliver_or_keep(transaction, facts, &passed).await,
+            Departure::FromCustomer => {
+                if let Err(outcome) = self.move_to_customer(transaction, facts, received).await {
+                    return outcome;
+                }
+                let outcome = self.deliver_or_keep(transaction, facts, &passed).await;
+                // The next message is judged for itself.
+                if let Some(upstream) = self.upstream.take() {
+                    upstream.quit().await;
+                }
+                outcome
+            }
+            Departure::Refused(outcome) => {
+                self.withdraw().await;
+                outcome
+            }
+        }
     }
 
     async fn identify(&self, transaction: &mut Transaction, content: &Message) -> InDoubt {
@@ -139,6 +163,7 @@ impl Cutthrough {
             id: &transaction.id,
             mail: &transaction.mail,
             recipients: &transaction.recipients,
+            from_customer: self.way.as_ref().is_some_and(Way::is_customers),
         }
     }
 

@@ -289,8 +289,8 @@ impl Sim {
     }
 
     fn leave_open(&mut self, worker: Worker) {
-        let site = self.queue.site_of(&worker);
-        *self.open.get_mut(&site).unwrap() -= 1;
+        let (_, site) = self.queue.lane_names(&worker).unwrap();
+        *self.open.get_mut(site).unwrap() -= 1;
         self.queue.leave(worker);
     }
 
@@ -304,12 +304,5 @@ impl Sim {
         assert_eq!(self.queue.len() + gone, self.made, "{counts:?}");
         let open: u32 = self.open.values().sum();
         assert_eq!(counts.connections, open);
-    }
-}
-
-impl Scheduler {
-    fn site_of(&self, worker: &Worker) -> String {
-        let lane = self.lanes[worker.lane as usize].as_ref().unwrap();
-        self.sites.key(lane.site).unwrap().to_string()
     }
 }

@@ -65,6 +65,7 @@ impl Cutthrough {
             let id = stored.kept.id;
             queueing.spool().finish(id, &taken);
             queueing.begin(stored.kept, &stored.queued, &transaction.waiting);
+            self.relay.metrics().count(Counter::Queued);
             info!(queue.id = %transaction.id, queued.id = %id, delivered = taken.len(), queued = transaction.waiting.len(), "partly queued");
             let (taken, waiting) = (taken.len(), transaction.waiting.len());
             let text = format!("delivered for {taken}, queued as {id} for {waiting}");

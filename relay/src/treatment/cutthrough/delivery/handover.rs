@@ -12,14 +12,14 @@ use std::io;
 
 use relay_proto::client::LostCause;
 use relay_proto::reply::Reply;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
 use super::{
     ANSWER_DEADLINE, DATA_DEADLINE, DOT_DEADLINE, Facts, Outcome, Passed, late, lost,
     lost_after_dot, refused_by_destination, spill_failed,
 };
-use crate::egress::Claim;
+use crate::egress::Way;
 use crate::metrics::Counter;
 use crate::outbound::{Lost, Upstream};
 use crate::treatment::cutthrough::{Begun, Cutthrough, Transaction};
@@ -50,9 +50,8 @@ impl Cutthrough {
         passed: &Passed,
     ) -> Outcome {
         let data_deadline = passed.received + DATA_DEADLINE;
-        let claim = transaction.claim.take();
         let stop = match self.attempt(passed).await {
-            Ok(()) => return self.last_word(passed, claim).await,
+            Ok(()) => return self.last_word(passed).await,
             Err(stop) => stop,
         };
         let lost_first = match stop {
@@ -76,8 +75,40 @@ impl Cutthrough {
             }
         }
         match self.attempt(passed).await {
-            Ok(()) => self.last_word(passed, claim).await,
+            Ok(()) => self.last_word(passed).await,
             Err(stop) => self.give_up(transaction, stop),
+        }
+    }
+
+    /// Has the destination hear the envelope again, from its customer's own address. It must answer as before.
+    pub(super) async fn move_to_customer(
+        &mut self,
+        transaction: &mut Transaction,
+        facts: &Facts,
+        received: Instant,
+    ) -> Result<(), Outcome> {
+        if let Some(upstream) = self.upstream.take() {
+            upstream.quit().await;
+        }
+        // What was claimed of the other way is not used.
+        self.claim = None;
+        self.way = Some(Way::of_customer(self.admitted.customer));
+        if matches!(transaction.upstream, Begun::Away) {
+            // It has heard nothing yet, and will from there.
+            return Ok(());
+        }
+        let replay = self.replay(transaction, facts);
+        match timeout_at(received + DATA_DEADLINE, replay).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Changed(why))) => {
+                info!(queue.id = %transaction.id, why, "destination answers the customer's address differently");
+                self.withdraw().await;
+                Err(lost(&why))
+            }
+            Err(_elapsed) => {
+                self.upstream = None;
+                Err(late())
+            }
         }
     }
 
@@ -107,8 +138,8 @@ impl Cutthrough {
     }
 
     /// The dot, and what the destination says to it. From here on it may have the message.
-    async fn last_word(&mut self, passed: &Passed, claim: Option<Claim>) -> Outcome {
-        if let Some(claim) = claim {
+    async fn last_word(&mut self, passed: &Passed) -> Outcome {
+        if let Some(claim) = self.claim.take() {
             claim.sent();
         }
         let Some(upstream) = &mut self.upstream else {

@@ -1,0 +1,112 @@
+//! One question to the running relay, one answer.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use relay::queue::admin::shapes::Refused;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+/// Whom we ask.
+pub(super) struct Client {
+    socket: PathBuf,
+    runtime: Runtime,
+}
+
+impl Client {
+    pub(super) fn new(socket: &Path) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")?;
+        Ok(Self {
+            socket: socket.to_owned(),
+            runtime,
+        })
+    }
+
+    /// `None` = there is no such thing.
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        let (status, octets) = self.ask(Method::GET, path, Bytes::new())?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status => answer(status, &octets).map(Some),
+        }
+    }
+
+    pub(super) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        question: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        let question = serde_json::to_vec(question)?;
+        let (status, octets) = self.ask(Method::POST, path, question.into())?;
+        answer(status, &octets)
+    }
+
+    fn ask(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "outgate-relay")
+            .body(Full::new(body))
+            .with_context(|| format!("{path}: cannot be asked for"))?;
+        let exchange = async {
+            let stream = UnixStream::connect(&self.socket).await;
+            let stream = stream.map_err(|error| self.no_relay(error))?;
+            let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+            let (mut sender, connection) = handshake.await?;
+            let connection = tokio::spawn(connection);
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let octets = response.into_body().collect().await?.to_bytes();
+            connection.abort();
+            Ok::<_, anyhow::Error>((status, octets))
+        };
+        let answered = self
+            .runtime
+            .block_on(async { timeout(DEADLINE, exchange).await });
+        answered.map_err(|_elapsed| {
+            anyhow!(
+                "{}: no answer within {} s",
+                self.socket.display(),
+                DEADLINE.as_secs()
+            )
+        })?
+    }
+
+    fn no_relay(&self, error: io::Error) -> anyhow::Error {
+        let socket = self.socket.display();
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => anyhow!(
+                "{socket}: no relay answers; it must be running, with [spool] in its configuration"
+            ),
+            io::ErrorKind::PermissionDenied => anyhow!(
+                "{socket}: permission denied; whoever asks must be the relay's user, or in its group"
+            ),
+            _ => anyhow!("{socket}: {error}"),
+        }
+    }
+}
+
+fn answer<T: DeserializeOwned>(status: StatusCode, octets: &[u8]) -> anyhow::Result<T> {
+    if status.is_success() {
+        return serde_json::from_slice(octets).context("the relay's answer");
+    }
+    match serde_json::from_slice::<Refused>(octets) {
+        Ok(refused) => bail!("{}", refused.error),
+        Err(_) => bail!("the relay answers with status {status}"),
+    }
+}
+
+/// Deleting a million messages takes a while.
+const DEADLINE: Duration = Duration::from_secs(600);

@@ -1,0 +1,43 @@
+//! The proof that nothing is lost, in short; and that it would notice.
+
+use anyhow::{Context as _, Result, ensure};
+use lab::proof::{self, Options, Outcome, Peer};
+
+#[test]
+fn a_loss_behind_the_back_of_a_real_server_is_noticed() -> Result<()> {
+    let report = proof::run(
+        &Options {
+            sabotage: true,
+            ..options("ldgsabot", Peer::Postfix, 1)
+        },
+        |_outcome| {},
+    )?;
+    ensure!(!report.is_good(), "{}", report.table());
+    let outcome = report.outcomes().first().context("a run")?;
+    ensure!(!outcome.lost().is_empty(), "{}", outcome.line());
+    Ok(())
+}
+
+#[test]
+fn a_server_that_keeps_its_word_passes() -> Result<()> {
+    check(&options("ldgpostfix", Peer::Postfix, 2))
+}
+
+#[track_caller]
+fn check(options: &Options) -> Result<()> {
+    let report = proof::run(options, |_outcome| {})?;
+    let lines: Vec<String> = report.outcomes().iter().map(Outcome::line).collect();
+    ensure!(report.is_good(), "{}\n{}", lines.join("\n"), report.table());
+    Ok(())
+}
+
+fn options(prefix: &str, peer: Peer, runs: u64) -> Options {
+    Options {
+        prefix: prefix.to_owned(),
+        bin_dir: None,
+        peer,
+        runs,
+        seed: 1,
+        sabotage: false,
+    }
+}
