@@ -114,10 +114,14 @@ impl Notifier {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the end of these recipients may be told at all, so that the head of the message must be read.
+    /// Whether there is anything to tell or, for want of somebody who vouches, to log: only then the others need to be
+    /// called, and the head of the message to be read.
     #[must_use]
     pub fn would(&self, queued: &Queued, attempts: &[Attempt]) -> bool {
-        Notice::of_the_end(queued, attempts).is_ok()
+        match Notice::of_the_end(queued, attempts) {
+            Ok(_) | Err(Untold::NotVouched) => true,
+            Err(Untold::NothingToTell | Untold::NullReversePath) => false,
+        }
     }
 
     /// A notification of the end of these recipients, to be queued as `id`; [`Outcome::Deferred`] among them means

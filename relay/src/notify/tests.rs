@@ -90,6 +90,7 @@ async fn a_notification_is_a_message_to_the_sender_from_nobody() {
         "{content}"
     );
     // About itself it makes none.
+    assert!(!notifier.would(&notification, &refused()));
     assert!(tell(&notifier, &notification).is_none());
     let internationalised = queued("<grün@customer.example>", "192.0.2.10");
     let (notification, _) = tell(&notifier, &internationalised).unwrap();
@@ -132,7 +133,7 @@ fn who_is_not_vouched_for_is_an_event() {
     let notifier = notifier("");
     let mut about = queued("<victim@elsewhere.example>", "192.0.2.10");
     about.may_notify = false;
-    assert!(!notifier.would(&about, &refused()));
+    assert!(notifier.would(&about, &refused()), "it has to be logged");
     assert!(tell(&notifier, &about).is_none());
     assert_eq!(notifier.metrics.value(Counter::NotVouched), 1);
     assert_eq!(notifier.metrics.value(Counter::Notified), 0);

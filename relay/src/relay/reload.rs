@@ -87,6 +87,7 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     kept.back("splice.learnt", &old.splice.learnt, &mut new.splice.learnt);
     kept.back("queue", &old.queue, &mut new.queue);
     kept.back("spool", &old.spool, &mut new.spool);
+    kept.back("queue", &old.queue, &mut new.queue);
     kept.back("egress", &old.egress, &mut new.egress);
     kept.back("sandbox", &old.sandbox, &mut new.sandbox);
     kept.back("token", &old.token, &mut new.token);

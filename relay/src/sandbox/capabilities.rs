@@ -1,4 +1,5 @@
-//! Capabilities: all but CAP_NET_RAW where customers' addresses are bound, and CAP_BPF where a flow table is read.
+//! Capabilities: all but CAP_NET_RAW where customers' addresses may be bound, and CAP_BPF where a flow table is read. What
+//! was not given is not asked for.
 //!
 //! Before Linux 5.19 reading a pinned map needs CAP_BPF for every look-up, not only for opening it.
 
@@ -20,8 +21,9 @@ pub(super) fn drop_all(config: &Config) -> Came {
 
 fn wanted(config: &Config) -> CapabilitySet {
     let mut wanted = CapabilitySet::empty();
-    // Sessions that are steered here may leave from the customer's own address.
-    wanted.set(CapabilitySet::NET_RAW, !config.transparent.is_empty());
+    // What the edge sends here may have to leave from the customer's own address; the controller says for whom.
+    let by_the_edge = !config.transparent.is_empty() || config.rewritten.is_some();
+    wanted.set(CapabilitySet::NET_RAW, by_the_edge);
     wanted.set(CapabilitySet::BPF, config.rewritten.is_some());
     wanted
 }

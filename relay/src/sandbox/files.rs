@@ -28,7 +28,9 @@ pub(super) fn confine(config: &Config, file: &Path) -> Came {
         drop(made);
     }
     let (written, read) = (written(config), read(config, file));
-    match restrict(&written, &read) {
+    // The spool makes its own name durable there.
+    let listed = config.spool.as_ref().and_then(|spool| spool.dir.parent());
+    match restrict(&written, &read, listed) {
         Ok(status) => {
             let named = written.union(&read).map(|path| path.display().to_string());
             let what = format!("only {}", named.collect::<Vec<_>>().join(", "));
@@ -47,6 +49,7 @@ pub(super) fn confine(config: &Config, file: &Path) -> Came {
 fn restrict(
     written: &BTreeSet<PathBuf>,
     read: &BTreeSet<PathBuf>,
+    listed: Option<&Path>,
 ) -> Result<RestrictionStatus, RulesetError> {
     let all = AccessFs::from_all(KNOWN);
     let made: BitFlags<AccessFs> = AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock;
@@ -61,6 +64,7 @@ fn restrict(
             read,
             AccessFs::ReadFile | AccessFs::ReadDir,
         ))?
+        .add_rules(path_beneath_rules(listed, AccessFs::ReadDir))?
         .restrict_self()
 }
 
@@ -70,6 +74,8 @@ fn written(config: &Config) -> BTreeSet<PathBuf> {
     paths.extend(config.controller.iter().map(|it| directory_of(&it.cache)));
     paths.extend(config.spool.iter().map(|spool| spool.dir.clone()));
     paths.insert(directory_of(&config.splice.learnt));
+    // Its socket is bound once the queue is open.
+    paths.insert(directory_of(&config.queue.admin));
     // Where standard output and error may lead, and what is opened by name in tests of programs.
     paths.insert("/dev/null".into());
     paths
@@ -104,8 +110,9 @@ fn directory_of(file: &Path) -> PathBuf {
 
 /// What this program knows of landlock; the kernel may know less.
 const KNOWN: ABI = ABI::V5;
-/// Resolvers, which are written anew by name, and the authorities of the system.
+/// Randomness, resolvers, which are written anew by name, and the authorities of the system.
 const SYSTEM: &[&str] = &[
+    "/dev/urandom",
     "/etc/resolv.conf",
     "/etc/ssl",
     "/etc/pki",
