@@ -106,6 +106,8 @@ fn directory_of(file: &Path) -> PathBuf {
 const KNOWN: ABI = ABI::V5;
 /// Resolvers, which are written anew by name, and the authorities of the system.
 const SYSTEM: &[&str] = &[
+    // The spool draws the number of each new segment from it.
+    "/dev/urandom",
     "/etc/resolv.conf",
     "/etc/ssl",
     "/etc/pki",
