@@ -125,7 +125,8 @@ impl Plan {
             Fault::Kill | Fault::Freeze | Fault::Cut | Fault::Full => None,
             Fault::SyncError | Fault::WriteError => Some(Injection::Failing {
                 fault,
-                first: chance.within(2..20),
+                // Behind what it takes to start: whoever never starts loses nothing.
+                first: chance.within(12..40),
                 step: chance.within(7..40),
             }),
             Fault::SlowDisk => Some(Injection::Slow {
