@@ -109,4 +109,4 @@ fn v4(host: Host) -> Result<Ipv4Addr> {
 }
 
 const PORT: u16 = 2526;
-const SMALL_DISK_OCTETS: u64 = 16 << 20;
+const SMALL_DISK_OCTETS: u64 = 10 << 20;

@@ -112,6 +112,7 @@ fn directory_of(file: &Path) -> PathBuf {
 const KNOWN: ABI = ABI::V5;
 /// Randomness, resolvers, which are written anew by name, and the authorities of the system.
 const SYSTEM: &[&str] = &[
+    // The spool draws the number of each new segment from it.
     "/dev/urandom",
     "/etc/resolv.conf",
     "/etc/ssl",

@@ -39,6 +39,8 @@ pub(super) struct Client<'a> {
 pub(super) struct Counts {
     /// Messages that were refused for now, each with a reply.
     pub(super) refused: AtomicU64,
+    /// What a session ended with that was not told to, the last one's.
+    pub(super) ended: Mutex<Option<String>>,
     /// One reply that was not as expected, for a person.
     pub(super) surprise: Mutex<Option<String>>,
 }
@@ -59,7 +61,10 @@ impl Client<'_> {
         let mut number = 0;
         while !self.is_over() {
             // An error is the end of a session, as faults have it; what was not acknowledged does not count.
-            let _ended = self.converse(session, &mut number, &mut chance).is_err();
+            if let Err(error) = self.converse(session, &mut number, &mut chance) {
+                let ended = &self.counts.ended;
+                *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error:#}"));
+            }
             thread::sleep(PAUSE);
         }
     }
@@ -163,7 +168,7 @@ impl Wire {
 }
 
 /// Version 2, TCP over IPv4, each session a customer of its own.
-fn proxy_header(session: u64, destination: SocketAddrV4) -> Vec<u8> {
+pub(super) fn proxy_header(session: u64, destination: SocketAddrV4) -> Vec<u8> {
     let customer = session.to_le_bytes()[0].wrapping_add(10);
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c".to_vec();
     header.extend_from_slice(&[192, 0, 2, customer]);

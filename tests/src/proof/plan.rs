@@ -56,8 +56,9 @@ impl Fault {
 /// Something that happens so long after what happened before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// SIGKILL to all of it, and a new start at once.
-    Kill { after: Duration },
+    /// SIGKILL to all of it, and a new start at once; `early`: the time runs from when its port is open, not from when
+    /// it greets.
+    Kill { after: Duration, early: bool },
     /// SIGSTOP, and SIGCONT so much later.
     Freeze { after: Duration, time: Duration },
 }
@@ -116,18 +117,16 @@ impl Plan {
                 }
             }
             // Some right after the start, while it still looks at what the one before has left.
-            let after = if chance.once_in(3) {
-                chance.millis(0..40)
-            } else {
-                chance.millis(40..700)
-            };
-            steps.push(Step::Kill { after });
+            let early = chance.once_in(3);
+            let after = chance.millis(if early { 0..100 } else { 0..700 });
+            steps.push(Step::Kill { after, early });
         }
         let injection = match fault {
             Fault::Kill | Fault::Freeze | Fault::Cut | Fault::Full => None,
             Fault::SyncError | Fault::WriteError => Some(Injection::Failing {
                 fault,
-                first: chance.within(2..20),
+                // Behind what it takes to start: whoever never starts loses nothing.
+                first: chance.within(12..40),
                 step: chance.within(7..40),
             }),
             Fault::SlowDisk => Some(Injection::Slow {

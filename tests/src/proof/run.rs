@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
     books::{Book, Disturbance, Verdict},
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     host::Host,
     lab::Lab,
-    process::{Process, checked},
+    process::{Process, checked, tail},
     wait::patient,
 };
 
@@ -110,8 +110,17 @@ impl Stage<'_> {
         for book in [&running.acknowledged, &arrived] {
             book.sync()?;
         }
+        let lines = Book::read(&dir.join(ACKNOWLEDGED))?;
+        if lines.is_empty() {
+            let ended = counts.ended.into_inner().unwrap_or_default();
+            bail!(
+                "nothing was acknowledged; a session ended with {}; the log ends in\n{}",
+                ended.unwrap_or_default(),
+                tail(&running.system.log())
+            );
+        }
         let verdict = Verdict::of(
-            &Book::read(&dir.join(ACKNOWLEDGED))?,
+            &lines,
             &Book::read(&dir.join(ARRIVED))?,
             &queued,
             &running.disturbances,
@@ -182,7 +191,7 @@ impl Running<'_> {
     }
 
     fn steps(&mut self, mut process: Process, around: &[OsString]) -> Result<Process> {
-        for step in &self.plan.steps {
+        for (number, step) in self.plan.steps.iter().enumerate() {
             match *step {
                 Step::Freeze { after, time } => {
                     thread::sleep(after);
@@ -193,11 +202,15 @@ impl Running<'_> {
                     let to = self.begun.elapsed();
                     self.disturbances.push(Disturbance { from, to });
                 }
-                Step::Kill { after } => {
+                Step::Kill { after, .. } => {
                     thread::sleep(after);
                     let from = self.begun.elapsed();
                     process.kill()?;
-                    process = self.system.start(around)?;
+                    let next = self.plan.steps.get(number + 1);
+                    process = match next {
+                        Some(Step::Kill { early: true, .. }) => self.system.begin(around)?,
+                        Some(_) | None => self.system.start(around)?,
+                    };
                     let to = self.begun.elapsed();
                     self.disturbances.push(Disturbance { from, to });
                 }
@@ -238,7 +251,8 @@ impl Running<'_> {
             if moved.elapsed() > patient(QUIET) || begun.elapsed() > patient(DRAIN_LIMIT) {
                 break;
             }
-            self.system.flush()?;
+            // It may not be as far as to take orders; whoever is not asked tries by itself, later.
+            let _asked = self.system.flush().is_ok();
             thread::sleep(Duration::from_millis(250));
         }
         let queued = self.system.queued()?;

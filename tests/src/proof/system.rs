@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     ffi::OsString,
     fs,
+    io::{Read as _, Write as _},
     net::{SocketAddr, SocketAddrV4, TcpStream},
     path::PathBuf,
     process::Command,
@@ -13,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
-use super::letter::DOMAIN;
+use super::{client::proxy_header, letter::DOMAIN};
 use crate::{
     binaries::Binaries,
     netns::Namespace,
@@ -59,8 +60,26 @@ pub(super) struct System {
 }
 
 impl System {
-    /// Starts it, and waits until it listens; `around` are the words in front of its command.
+    /// Starts it, and waits until it greets; `around` are the words in front of its command.
     pub(super) fn start(&self, around: &[OsString]) -> Result<Process> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let mut process = self.begin(around)?;
+            let greets = process.wait_until("it to greet", START_LIMIT, || {
+                Ok(self.greets()?.then_some(()))
+            });
+            match greets {
+                Ok(()) => return Ok(process),
+                // Where calls fail it may well not start; it is started again, as systemd would.
+                Err(_) if !around.is_empty() && attempts < STARTS_MAX => process.kill()?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Starts it, and waits until its port is open, which it may be long before it has looked at what it has.
+    pub(super) fn begin(&self, around: &[OsString]) -> Result<Process> {
         let mut base = self.namespace.command("env");
         base.args(around);
         let mut command = match self.peer {
@@ -72,8 +91,8 @@ impl System {
             Ok((!self.listens()?).then_some(()))
         })?;
         let mut process = Process::spawn("the system", &mut command, &self.log())?;
-        process.wait_until("it to listen", START_LIMIT, || {
-            Ok(self.listens()?.then_some(()))
+        until("it to listen, or to end", START_LIMIT, || {
+            Ok((process.ended()?.is_some() || self.listens()?).then_some(()))
         })?;
         Ok(process)
     }
@@ -86,7 +105,12 @@ impl System {
     /// Makes it try everything now.
     pub(super) fn flush(&self) -> Result<()> {
         match self.peer {
-            Peer::Relay => Ok(()),
+            Peer::Relay => {
+                let relay = self.binaries.relay()?;
+                let mut command = self.namespace.command(relay);
+                command.arg("--config").arg(self.config());
+                checked(command.args(["queue", "flush", "--all"])).map(drop)
+            }
             Peer::Postfix => checked(self.postfix_command("postqueue").arg("-f")).map(drop),
         }
     }
@@ -116,6 +140,24 @@ impl System {
         let patience = Duration::from_secs(2);
         self.namespace
             .inside(|| Ok(TcpStream::connect_timeout(&address, patience).is_ok()))
+    }
+
+    fn greets(&self) -> Result<bool> {
+        let address = SocketAddr::from(self.listen);
+        let patience = Duration::from_secs(2);
+        self.namespace.inside(|| {
+            let greeting = || -> std::io::Result<[u8; 3]> {
+                let mut stream = TcpStream::connect_timeout(&address, patience)?;
+                stream.set_read_timeout(Some(patience))?;
+                if let Some(destination) = self.destination() {
+                    stream.write_all(&proxy_header(0, destination))?;
+                }
+                let mut code = [0; 3];
+                stream.read_exact(&mut code)?;
+                Ok(code)
+            };
+            Ok(greeting().is_ok_and(|code| &code == b"220"))
+        })
     }
 
     fn config(&self) -> PathBuf {
@@ -155,6 +197,12 @@ delivery = "queue"
 dir = "{queue}"
 segment_octets = 1048576
 large_octets = 262144
+
+[queue]
+first_retry = "10s"
+longest_retry = "10s"
+initial_connections = 20
+admin = "{dir}/queue.sock"
 
 [dns]
 servers = []
@@ -213,6 +261,7 @@ fn entries(text: &str) -> BTreeSet<String> {
     found
 }
 
+const STARTS_MAX: u32 = 20;
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 #[cfg(test)]

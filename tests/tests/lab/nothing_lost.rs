@@ -19,6 +19,12 @@ fn a_loss_behind_the_back_of_a_real_server_is_noticed() -> Result<()> {
 }
 
 #[test]
+fn the_relay_keeps_what_it_has_acknowledged() -> Result<()> {
+    // Each fault once.
+    check(&options("ldgrelay", Peer::Relay, 7))
+}
+
+#[test]
 fn a_server_that_keeps_its_word_passes() -> Result<()> {
     check(&options("ldgpostfix", Peer::Postfix, 2))
 }
