@@ -7,6 +7,7 @@ use relay::config::{Config, ScannerConfig};
 
 mod authorised;
 mod operator;
+mod spool;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
 
