@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use super::{Counter, Metrics};
 use crate::egress::Figures;
+use crate::spool::{Accepting, Health};
 
 /// What is true now, beside what has been counted.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +79,71 @@ pub fn egress(figures: &[Figures<'_>]) -> String {
     text
 }
 
+/// The same of a spool.
+#[must_use]
+pub fn spool(health: &Health) -> String {
+    let mut text = String::new();
+    for (name, help, value) in [
+        (
+            "stored_total",
+            "Messages that the spool has taken.",
+            health.stored,
+        ),
+        (
+            "refused_total",
+            "Messages that the spool could not take.",
+            health.refused,
+        ),
+        (
+            "groups_total",
+            "Groups that were committed, each with one sync.",
+            health.groups,
+        ),
+        (
+            "write_errors_total",
+            "Writes and syncs of the spool that failed.",
+            health.write_errors,
+        ),
+        (
+            "damaged_total",
+            "Damaged parts of the spool that were put aside.",
+            health.damaged,
+        ),
+    ] {
+        family(&mut text, &format!("spool_{name}"), "counter", help, value);
+    }
+    for (name, help, value) in [
+        (
+            "messages",
+            "Messages that are to be delivered.",
+            health.messages,
+        ),
+        (
+            "octets",
+            "Octets that the spool has on the disk.",
+            health.octets,
+        ),
+        (
+            "max_octets",
+            "Octets that the spool may have.",
+            health.max_octets,
+        ),
+        (
+            "full",
+            "Whether the spool has no room.",
+            u64::from(health.accepting == Accepting::Full),
+        ),
+        (
+            "broken",
+            "Whether the spool's disk has failed.",
+            u64::from(health.accepting == Accepting::Broken),
+        ),
+    ] {
+        family(&mut text, &format!("spool_{name}"), "gauge", help, value);
+    }
+    text
+}
+
 /// One number, with what it means.
 pub(crate) fn family(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
     let name = format!("outgate_relay_{name}");
@@ -113,6 +179,36 @@ mod tests {
         ];
         assert_eq!(samples, expected);
         assert_eq!(text.matches("# TYPE ").count(), 2);
+    }
+
+    #[test]
+    fn a_spool_shows_its_state_and_its_counts() {
+        let text = spool(&Health {
+            accepting: Accepting::Full,
+            messages: 1,
+            octets: 2,
+            max_octets: 3,
+            stored: 4,
+            refused: 5,
+            groups: 6,
+            write_errors: 7,
+            damaged: 8,
+        });
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let expected = [
+            "stored_total 4",
+            "refused_total 5",
+            "groups_total 6",
+            "write_errors_total 7",
+            "damaged_total 8",
+            "messages 1",
+            "octets 2",
+            "max_octets 3",
+            "full 1",
+            "broken 0",
+        ];
+        let expected = expected.map(|sample| format!("outgate_relay_spool_{sample}"));
+        assert_eq!(samples, expected);
     }
 
     #[test]

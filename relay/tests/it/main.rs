@@ -60,6 +60,7 @@ mod sender;
 mod sink;
 mod spam;
 mod spliced_road;
+mod spool;
 mod steer;
 mod still;
 mod swaks;

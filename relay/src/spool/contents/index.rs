@@ -167,6 +167,7 @@ const ALONE: Place = Place {
     index: 0,
     count: 1,
 };
-const ALIGN: usize = ALIGN_OCTETS as usize;
+const ALIGN: usize = 8;
+const _: () = assert!(ALIGN as u64 == ALIGN_OCTETS);
 /// More than any segment can have.
 const MAX_OCTETS: u64 = 1 << 30;

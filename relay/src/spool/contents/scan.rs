@@ -148,7 +148,8 @@ fn tail(whole: &[Header], last_batch: u32) -> Tail {
     Tail {
         batch: last_batch,
         octets: start..u64::from(last.offset) + last.octets(),
-        sound: count == Some(last.place.count),
+        // Without its opening, what is now the end of what was written last would later be a gap.
+        sound: count == Some(last.place.count) && whole.first().is_some_and(|it| it.offset == 0),
     }
 }
 

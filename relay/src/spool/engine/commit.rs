@@ -125,7 +125,8 @@ impl Engine {
         first: Option<&(usize, Wish)>,
     ) -> Result<(), StoreError> {
         let first = first.map(|(_, wish)| wish);
-        let needed = first.map_or(DONE_OCTETS.min(self.terms.segment_octets / 4), Wish::octets);
+        let done = DONE_OCTETS.min(self.terms.segment_octets / 4);
+        let needed = first.map_or(done, Wish::octets);
         if needed > self.terms.segment_octets - OPENING_OCTETS {
             let error = io::Error::from(io::ErrorKind::FileTooLarge);
             return Err(StoreError::Io(Arc::new(error)));

@@ -38,7 +38,7 @@ fn reopen(dir: &Path) -> (Spool, Vec<Living>) {
 }
 
 fn message(octets: usize) -> Message {
-    let content: Vec<u8> = (0..octets).map(|at| (at % 251) as u8).collect();
+    let content: Vec<u8> = (0..=250).cycle().take(octets).collect();
     Bytes::from(content).into()
 }
 
