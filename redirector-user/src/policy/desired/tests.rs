@@ -1,3 +1,4 @@
+use contract::Egress;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
