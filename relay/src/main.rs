@@ -95,7 +95,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     egresses
         .check_host()
         .map_err(|invalid| invalid.in_file(&arguments.config))?;
-    descriptors::provide(&config.limits).map_err(|invalid| invalid.in_file(&arguments.config))?;
+    descriptors::provide(&config).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let bound = Bound::bind(&config, inherited)?;
     // While there is but this thread: others would go without.
     sandbox::enter(&config, &arguments.config);

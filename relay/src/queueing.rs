@@ -127,7 +127,7 @@ impl Backlog {
             Ok(0) => {}
             Ok(messages) => info!(messages, "messages of an earlier run are in the queue"),
             Err(error) => {
-                error!(%error, "the queue of an earlier run was not read to its end: a bug of ours")
+                error!(%error, "the queue of an earlier run was not read to its end: a bug of ours");
             }
         }
         let running = queueing.0.queue.run(stop.clone());
@@ -157,7 +157,7 @@ fn take_in(queue: &Queue<Delivery>, recovered: Recovered) -> usize {
                 messages += 1;
             }
             Err(error) => {
-                error!(%error, "a message of an earlier run cannot be read; its copy stays in the spool")
+                error!(%error, "a message of an earlier run cannot be read; its copy stays in the spool");
             }
         }
     }

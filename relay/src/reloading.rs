@@ -60,7 +60,7 @@ impl Reloading {
         let tls = tls.map_err(|error| start_error(error, &self.file))?;
         let in_file = |invalid: relay::config::Invalid| invalid.in_file(&self.file);
         let signer = Signer::open(&config.dkim).map_err(in_file)?;
-        descriptors::provide(&config.limits).map_err(in_file)?;
+        descriptors::provide(&config).map_err(in_file)?;
         // Nothing below fails for what stands in the file.
         (self.set_filter)(&config.log.filter)?;
         let running = Arc::clone(&self.current.borrow());

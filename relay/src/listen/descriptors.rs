@@ -10,11 +10,16 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::REFUSALS_MAX;
-use crate::config::{Invalid, Limits};
+use crate::config::{Config, Invalid, Limits};
 
-/// Makes sure that this process may open as many files as `limits` may need.
-pub fn provide(limits: &Limits) -> Result<(), Invalid> {
-    let needed = needed(limits);
+/// Makes sure that this process may open as many files as the limits of `config` may need.
+pub fn provide(config: &Config) -> Result<(), Invalid> {
+    let limits = &config.limits;
+    let queue = config
+        .spool
+        .as_ref()
+        .map(|_| config.queue.options.settings.connections);
+    let needed = needed(limits).saturating_add(queue.map_or(0, u64::from));
     let too_few = |problem: String| Invalid::new("limits.connections", limits.connections, problem);
     // `None` is no limit at all.
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

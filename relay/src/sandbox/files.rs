@@ -73,6 +73,11 @@ fn written(config: &Config) -> BTreeSet<PathBuf> {
     let mut paths = BTreeSet::from([config.state_dir.clone(), config.message.spill_dir.clone()]);
     paths.extend(config.controller.iter().map(|it| directory_of(&it.cache)));
     paths.extend(config.spool.iter().map(|spool| spool.dir.clone()));
+    let door = config
+        .spool
+        .iter()
+        .map(|_| directory_of(&config.queue.admin));
+    paths.extend(door);
     paths.insert(directory_of(&config.splice.learnt));
     // Its socket is bound once the queue is open.
     paths.insert(directory_of(&config.queue.admin));
