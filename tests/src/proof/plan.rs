@@ -126,7 +126,7 @@ impl Plan {
             Fault::SyncError | Fault::WriteError => Some(Injection::Failing {
                 fault,
                 // Behind what it takes to start: whoever never starts loses nothing.
-                first: chance.within(12..40),
+                first: chance.within(8..20),
                 step: chance.within(7..40),
             }),
             Fault::SlowDisk => Some(Injection::Slow {
