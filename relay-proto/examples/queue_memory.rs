@@ -5,7 +5,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
-    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
     reason = "a tool that a person runs by hand"
 )]
 

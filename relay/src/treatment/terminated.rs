@@ -24,9 +24,9 @@ use crate::outbound::Held;
 #[derive(Debug)]
 pub(super) enum Terminated {
     /// Its destination answers; with `cutthrough+spool` the queue stands in for it.
-    Cutthrough(Cutthrough),
+    Cutthrough(Box<Cutthrough>),
     /// The relay answers.
-    Queue(Queue),
+    Queue(Box<Queue>),
     /// Its policy wants a queue, and this relay has none.
     NoQueue {
         /// Our name.
@@ -40,21 +40,21 @@ impl Terminated {
         let queueing = relay.queueing.clone();
         match (admitted.delivery(), queueing) {
             (Delivery::Cutthrough, _) => {
-                Self::Cutthrough(Cutthrough::new(relay, admitted, id, drain))
+                Self::Cutthrough(Box::new(Cutthrough::new(relay, admitted, id, drain)))
             }
             (Delivery::CutthroughSpool, Some(queueing)) => {
                 let cutthrough = Cutthrough::new(relay, admitted, id, drain);
-                Self::Cutthrough(cutthrough.with_fallback(queueing))
+                Self::Cutthrough(Box::new(cutthrough.with_fallback(queueing)))
             }
             (Delivery::CutthroughSpool, None) => {
                 warn!(
                     flag.id = admitted.flag_id(),
                     "delivery is cutthrough+spool and there is no [spool]: deferrals go back to the customer"
                 );
-                Self::Cutthrough(Cutthrough::new(relay, admitted, id, drain))
+                Self::Cutthrough(Box::new(Cutthrough::new(relay, admitted, id, drain)))
             }
             (Delivery::Queue, Some(queueing)) => {
-                Self::Queue(Queue::new(relay, queueing, admitted, drain))
+                Self::Queue(Box::new(Queue::new(relay, queueing, admitted, drain)))
             }
             (Delivery::Queue, None) => {
                 error!(
