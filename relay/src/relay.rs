@@ -151,8 +151,9 @@ impl Relay {
             dns_validates: self.router.dns_validates(),
         };
         let counters = exposition::text(&self.metrics, gauges);
-        let queue = self.queueing.as_ref().map(Queueing::stats);
-        let queue = queue.map_or_else(String::new, |stats| queue::exposition(&stats));
+        let queue = self.queueing.as_ref().map_or_else(String::new, |queueing| {
+            queue::exposition(&queueing.stats()) + &exposition::spool(&queueing.spool().health())
+        });
         counters + &exposition::egress(&self.egresses.figures()) + &queue
     }
 
