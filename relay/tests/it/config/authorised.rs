@@ -15,6 +15,7 @@ fn with_authorised(alone: bool, line: &str, other: &str) -> String {
         let end = above.find("[message]").unwrap();
         above.replace_range(listen..end, "state_dir = \"/var/lib/outgate-relay\"\n");
     }
+    let (below, _other_tables) = below.split_once("\n\n").expect("an empty line");
     let table: String = below
         .lines()
         .map(|line| line.strip_prefix('#').unwrap_or(line))
