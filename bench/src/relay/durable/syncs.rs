@@ -210,8 +210,10 @@ fn is_call_of(call: &str, names: &[&str]) -> bool {
     name.is_some_and(|name| names.contains(&name))
 }
 
+/// What comes back stands behind the last bracket; strace fills up with spaces before it.
 fn succeeded(call: &str) -> bool {
-    call.contains(") = 0 ")
+    call.rsplit_once(')')
+        .is_some_and(|(_, result)| result.trim_start().starts_with("= 0 "))
 }
 
 /// At the end of a line, in pointed brackets.
