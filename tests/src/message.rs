@@ -232,12 +232,13 @@ fn with_lf(content: &[u8]) -> Vec<u8> {
 const OUTGATE_ID: &str = "X-Outgate-Id: ";
 
 /// What servers may put on top.
-const TRACE_FIELDS: [&str; 5] = [
+const TRACE_FIELDS: [&str; 6] = [
     "Received:",
     "Return-Path:",
     "X-Original-To:",
     "Delivered-To:",
     OUTGATE_ID,
+    "X-Outgate-Token: ",
 ];
 
 const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
@@ -253,6 +254,7 @@ mod tests {
     const TRACE: &str = "Return-Path: <sender@example.org>\n\
         Received: from relay-1.example.net (unknown [198.51.100.2])\n\tby mx1 (Postfix) with ESMTPS id 1\n\
         Received: from host ([192.0.2.10]) by relay-1 (Outgate at Example)\n\twith ESMTPS id 2; date\n\
+        X-Outgate-Token: UBB5SWkreTdo\n Afcn\n\
         X-Outgate-Id: 2\n";
 
     #[test]
