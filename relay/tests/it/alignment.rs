@@ -276,11 +276,11 @@ fn what_is_queued_is_judged_while_its_sender_listens() {
         world
             .send("strict.example")
             .assert_heard("250 2.0.0 queued as ");
-        wait_until("the first message", || sink.taken().len() == 1);
+        wait_until("the first message", || sink.written() == 1);
         world
             .send("both.example")
             .assert_heard("250 2.0.0 queued as ");
-        wait_until("the second message", || sink.taken().len() == 2);
+        wait_until("the second message", || sink.written() == 2);
         let expected = [CUSTOMER, RELAY].map(|address| format!("X-Client-Addr: {address}"));
         assert_eq!(clients(&sink), expected);
         world.stop();
