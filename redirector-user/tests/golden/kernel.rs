@@ -337,9 +337,10 @@ pub(crate) fn tokenless(bucket: Bucket) -> Bucket {
     }
 }
 
-/// Seconds of the clock that the program reads.
+/// Seconds of the clock that the program reads: that of the last tick, which enters a second some
+/// milliseconds after the exact one.
 pub(crate) fn monotonic_s() -> u32 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
     u32::try_from(now.tv_sec).unwrap()
 }
 
