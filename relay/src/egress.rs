@@ -9,7 +9,6 @@
 //! Returned: [`NoWay`] before, [`ConnectError`] after there is one; their texts are part of the reply that the
 //! customer reads. Logged: an endpoint that fails by its own fault and one that works again, once each.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -20,18 +19,18 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use relay_proto::envelope::EhloName;
 use relay_proto::queued::QueueId;
-use relay_proto::reply::Reply;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tracing::{debug, error, info};
 
 use crate::config::{Config, EgressPool, Invalid};
 use crate::origin::{CustomerAddr, OriginalDst, is_own, source_towards};
 use crate::outbound::requirement::Requirement;
 
+mod by;
 mod claim;
 mod customer;
 mod endpoint;
+mod error;
 mod group;
 mod health;
 mod legs;
@@ -43,9 +42,11 @@ mod tests;
 mod warm_up;
 mod way;
 
+use by::by;
 pub(crate) use claim::Claim;
 use claim::Counted;
 use endpoint::{Endpoint, Place};
+pub(crate) use error::{ConnectError, NoWay};
 use group::Group;
 pub(crate) use legs::Legs;
 use sticky::Sticky;
@@ -96,68 +97,6 @@ pub(crate) struct Sought<'a> {
     pub(crate) message: Option<QueueId>,
     /// Ways that have just failed.
     pub(crate) besides: &'a [Way],
-}
-
-/// Why a message cannot leave now.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoWay {
-    /// The configuration has nothing of that kind for this customer.
-    #[error("this relay has no egress {} for you", .0.name())]
-    NotConfigured(Egress),
-    /// The pool has no address of the destination's family.
-    #[error("this relay sends nothing by {0} for you")]
-    Family(Family),
-    /// Every address has sent what it may send today.
-    #[error("all addresses of this relay have sent what they may send today")]
-    WarmingUp,
-    /// Every address or proxy fails.
-    #[error("no address or proxy of this relay works now")]
-    Down,
-}
-
-impl NoWay {
-    /// Enhanced status code (RFC 3463): never a permanent one, because all of it is the operator's to mend.
-    pub(crate) fn status(&self) -> &'static str {
-        match self {
-            Self::NotConfigured(_) => "4.3.5",
-            Self::Family(_) => "4.4.4",
-            Self::WarmingUp => "4.4.5",
-            Self::Down => "4.4.0",
-        }
-    }
-
-    /// What a customer hears that waits.
-    pub(crate) fn reply(&self) -> Reply {
-        Reply::new(421, self.status(), &format!("{self}; try again later"))
-    }
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    /// The destination refused, or is not reached.
-    #[error("{0}")]
-    Network(#[from] io::Error),
-    /// As many connections leave from the customer's address to this destination as there can be.
-    #[error("all ports that the relay may use of your address are in use")]
-    PortsExhausted,
-    /// Our own deployment lacks a capability.
-    #[error("the relay may not send from your address")]
-    NotPermitted,
-    /// The way itself fails, and how; the destination was not asked. Another one may work. What is wrong is the
-    /// operator's business, so it is logged and not told.
-    #[error("an address or proxy of this relay does not work now")]
-    Way(String),
-}
-
-impl ConnectError {
-    /// Whether the destination has to do with it; otherwise nothing was learnt about it.
-    pub(crate) fn blames_destination(&self) -> bool {
-        match self {
-            Self::Network(_) => true,
-            Self::PortsExhausted | Self::NotPermitted | Self::Way(_) => false,
-        }
-    }
 }
 
 impl Egresses {
@@ -377,52 +316,6 @@ fn pool_of(pools: &[Pool], customer: CustomerAddr) -> Option<&Pool> {
     };
     let ranked = pools.iter().filter_map(|pool| Some((rank(pool)?, pool)));
     ranked.max_by_key(|&(rank, _)| rank).map(|(_, pool)| pool)
-}
-
-/// Connects from an address or through a proxy, and learns from it whether that works.
-async fn by(
-    endpoint: &Endpoint,
-    way: &Way,
-    destination: SocketAddr,
-) -> Result<TcpStream, ConnectError> {
-    let (result, at_fault) = match &endpoint.place {
-        Place::Routed(_) => from_here(None, destination).await,
-        Place::Address(address) => from_here(Some(*address), destination).await,
-        Place::Proxy(proxy) => match socks5::connect(proxy, destination).await {
-            Ok(stream) => (Ok(stream), false),
-            Err(socks5::Failure::Network(error)) => (Err(error.into()), false),
-            Err(socks5::Failure::Unable(why)) => (Err(ConnectError::Way(why)), false),
-            Err(socks5::Failure::Proxy(why)) => (Err(ConnectError::Way(why)), true),
-        },
-    };
-    let why = match &result {
-        Err(ConnectError::Way(why)) => why.as_str(),
-        Ok(_) | Err(_) => "",
-    };
-    if at_fault {
-        let (pause, is_news) = endpoint.health.fails(Instant::now());
-        if is_news {
-            error!(egress.way = %way, error = why, pause_s = pause.as_secs(), "an egress fails and is left out");
-        } else {
-            debug!(egress.way = %way, error = why, pause_s = pause.as_secs(), "an egress fails");
-        }
-    } else if endpoint.health.works() {
-        info!(egress.way = %way, "an egress works again");
-    } else if !why.is_empty() {
-        info!(egress.way = %way, error = why, "an egress cannot reach a destination");
-    }
-    result
-}
-
-async fn from_here(
-    source: Option<IpAddr>,
-    destination: SocketAddr,
-) -> (Result<TcpStream, ConnectError>, bool) {
-    match pool::connect(source, destination).await {
-        Ok(stream) => (Ok(stream), false),
-        Err(pool::Failure::Network(error)) => (Err(error.into()), false),
-        Err(pool::Failure::Address(error)) => (Err(ConnectError::Way(error.to_string())), true),
-    }
 }
 
 /// Whether it is nobody's own business (RFC 1918, RFC 6598, RFC 4193).

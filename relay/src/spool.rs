@@ -11,7 +11,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use relay_proto::queued::{QueueId, Queued, UnixMillis};
@@ -27,7 +26,9 @@ mod catalogue;
 mod contents;
 mod damage;
 mod engine;
+mod error;
 mod groups;
+mod health;
 pub mod inspect;
 mod large;
 mod life;
@@ -40,7 +41,9 @@ mod tests;
 
 use active::Draft;
 use engine::{Engine, Outcome, Terms, Wish};
+pub use error::{OpenError, ReadError, StoreError};
 use groups::{Groups, Request, Threads};
+pub use health::{Accepting, Health};
 use large::LargeFile;
 use life::Secret;
 use lock::Lock;
@@ -92,94 +95,6 @@ pub struct Opened {
     pub pending: Vec<usize>,
     /// Its content as it was received, proven whole; without [`Queued::trace`].
     pub content: Message,
-}
-
-/// Why a message is not in the spool.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// No room on the disk, or within `spool.max_octets`. The sender is told 452 4.3.1.
-    #[error("the spool is full")]
-    Full,
-    /// The disk failed, perhaps after the message was written: it must not be taken for stored. The sender is told
-    /// 452 4.3.1.
-    #[error("the spool's disk failed: {0}")]
-    Io(Arc<io::Error>),
-}
-
-/// Why a message cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It is not in the spool, or all of its recipients are done.
-    #[error("no such message in the spool")]
-    NotFound,
-    /// What is on disk is not what was written; a copy is in `corrupt`.
-    #[error("the message is damaged on disk")]
-    Damaged,
-    /// A later version of this program wrote it. It stays in the spool.
-    #[error("the message was written by a later version of outgate-relay")]
-    Newer,
-    /// The disk failed.
-    #[error("the spool's disk failed: {0}")]
-    Io(#[from] io::Error),
-}
-
-/// Why there is no spool.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it.
-    #[error("{}: another process has this spool open", dir.display())]
-    Locked {
-        /// The spool.
-        dir: PathBuf,
-    },
-    /// It was written by a later version of this program.
-    #[error("{}: written by a later version of outgate-relay", file.display())]
-    Newer {
-        /// The first such file.
-        file: PathBuf,
-    },
-    /// The disk failed.
-    #[error("{}: {source}", file.display())]
-    Io {
-        /// What was to be read or written.
-        file: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
-}
-
-/// Whether the spool takes messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepting {
-    /// It does.
-    Yes,
-    /// There is no room; what is done is still written down.
-    Full,
-    /// The disk failed at the last attempt to write.
-    Broken,
-}
-
-/// State of a spool and what it has counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// Whether it takes messages.
-    pub accepting: Accepting,
-    /// Messages that are to be delivered.
-    pub messages: u64,
-    /// Octets that it occupies on the disk.
-    pub octets: u64,
-    /// Octets that it may occupy.
-    pub max_octets: u64,
-    /// Messages that it has taken since the start.
-    pub stored: u64,
-    /// Messages that it could not take.
-    pub refused: u64,
-    /// Groups that were committed, each with one sync.
-    pub groups: u64,
-    /// Writes and syncs that failed.
-    pub write_errors: u64,
-    /// Damaged records that were copied to `corrupt`.
-    pub damaged: u64,
 }
 
 impl Spool {

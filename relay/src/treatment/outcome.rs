@@ -74,6 +74,13 @@ impl Outcome {
     }
 }
 
+/// The last word of a relay that is to end.
+pub(super) fn shutting_down(relay: &Relay) -> Answer {
+    let hostname = &relay.config.identity.hostname;
+    let text = format!("{hostname} is shutting down, try again");
+    Answer::ReplyAndClose(Reply::new(421, "4.3.2", &text))
+}
+
 /// Too much of the time in which the sender waits for its reply has gone by.
 pub(super) fn late() -> Outcome {
     let text = "could not be delivered in time, and nothing was sent; try again";

@@ -26,7 +26,7 @@ use super::departure::Departure;
 use super::doubts::{Doubts, InDoubt, already_taken};
 use super::inspection::Inspection;
 use super::keeping;
-use super::outcome::{Described, Outcome, elapsed_ms, late, spill_failed};
+use super::outcome::{Described, Outcome, elapsed_ms, late, shutting_down, spill_failed};
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::clock::unix_now;
@@ -90,13 +90,13 @@ impl Queue {
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
-            Question::Hello(_) if self.drain.has_begun() => self.shutting_down(),
+            Question::Hello(_) if self.drain.has_begun() => shutting_down(&self.relay),
             Question::Hello(_) => Answer::Offer(self.offer()),
             Question::Auth(_) => {
                 let help_url = &self.relay.config.identity.help_url;
                 Answer::Reply(auth_refused(None, help_url))
             }
-            Question::Mail(_) if self.drain.has_begun() => self.shutting_down(),
+            Question::Mail(_) if self.drain.has_begun() => shutting_down(&self.relay),
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient),
             Question::Data => self.data(),
@@ -152,13 +152,7 @@ impl Queue {
 
     /// The last word of a relay that is to end, if this one is.
     pub(super) fn draining(&self) -> Option<Answer> {
-        self.drain.has_begun().then(|| self.shutting_down())
-    }
-
-    fn shutting_down(&self) -> Answer {
-        let hostname = &self.relay.config.identity.hostname;
-        let text = format!("{hostname} is shutting down, try again");
-        Answer::ReplyAndClose(Reply::new(421, "4.3.2", &text))
+        self.drain.has_begun().then(|| shutting_down(&self.relay))
     }
 
     fn mail(&mut self, mail: Mail) -> Answer {

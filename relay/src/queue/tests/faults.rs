@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{Mood, Scene};
+use super::scene::Scene;
+use super::world::Mood;
 
 const SECOND: Duration = Duration::from_secs(1);
 

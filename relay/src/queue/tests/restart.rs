@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use relay_proto::queue::Settings;
 
-use super::world::{Fake, Mood, START_MS, Scene};
+use super::scene::{START_MS, Scene};
+use super::world::{Fake, Mood};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -3,7 +3,7 @@
 use relay_proto::client::Extensions;
 use relay_proto::server::{Answer, Offer};
 
-use super::{Cutthrough, promise};
+use super::{Cutthrough, promise, shutting_down};
 use crate::egress::Way;
 use crate::outbound::Upstream;
 
@@ -26,6 +26,6 @@ impl Cutthrough {
 
     /// The last word of a relay that is to end, if this one is.
     pub(in crate::treatment) fn draining(&self) -> Option<Answer> {
-        self.drain.has_begun().then(|| self.shutting_down())
+        self.drain.has_begun().then(|| shutting_down(&self.relay))
     }
 }
