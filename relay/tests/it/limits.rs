@@ -28,7 +28,7 @@ async fn told(gate: &Gate) -> String {
     let (mut customer, _) = Dialogue::open(gate.address).await;
     let reply = customer.expect(EHLO, "250").await;
     let line = reply.lines().find(|line| line.contains("LIMITS"));
-    line.unwrap()[4..].to_owned()
+    line.unwrap().get(4..).unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
