@@ -70,6 +70,11 @@ fn cut_through_keeps_it_with_an_authenticated_destination_alone() {
             ("b@wrong.example.net", "451 4.7.5", "TLSA records"),
             // Nobody says so, for good and for now.
             (
+                "b@crossed.plain.example",
+                "550 5.7.30",
+                "neither by DNSSEC nor by MTA-STS",
+            ),
+            (
                 "b@bare.plain.example",
                 "550 5.7.30",
                 "neither by DNSSEC nor by MTA-STS",
@@ -99,7 +104,7 @@ fn cut_through_keeps_it_with_an_authenticated_destination_alone() {
         let all = mails(scene);
         let demand = format!("MAIL FROM:<{SENDER}> RET=FULL REQUIRETLS");
         assert!(all.iter().all(|mail| *mail == demand), "{all:?}");
-        scene.gate.assert_counted(Counter::Insecure, 8);
+        scene.gate.assert_counted(Counter::Insecure, 9);
 
         // A notification asks for it, and is not lost for want of it.
         for (to, said) in [
@@ -111,6 +116,8 @@ fn cut_through_keeps_it_with_an_authenticated_destination_alone() {
             assert_eq!(last, format!("MAIL FROM:<> RET=FULL{said}"), "{to}");
         }
         // Without the demand nothing has changed.
+        let crossed = scene.mail("crossed.plain.example").await;
+        scene.passed(crossed, Some("mx-ee.example.net"));
         scene.passed(scene.mail("none.example.net").await, None);
     });
 }

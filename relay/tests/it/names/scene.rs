@@ -196,6 +196,8 @@ fn plain() -> String {
     let mut records: String = ["sts", "other", "name", "testing", "moved", "unsure"]
         .map(plain_domain)
         .concat();
+    // Its server has TLSA records, and anybody could have named it.
+    records += "crossed.plain.example. MX 10 mx-ee.example.net.\n";
     // Nobody says that this is its server.
     records += &format!(
         "bare.plain.example. MX 10 mx-bare.plain.example.\nmx-bare.plain.example. A {MX}\n"
