@@ -194,6 +194,7 @@ impl Inner {
                 name: candidate.name.clone(),
                 addresses: candidate.addresses.clone(),
                 requirement,
+                send_proxy: candidate.fixed.is_some_and(|it| it.send_proxy),
             });
         }
         if let Some(destination) = original_dst {

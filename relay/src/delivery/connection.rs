@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use relay_proto::client::LostCause;
+use relay_proto::proxy::Proxied;
 use relay_proto::queue::Fault;
 use relay_proto::queued::{Cause, Queued, Remote, Source};
 use tokio::time::{Instant, timeout_at};
@@ -61,6 +62,7 @@ impl Connection {
                 destination: OriginalDst::new(address),
                 requirement: host.requirement.clone(),
                 customer_in_clear: in_clear,
+                told: told(host, address, queued),
             };
             let remote = Remote {
                 name: host.name.as_ref().map(ToString::to_string),
@@ -108,12 +110,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether it may carry a message of this route: the server is one of the route's, and the route demands of it
-    /// what it has shown.
-    pub(super) fn serves(&self, route: &Hosts) -> bool {
+    /// Whether it may carry a message of this route: the server is one of the route's, the route demands of it what it
+    /// has shown, and what it was told of who sends is so of this message, too.
+    pub(super) fn serves(&self, route: &Hosts, queued: &Queued) -> bool {
+        let server = self.remote.address;
         route.iter().any(|host| {
-            host.addresses.contains(&self.remote.address)
+            host.addresses.contains(&server)
                 && demands_no_more(&host.requirement.demand, &self.leg.requirement.demand)
+                && told(host, server, queued) == self.leg.told
         })
     }
 
@@ -131,6 +135,15 @@ impl Connection {
 
 fn came_in_clear(queued: &Queued) -> bool {
     matches!(&queued.source, Source::Customer { tls: false, .. })
+}
+
+/// What a server is told of who sends a message, if it wants that.
+fn told(host: &Host, server: SocketAddr, queued: &Queued) -> Option<Proxied> {
+    let told = match &queued.source {
+        Source::Customer { address, .. } => Proxied::on_behalf(*address, server),
+        Source::Relay => Proxied::Local,
+    };
+    host.send_proxy.then_some(told)
 }
 
 fn demands_no_more(demand: &Demand, shown: &Demand) -> bool {

@@ -48,6 +48,7 @@ mod pki;
 mod policy_host;
 mod postfix;
 mod program;
+mod proxied;
 mod queue;
 mod reload;
 mod replay;
