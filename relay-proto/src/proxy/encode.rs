@@ -36,8 +36,10 @@ pub fn encode(proxied: &Proxied) -> Result<Vec<u8>, ProxyError> {
             source,
             destination,
         } => match Addresses::from((source, destination)) {
-            Addresses::Unspecified => return Err(ProxyError::NotTcp),
-            addresses => (Command::Proxy, Protocol::Stream, addresses),
+            Addresses::Unspecified | Addresses::Unix(_) => return Err(ProxyError::NotTcp),
+            addresses @ (Addresses::IPv4(_) | Addresses::IPv6(_)) => {
+                (Command::Proxy, Protocol::Stream, addresses)
+            }
         },
     };
     let header = Builder::with_addresses(Version::Two | command, protocol, addresses);

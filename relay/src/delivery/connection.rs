@@ -184,3 +184,52 @@ fn no_connection(error: &Unreachable, remote: Remote) -> NoConnection {
 /// messages.
 const OPEN_DEADLINE: Duration = Duration::from_secs(300);
 const SERVERS_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use relay_proto::envelope::Mail;
+    use relay_proto::queued::{Egress, QueueId, UnixMillis};
+
+    use super::*;
+    use crate::outbound::requirement::Requirement;
+
+    fn queued(source: Source) -> Queued {
+        Queued {
+            id: QueueId::from_number(1).unwrap(),
+            arrived: UnixMillis(0),
+            source,
+            egress: Egress::Pool,
+            mail: Mail::new("<a@customer.example>".parse().unwrap()),
+            recipients: Vec::new(),
+            trace: String::new(),
+            may_notify: false,
+        }
+    }
+
+    #[test]
+    fn who_wants_it_is_told_who_sends_and_nobody_else_is() {
+        let server: SocketAddr = "203.0.113.10:25".parse().unwrap();
+        let host = |send_proxy| Host {
+            name: None,
+            addresses: vec![server],
+            requirement: Requirement::default(),
+            send_proxy,
+        };
+        let customer = queued(Source::Customer {
+            address: "192.0.2.10".parse().unwrap(),
+            original_dst: Some("203.0.113.99:25".parse().unwrap()),
+            ehlo: None,
+            tls: false,
+            flag_id: None,
+        });
+        let own = queued(Source::Relay);
+        let for_customer = Proxied::For {
+            source: "192.0.2.10:0".parse().unwrap(),
+            destination: server,
+        };
+        for (queued, expected) in [(&customer, for_customer), (&own, Proxied::Local)] {
+            assert_eq!(told(&host(true), server, queued), Some(expected));
+            assert_eq!(told(&host(false), server, queued), None);
+        }
+    }
+}
