@@ -36,6 +36,16 @@ impl Pki {
         std::fs::write(file, self.0.pem()).unwrap();
     }
 
+    /// Writes the certificate and the key of a server with these names or addresses, for a program of others.
+    pub(crate) fn write_server(&self, names: &[&str], certificate: &Path, key: &Path) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let of_server = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(names).unwrap();
+        let leaf = params.signed_by(&of_server, &self.0).unwrap();
+        std::fs::write(certificate, leaf.pem()).unwrap();
+        std::fs::write(key, of_server.serialize_pem()).unwrap();
+    }
+
     /// A server with these names, whose chain ends with the authority.
     pub(crate) fn certify(&self, names: &[&str]) -> Certified {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
