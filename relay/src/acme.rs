@@ -132,3 +132,39 @@ fn hmac_key(file: &Path) -> Result<Vec<u8>, Invalid> {
 }
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_from_elsewhere_is_what_its_first_line_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("hmac");
+        assert!(
+            hmac_key(&file)
+                .unwrap_err()
+                .to_string()
+                .contains("No such file")
+        );
+        for (text, expected) in [
+            ("_-8\n", Some([0xff, 0xef])),
+            ("_-8=\r\nmore\n", Some([0xff, 0xef])),
+            ("", None),
+            ("\n_-8\n", None),
+            ("no key", None),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            match expected {
+                Some(key) => assert_eq!(hmac_key(&file).unwrap(), key, "{text:?}"),
+                None => {
+                    let error = hmac_key(&file).unwrap_err().to_string();
+                    assert!(
+                        error.contains("must have the key in its first line"),
+                        "{error}"
+                    );
+                }
+            }
+        }
+    }
+}
