@@ -9,6 +9,7 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod acme;
 mod activation;
 mod admission;
 mod alignment;
