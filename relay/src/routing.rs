@@ -6,7 +6,7 @@
 //! # Diagnostics
 //! Returned: [`RouteError`]; its text goes to the sender.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ mod route;
 mod strict;
 mod sts;
 
+use addresses::Addresses;
 use candidates::{Candidate, Candidates};
 use own::Own;
 pub use route::{Host, Route, RouteError, Site};
@@ -94,6 +95,12 @@ impl Router {
         self.0.dns.asks_somebody() || self.0.routing.routes.iter().any(verified)
     }
 
+    /// The addresses of a host that is no mail server, in the order to try.
+    pub(crate) async fn addresses(&self, host: &DnsName) -> Vec<IpAddr> {
+        let families = self.0.routing.families;
+        Addresses::look_up(&self.0.dns, host, families).await.list
+    }
+
     /// The way to `domain`. Where the customer's connection was going, `original_dst`, comes first, unless the operator
     /// has a route of its own: it has chosen that server, and nothing is refused because our resolver knows others.
     pub async fn route(
@@ -156,6 +163,17 @@ impl Router {
         }
     }
 
+    /// The server of `domain` that is tried first, while a customer waits. `None` also where the operator has a route of
+    /// its own: who comes after that is not ours to know.
+    pub(crate) async fn first_server(&self, domain: &Domain) -> Option<SocketAddr> {
+        if self.fixed(domain).is_some() {
+            return None;
+        }
+        let gathering = timeout(PATIENCE, self.0.exchangers_of(domain));
+        let candidates = gathering.await.ok()?.ok()?;
+        candidates.list.first()?.addresses.first().copied()
+    }
+
     fn fixed(&self, domain: &Domain) -> Option<&FixedRoute> {
         match domain {
             Domain::Name(name) => {
@@ -194,6 +212,7 @@ impl Inner {
                 requirement: terms.usual,
                 strict: terms.strict,
                 withheld,
+                send_proxy: candidate.fixed.is_some_and(|it| it.send_proxy),
             });
         }
         if let Some(destination) = original_dst {

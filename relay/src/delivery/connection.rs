@@ -3,8 +3,11 @@
 //! What a server must show of its TLS is judged before it hears of a message; for one that demands REQUIRETLS (RFC 8689)
 //! that is more than for others, and the session is then one that was opened for such a message or shows the same.
 
+use std::net::SocketAddr;
+
 use relay_proto::client::LostCause;
 use relay_proto::envelope::TlsTag;
+use relay_proto::proxy::Proxied;
 use relay_proto::queue::Fault;
 use relay_proto::queued::{Cause, Queued, Remote, Source};
 
@@ -56,10 +59,12 @@ impl Connection {
     }
 
     /// Whether it may carry a message of this route: the server is one of the route's, and the route and the message
-    /// demand of it what it has shown.
+    /// demand of it what it has shown; and what it was told of who sends is so of this message, too.
     pub(super) fn serves(&self, route: &Hosts, queued: &Queued) -> bool {
+        let server = self.remote.address;
         route.iter().any(|host| {
-            host.addresses.contains(&self.remote.address)
+            host.addresses.contains(&server)
+                && told(host, server, queued) == self.leg.told
                 && self.shows_what_is_usual(host, queued)
                 && self.shows_what_is_strict(host, queued)
         })
@@ -107,6 +112,15 @@ pub(super) fn may_go_in_clear(queued: &Queued) -> bool {
         || matches!(&queued.source, Source::Customer { tls: false, .. })
 }
 
+/// What a server is told of who sends a message, if it wants that.
+pub(super) fn told(host: &Host, server: SocketAddr, queued: &Queued) -> Option<Proxied> {
+    let told = match &queued.source {
+        Source::Customer { address, .. } => Proxied::on_behalf(*address, server),
+        Source::Relay => Proxied::Local,
+    };
+    host.send_proxy.then_some(told)
+}
+
 pub(super) fn no_connection(error: &Unreachable, remote: Remote) -> NoConnection {
     let local = |status| Cause::Local {
         status,
@@ -134,5 +148,56 @@ pub(super) fn no_connection(error: &Unreachable, remote: Remote) -> NoConnection
         never: false,
         remote: Some(remote),
         fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_proto::envelope::Mail;
+    use relay_proto::queued::{Egress, QueueId, UnixMillis};
+
+    use super::*;
+    use crate::routing::Unauthenticated;
+
+    fn queued(source: Source) -> Queued {
+        Queued {
+            id: QueueId::from_number(1).unwrap(),
+            arrived: UnixMillis(0),
+            source,
+            egress: Egress::Pool,
+            mail: Mail::new("<a@customer.example>".parse().unwrap()),
+            recipients: Vec::new(),
+            trace: String::new(),
+            may_notify: false,
+        }
+    }
+
+    #[test]
+    fn who_wants_it_is_told_who_sends_and_nobody_else_is() {
+        let server: SocketAddr = "203.0.113.10:25".parse().unwrap();
+        let host = |send_proxy| Host {
+            name: None,
+            addresses: vec![server],
+            requirement: Requirement::default(),
+            strict: Err(Unauthenticated::Unverified),
+            withheld: None,
+            send_proxy,
+        };
+        let customer = queued(Source::Customer {
+            address: "192.0.2.10".parse().unwrap(),
+            original_dst: Some("203.0.113.99:25".parse().unwrap()),
+            ehlo: None,
+            tls: false,
+            flag_id: None,
+        });
+        let own = queued(Source::Relay);
+        let for_customer = Proxied::For {
+            source: "192.0.2.10:0".parse().unwrap(),
+            destination: server,
+        };
+        for (queued, expected) in [(&customer, for_customer), (&own, Proxied::Local)] {
+            assert_eq!(told(&host(true), server, queued), Some(expected));
+            assert_eq!(told(&host(false), server, queued), None);
+        }
     }
 }

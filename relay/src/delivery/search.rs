@@ -17,7 +17,7 @@ use relay_proto::queued::{Cause, Queued, Remote, Source};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use super::connection::{Connection, may_go_in_clear, no_connection};
+use super::connection::{Connection, may_go_in_clear, no_connection, told};
 use super::{Hosts, Ways};
 use crate::egress::{Leg, Way};
 use crate::origin::OriginalDst;
@@ -91,7 +91,7 @@ impl Search<'_> {
                     return Err(failed.map_or_else(nowhere, not_all));
                 }
                 tried += 1;
-                let leg = self.leg(way, address, requirement.clone());
+                let leg = self.leg(way, host, address, requirement.clone());
                 let reached = timeout_at(deadline, self.reach(host, leg, standard)).await;
                 let timed_out = || no_connection(&Unreachable::TimedOut, remote(host, address));
                 match reached.unwrap_or_else(|_elapsed| Err(timed_out())) {
@@ -131,7 +131,7 @@ impl Search<'_> {
         })
     }
 
-    fn leg(&self, way: &Way, address: SocketAddr, requirement: Requirement) -> Leg {
+    fn leg(&self, way: &Way, host: &Host, address: SocketAddr, requirement: Requirement) -> Leg {
         let ehlo = match &self.queued.source {
             Source::Customer { ehlo, .. } => ehlo.clone(),
             Source::Relay => None,
@@ -142,6 +142,7 @@ impl Search<'_> {
             destination: OriginalDst::new(address),
             requirement,
             customer_in_clear: may_go_in_clear(self.queued),
+            told: told(host, address, self.queued),
         }
     }
 }

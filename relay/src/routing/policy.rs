@@ -18,10 +18,10 @@ impl Inner {
         candidate: &Candidate,
     ) -> Result<Terms, RouteError> {
         let Some(host) = &candidate.name else {
-            return Ok(by_operator(candidate.fixed, None));
+            return Ok(by_operator(candidate, None));
         };
         if candidate.fixed.is_some() {
-            return Ok(by_operator(candidate.fixed, Some(host)));
+            return Ok(by_operator(candidate, Some(host)));
         }
         let bound = self.by_dane(candidates, candidate, host).await?;
         if let Some(bound) = &bound
@@ -121,8 +121,8 @@ impl Inner {
     }
 }
 
-fn by_operator(tls: Option<RouteTls>, host: Option<&DnsName>) -> Terms {
-    let (demand, strict) = match (tls, host) {
+fn by_operator(candidate: &Candidate, host: Option<&DnsName>) -> Terms {
+    let (demand, strict) = match (candidate.fixed.map(|it| it.tls), host) {
         (Some(RouteTls::Verify), Some(name)) => {
             let demand = Demand::Certified {
                 name: name.clone(),

@@ -36,6 +36,8 @@ pub struct Host {
     pub strict: Result<Requirement, Unauthenticated>,
     /// Why nothing may go there now: what it must show could not be found out. Only whoever waives that may try.
     pub withheld: Option<RouteError>,
+    /// It is the operator's, and is told first who sends.
+    pub send_proxy: bool,
 }
 
 /// The same text for all domains with the same servers, so that they share connections and limits. They may demand
@@ -88,6 +90,8 @@ pub(super) fn put_first(hosts: &mut Vec<Host>, destination: SocketAddr) {
         requirement: known.map_or_else(Requirement::default, |host| host.requirement.clone()),
         strict: known.map_or(Err(Unauthenticated::Nameless), |host| host.strict.clone()),
         withheld: known.and_then(|host| host.withheld.clone()),
+        // Operators' own routes come without it.
+        send_proxy: false,
     };
     for host in &mut *hosts {
         host.addresses.retain(|&address| address != destination);
@@ -179,6 +183,7 @@ mod tests {
             requirement: Requirement::default(),
             strict: Err(Unauthenticated::Forgeable),
             withheld: None,
+            send_proxy: false,
         };
         let order = |chosen| {
             let mut hosts = vec![host("x.example", vec![a, b]), host("y.example", vec![c])];
