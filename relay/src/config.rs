@@ -10,8 +10,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use contract::Delivery;
-
 mod acme;
 mod authorised;
 mod check;
@@ -253,23 +251,14 @@ impl TryFrom<RawConfig> for Config {
         let queue = raw.queue.check(notifications.delay_after, &state_dir)?;
         let authorised = raw.authorised.into_iter().map(TryInto::try_into);
         let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
-        let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
-        if let Some(delivery) = queued.find(|it| *it != Delivery::default())
-            && raw.spool.is_none()
-        {
-            let problem = "needs [spool], where such mail is kept";
-            return Err(Invalid::new(
-                "authorised.delivery",
-                delivery.name(),
-                problem,
-            ));
-        }
+        let dns: DnsConfig = raw.dns.try_into()?;
+        let routing = Routing::check(raw.routing, raw.route)?;
+        authorised::check(&authorised, raw.spool.is_some(), &dns, &routing)?;
         if raw.tls.is_some() && raw.acme.is_some() {
             let problem = "cannot stand beside [tls]: remove this table if the certificate comes from files, or that \
                            one if the relay is to get its own";
             return Err(Invalid::new("acme", "present", problem));
         }
-        let dns: DnsConfig = raw.dns.try_into()?;
         let asks_nobody = dns.servers.as_deref().is_some_and(<[_]>::is_empty);
         let acme = raw
             .acme
@@ -311,7 +300,7 @@ impl TryFrom<RawConfig> for Config {
             queue,
             notifications,
             dns,
-            routing: Routing::check(raw.routing, raw.route)?,
+            routing,
             mta_sts: raw.mta_sts.try_into()?,
             acme,
         })
