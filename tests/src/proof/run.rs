@@ -69,6 +69,7 @@ impl Stage<'_> {
             system: &system,
             trace: &trace,
             neighbour: &neighbour,
+            sink: &self.sink,
             begun,
             disturbances: Vec::new(),
             died: None,

@@ -127,7 +127,8 @@ fn whoever_stores_is_answered_while_deliveries_go_on() {
     *storage.queue.left.lock().unwrap() = store(100);
     storage.queue.engine.set(Arc::downgrade(&engine)).unwrap();
 
-    engine.catalogue().finish(store(1)[0], None);
+    let before = store(1);
+    engine.catalogue().finish(before[0], None);
     store(1);
     let left = storage.queue.left.lock().unwrap().len();
     // One sync each, or one more for what had been said before.

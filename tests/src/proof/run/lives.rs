@@ -17,6 +17,7 @@ use crate::{
         client::{Client, Counts},
         pace::Neighbour,
         plan::{Fault, Injection, Life, Plan},
+        sink::Sink,
         system::{Peer, System},
         trace::Trace,
     },
@@ -29,6 +30,7 @@ pub(super) struct Lives<'a> {
     pub(super) system: &'a System,
     pub(super) trace: &'a Trace,
     pub(super) neighbour: &'a Neighbour,
+    pub(super) sink: &'a Sink,
     pub(super) begun: Instant,
     pub(super) disturbances: Vec<Disturbance>,
     /// How it ended by itself, if it did: nobody may lose more than an answer to a disk that fails.
@@ -91,8 +93,14 @@ impl Lives<'_> {
             process.freeze(false);
             self.disturbed_since(from);
         }
-        if matches!(plan.fault, Fault::SyncError | Fault::WriteError) {
-            self.wait_for_hit(hits)?;
+        match plan.fault {
+            // Killed on the way out of it. Some have met it at the start, and live on undisturbed.
+            Fault::SyncError | Fault::WriteError => {
+                until_met(|| Ok(self.trace.hits()?.len() > hits))?;
+            }
+            // Once is enough: a site that cuts everything is taken for dead soon.
+            Fault::Cut => until_met(|| Ok(self.sink.has_cut()))?,
+            Fault::Kill | Fault::Freeze | Fault::Full | Fault::SlowDisk => {}
         }
         thread::sleep(life.time);
         let from = self.begun.elapsed();
@@ -113,20 +121,19 @@ impl Lives<'_> {
         self.system.start(around)
     }
 
-    /// Until something was made to fail in this life, so that it is killed on the way out of that. Some have failed at
-    /// the start, and live on undisturbed.
-    fn wait_for_hit(&self, before: usize) -> Result<()> {
-        let deadline = Instant::now() + patient(HIT_LIMIT);
-        while self.trace.hits()?.len() == before && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
-    }
-
     fn disturbed_since(&mut self, from: Duration) {
         let to = self.begun.elapsed();
         self.disturbances.push(Disturbance { from, to });
     }
+}
+
+/// Waits until the fault of a run was met; what never happens is missed in the end.
+fn until_met(met: impl Fn() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + patient(HIT_LIMIT);
+    while !met()? && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 const SESSIONS: u64 = 8;
