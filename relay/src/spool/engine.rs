@@ -259,7 +259,7 @@ impl Engine {
 const KEPT_FOR_DONE: u64 = 32;
 
 /// There is no room.
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

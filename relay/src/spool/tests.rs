@@ -1,6 +1,7 @@
 //! The spool on a simulated disk and on a real one.
 
 mod crashes;
+mod deliveries;
 mod mutated;
 mod real;
 mod sim;
