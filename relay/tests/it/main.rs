@@ -31,6 +31,7 @@ mod fallback;
 mod fickle;
 mod flows;
 mod gate;
+mod handover;
 mod haproxy;
 mod hello;
 mod host;
