@@ -4,17 +4,14 @@ mod kills;
 mod pair;
 mod strangers;
 
-use pair::{Letter, Site};
+use pair::{Letter, Site, lines, wait_for};
 
 use crate::host::wait_until;
 use crate::sink::Sink;
 
 /// A small message, one of which a recipient is done, one that is held, and a large one.
 fn letters() -> Vec<Letter> {
-    let large = format!(
-        "Subject: large\r\n\r\n{}",
-        "0123456789abcde\r\n".repeat(40_000)
-    );
+    let large = format!("Subject: large\r\n\r\n{}", lines(6_500));
     vec![
         Letter::to(&["a@mx.example"], "Subject: small\r\n\r\nx\r\n"),
         Letter {
@@ -72,7 +69,7 @@ fn a_stopped_relays_mail_is_anothers_and_nothing_is_changed() {
         to.kill();
         to.start();
         to.runs(&["queue", "resume", "--all"], 0);
-        wait_until("the others", || sink.written() == 4);
+        wait_for(&mut to, 1, &sink, 4);
         let taken = sink.taken();
         let has = |subject: &str| {
             taken
@@ -94,7 +91,7 @@ fn a_stopped_relays_mail_is_anothers_and_nothing_is_changed() {
             has("partly")
         );
         to.runs(&["queue", "release", &ids[2]], 0);
-        wait_until("the one that was held", || sink.written() == 5);
+        wait_for(&mut to, 0, &sink, 5);
         // There is nothing left to be done, and saying so changes nothing.
         let again = from.transfer(&[], 0);
         assert!(again.contains("0 of 0 messages"), "{again}");
@@ -203,7 +200,7 @@ fn a_full_relay_says_so_and_nothing_is_lost() {
     let (mut from, mut to) = Site::pair("127.0.0.1", sink.address);
     to.said(true, &[]);
     to.max_octets = 5 << 20;
-    let body = "0123456789abcde\r\n".repeat(12_000);
+    let body = lines(2_000);
     let letter = |number| {
         Letter::to(
             &["a@mx.example"],
@@ -230,7 +227,7 @@ fn a_full_relay_says_so_and_nothing_is_lost() {
             .status
             .success()
     });
-    wait_until("all of them", || sink.written() == 24);
+    wait_for(&mut to, 0, &sink, 24);
     let taken = sink.taken();
     for letter in &letters {
         let same = taken

@@ -71,12 +71,12 @@ async fn what_people_say_meanwhile_holds_when_it_comes_back() {
     let held = scene.arrive(&["grey.example"]).id;
     let deleted = scene.arrive(&["grey.example"]).id;
     scene.pass(MINUTE).await;
-    let key = |id: QueueId| scene.queue.state().scheduler.jobs_of(id)[0];
-    let is_held = scene.queue.state().scheduler.hold(key(held));
-    assert!(is_held);
+    let key_of = |id: QueueId| scene.queue.state().scheduler.jobs_of(id)[0];
+    let (held_key, deleted_key) = (key_of(held), key_of(deleted));
+    assert!(scene.queue.state().scheduler.hold(held_key));
     let taken = [held, deleted].map(|id| take(&scene, id));
     assert_eq!(count(&scene, JobState::Held), 0);
-    let removed = scene.queue.state().scheduler.remove(key(deleted));
+    let removed = scene.queue.state().scheduler.remove(deleted_key);
     assert!(removed.is_none(), "not while it is in hand");
     drop(taken);
     scene.pass(120 * MINUTE).await;
@@ -132,8 +132,8 @@ async fn a_message_of_another_relay_goes_on_where_it_was() {
             tried_until: UnixMillis(tried_until),
         });
     };
-    let ahead = scene.queue.hold_ahead(&[QueueId::from_number(2).unwrap()]);
-    let ahead = ahead.await.unwrap();
+    let held = [QueueId::from_number(2).unwrap()];
+    let ahead = scene.queue.hold_ahead(&held).await.unwrap();
     adopt(1, false, START_MS);
     adopt(2, true, START_MS);
     adopt(3, false, 0);
@@ -144,6 +144,6 @@ async fn a_message_of_another_relay_goes_on_where_it_was() {
     scene.pass(120 * MINUTE).await;
     assert_eq!(scene.world.count("delivered a.example"), 2);
     assert_eq!(count(&scene, JobState::Held), 1);
-    assert!(scene.queue.holds(QueueId::from_number(2).unwrap()).await);
+    assert!(scene.queue.holds(held[0]).await);
     scene.stop().await;
 }

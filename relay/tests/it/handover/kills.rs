@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::pair::{Letter, Site};
+use super::pair::{Letter, Site, lines, wait_for};
 use crate::host::wait_until;
 use crate::sink::Sink;
 
@@ -16,8 +16,7 @@ const ROUNDS: usize = 8;
 fn letters(from: usize, count: usize) -> Vec<Letter> {
     let letter = |number: usize| {
         // Every eighth is too large for a segment's records.
-        let lines = if number.is_multiple_of(8) { 20_000 } else { 3 };
-        let body = "0123456789abcde\r\n".repeat(lines);
+        let body = lines(if number.is_multiple_of(8) { 3_300 } else { 3 });
         Letter::to(
             &["a@mx.example"],
             &format!("Subject: number {number}\r\n\r\n{body}"),
@@ -100,7 +99,7 @@ fn whoever_is_killed_nothing_is_lost_and_nothing_is_doubled() {
             to.home.log()
         );
         to.runs(&["queue", "resume", "--all"], 0);
-        wait_until("all of them", || sink.written() == all.len());
+        wait_for(&mut to, 0, &sink, all.len());
         let taken = sink.taken();
         for letter in &all {
             let same = taken

@@ -10,7 +10,9 @@ use relay::spool::Spool;
 use relay_proto::envelope::{Mail, Recipient};
 use relay_proto::queued::{Egress, Queued, Source, UnixMillis};
 
+use crate::host::wait_until;
 use crate::program::{Home, Program};
+use crate::sink::Sink;
 
 /// A relay.
 pub(super) struct Site {
@@ -33,6 +35,12 @@ pub(super) struct Letter {
     pub(super) content: String,
     /// Recipients that are done.
     pub(super) done: Vec<usize>,
+}
+
+/// So many lines. No block of a file ends where one of them does, as good as never: half a message at the sink must not look
+/// like a whole one.
+pub(super) fn lines(count: usize) -> String {
+    format!("{}\r\n", "0123456789abcdef".repeat(6)).repeat(count)
 }
 
 impl Letter {
@@ -249,6 +257,15 @@ fingerprint = ["{fingerprint}"]
         let list: serde_json::Value = serde_json::from_str(&self.runs(&what, 0)).unwrap();
         list.as_array().unwrap().len()
     }
+}
+
+/// Waits until the sink has so many messages, and the relay that sends them so many left: it has heard that they are whole.
+#[track_caller]
+pub(super) fn wait_for(site: &mut Site, left: usize, sink: &Sink, count: usize) {
+    wait_until(
+        &format!("{count} messages at the sink, {left} left"),
+        || sink.written() == count && site.queued() == left,
+    );
 }
 
 fn free(address: IpAddr) -> SocketAddr {
