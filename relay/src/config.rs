@@ -10,8 +10,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use contract::Delivery;
-
+mod acme;
 mod authorised;
 mod check;
 mod dns;
@@ -31,6 +30,8 @@ mod splice;
 mod spool;
 mod token;
 
+pub(crate) use acme::literal;
+pub use acme::{AcmeConfig, ExternalAccount};
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
     absolute, delivery, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
@@ -72,7 +73,7 @@ pub struct Config {
     pub controller: Option<Controller>,
     /// Directory of what outlives the relay, but for [`Controller::cache`].
     pub state_dir: PathBuf,
-    /// Own certificate; `None` = a self-signed one in memory.
+    /// Own certificate; `None` = that of [`Self::acme`], or a self-signed one in memory.
     pub tls: Option<TlsFiles>,
     /// What a message may cost.
     pub message: MessageLimits,
@@ -113,6 +114,8 @@ pub struct Config {
     pub mta_sts: MtaSts,
     /// Other relays, to and from which queued mail is handed over.
     pub peers: Option<PeersConfig>,
+    /// Who certifies the relay's own names; never beside [`Self::tls`].
+    pub acme: Option<AcmeConfig>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -200,6 +203,13 @@ impl Config {
             ..self.limits.clone()
         }
     }
+
+    /// Whether a client that asks for this name asks for the relay itself.
+    pub(crate) fn is_own_name(&self, name: &str) -> bool {
+        let mut certified = self.acme.iter().flat_map(|acme| &acme.domains);
+        name.eq_ignore_ascii_case(&self.identity.hostname)
+            || certified.any(|domain| name.eq_ignore_ascii_case(domain.as_str()))
+    }
 }
 
 impl TryFrom<RawConfig> for Config {
@@ -247,17 +257,19 @@ impl TryFrom<RawConfig> for Config {
         let queue = raw.queue.check(notifications.delay_after, &state_dir)?;
         let authorised = raw.authorised.into_iter().map(TryInto::try_into);
         let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
-        let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
-        if let Some(delivery) = queued.find(|it| *it != Delivery::default())
-            && raw.spool.is_none()
-        {
-            let problem = "needs [spool], where such mail is kept";
-            return Err(Invalid::new(
-                "authorised.delivery",
-                delivery.name(),
-                problem,
-            ));
+        let dns: DnsConfig = raw.dns.try_into()?;
+        let routing = Routing::check(raw.routing, raw.route)?;
+        authorised::check(&authorised, raw.spool.is_some(), &dns, &routing)?;
+        if raw.tls.is_some() && raw.acme.is_some() {
+            let problem = "cannot stand beside [tls]: remove this table if the certificate comes from files, or that \
+                           one if the relay is to get its own";
+            return Err(Invalid::new("acme", "present", problem));
         }
+        let asks_nobody = dns.servers.as_deref().is_some_and(<[_]>::is_empty);
+        let acme = raw
+            .acme
+            .map(|acme| acme.check(&identity.hostname, asks_nobody));
+        let acme = acme.transpose()?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity,
@@ -293,10 +305,11 @@ impl TryFrom<RawConfig> for Config {
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,
             queue,
             notifications,
-            dns: raw.dns.try_into()?,
-            routing: Routing::check(raw.routing, raw.route)?,
+            dns,
+            routing,
             mta_sts: raw.mta_sts.try_into()?,
             peers,
+            acme,
         })
     }
 }

@@ -18,6 +18,7 @@ use clap::Parser;
 use commands::Command;
 use contract::Generation;
 use relay::Relay;
+use relay::acme::{self, Acme};
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
 use relay::dkim::Signer;
 use relay::egress::Egresses;
@@ -32,7 +33,7 @@ use relay::tls::{ServerTls, TlsError};
 use reloading::{Reloading, SetFilter};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -95,6 +96,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(&arguments.config))?;
     let peers = config.peers.as_ref().map(Peers::open).transpose();
     let peers = peers.map_err(|invalid| invalid.in_file(&arguments.config))?;
+    let acme = Acme::open(&config).map_err(|error| error.in_file(&arguments.config))?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }
@@ -114,6 +116,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         file: arguments.config.clone(),
         tls: Arc::new(tls),
         signer: Arc::new(signer),
+        acme,
         egresses,
         peers,
         bound,
@@ -146,6 +149,8 @@ struct Bound {
     listeners: Vec<Listener>,
     scrapes: Option<TcpListener>,
     peers: Vec<TcpListener>,
+    /// Where the authority of the certificate comes.
+    challenges: Vec<TcpListener>,
 }
 
 impl Bound {
@@ -164,11 +169,17 @@ impl Bound {
         let peers = config.peers.as_ref();
         let peers = peers.map(|peers| listener::bind(peers, inherited));
         let peers = peers.transpose()?.unwrap_or_default();
+        let challenges = config
+            .acme
+            .as_ref()
+            .map(|it| acme::bind(&it.listen, inherited));
+        let challenges = challenges.transpose()?.unwrap_or_default();
         inherited.expect_none()?;
         Ok(Self {
             listeners,
             scrapes,
             peers,
+            challenges,
         })
     }
 }
@@ -178,6 +189,7 @@ struct Start {
     file: PathBuf,
     tls: Arc<ServerTls>,
     signer: Arc<Signer>,
+    acme: Option<Acme>,
     egresses: Arc<Egresses>,
     peers: Option<Peers>,
     bound: Bound,
@@ -189,6 +201,7 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
         file,
         tls,
         signer,
+        acme,
         egresses,
         peers,
         bound:
@@ -196,6 +209,7 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
                 listeners,
                 scrapes,
                 peers: from_peers,
+                challenges,
             },
         set_filter,
     } = start;
@@ -227,6 +241,11 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
     });
 
     tokio::spawn(relay.tend());
+    tls.announce();
+    let renew = Arc::new(Notify::new());
+    if let Some(acme) = acme {
+        tokio::spawn(acme.keep(Arc::clone(&relay), challenges, Arc::clone(&renew)));
+    }
     if let Some(listener) = scrapes {
         tokio::spawn(http::serve(Arc::clone(&relay), listener));
     }
@@ -239,6 +258,7 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
         file,
         current,
         tls,
+        renew,
         set_filter,
     };
     notify(NotifyState::Ready);

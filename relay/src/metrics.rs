@@ -124,6 +124,10 @@ counters! {
     TakenOver "messages_taken_over_total",
     /// Connections to where relays hand mail over, of nobody that this one knows.
     StrangersRefused "peers_refused_total",
+    /// Certificates that the authority has given.
+    CertificatesObtained "certificates_obtained_total",
+    /// Times that the authority was asked for a certificate, and gave none.
+    CertificatesFailed "certificates_failed_total",
 }
 
 impl Metrics {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::acme::RawAcme;
 use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
 use super::notifications::{RawDkimKey, RawNotifications};
@@ -79,6 +80,7 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) mta_sts: RawMtaSts,
     pub(super) peers: Option<RawPeers>,
+    pub(super) acme: Option<RawAcme>,
 }
 
 /// `[metrics]`.

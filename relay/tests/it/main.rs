@@ -9,11 +9,13 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod acme;
 mod activation;
 mod admission;
 mod alignment;
 mod authorised;
 mod binary;
+mod by_mx;
 mod canary;
 mod config;
 mod content;
@@ -48,6 +50,7 @@ mod pki;
 mod policy_host;
 mod postfix;
 mod program;
+mod proxied;
 mod queue;
 mod reload;
 mod replay;
