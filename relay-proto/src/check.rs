@@ -6,6 +6,7 @@
 pub mod chunks;
 pub mod client;
 pub mod content;
+pub mod handover;
 pub mod operations;
 pub mod peek;
 pub mod proxy;

@@ -22,6 +22,7 @@ pub mod check;
 pub mod client;
 pub mod dsn;
 pub mod envelope;
+pub mod handover;
 pub mod header;
 pub mod limits;
 pub mod peek;

@@ -42,7 +42,7 @@
 
 pub mod done;
 pub mod envelope;
-mod fields;
+pub(crate) mod fields;
 
 use crate::queued::QueueId;
 

@@ -50,11 +50,12 @@ pub(crate) enum Command {
     /// What came of destinations' TLS, where DANE or MTA-STS applied
     #[command(subcommand)]
     Tls(TlsCommand),
-    /// Messages that are kept to be delivered; only reads
+    /// Messages that are kept to be delivered
     #[command(
         subcommand,
         after_help = "Examples:\n  outgate-relay spool ls\n  outgate-relay spool show 01K8Z3V5M0000 --json\n  \
-                      outgate-relay spool verify\n  outgate-relay spool export 01K8Z3V5M0000 message.eml"
+                      outgate-relay spool verify\n  outgate-relay spool export 01K8Z3V5M0000 message.eml\n  \
+                      outgate-relay spool transfer --to relay-2 --dry-run"
     )]
     Spool(SpoolCommand),
     /// Mail that the running relay has queued
@@ -118,11 +119,7 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
             }
             Ok(!config.dkim.is_empty())
         }
-        Command::Spool(command) => {
-            let spool = config.spool.as_ref();
-            let spool = spool.context("the configuration has no table [spool]")?;
-            spool::run(command, &spool.dir)
-        }
+        Command::Spool(command) => spool::run(command, config),
     }
 }
 

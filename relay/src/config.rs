@@ -19,6 +19,7 @@ mod error;
 mod limits;
 mod notifications;
 mod operator_mail;
+mod peers;
 mod queue;
 mod raw;
 mod routing;
@@ -42,6 +43,7 @@ pub use error::{ConfigError, Invalid};
 pub use limits::{Limits, MessageLimits};
 pub use notifications::{DkimKey, Notifications};
 pub use operator_mail::{Mailboxes, OperatorMail};
+pub use peers::{Fingerprint, NotAFingerprint, PeerRelay, PeersConfig};
 pub use queue::QueueConfig;
 use raw::{RawConfig, RawController, RawOrigin};
 pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
@@ -110,6 +112,8 @@ pub struct Config {
     pub routing: Routing,
     /// MTA-STS.
     pub mta_sts: MtaSts,
+    /// Other relays, to and from which queued mail is handed over.
+    pub peers: Option<PeersConfig>,
     /// Who certifies the relay's own names; never beside [`Self::tls`].
     pub acme: Option<AcmeConfig>,
 }
@@ -239,6 +243,8 @@ impl TryFrom<RawConfig> for Config {
                 problem,
             ));
         }
+        let has_spool = raw.spool.is_some();
+        let peers = raw.peers.map(|peers| peers.check(has_spool)).transpose()?;
         let controller = raw.controller.map(TryInto::try_into).transpose()?;
         let state_dir = state_dir(raw.state_dir, controller.as_ref())?;
         let splice = raw.splice.check(&state_dir.join("learnt.journal"))?;
@@ -302,6 +308,7 @@ impl TryFrom<RawConfig> for Config {
             dns,
             routing,
             mta_sts: raw.mta_sts.try_into()?,
+            peers,
             acme,
         })
     }

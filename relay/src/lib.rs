@@ -20,6 +20,7 @@ pub mod dkim;
 pub mod dns;
 mod durable;
 pub mod egress;
+pub mod handover;
 mod id;
 mod inbound;
 pub mod learnt;

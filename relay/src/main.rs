@@ -22,6 +22,7 @@ use relay::acme::{self, Acme};
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
 use relay::dkim::Signer;
 use relay::egress::Egresses;
+use relay::handover::{Peers, listener};
 use relay::listen::inherited::{Inherited, InheritedError};
 use relay::listen::{self, BindError, Drain, Listener, descriptors};
 use relay::metrics::{Counter, http};
@@ -93,6 +94,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let tls = ServerTls::new(&config).map_err(|error| start_error(error, &arguments.config))?;
     let egresses = Egresses::open(&config).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(&arguments.config))?;
+    let peers = config.peers.as_ref().map(Peers::open).transpose();
+    let peers = peers.map_err(|invalid| invalid.in_file(&arguments.config))?;
     let acme = Acme::open(&config).map_err(|error| error.in_file(&arguments.config))?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
@@ -115,6 +118,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         signer: Arc::new(signer),
         acme,
         egresses,
+        peers,
         bound,
         set_filter,
     };
@@ -144,6 +148,7 @@ fn start_error(error: TlsError, file: &Path) -> anyhow::Error {
 struct Bound {
     listeners: Vec<Listener>,
     scrapes: Option<TcpListener>,
+    peers: Vec<TcpListener>,
     /// Where the authority of the certificate comes.
     challenges: Vec<TcpListener>,
 }
@@ -161,6 +166,9 @@ impl Bound {
         }
         let scrapes = config.metrics.map(|address| http::bind(address, inherited));
         let scrapes = scrapes.transpose()?;
+        let peers = config.peers.as_ref();
+        let peers = peers.map(|peers| listener::bind(peers, inherited));
+        let peers = peers.transpose()?.unwrap_or_default();
         let challenges = config
             .acme
             .as_ref()
@@ -170,6 +178,7 @@ impl Bound {
         Ok(Self {
             listeners,
             scrapes,
+            peers,
             challenges,
         })
     }
@@ -182,6 +191,7 @@ struct Start {
     signer: Arc<Signer>,
     acme: Option<Acme>,
     egresses: Arc<Egresses>,
+    peers: Option<Peers>,
     bound: Bound,
     set_filter: SetFilter,
 }
@@ -193,11 +203,14 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
         signer,
         acme,
         egresses,
-        bound: Bound {
-            listeners,
-            scrapes,
-            challenges,
-        },
+        peers,
+        bound:
+            Bound {
+                listeners,
+                scrapes,
+                peers: from_peers,
+                challenges,
+            },
         set_filter,
     } = start;
     let mut signals = Signals::register().context("cannot listen for signals")?;
@@ -212,13 +225,16 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
     let controller = config.controller.clone();
     let listen: Vec<_> = listeners.iter().flat_map(Listener::local_addr).collect();
     let limit = config.limits.drain;
-    let (relay, backlog) = Relay::open(
+    let (relay, mut backlog) = Relay::open(
         config.clone(),
         newest.subscribe(),
         Arc::clone(&tls),
         egresses,
     )?;
     relay.notifier().reconfigure(&config, signer);
+    if let Some(backlog) = &mut backlog {
+        backlog.know(peers, from_peers);
+    }
     let following = controller.map(|controller| {
         let following = snapshot::client::follow(relay_name, controller, newest, have);
         tokio::spawn(following)

@@ -118,6 +118,12 @@ counters! {
     DmarcOwnAddress "dmarc_own_address_total",
     /// Messages that were refused, because DMARC would have failed from the relay's address: 550 5.7.26.
     DmarcRefused "dmarc_refused_total",
+    /// Queued messages that another relay has taken over.
+    HandedOver "messages_handed_over_total",
+    /// Queued messages that were taken over from another relay.
+    TakenOver "messages_taken_over_total",
+    /// Connections to where relays hand mail over, of nobody that this one knows.
+    StrangersRefused "peers_refused_total",
     /// Certificates that the authority has given.
     CertificatesObtained "certificates_obtained_total",
     /// Times that the authority was asked for a certificate, and gave none.

@@ -27,6 +27,7 @@ use tracing::error;
 pub mod admin;
 mod ending;
 mod errands;
+mod handover;
 mod locked;
 mod reasons;
 mod routes;
@@ -37,6 +38,7 @@ mod steps;
 mod work;
 pub mod world;
 
+pub(crate) use handover::{Adopted, InHand, Pausing, Taking, as_left};
 use said::Said;
 use state::State;
 pub use stats::{Stats, Totals, exposition};

@@ -2,14 +2,16 @@
 //!
 //! [`open`] is called at the start, before anything is served; [`Backlog::deliver`] then takes in what an earlier run has
 //! left, and delivers until it is told to stop. What is taken meanwhile is stored first and begun afterwards, so
-//! that nothing is delivered of which the disk knows nothing.
+//! that nothing is delivered of which the disk knows nothing. With [`Backlog::know`], mail is handed over to other relays
+//! and taken from them meanwhile.
 //!
 //! # Diagnostics
 //! Returned: [`StartError`]. Logged: how much was found, and what of it cannot be read (`error`; it stays on the disk).
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use relay_proto::queued::Queued;
@@ -21,7 +23,9 @@ use tracing::{error, info};
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::delivery::Delivery;
-use crate::queue::admin::door;
+use crate::handover::{Desk, Peers, Source, Taken, Taker, Target, listener};
+use crate::metrics::Metrics;
+use crate::queue::admin::{Transfers, door};
 use crate::queue::{Queue, Stats};
 use crate::spool::{Kept, OpenError, Recovered, Spool};
 use crate::vouch::{Voucher, VoucherError};
@@ -41,6 +45,11 @@ pub struct Backlog {
     queueing: Queueing,
     recovered: Recovered,
     door: UnixListener,
+    config: Config,
+    taken: Taken,
+    metrics: Arc<Metrics>,
+    peers: Option<Peers>,
+    listeners: Vec<TcpListener>,
 }
 
 /// Why there can be no queue.
@@ -55,6 +64,9 @@ pub enum StartError {
     /// The socket for people.
     #[error("queue.admin: {0}")]
     Door(io::Error),
+    /// What was taken from other relays.
+    #[error("spool: {0}")]
+    Taken(io::Error),
     /// Who is asked for SPF and DKIM.
     #[error(transparent)]
     Voucher(#[from] VoucherError),
@@ -64,14 +76,16 @@ pub enum StartError {
 /// disk.
 pub(crate) fn open(
     config: &Config,
+    metrics: Arc<Metrics>,
     delivery: impl FnOnce(Spool) -> Delivery,
 ) -> Result<Option<(Queueing, Backlog)>, StartError> {
-    let Some(spool) = &config.spool else {
+    let Some(spool_config) = &config.spool else {
         return Ok(None);
     };
     let servers = config.dns.servers.as_deref();
     let voucher = Voucher::new(servers, &config.identity.hostname, VOUCHING)?;
-    let (spool, recovered) = Spool::open(spool)?;
+    let (spool, recovered) = Spool::open(spool_config)?;
+    let taken = Taken::open(&spool_config.dir, &spool, unix_now()).map_err(StartError::Taken)?;
     let options = config.queue.options.clone();
     let world = Arc::new(delivery(spool.clone()));
     let queue = Queue::open(world, options, unix_now).map_err(StartError::Queue)?;
@@ -85,6 +99,11 @@ pub(crate) fn open(
         queueing: queueing.clone(),
         recovered,
         door,
+        config: config.clone(),
+        taken,
+        metrics,
+        peers: None,
+        listeners: Vec::new(),
     };
     Ok(Some((queueing, backlog)))
 }
@@ -93,6 +112,11 @@ impl Queueing {
     /// What is on disk.
     pub(crate) fn spool(&self) -> &Spool {
         &self.0.spool
+    }
+
+    /// What delivers it.
+    pub(crate) fn queue(&self) -> &Queue<Delivery> {
+        &self.0.queue
     }
 
     /// Who may be told of a failure.
@@ -112,15 +136,31 @@ impl Queueing {
 }
 
 impl Backlog {
+    /// Mail is handed over to these relays, and taken from them at these listeners.
+    pub fn know(&mut self, peers: Option<Peers>, listeners: Vec<TcpListener>) {
+        (self.peers, self.listeners) = (peers, listeners);
+    }
+
     /// Takes in what was left, and delivers until `stop` holds true; then ends when what is in flight has come back, or
-    /// after `limit`. What is not delivered then stays on the disk.
+    /// after `limit`. What is not delivered then goes to the relay that the configuration names for that, or stays on the
+    /// disk.
     pub async fn deliver(self, mut stop: watch::Receiver<bool>, limit: Duration) {
         let Self {
             queueing,
             recovered,
             door,
+            config,
+            taken,
+            metrics,
+            peers,
+            listeners,
         } = self;
-        let door = tokio::spawn(door::serve(queueing.0.queue.clone(), door));
+        let desk = desk(&queueing, &config, peers.clone(), &metrics).await;
+        let transfers = desk
+            .clone()
+            .map(|desk| Arc::new(desk) as Arc<dyn Transfers>);
+        let queue = queueing.0.queue.clone();
+        let door = tokio::spawn(door::serve(queue, transfers, door));
         let queue = queueing.0.queue.clone();
         let taking_in = spawn_blocking(move || take_in(&queue, recovered));
         match taking_in.await {
@@ -130,6 +170,22 @@ impl Backlog {
                 error!(%error, "the queue of an earlier run was not read to its end: a bug of ours");
             }
         }
+        if let Some(desk) = &desk {
+            // Before anything is attempted: another relay may have some of it.
+            desk.hold_back().await;
+        }
+        let tending = desk.clone().map(|desk| tokio::spawn(Box::pin(desk.tend())));
+        let taking_over = peers.filter(|_| desk.is_some()).map(|peers| {
+            let taker = Arc::new(Taker {
+                relay: config.name.clone(),
+                queueing: queueing.clone(),
+                taken: Arc::new(tokio::sync::Mutex::new(taken)),
+                limits: config.message.clone(),
+                metrics,
+                turns: Mutex::default(),
+            });
+            tokio::spawn(listener::serve(listeners, peers, taker, stop.clone()))
+        });
         let running = queueing.0.queue.run(stop.clone());
         let bounded = async {
             // A switch that is gone says stop, too.
@@ -141,8 +197,44 @@ impl Backlog {
             () = bounded => info!("deliveries cut off; what they were about is tried again"),
         }
         door.abort();
+        // What is being stored is stored to its end, and told.
+        if let Some(taking_over) = taking_over
+            && let Err(error) = taking_over.await
+        {
+            error!(%error, "taking over mail ended by a bug of ours");
+        }
+        if let Some(tending) = tending {
+            tending.abort();
+        }
+        if let (Some(desk), Some(peers)) = (desk, &config.peers)
+            && let Some(relay) = &peers.hand_over_on_drain
+            && let Some(target) = Target::named(peers, &relay.name)
+        {
+            desk.on_drain(&target, peers.hand_over_limit).await;
+        }
         if let Err(error) = queueing.0.spool.flush().await {
             error!(%error, "what was delivered last could not be written down; it may be delivered twice");
+        }
+    }
+}
+
+/// Hand-overs, unless what is in doubt of an earlier one cannot be read: then nothing more is handed over or taken.
+async fn desk(
+    queueing: &Queueing,
+    config: &Config,
+    peers: Option<Peers>,
+    metrics: &Arc<Metrics>,
+) -> Option<Desk> {
+    let dir = &config.spool.as_ref()?.dir;
+    let (spool, queue) = (queueing.0.spool.clone(), queueing.0.queue.clone());
+    let source = Source::running(spool, dir, queue);
+    let (name, metrics) = (config.name.clone(), Arc::clone(metrics));
+    let opened = spawn_blocking(move || Desk::open(&name, peers, source, metrics));
+    match opened.await.map_err(io::Error::from).flatten() {
+        Ok(desk) => Some(desk),
+        Err(error) => {
+            error!(%error, "what was handed over last cannot be read: it may be delivered twice, and nothing is handed over");
+            None
         }
     }
 }

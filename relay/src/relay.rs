@@ -92,7 +92,8 @@ impl Relay {
             notifier: Arc::clone(&notifier),
             newest: newest.clone(),
         };
-        let (queueing, backlog) = queueing::open(&config, delivery)?.unzip();
+        let counted = Arc::clone(&metrics);
+        let (queueing, backlog) = queueing::open(&config, counted, delivery)?.unzip();
         let relay = Arc::new(Self {
             notifier,
             outbound,

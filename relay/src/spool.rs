@@ -134,6 +134,23 @@ impl Spool {
         self.0.engine.next_id(now)
     }
 
+    /// A name for a message of another spool: its own where that is later than all that this spool has or had, so that it
+    /// cannot have been used here, and is not of a clock that goes wrong; else a new one.
+    #[must_use]
+    pub(crate) fn adopted_id(&self, foreign: QueueId, now: UnixMillis) -> QueueId {
+        self.0.engine.adopted_id(foreign, now)
+    }
+
+    /// Names of all messages that are not done, oldest first.
+    pub(crate) fn names(&self) -> Vec<QueueId> {
+        self.0.engine.catalogue().names()
+    }
+
+    /// Whether a message is here that is not done.
+    pub(crate) fn has(&self, id: QueueId) -> bool {
+        self.0.engine.catalogue().slot(id).is_some()
+    }
+
     /// Keeps a message; durable when it returns `Ok`. A caller that goes away takes it back.
     pub async fn store(&self, queued: &Queued, content: &Message) -> Result<Kept, StoreError> {
         let _memory = self.memory(&[content]).await;

@@ -5,63 +5,63 @@
 //! that it is not.
 
 /// Tags from here on must be understood.
-pub(super) const CRITICAL: u8 = 128;
+pub(crate) const CRITICAL: u8 = 128;
 
 /// Octets that break the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// Fields being written.
 #[derive(Debug, Default)]
-pub(super) struct Writer(Vec<u8>);
+pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
     /// Fields after these octets.
-    pub(super) fn after(octets: &[u8]) -> Self {
+    pub(crate) fn after(octets: &[u8]) -> Self {
         Self(octets.to_vec())
     }
 
     /// A field of any octets.
-    pub(super) fn octets(&mut self, tag: u8, value: &[u8]) {
+    pub(crate) fn octets(&mut self, tag: u8, value: &[u8]) {
         self.0.push(tag);
         push_number(&mut self.0, value.len() as u64);
         self.0.extend_from_slice(value);
     }
 
     /// A field of text.
-    pub(super) fn text(&mut self, tag: u8, value: &str) {
+    pub(crate) fn text(&mut self, tag: u8, value: &str) {
         self.octets(tag, value.as_bytes());
     }
 
     /// A field of a number.
-    pub(super) fn number(&mut self, tag: u8, value: u64) {
+    pub(crate) fn number(&mut self, tag: u8, value: u64) {
         let mut octets = Vec::new();
         push_number(&mut octets, value);
         self.octets(tag, &octets);
     }
 
     /// A field that is there or not.
-    pub(super) fn flag(&mut self, tag: u8, value: bool) {
+    pub(crate) fn flag(&mut self, tag: u8, value: bool) {
         if value {
             self.octets(tag, &[]);
         }
     }
 
     /// A field of fields.
-    pub(super) fn group(&mut self, tag: u8, write: impl FnOnce(&mut Self)) {
+    pub(crate) fn group(&mut self, tag: u8, write: impl FnOnce(&mut Self)) {
         let mut group = Self::default();
         write(&mut group);
         self.octets(tag, &group.0);
     }
 
     /// All of it.
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         self.0
     }
 }
 
 /// Each field of these octets; nothing comes after an error.
-pub(super) fn fields(octets: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), Malformed>> {
+pub(crate) fn fields(octets: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), Malformed>> {
     let mut rest = octets;
     core::iter::from_fn(move || {
         let (&tag, after) = rest.split_first()?;
@@ -75,18 +75,18 @@ pub(super) fn fields(octets: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), 
 }
 
 /// The field's text.
-pub(super) fn text(value: &[u8]) -> Result<&str, Malformed> {
+pub(crate) fn text(value: &[u8]) -> Result<&str, Malformed> {
     core::str::from_utf8(value).map_err(|_not_utf8| Malformed)
 }
 
 /// The field's number.
-pub(super) fn number(mut value: &[u8]) -> Result<u64, Malformed> {
+pub(crate) fn number(mut value: &[u8]) -> Result<u64, Malformed> {
     let number = take_number(&mut value).ok_or(Malformed)?;
     value.is_empty().then_some(number).ok_or(Malformed)
 }
 
 /// Appends a number.
-pub(super) fn push_number(octets: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn push_number(octets: &mut Vec<u8>, mut number: u64) {
     loop {
         let [low, ..] = number.to_le_bytes();
         number >>= 7;
@@ -99,7 +99,7 @@ pub(super) fn push_number(octets: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Takes a number off the front. A number has one form only: no octets that add nothing.
-pub(super) fn take_number(rest: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take_number(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..u64::BITS).step_by(7) {
         let (&octet, after) = rest.split_first()?;

@@ -1,6 +1,6 @@
 //! `outgate-relay queue`: what is queued, and what people do to it, by the running relay's admin socket.
 
-mod client;
+pub(super) mod client;
 mod tables;
 
 use anyhow::{Context, anyhow};

@@ -1,7 +1,9 @@
 //! `outgate-relay spool`: what is kept to be delivered, for people and programs.
 //!
-//! It only reads, whether the relay runs or not. A message that the relay has just taken or delivered may be missing or
-//! still be there.
+//! All but `transfer` only read, whether the relay runs or not. A message that the relay has just taken or delivered may be
+//! missing or still be there.
+
+mod transfer;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -11,12 +13,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use jiff::Timestamp;
+use relay::config::Config;
 use relay::spool::inspect::{Inspected, Verified};
 use relay::spool::{Living, ReadError};
 use relay_proto::queued::{Egress, QueueId, Source};
 use serde::Serialize;
 use tracing::warn;
 
+use self::transfer::TransferArguments;
 use super::say;
 
 /// The verbs.
@@ -49,15 +53,21 @@ pub(crate) enum SpoolCommand {
         /// A file that does not exist yet; `-` = standard output
         file: PathBuf,
     },
+    /// Hand everything over to another relay, which delivers it from then on. What cannot be handed over stays; exit code 1
+    /// then, and it can be run again at any time. Works with the relay running, which begins no deliveries meanwhile, or
+    /// stopped
+    Transfer(TransferArguments),
 }
 
-/// Runs it; whether there was what was asked for. `dir` is `spool.dir`.
-pub(super) fn run(command: &SpoolCommand, dir: &Path) -> anyhow::Result<bool> {
-    let spool = Inspected::of(dir)?;
+/// Runs it; whether there was what was asked for.
+pub(super) fn run(command: &SpoolCommand, config: &Config) -> anyhow::Result<bool> {
+    let spool = config.spool.as_ref();
+    let dir = &*spool.context("the configuration has no table [spool]")?.dir;
     match command {
-        SpoolCommand::Ls { json } => list(&spool, *json).map(|()| true),
+        SpoolCommand::Transfer(arguments) => transfer::run(arguments, config),
+        SpoolCommand::Ls { json } => list(&Inspected::of(dir)?, *json).map(|()| true),
         SpoolCommand::Show { id, json } => {
-            let Some(living) = found(*id, spool.living(*id))? else {
+            let Some(living) = found(*id, Inspected::of(dir)?.living(*id))? else {
                 return Ok(false);
             };
             let told = Told::from(&living);
@@ -69,7 +79,9 @@ pub(super) fn run(command: &SpoolCommand, dir: &Path) -> anyhow::Result<bool> {
             Ok(true)
         }
         SpoolCommand::Verify { json } => {
-            let verified = spool.verify().with_context(|| dir.display().to_string())?;
+            let verified = Inspected::of(dir)?
+                .verify()
+                .with_context(|| dir.display().to_string())?;
             say(&if *json {
                 serde_json::to_string(&Report::from(&verified))?
             } else {
@@ -81,7 +93,7 @@ pub(super) fn run(command: &SpoolCommand, dir: &Path) -> anyhow::Result<bool> {
             Ok(true)
         }
         SpoolCommand::Export { id, file } => {
-            let Some(opened) = found(*id, spool.read(*id))? else {
+            let Some(opened) = found(*id, Inspected::of(dir)?.read(*id))? else {
                 return Ok(false);
             };
             let runtime = tokio::runtime::Builder::new_current_thread().build()?;

@@ -12,6 +12,7 @@ use super::acme::RawAcme;
 use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
 use super::notifications::{RawDkimKey, RawNotifications};
+use super::peers::RawPeers;
 use super::queue::RawQueue;
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::sandbox::Sandbox;
@@ -78,6 +79,7 @@ pub(super) struct RawConfig {
     pub(super) route: Vec<RawRoute>,
     #[serde(default)]
     pub(super) mta_sts: RawMtaSts,
+    pub(super) peers: Option<RawPeers>,
     pub(super) acme: Option<RawAcme>,
 }
 

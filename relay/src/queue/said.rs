@@ -68,6 +68,11 @@ impl Said {
         self.held.contains(&id)
     }
 
+    /// All that are held.
+    pub(super) fn held(&self) -> BTreeSet<QueueId> {
+        self.held.clone()
+    }
+
     /// Durable when it returns `Ok`; otherwise, nothing has changed.
     pub(super) async fn change(
         &mut self,

@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod faults;
+mod handover;
 mod restart;
 mod scene;
 mod world;

@@ -129,6 +129,20 @@ impl Engine {
         }
     }
 
+    /// A name for a message of another spool: its own if it was never given away here, which is certain of those later than
+    /// the last one.
+    pub(super) fn adopted_id(&self, foreign: QueueId, now: UnixMillis) -> QueueId {
+        let ahead = UnixMillis(now.0.saturating_add(CLOCKS_DIFFER_MS));
+        let last = self.last_id.load(Ordering::Relaxed);
+        let is_new = foreign.get() > last && foreign < QueueId::after(None, ahead);
+        let taken = is_new
+            && self
+                .last_id
+                .compare_exchange(last, foreign.get(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if taken { foreign } else { self.next_id(now) }
+    }
+
     /// The last name that was given away.
     fn last_id(&self) -> Option<QueueId> {
         QueueId::from_number(self.last_id.load(Ordering::Relaxed))
@@ -257,6 +271,9 @@ impl Engine {
 
 /// The part of the spool that messages leave to what ends them; whole segments.
 const KEPT_FOR_DONE: u64 = 32;
+
+/// Names of another relay's clock that is ahead by more are not taken: all later ones here would be as far ahead.
+const CLOCKS_DIFFER_MS: u64 = 86_400_000;
 
 /// There is no room.
 pub(super) fn is_full(error: &io::Error) -> bool {

@@ -10,6 +10,7 @@ mod authorised;
 mod egress;
 mod names;
 mod operator;
+mod peers;
 mod spool;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");

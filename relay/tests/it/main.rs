@@ -33,6 +33,7 @@ mod fallback;
 mod fickle;
 mod flows;
 mod gate;
+mod handover;
 mod haproxy;
 mod hello;
 mod host;

@@ -69,6 +69,11 @@ impl Home {
         self.tables += table;
     }
 
+    /// These tables, and no others.
+    pub(crate) fn set_tables(&mut self, tables: &str) {
+        self.tables = tables.into();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

@@ -17,13 +17,13 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 /// Whom we ask.
-pub(super) struct Client {
+pub(in crate::commands) struct Client {
     socket: PathBuf,
     runtime: Runtime,
 }
 
 impl Client {
-    pub(super) fn new(socket: &Path) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn new(socket: &Path) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -35,7 +35,10 @@ impl Client {
     }
 
     /// `None` = there is no such thing.
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+    pub(in crate::commands) fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> anyhow::Result<Option<T>> {
         let (status, octets) = self.ask(Method::GET, path, Bytes::new())?;
         match status {
             StatusCode::NOT_FOUND => Ok(None),
@@ -43,7 +46,7 @@ impl Client {
         }
     }
 
-    pub(super) fn post<T: DeserializeOwned>(
+    pub(in crate::commands) fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         question: &impl Serialize,

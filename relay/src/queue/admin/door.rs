@@ -29,8 +29,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::Orders;
 use super::shapes::Refused;
+use super::{Orders, Transfers};
 
 /// Opens the socket. One that a relay has left behind is replaced.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -52,8 +52,12 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers for ever.
-pub async fn serve(queue: impl Orders, listener: UnixListener) {
+/// Answers for ever; about hand-overs, if `transfers` is there.
+pub async fn serve(
+    queue: impl Orders,
+    transfers: Option<Arc<dyn Transfers>>,
+    listener: UnixListener,
+) {
     let places = Arc::new(Semaphore::new(VISITORS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -61,9 +65,9 @@ pub async fn serve(queue: impl Orders, listener: UnixListener) {
         };
         match listener.accept().await {
             Ok((stream, _peer)) => {
-                let queue = queue.clone();
+                let (queue, transfers) = (queue.clone(), transfers.clone());
                 tokio::spawn(async move {
-                    answer(queue, stream).await;
+                    answer(queue, transfers, stream).await;
                     drop(place);
                 });
             }
@@ -75,10 +79,10 @@ pub async fn serve(queue: impl Orders, listener: UnixListener) {
     }
 }
 
-async fn answer(queue: impl Orders, stream: UnixStream) {
+async fn answer(queue: impl Orders, transfers: Option<Arc<dyn Transfers>>, stream: UnixStream) {
     let service = service_fn(|request: Request<Incoming>| {
-        let queue = queue.clone();
-        async move { Ok::<_, Infallible>(response(&queue, request).await) }
+        let (queue, transfers) = (queue.clone(), transfers.clone());
+        async move { Ok::<_, Infallible>(response(&queue, transfers.as_deref(), request).await) }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -93,8 +97,12 @@ async fn answer(queue: impl Orders, stream: UnixStream) {
 /// An answer, or a status and why.
 type Answer = Result<Bytes, (StatusCode, Refused)>;
 
-async fn response(queue: &impl Orders, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let (status, body) = match dispatch(queue, request).await {
+async fn response(
+    queue: &impl Orders,
+    transfers: Option<&dyn Transfers>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let (status, body) = match dispatch(queue, transfers, request).await {
         Ok(body) => (StatusCode::OK, body),
         Err((status, refused)) => (status, json(&refused).unwrap_or_default()),
     };
@@ -105,9 +113,24 @@ async fn response(queue: &impl Orders, request: Request<Incoming>) -> Response<F
     response
 }
 
-async fn dispatch(queue: &impl Orders, request: Request<Incoming>) -> Answer {
+async fn dispatch(
+    queue: &impl Orders,
+    transfers: Option<&dyn Transfers>,
+    request: Request<Incoming>,
+) -> Answer {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     match (&method, path.as_str()) {
+        (&Method::POST, TRANSFER) => match transfers {
+            Some(transfers) => json(&transfers.begin(&body(request).await?).map_err(wrong)?),
+            None => Err(refused(
+                StatusCode::BAD_REQUEST,
+                "nothing can be handed over",
+            )),
+        },
+        (&Method::GET, TRANSFER) => match transfers.and_then(Transfers::progress) {
+            Some(progress) => json(&progress),
+            None => Err(refused(StatusCode::NOT_FOUND, "nothing was handed over")),
+        },
         (&Method::GET, "/v1/queue/stats") => json(&queue.numbers()),
         (&Method::POST, "/v1/queue/list") => {
             let question = body(request).await?;
@@ -169,6 +192,7 @@ fn refused(status: StatusCode, error: &str) -> (StatusCode, Refused) {
     (status, Refused { error })
 }
 
+const TRANSFER: &str = "/v1/spool/transfer";
 const MESSAGES: &str = "/v1/queue/messages/";
 /// A person or two, and their scripts.
 const VISITORS_MAX: usize = 16;

@@ -2,9 +2,10 @@
 //!
 //! `POST /v1/queue/list` with a [`ListQuestion`] → [`Listing`]; `GET /v1/queue/messages/ID` → [`MessageShown`];
 //! `GET /v1/queue/stats` → [`StatsShown`]; `POST /v1/queue/orders` with an [`Order`] → [`Done`];
-//! `POST /v1/queue/pauses` with a [`PauseOrder`] → [`PauseDone`]. Errors are [`Refused`] with a status of 400 and more.
+//! `POST /v1/queue/pauses` with a [`PauseOrder`] → [`PauseDone`]; `POST /v1/spool/transfer` with a [`TransferOrder`], and
+//! `GET` of the same → [`Progress`](crate::handover::Progress). Errors are [`Refused`] with a status of 400 and more.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use relay_proto::queue::{Filter, JobState, Pause};
 use relay_proto::queued::Egress;
@@ -220,6 +221,18 @@ pub struct StatsShown {
     pub deferred: u64,
     /// What is paused: `everything`, `domain example.org`, `site mx.example.org`.
     pub paused: Vec<String>,
+}
+
+/// Hands all that is queued over to another relay.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransferOrder {
+    /// Its name in the configuration, or how a person has named it.
+    pub to: String,
+    /// Where it takes mail, if it is not named as in the configuration.
+    pub addresses: Vec<SocketAddr>,
+    /// Only ask whether it would take mail.
+    pub dry_run: bool,
 }
 
 /// Why something was not done.
