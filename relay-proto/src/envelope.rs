@@ -5,6 +5,7 @@ mod dsn;
 use core::fmt;
 
 use crate::address::{ForwardPath, ReversePath};
+pub(crate) use dsn::is_xtext;
 pub use dsn::{EnvelopeId, Malformed, Notify, OriginalRecipient, Ret};
 
 /// The argument of EHLO or HELO: what the client calls itself. Never verified (RFC 5321 section 4.1.4),
@@ -27,6 +28,9 @@ pub struct Mail {
     pub ret: Option<Ret>,
     /// The client's own name of the transaction, for notifications (RFC 3461).
     pub envelope_id: Option<EnvelopeId>,
+    /// The client said on whose behalf it sends (`AUTH=`, RFC 4954 section 5). Whom it named is not kept: nobody here
+    /// trusts another server's word for it, and it is never passed on.
+    pub auth: bool,
 }
 
 /// One `RCPT TO` command.
@@ -60,6 +64,7 @@ impl Mail {
             smtputf8: false,
             ret: None,
             envelope_id: None,
+            auth: false,
         }
     }
 
@@ -73,8 +78,10 @@ impl Mail {
             smtputf8,
             ret,
             envelope_id,
+            auth,
         } = self;
-        size.is_some() || body.is_some() || *smtputf8 || ret.is_some() || envelope_id.is_some()
+        let of_notifications = ret.is_some() || envelope_id.is_some();
+        size.is_some() || body.is_some() || *smtputf8 || of_notifications || *auth
     }
 }
 

@@ -5,6 +5,7 @@
 //! always there.
 
 use crate::envelope::{BodyType, EhloName, Mail, Recipient};
+use crate::sasl::Mechanism;
 
 /// One EHLO or HELO.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +36,8 @@ pub struct Offer {
     pub dsn: bool,
     /// STARTTLS (RFC 3207). Under TLS it is not offered again, whatever this says.
     pub starttls: bool,
+    /// AUTH (RFC 4954), with all mechanisms of [`crate::sasl`]. Never without TLS, whatever this says.
+    pub auth: bool,
 }
 
 impl Offer {
@@ -56,6 +59,10 @@ impl Offer {
         ];
         let offered = offered.into_iter().filter(|(_, offered)| *offered);
         lines.extend(offered.map(|(keyword, _)| keyword.to_owned()));
+        if self.auth && tls {
+            let mechanisms = Mechanism::ALL.map(Mechanism::name);
+            lines.push(format!("AUTH {}", mechanisms.join(" ")));
+        }
         lines
     }
 
@@ -71,6 +78,7 @@ impl Offer {
             ("SMTPUTF8", mail.smtputf8, self.smtputf8),
             ("RET", mail.ret.is_some(), self.dsn),
             ("ENVID", mail.envelope_id.is_some(), self.dsn),
+            ("AUTH", mail.auth, self.auth),
         ];
         missing(parameters)
     }

@@ -1,7 +1,8 @@
 //! The state machine of the server's side: what it is fed, and where it stands. `commands` moves it on what
-//! the client says, `chunks` on BDAT, `answers` on what the application says, `waits` on time.
+//! the client says, `auth` on AUTH, `chunks` on BDAT, `answers` on what the application says, `waits` on time.
 
 mod answers;
+mod auth;
 mod chunks;
 mod commands;
 mod facts;
@@ -17,7 +18,9 @@ use bytes::BytesMut;
 
 use super::content::{Chunk, Chunks, Content, Found, FoundInChunk};
 use super::outbox::Outbox;
-use super::{Abort, Action, Config, EhloName, Hello, Offer, Question, Stress, Timeouts, replies};
+use super::{
+    Abort, Action, Config, EhloName, Hello, Offer, Question, Stress, Timeouts, UserName, replies,
+};
 use crate::Time;
 use crate::reply::Reply;
 use crate::wire::line::{self, LineError, LineReader};
@@ -32,6 +35,8 @@ pub struct Session {
     state: State,
     hello: Option<Greeted>,
     tls: bool,
+    /// Who the client has shown that it is.
+    user: Option<UserName>,
     input: BytesMut,
     lines: LineReader,
     out: Outbox,
@@ -63,6 +68,16 @@ impl Session {
         session
     }
 
+    /// A session of a connection that was TLS from its first octet (RFC 8314 section 3). It greets at once: the handshake
+    /// was a pause already.
+    #[must_use]
+    pub fn under_tls(config: Arc<Config>, now: Time) -> Self {
+        let mut session = Self::with_role(Role::Client, config, now);
+        session.tls = true;
+        session.greet();
+        session
+    }
+
     /// A session for health checks: greets with 220 at once and serves only NOOP and QUIT.
     #[must_use]
     pub fn probe(config: Arc<Config>, now: Time) -> Self {
@@ -91,6 +106,7 @@ impl Session {
             state: State::Idle,
             hello: None,
             tls: false,
+            user: None,
             input: BytesMut::new(),
             lines: LineReader::new(MAX_COMMAND_OCTETS),
             out: Outbox::default(),
@@ -140,12 +156,15 @@ impl Session {
             | State::Discard(Discard { pace, .. }) => {
                 pace.advance(now, octets.len(), &self.config);
             }
-            State::Idle | State::Envelope(_) | State::BetweenChunks(_) => {}
+            State::Idle
+            | State::Authenticating(_)
+            | State::Envelope(_)
+            | State::BetweenChunks(_) => {}
         }
         if !self.hung_up {
             if self.input.is_empty() {
                 // A command line never has to be moved, which would leave a copy of it behind.
-                self.input.reserve(MAX_COMMAND_OCTETS);
+                self.input.reserve(self.max_line_octets());
             }
             self.input.extend_from_slice(octets);
             self.advance();
@@ -231,17 +250,21 @@ impl Session {
     /// One line or one piece; breaks when there is nothing to act on.
     fn step(&mut self) -> ControlFlow<()> {
         match &mut self.state {
-            State::Idle | State::Envelope(_) | State::BetweenChunks(_) => {
+            State::Idle
+            | State::Authenticating(_)
+            | State::Envelope(_)
+            | State::BetweenChunks(_) => {
+                self.lines.allow(self.max_line_octets());
                 match self.lines.take(&mut self.input) {
                     Ok(Some(mut line)) => {
                         self.waiting_since = self.now;
-                        self.command(&line);
+                        self.line(&line);
                         line::forget(&mut line);
                     }
                     Ok(None) => return ControlFlow::Break(()),
                     Err(LineError::TooLong) => {
                         self.waiting_since = self.now;
-                        self.fail(&replies::line_too_long());
+                        self.line_too_long();
                     }
                     Err(LineError::Framing(error)) => {
                         self.abort(Abort::Framing(error));
@@ -283,10 +306,31 @@ impl Session {
         ControlFlow::Continue(())
     }
 
+    /// One whole line.
+    fn line(&mut self, line: &[u8]) {
+        match core::mem::replace(&mut self.state, State::Idle) {
+            State::Authenticating(exchange) => self.auth_response(exchange, line),
+            other => {
+                self.state = other;
+                self.command(line);
+            }
+        }
+    }
+
+    fn line_too_long(&mut self) {
+        if matches!(self.state, State::Authenticating(_)) {
+            self.state = State::Idle;
+            self.fail(&replies::auth_line_too_long());
+        } else {
+            self.fail(&replies::line_too_long());
+        }
+    }
+
     fn close_if_hung_up(&mut self) {
         match self.state {
             State::Pregreet
             | State::Idle
+            | State::Authenticating(_)
             | State::Envelope(_)
             | State::Content(_)
             | State::Chunk(_)

@@ -169,7 +169,17 @@ fn what_is_no_command_says_which_rule_it_broke() {
             b"MAIL FROM:<a@b> SIZE=1 SIZE=1",
             argument("a parameter is given twice"),
         ),
-        (b"MAIL FROM:<a@b> AUTH=<>", parameter("AUTH")),
+        (
+            b"MAIL FROM:<a@b> AUTH=a b",
+            parameter("b"),
+        ),
+        (b"MAIL FROM:<a@b> AUTH=a+2", argument(SUBMITTER)),
+        (b"MAIL FROM:<a@b> AUTH=", argument(SUBMITTER)),
+        (b"MAIL FROM:<a@b> AUTH", argument(NO_VALUE)),
+        (
+            b"MAIL FROM:<a@b> AUTH=<> AUTH=<>",
+            argument("a parameter is given twice"),
+        ),
         (b"RCPT TO:<a@b> SIZE=1", parameter("SIZE")),
     ];
     for (line, error) in cases {
