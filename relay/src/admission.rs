@@ -23,8 +23,16 @@ pub(crate) mod authorised;
 /// What becomes of a connection.
 #[derive(Debug)]
 pub(crate) enum Admission {
-    /// A diverted customer, and its place among the connections.
-    Serve(Admitted, Permit),
+    /// A customer, and its place among the connections.
+    Serve {
+        /// Who it is.
+        admitted: Admitted,
+        /// The server that it chose; `None` = it came to us, and the queue finds its recipients' servers. What speaks
+        /// with a destination while the customer waits is only ever given one.
+        original_dst: Option<OriginalDst>,
+        /// Its place.
+        permit: Permit,
+    },
     /// The controller's health check: a banner and nothing more.
     Probe,
     /// This greeting, and the end.
@@ -33,11 +41,10 @@ pub(crate) enum Admission {
     Drop,
 }
 
-/// A diverted customer's connection.
+/// A customer whose connection is served; where that was going stands beside it.
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     pub(crate) customer: CustomerAddr,
-    pub(crate) original_dst: OriginalDst,
     /// `None`: the edge diverted it, but its flag is not in our snapshot. The flag has just ended or
     /// just begun; such a connection gets the default treatment, which is to filter.
     pub(crate) policy: Option<Arc<CustomerPolicy>>,
@@ -71,9 +78,13 @@ impl Admitted {
             .map_or(Egress::Pool, |policy| policy.egress)
     }
 
-    /// The legs to the destination, for a customer that calls itself `ehlo`.
-    pub(crate) fn legs<'a>(&self, egresses: &'a Egresses, ehlo: Option<EhloName>) -> Legs<'a> {
-        let destination = self.original_dst;
+    /// The legs to `destination`, for a customer that calls itself `ehlo`.
+    pub(crate) fn legs<'a>(
+        &self,
+        egresses: &'a Egresses,
+        ehlo: Option<EhloName>,
+        destination: OriginalDst,
+    ) -> Legs<'a> {
         Legs::new(egresses, self.egress(), self.customer, ehlo, destination)
     }
 
@@ -93,10 +104,9 @@ impl Admitted {
 
     /// The same customer on its way to a place of the operator's, where its own address would only be
     /// in the way of the answers.
-    pub(crate) fn towards(&self, destination: OriginalDst) -> Self {
+    pub(crate) fn to_the_operator(&self) -> Self {
         Self {
             customer: self.customer,
-            original_dst: destination,
             policy: self.policy.as_deref().map(from_the_relay),
             terms: self.terms.clone(),
         }
@@ -144,20 +154,30 @@ fn decide(
             let policy = snapshot.customer(customer.ip()).cloned();
             let admitted = Admitted {
                 customer,
-                original_dst,
                 policy,
                 terms: None,
             };
-            enter(relay, admitted)
+            enter(relay, admitted, Some(original_dst))
         }
         Found::Unknown => stranger(relay, snapshot.is_inside(peer.ip())),
     }
 }
 
 /// A place for a connection that is to be served, if there is one.
-fn enter(relay: &Relay, admitted: Admitted) -> (Admission, Counter) {
+fn enter(
+    relay: &Relay,
+    admitted: Admitted,
+    original_dst: Option<OriginalDst>,
+) -> (Admission, Counter) {
     match relay.connections.enter(admitted.customer) {
-        Ok(permit) => (Admission::Serve(admitted, permit), Counter::SessionsServed),
+        Ok(permit) => {
+            let served = Admission::Serve {
+                admitted,
+                original_dst,
+                permit,
+            };
+            (served, Counter::SessionsServed)
+        }
         Err(Full::Relay) => {
             let text = "has too many connections, try again";
             refuse(relay, 421, "4.3.2", text, Counter::RefusedFull)

@@ -10,8 +10,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use contract::Delivery;
-
 mod authorised;
 mod check;
 mod dns;
@@ -241,17 +239,9 @@ impl TryFrom<RawConfig> for Config {
         let queue = raw.queue.check(notifications.delay_after, &state_dir)?;
         let authorised = raw.authorised.into_iter().map(TryInto::try_into);
         let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
-        let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
-        if let Some(delivery) = queued.find(|it| *it != Delivery::default())
-            && raw.spool.is_none()
-        {
-            let problem = "needs [spool], where such mail is kept";
-            return Err(Invalid::new(
-                "authorised.delivery",
-                delivery.name(),
-                problem,
-            ));
-        }
+        let dns = raw.dns.try_into()?;
+        let routing = Routing::check(raw.routing, raw.route)?;
+        authorised::check(&authorised, raw.spool.is_some(), &dns, &routing)?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity,
@@ -287,8 +277,8 @@ impl TryFrom<RawConfig> for Config {
             dkim: notifications::dkim(raw.dkim, &notifications.from)?,
             queue,
             notifications,
-            dns: raw.dns.try_into()?,
-            routing: Routing::check(raw.routing, raw.route)?,
+            dns,
+            routing,
             mta_sts: raw.mta_sts.try_into()?,
         })
     }

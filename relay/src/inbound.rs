@@ -6,6 +6,7 @@ use std::sync::Arc;
 use relay_proto::server::Session;
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
+use tracing::field::display;
 use tracing::{Instrument, debug, info, info_span};
 
 use crate::Relay;
@@ -63,21 +64,29 @@ pub(crate) async fn serve(
             let session = Session::probe(Arc::clone(&relay.session), clock.now());
             driver.run(session, &mut Nobody).await;
         }
-        Admission::Serve(admitted, permit) => {
+        Admission::Serve {
+            admitted,
+            original_dst,
+            permit,
+        } => {
             let span = info_span!(
                 "session",
                 session.id = %id,
                 customer.addr = %admitted.customer,
-                original.dst = %admitted.original_dst,
+                original.dst = original_dst.map(display),
                 egress = admitted.egress().name(),
             );
-            if approved::is_approved(&relay, &admitted) {
-                Box::pin(approved::serve(driver, &admitted).instrument(span)).await;
+            if let Some(destination) = original_dst
+                && approved::is_approved(&relay, &admitted, destination)
+            {
+                let serving = approved::serve(driver, &admitted, destination);
+                Box::pin(serving.instrument(span)).await;
                 drop(permit);
                 return;
             }
             let session = Session::new(Arc::clone(&relay.session), clock.now());
-            let mut treatment = treatment::choose(Arc::clone(&relay), admitted, id, drain);
+            let relay = Arc::clone(&relay);
+            let mut treatment = treatment::choose(relay, admitted, original_dst, id, drain);
             let served = async {
                 driver.run(session, &mut treatment).await;
                 Box::pin(treatment.end()).await;

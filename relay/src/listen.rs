@@ -123,7 +123,7 @@ pub fn bind_authorised(
     let source = Source::Authorised(Arc::new(Ranges::new(authorised)));
     let reach = match authorised.destination {
         Destination::LocalAddress => Reach::Anybodys,
-        Destination::ProxyV2 { .. } | Destination::SoOriginalDst => Reach::Own,
+        Destination::ProxyV2 { .. } | Destination::SoOriginalDst | Destination::Mx => Reach::Own,
     };
     open_all(&authorised.listen, reach, &source, inherited)
 }

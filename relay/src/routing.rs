@@ -149,6 +149,17 @@ impl Router {
         }
     }
 
+    /// The server of `domain` that is tried first, while a customer waits. `None` also where the operator has a route of
+    /// its own: who comes after that is not ours to know.
+    pub(crate) async fn first_server(&self, domain: &Domain) -> Option<SocketAddr> {
+        if self.fixed(domain).is_some() {
+            return None;
+        }
+        let gathering = timeout(PATIENCE, self.0.exchangers_of(domain));
+        let candidates = gathering.await.ok()?.ok()?;
+        candidates.list.first()?.addresses.first().copied()
+    }
+
     fn fixed(&self, domain: &Domain) -> Option<&FixedRoute> {
         match domain {
             Domain::Name(name) => {

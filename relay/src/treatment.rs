@@ -13,6 +13,7 @@ use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
 use crate::inbound::session::{Application, Course, Facts, TurnedAway};
 use crate::listen::Drain;
+use crate::origin::OriginalDst;
 
 mod cutthrough;
 mod departure;
@@ -28,6 +29,7 @@ mod walled;
 use cutthrough::Cutthrough;
 use opaque::Opaque;
 pub(crate) use opaque::full as splices_full;
+use terminated::Terminated;
 use walled::Walled;
 
 /// The treatment of one session.
@@ -35,23 +37,31 @@ use walled::Walled;
 pub(crate) enum Treatment {
     /// `filter` and `opaque`: cut-through, scanned, where the session is not spliced.
     Filter(Box<Opaque>),
+    /// The same where there is no destination: scanned, and queued.
+    ByMx(Terminated),
     /// `walled`: everybody but the operator is refused.
     Walled(Box<Walled>),
 }
 
-/// The treatment for an admitted connection.
+/// The treatment for an admitted connection, which was going to `original_dst`.
 pub(crate) fn choose(
     relay: Arc<Relay>,
     admitted: Admitted,
+    original_dst: Option<OriginalDst>,
     id: SessionId,
     drain: Drain,
 ) -> Treatment {
-    match admitted.treatment() {
-        contract::Treatment::Filter | contract::Treatment::Opaque => {
-            Treatment::Filter(Box::new(Opaque::new(relay, admitted, id, drain)))
-        }
-        contract::Treatment::Walled => {
+    match (admitted.treatment(), original_dst) {
+        (contract::Treatment::Walled, _) => {
             Treatment::Walled(Box::new(Walled::new(relay, admitted, id, drain)))
+        }
+        (contract::Treatment::Filter | contract::Treatment::Opaque, Some(destination)) => {
+            let opaque = Opaque::new(relay, admitted, destination, id, drain);
+            Treatment::Filter(Box::new(opaque))
+        }
+        // There is nobody to splice to, and nobody else whose answer the customer could hear.
+        (contract::Treatment::Filter | contract::Treatment::Opaque, None) => {
+            Treatment::ByMx(Terminated::by_mx(relay, admitted, drain))
         }
     }
 }
@@ -61,6 +71,7 @@ impl Treatment {
     pub(crate) async fn end(self) {
         match self {
             Self::Filter(opaque) => opaque.end().await,
+            Self::ByMx(queue) => queue.end().await,
             Self::Walled(walled) => walled.end().await,
         }
     }
@@ -70,6 +81,7 @@ impl Application for Treatment {
     async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         match self {
             Self::Filter(opaque) => opaque.answer(question, facts).await,
+            Self::ByMx(queue) => queue.answer(question, facts).await,
             Self::Walled(walled) => walled.answer(question, facts).await,
         }
     }
@@ -77,6 +89,7 @@ impl Application for Treatment {
     async fn body(&mut self, octets: Bytes) {
         match self {
             Self::Filter(opaque) => opaque.body(octets).await,
+            Self::ByMx(queue) => queue.body(octets).await,
             Self::Walled(walled) => walled.body(octets).await,
         }
     }
@@ -84,6 +97,7 @@ impl Application for Treatment {
     async fn aborted(&mut self, abort: Abort) {
         match self {
             Self::Filter(opaque) => opaque.aborted(abort).await,
+            Self::ByMx(queue) => queue.aborted(abort).await,
             Self::Walled(walled) => walled.aborted(abort).await,
         }
     }
@@ -91,7 +105,7 @@ impl Application for Treatment {
     async fn tls_begun(&mut self, hello: &ClientHello) -> Course {
         match self {
             Self::Filter(opaque) => opaque.tls_begun(hello).await,
-            Self::Walled(_) => Course::Terminate,
+            Self::ByMx(_) | Self::Walled(_) => Course::Terminate,
         }
     }
 
@@ -99,13 +113,14 @@ impl Application for Treatment {
         match self {
             Self::Filter(opaque) => opaque.turned_away(how).await,
             // There is nobody to splice to.
-            Self::Walled(_) => {}
+            Self::ByMx(_) | Self::Walled(_) => {}
         }
     }
 
     fn awaits_hearing(&self) -> bool {
         match self {
             Self::Filter(opaque) => opaque.awaits_hearing(),
+            Self::ByMx(queue) => queue.awaits_hearing(),
             Self::Walled(walled) => walled.awaits_hearing(),
         }
     }
@@ -113,6 +128,7 @@ impl Application for Treatment {
     fn heard(&mut self, hearing: Hearing) {
         match self {
             Self::Filter(opaque) => opaque.heard(hearing),
+            Self::ByMx(queue) => queue.heard(hearing),
             Self::Walled(walled) => walled.heard(hearing),
         }
     }

@@ -14,7 +14,8 @@ use tracing::warn;
 use super::{Admission, Admitted, enter, from_the_relay, not_ready, refuse, stranger};
 use crate::Relay;
 use crate::metrics::Counter;
-use crate::origin::{NoService, Ranges, Reached};
+use crate::origin::{CustomerAddr, NoService, Ranges, Reached};
+use crate::snapshot::InForce;
 
 /// Decides about the connection from `peer` that was accepted at `local`, by its listener's ranges, and counts it.
 pub(crate) async fn admit(
@@ -54,8 +55,12 @@ fn decide(
         _ if snapshot.is_none() && relay.config.controller.is_some() => not_ready(relay),
         // The controller's, which knows nothing of ranges. Of a proxy only what it says counts, not where it is.
         Reached::Stranger(address) if is_probe(address) => (Admission::Probe, Counter::Probes),
-        Reached::Known { customer, .. } if is_probe(customer.ip()) => {
+        Reached::Known { customer, .. } | Reached::ToUs { customer } if is_probe(customer.ip()) => {
             (Admission::Probe, Counter::Probes)
+        }
+        Reached::Stranger(_) if ranges.are_called_on() => {
+            let text = "takes mail of the networks that its operator has named alone";
+            refuse(relay, 554, "5.7.1", text, Counter::RefusedUnknownOutside)
         }
         Reached::Stranger(address) => {
             let inside = snapshot.as_ref().map(|known| known.is_inside(address));
@@ -75,16 +80,23 @@ fn decide(
             customer,
             original_dst,
         } => {
-            let policy = snapshot.as_ref();
-            let policy = policy.and_then(|snapshot| snapshot.customer(customer.ip()));
-            let admitted = Admitted {
-                customer,
-                original_dst,
-                policy: policy.map(|policy| from_the_relay(policy)),
-                terms: Some(Arc::clone(ranges.terms())),
-            };
-            enter(relay, admitted)
+            let admitted = admitted(snapshot.as_deref(), ranges, customer);
+            enter(relay, admitted, Some(original_dst))
+        }
+        Reached::ToUs { customer } => {
+            let admitted = admitted(snapshot.as_deref(), ranges, customer);
+            enter(relay, admitted, None)
         }
     };
     Some(decided)
+}
+
+/// A customer of these ranges, by its flag or the listener's terms.
+fn admitted(snapshot: Option<&InForce>, ranges: &Ranges, customer: CustomerAddr) -> Admitted {
+    let policy = snapshot.and_then(|snapshot| snapshot.customer(customer.ip()));
+    Admitted {
+        customer,
+        policy: policy.map(|policy| from_the_relay(policy)),
+        terms: Some(Arc::clone(ranges.terms())),
+    }
 }

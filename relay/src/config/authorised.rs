@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 
 use super::check::listeners;
 use super::raw::RawAuthorised;
-use super::{Invalid, delivery, treatment};
+use super::{DnsConfig, Invalid, Routing, delivery, treatment};
 
 /// One group of listeners.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub enum Destination {
     SoOriginalDst,
     /// The accepted socket's own address: TPROXY, or an AnyIP route.
     LocalAddress,
+    /// Nothing does: mail is given to the relay itself, and goes to its recipients' servers.
+    Mx,
 }
 
 /// What is done with the mail of a listener's customers.
@@ -75,6 +77,9 @@ impl TryFrom<RawAuthorised> for Authorised {
             let problem = "treatment \"walled\" delivers nothing that could be queued";
             return Err(Invalid::new("authorised.delivery", &raw.delivery, problem));
         }
+        if matches!(destination, Destination::Mx) {
+            by_mx(treatment, delivery)?;
+        }
         Ok(Self {
             listen: listeners("authorised.listen", &raw.listen)?,
             from,
@@ -88,6 +93,53 @@ impl TryFrom<RawAuthorised> for Authorised {
     }
 }
 
+/// What the listeners need of the rest of the file.
+pub(super) fn check(
+    authorised: &[Authorised],
+    has_spool: bool,
+    dns: &DnsConfig,
+    routing: &Routing,
+) -> Result<(), Invalid> {
+    let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
+    if let Some(delivery) = queued.find(|it| *it != Delivery::default())
+        && !has_spool
+    {
+        let problem = "needs [spool], where such mail is kept";
+        let delivery = delivery.name();
+        return Err(Invalid::new("authorised.delivery", delivery, problem));
+    }
+    let asks_nobody = dns.servers.as_ref().is_some_and(Vec::is_empty);
+    let mut by_mx = authorised.iter().filter(|listener| {
+        matches!(listener.destination, Destination::Mx)
+            && listener.terms.treatment != Treatment::Walled
+    });
+    if asks_nobody && routing.routes.is_empty() && by_mx.next().is_some() {
+        let problem = "must name a resolver beside [[authorised]] with destination = \"mx\", unless a [[route]] says \
+                       where that mail goes";
+        return Err(Invalid::new("dns.servers", "[]", problem));
+    }
+    Ok(())
+}
+
+/// Without a destination there is nobody whose answer a customer could hear, and nobody to splice to.
+fn by_mx(treatment: Treatment, delivery: Delivery) -> Result<(), Invalid> {
+    match (treatment, delivery) {
+        (Treatment::Walled, _) | (Treatment::Filter, Delivery::Queue) => Ok(()),
+        (Treatment::Opaque, _) => {
+            let problem = "must be \"filter\" or \"walled\" beside destination = \"mx\": there is no destination to \
+                           join a customer's TLS with";
+            let treatment = treatment.name();
+            Err(Invalid::new("authorised.treatment", treatment, problem))
+        }
+        (Treatment::Filter, Delivery::Cutthrough | Delivery::CutthroughSpool) => {
+            let problem = "must be \"queue\" beside destination = \"mx\": there is no destination whose answer the \
+                           customer could hear";
+            let delivery = delivery.name();
+            Err(Invalid::new("authorised.delivery", delivery, problem))
+        }
+    }
+}
+
 fn destination(word: Option<&str>, proxies: Vec<IpNetwork>) -> Result<Destination, Invalid> {
     let of_proxies = |value: &str, problem| Err(Invalid::new("authorised.proxies", value, problem));
     match word {
@@ -96,14 +148,15 @@ fn destination(word: Option<&str>, proxies: Vec<IpNetwork>) -> Result<Destinatio
             of_proxies("[]", problem)
         }
         Some("proxy-v2") => Ok(Destination::ProxyV2 { proxies }),
-        Some("so-original-dst" | "local-address") if !proxies.is_empty() => {
+        Some("so-original-dst" | "local-address" | "mx") if !proxies.is_empty() => {
             of_proxies("[...]", "belongs to destination = \"proxy-v2\" alone")
         }
         Some("so-original-dst") => Ok(Destination::SoOriginalDst),
         Some("local-address") => Ok(Destination::LocalAddress),
+        Some("mx") => Ok(Destination::Mx),
         other => {
-            let problem = "must be \"proxy-v2\", \"so-original-dst\" or \"local-address\"; without a destination mail \
-                           would have to go by MX, which needs a queue, and this version has none";
+            let problem = "must be \"proxy-v2\", \"so-original-dst\", \"local-address\", or \"mx\" where nothing tells \
+                           and mail goes to its recipients' servers";
             let value = other.unwrap_or("absent");
             Err(Invalid::new("authorised.destination", value, problem))
         }

@@ -41,6 +41,16 @@ impl Mailboxes {
     }
 }
 
+impl Mailboxes {
+    /// Whose the mail for a postmaster without a domain is: the one that is called so, or else the first.
+    pub(crate) fn postmaster(&self) -> Option<&Mailbox> {
+        let is_called_so =
+            |mailbox: &&Mailbox| mailbox.local_part().eq_ignore_ascii_case("postmaster");
+        let called_so = self.0.iter().find(is_called_so);
+        called_so.or_else(|| self.0.first())
+    }
+}
+
 impl TryFrom<RawOperatorMail> for OperatorMail {
     type Error = Invalid;
 
@@ -130,6 +140,19 @@ mod tests {
         ] {
             let parsed: ForwardPath = path.parse().unwrap();
             assert_eq!(mailboxes.contain(&parsed), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn some_mailbox_is_the_postmasters() {
+        for (texts, expected) in [
+            (&["abuse@example.net", "noc@example.net"][..], "abuse@example.net"),
+            (&["abuse@example.net", "Postmaster@example.org"], "Postmaster@example.org"),
+        ] {
+            let mailboxes = texts.iter().map(|text| mailbox(text).unwrap());
+            let mailboxes = Mailboxes(mailboxes.collect());
+            let postmaster = mailboxes.postmaster().map(ToString::to_string);
+            assert_eq!(postmaster.as_deref(), Some(expected));
         }
     }
 }

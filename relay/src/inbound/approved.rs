@@ -10,26 +10,27 @@ use super::session::Driver;
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::metrics::Counter;
+use crate::origin::OriginalDst;
 use crate::outbound::Unreachable;
 use crate::splice::{self, Joint};
 use crate::treatment::{Nobody, splices_full};
 
 /// Whether this connection is one of those.
-pub(super) fn is_approved(relay: &Relay, admitted: &Admitted) -> bool {
+pub(super) fn is_approved(relay: &Relay, admitted: &Admitted, destination: OriginalDst) -> bool {
     let walled = admitted.treatment() == contract::Treatment::Walled;
-    let destination = admitted.original_dst.socket_addr().ip();
+    let destination = destination.socket_addr().ip();
     let approved = &relay.config.splice.approved;
     !walled && approved.iter().any(|network| network.contains(destination))
 }
 
 /// Serves it to its end.
-pub(super) async fn serve(driver: Driver<'_>, admitted: &Admitted) {
+pub(super) async fn serve(driver: Driver<'_>, admitted: &Admitted, destination: OriginalDst) {
     let Driver {
         stream,
         clock,
         relay,
     } = driver;
-    let joint = match joint(relay, admitted).await {
+    let joint = match joint(relay, admitted, destination).await {
         Ok(joint) => joint,
         Err(reply) => {
             info!(reply.code = reply.code().value(), %reply, "approved connection refused");
@@ -48,14 +49,18 @@ pub(super) async fn serve(driver: Driver<'_>, admitted: &Admitted) {
     }
 }
 
-async fn joint(relay: &Relay, admitted: &Admitted) -> Result<Joint, Reply> {
+async fn joint(
+    relay: &Relay,
+    admitted: &Admitted,
+    destination: OriginalDst,
+) -> Result<Joint, Reply> {
     let place = relay.spliced.enter(admitted.customer).map_err(|_full| {
         relay.metrics().count(Counter::RefusedSplicedFull);
         splices_full(&relay.config.identity.hostname)
     })?;
-    match connect(relay, admitted).await {
-        Ok(destination) => Ok(Joint {
-            destination,
+    match connect(relay, admitted, destination).await {
+        Ok(connected) => Ok(Joint {
+            destination: connected,
             server_name: None,
             why: "approved",
             place,
@@ -65,7 +70,6 @@ async fn joint(relay: &Relay, admitted: &Admitted) -> Result<Joint, Reply> {
             if let Unreachable::NoWay(no_way) = unreachable {
                 return Err(no_way.reply());
             }
-            let destination = admitted.original_dst;
             let text = format!("cannot reach {destination}: {unreachable}; try again");
             Err(Reply::new(421, "4.4.1", &text))
         }
@@ -73,8 +77,12 @@ async fn joint(relay: &Relay, admitted: &Admitted) -> Result<Joint, Reply> {
 }
 
 /// A connection to the destination, by the first way that works.
-async fn connect(relay: &Relay, admitted: &Admitted) -> Result<TcpStream, Unreachable> {
-    let mut legs = admitted.legs(&relay.egresses, None);
+async fn connect(
+    relay: &Relay,
+    admitted: &Admitted,
+    destination: OriginalDst,
+) -> Result<TcpStream, Unreachable> {
+    let mut legs = admitted.legs(&relay.egresses, None, destination);
     loop {
         let leg = legs.best()?;
         match relay.outbound.connect(&leg).await {

@@ -1,5 +1,5 @@
 //! The origin of connections that no edge of ours has diverted: a range that the operator has authorised, and a
-//! destination that the kernel or a load balancer tells.
+//! destination that the kernel or a load balancer tells, or none, where mail is given to the relay itself.
 //!
 //! Who is served follows from the range alone, and where to from something that the customer cannot write: a
 //! PROXY header counts only from a proxy, and whoever else comes to such a listener is a stranger. The relay
@@ -45,6 +45,11 @@ pub(crate) enum Reached {
         /// To whom.
         original_dst: OriginalDst,
     },
+    /// One that is served, and was going to us: its mail goes where its recipients' servers are.
+    ToUs {
+        /// Who opened it.
+        customer: CustomerAddr,
+    },
     /// The proxy itself, which wants to know whether we live.
     Probe,
     /// Somebody out of no authorised range, or in front of a proxy's listener.
@@ -83,6 +88,11 @@ impl Ranges {
     /// What is done with the mail of those who have no flag.
     pub(crate) fn terms(&self) -> &Arc<Terms> {
         &self.terms
+    }
+
+    /// Whether customers come here by themselves. Then nobody was ever brought here too early, or too late.
+    pub(crate) fn are_called_on(&self) -> bool {
+        matches!(self.destination, Destination::Mx)
     }
 
     /// Whether `address` is in an authorised range.
@@ -126,6 +136,10 @@ impl Ranges {
                 }
             },
             Destination::LocalAddress => self.judge(peer.ip(), local, &[]),
+            Destination::Mx if self.contain(peer.ip()) => Reached::ToUs {
+                customer: CustomerAddr::new(peer.ip()),
+            },
+            Destination::Mx => Reached::Stranger(peer.ip()),
         }
     }
 

@@ -64,6 +64,7 @@ use secured::Demands;
 pub(crate) struct Cutthrough {
     relay: Arc<Relay>,
     admitted: Admitted,
+    destination: OriginalDst,
     id: SessionId,
     drain: Drain,
     /// The scanners see its messages.
@@ -124,10 +125,17 @@ enum Begun {
 
 impl Cutthrough {
     /// Nothing has been said yet.
-    pub(crate) fn new(relay: Arc<Relay>, admitted: Admitted, id: SessionId, drain: Drain) -> Self {
+    pub(crate) fn new(
+        relay: Arc<Relay>,
+        admitted: Admitted,
+        destination: OriginalDst,
+        id: SessionId,
+        drain: Drain,
+    ) -> Self {
         Self {
             relay,
             admitted,
+            destination,
             id,
             drain,
             scanned: true,
@@ -241,7 +249,7 @@ impl Cutthrough {
             Some(upstream) => Some(*upstream.extensions()),
             None => {
                 let capabilities = self.relay.outbound.capabilities();
-                capabilities.of(self.admitted.original_dst)
+                capabilities.of(self.destination)
             }
         };
         let extensions = match extensions {

@@ -17,6 +17,7 @@ use crate::admission::Admitted;
 use crate::inbound::session::Facts;
 use crate::message::Message;
 use crate::metrics::Counter;
+use crate::origin::OriginalDst;
 use crate::scan::{self, Report, Submission};
 use crate::token::Attribution;
 
@@ -25,6 +26,8 @@ use crate::token::Attribution;
 pub(super) struct Inspection<'a> {
     pub(super) relay: &'a Relay,
     pub(super) admitted: &'a Admitted,
+    /// Where its customer was going, if that is known.
+    pub(super) original_dst: Option<OriginalDst>,
     pub(super) facts: &'a Facts,
     pub(super) id: &'a str,
     pub(super) mail: &'a Mail,

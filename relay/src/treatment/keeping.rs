@@ -10,6 +10,7 @@ use super::outcome::Outcome;
 use crate::clock::unix_now;
 use crate::message::Message;
 use crate::metrics::Counter;
+use crate::origin::OriginalDst;
 use crate::queueing::Queueing;
 use crate::spool::{Kept, StoreError};
 
@@ -35,7 +36,7 @@ impl Inspection<'_> {
             arrived: unix_now(),
             source: Source::Customer {
                 address: customer,
-                original_dst: Some(self.admitted.original_dst.socket_addr()),
+                original_dst: self.original_dst.map(OriginalDst::socket_addr),
                 ehlo: facts.ehlo.clone(),
                 tls: facts.tls,
                 flag_id: self.admitted.flag_id(),

@@ -70,17 +70,23 @@ struct Reserved {
 
 impl Opaque {
     /// Nothing has been said yet.
-    pub(crate) fn new(relay: Arc<Relay>, admitted: Admitted, id: SessionId, drain: Drain) -> Self {
+    pub(crate) fn new(
+        relay: Arc<Relay>,
+        admitted: Admitted,
+        destination: OriginalDst,
+        id: SessionId,
+        drain: Drain,
+    ) -> Self {
         Self {
             customer: admitted.customer,
-            destination: admitted.original_dst,
+            destination,
             treatment: admitted.treatment(),
             confirmed: admitted
                 .policy
                 .as_ref()
                 .is_some_and(|policy| policy.confirmed),
             admitted: admitted.clone(),
-            terminated: Terminated::new(Arc::clone(&relay), admitted, id, drain),
+            terminated: Terminated::new(Arc::clone(&relay), admitted, destination, id, drain),
             relay,
             ehlo: None,
             may_splice: None,
@@ -212,7 +218,8 @@ impl Opaque {
 
     /// The destination, waiting for STARTTLS, by the first way that works.
     async fn hold(&self) -> Result<(Held, Way), Unreachable> {
-        let mut legs = self.admitted.legs(&self.relay.egresses, self.ehlo.clone());
+        let (egresses, ehlo) = (&self.relay.egresses, self.ehlo.clone());
+        let mut legs = self.admitted.legs(egresses, ehlo, self.destination);
         loop {
             let leg = legs.best()?;
             match self.relay.outbound.hold(&leg).await {

@@ -34,15 +34,20 @@ use crate::inbound::hearing::Hearing;
 use crate::inbound::session::Facts;
 use crate::listen::Drain;
 use crate::message::{Intake, Message};
+use crate::origin::OriginalDst;
 use crate::queueing::Queueing;
 use crate::stream::Protection;
 use crate::unheard::ContentHash;
+
+mod by_mx;
 
 /// One customer's session.
 pub(crate) struct Queue {
     relay: Arc<Relay>,
     queueing: Queueing,
     admitted: Admitted,
+    /// Where it was going; `None` = to us.
+    original_dst: Option<OriginalDst>,
     drain: Drain,
     transaction: Option<Transaction>,
     /// Messages whose 250 it may not have heard.
@@ -75,12 +80,14 @@ impl Queue {
         relay: Arc<Relay>,
         queueing: Queueing,
         admitted: Admitted,
+        original_dst: Option<OriginalDst>,
         drain: Drain,
     ) -> Self {
         Self {
             relay,
             queueing,
             admitted,
+            original_dst,
             drain,
             transaction: None,
             doubts: Doubts::default(),
@@ -168,7 +175,12 @@ impl Queue {
     }
 
     /// How many there may be is the session's own limit.
-    fn recipient(&mut self, recipient: Recipient) -> Answer {
+    fn recipient(&mut self, mut recipient: Recipient) -> Answer {
+        if self.original_dst.is_none()
+            && let Err(reply) = self.name_postmaster(&mut recipient)
+        {
+            return Answer::Reply(reply);
+        }
         let Some(transaction) = &mut self.transaction else {
             return out_of_turn();
         };
@@ -197,6 +209,7 @@ impl Queue {
         let inspection = Inspection {
             relay: &self.relay,
             admitted: &self.admitted,
+            original_dst: self.original_dst,
             facts: &facts,
             id: &id,
             mail: &transaction.mail,
@@ -255,9 +268,11 @@ impl Queue {
         }
         let mut inspection = inspection;
         // A deferral of the address or its count is the queue's matter; where it would leave from is known all the same.
-        if let Ok(leg) = self.admitted.legs(&self.relay.egresses, None).best() {
-            let destination = self.admitted.original_dst.socket_addr();
-            match inspection.departure(&leg.way, destination, &content).await {
+        if let Some(destination) = self.heading(inspection.recipients).await
+            && let Ok(leg) = self.leg_to(destination)
+        {
+            let departure = inspection.departure(&leg.way, destination.socket_addr(), &content);
+            match departure.await {
                 Departure::AsChosen => {}
                 Departure::FromCustomer => inspection.from_customer = true,
                 Departure::Refused(outcome) => return outcome,

@@ -18,6 +18,7 @@ use crate::id::SessionId;
 use crate::inbound::hearing::Hearing;
 use crate::inbound::session::Facts;
 use crate::listen::Drain;
+use crate::origin::OriginalDst;
 use crate::outbound::Held;
 
 /// One customer's session.
@@ -36,35 +37,56 @@ pub(super) enum Terminated {
 
 impl Terminated {
     /// Nothing has been said yet.
-    pub(super) fn new(relay: Arc<Relay>, admitted: Admitted, id: SessionId, drain: Drain) -> Self {
+    pub(super) fn new(
+        relay: Arc<Relay>,
+        admitted: Admitted,
+        destination: OriginalDst,
+        id: SessionId,
+        drain: Drain,
+    ) -> Self {
+        let (delivery, flag_id) = (admitted.delivery(), admitted.flag_id());
+        if delivery == Delivery::Queue {
+            return Self::queue(relay, admitted, Some(destination), drain);
+        }
         let queueing = relay.queueing.clone();
-        match (admitted.delivery(), queueing) {
-            (Delivery::Cutthrough, _) => {
-                Self::Cutthrough(Box::new(Cutthrough::new(relay, admitted, id, drain)))
+        let cutthrough = Cutthrough::new(relay, admitted, destination, id, drain);
+        Self::Cutthrough(Box::new(match queueing {
+            Some(queueing) if delivery == Delivery::CutthroughSpool => {
+                cutthrough.with_fallback(queueing)
             }
-            (Delivery::CutthroughSpool, Some(queueing)) => {
-                let cutthrough = Cutthrough::new(relay, admitted, id, drain);
-                Self::Cutthrough(Box::new(cutthrough.with_fallback(queueing)))
-            }
-            (Delivery::CutthroughSpool, None) => {
+            None if delivery == Delivery::CutthroughSpool => {
                 warn!(
-                    flag.id = admitted.flag_id(),
+                    flag.id = flag_id,
                     "delivery is cutthrough+spool and there is no [spool]: deferrals go back to the customer"
                 );
-                Self::Cutthrough(Box::new(Cutthrough::new(relay, admitted, id, drain)))
+                cutthrough
             }
-            (Delivery::Queue, Some(queueing)) => {
-                Self::Queue(Box::new(Queue::new(relay, queueing, admitted, drain)))
-            }
-            (Delivery::Queue, None) => {
-                error!(
-                    flag.id = admitted.flag_id(),
-                    "delivery is queue and there is no [spool]: the customer is answered 421"
-                );
-                let hostname = relay.config.identity.hostname.clone();
-                Self::NoQueue { hostname }
-            }
-        }
+            Some(_) | None => cutthrough,
+        }))
+    }
+
+    /// The same without a destination: whatever the policy says of delivery, the queue takes the mail, and finds its
+    /// recipients' servers.
+    pub(super) fn by_mx(relay: Arc<Relay>, admitted: Admitted, drain: Drain) -> Self {
+        Self::queue(relay, admitted, None, drain)
+    }
+
+    fn queue(
+        relay: Arc<Relay>,
+        admitted: Admitted,
+        original_dst: Option<OriginalDst>,
+        drain: Drain,
+    ) -> Self {
+        let Some(queueing) = relay.queueing.clone() else {
+            error!(
+                flag.id = admitted.flag_id(),
+                "delivery is queue and there is no [spool]: the customer is answered 421"
+            );
+            let hostname = relay.config.identity.hostname.clone();
+            return Self::NoQueue { hostname };
+        };
+        let queue = Queue::new(relay, queueing, admitted, original_dst, drain);
+        Self::Queue(Box::new(queue))
     }
 
     /// Answers the session's open question.

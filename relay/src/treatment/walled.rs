@@ -203,9 +203,9 @@ impl Walled {
             return Answer::Reply(Reply::new(450, "4.7.1", text));
         }
         let operator = self.operator.get_or_insert_with(|| {
-            let admitted = self.admitted.towards(destination);
+            let admitted = self.admitted.to_the_operator();
             let (relay, drain) = (Arc::clone(&self.relay), self.drain.clone());
-            Cutthrough::new(relay, admitted, self.id, drain).unscanned()
+            Cutthrough::new(relay, admitted, destination, self.id, drain).unscanned()
         });
         if !transaction.operators {
             let mail = Question::Mail(transaction.mail.clone());

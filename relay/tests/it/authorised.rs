@@ -234,7 +234,7 @@ fn delivers(road: &Road) {
 }
 
 #[track_caller]
-fn hears(road: &Road, place: Place, source: &str, to: SocketAddr, expected: &str) {
+pub(crate) fn hears(road: &Road, place: Place, source: &str, to: SocketAddr, expected: &str) {
     let line = road.inside(place, || first_line(Some(source), to, b""));
     assert!(line.starts_with(expected), "{source} to {to}: {line}");
 }
@@ -257,7 +257,7 @@ fn first_line(source: Option<&str>, to: SocketAddr, octets: &[u8]) -> String {
 }
 
 /// The reply to RCPT, or to the greeting if that is a refusal.
-fn recipient(to: SocketAddr, header: &[u8]) -> String {
+pub(crate) fn recipient(to: SocketAddr, header: &[u8]) -> String {
     let mut stream = BufReader::new(connected(None, to, header));
     let mut reply = String::new();
     for command in [
@@ -334,7 +334,13 @@ fn header(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
 /// Loads a ruleset on the relay's host.
 #[track_caller]
 fn nft(road: &Road, rules: &str) {
-    road.inside(Place::Relay, || {
+    nft_at(road, Place::Relay, rules);
+}
+
+/// Loads a ruleset.
+#[track_caller]
+pub(crate) fn nft_at(road: &Road, place: Place, rules: &str) {
+    road.inside(place, || {
         let mut nft = Command::new("nft")
             .args(["-f", "-"])
             .stdin(Stdio::piped())

@@ -14,6 +14,7 @@ mod admission;
 mod alignment;
 mod authorised;
 mod binary;
+mod by_mx;
 mod canary;
 mod config;
 mod content;

@@ -1,8 +1,8 @@
-//! A private Postfix as the customer's mail server, which delivers only to a destination whose certificate it has
-//! verified.
+//! A private Postfix as the customer's mail server: one that delivers only to a destination whose certificate it has
+//! verified, or one with a smarthost.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use crate::host::{free_address, wait_for_greeting};
@@ -28,6 +28,20 @@ impl Sender {
         Self { address, instance }
     }
 
+    /// All mail goes to `smarthost`, from this address of the caller's network namespace, under TLS if that is offered.
+    pub(crate) fn with_smarthost(smarthost: SocketAddr, from: IpAddr) -> Self {
+        let instance = Instance::new();
+        let address = free_address();
+        let bound = if from.is_ipv4() { "smtp_bind_address" } else { "smtp_bind_address6" };
+        let main_cf = format!(
+            "{}{bound} = {from}\nsmtp_tls_security_level = may\n",
+            common(smarthost)
+        );
+        instance.start(&main_cf, &services(address));
+        wait_for_greeting(address);
+        Self { address, instance }
+    }
+
     /// Tries again what was deferred, at once.
     pub(crate) fn flush(&self) {
         self.instance.command("flush");
@@ -39,19 +53,25 @@ impl Sender {
 }
 
 fn main_cf(root: &Path, next_hop: SocketAddr, level: &str, name: &str) -> String {
-    let root = root.display();
-    let (ip, port) = (next_hop.ip(), next_hop.port());
+    let (root, common) = (root.display(), common(next_hop));
     format!(
-        "inet_protocols = ipv4
-myhostname = mail.customer.example
-mynetworks = 127.0.0.0/8
-smtpd_relay_restrictions = permit_mynetworks reject
-relayhost = [{ip}]:{port}
-smtp_tls_security_level = {level}
+        "{common}smtp_tls_security_level = {level}
 smtp_tls_secure_cert_match = {name}
 smtp_tls_verify_cert_match = {name}
 smtp_tls_CAfile = {root}/trusted.pem
 smtp_tls_loglevel = 1
+"
+    )
+}
+
+fn common(next_hop: SocketAddr) -> String {
+    let (ip, port) = (next_hop.ip(), next_hop.port());
+    format!(
+        "inet_protocols = all
+myhostname = mail.customer.example
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks reject
+relayhost = [{ip}]:{port}
 "
     )
 }

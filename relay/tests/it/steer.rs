@@ -42,11 +42,16 @@ pub(crate) fn at(address: &str, port: u16) -> SocketAddr {
 }
 
 pub(crate) fn mail(to: SocketAddr, options: &[&str]) -> Transcript {
+    mail_of(MESSAGE, to, options)
+}
+
+/// The same with a content of its own.
+pub(crate) fn mail_of(content: &[u8], to: SocketAddr, options: &[&str]) -> Transcript {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap()
-        .block_on(send(to, MESSAGE, options))
+        .block_on(send(to, content, options))
 }
 
 /// What is heard first by who connects from `source` to `to`.

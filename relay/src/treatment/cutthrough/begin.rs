@@ -71,7 +71,7 @@ impl Cutthrough {
     ) -> Result<Begun, Lost> {
         if let Some(reply) = promise::broken(mail, upstream.extensions()) {
             let capabilities = self.relay.outbound.capabilities();
-            capabilities.forget(self.admitted.original_dst);
+            capabilities.forget(self.destination);
             return Ok(Begun::Refused(reply));
         }
         let reply = upstream.mail(mail).await?;
@@ -92,7 +92,7 @@ impl Cutthrough {
         requirement: &Requirement,
     ) -> Result<Upstream, Unreachable> {
         let egresses = std::sync::Arc::clone(&self.relay.egresses);
-        let mut legs = self.admitted.legs(&egresses, ehlo);
+        let mut legs = self.admitted.legs(&egresses, ehlo, self.destination);
         loop {
             let leg = Leg {
                 requirement: requirement.clone(),
@@ -120,7 +120,7 @@ impl Cutthrough {
         let leg = Leg {
             way,
             ehlo,
-            destination: self.admitted.original_dst,
+            destination: self.destination,
             requirement: requirement.clone(),
             customer_in_clear: !self.customer_tls,
         };

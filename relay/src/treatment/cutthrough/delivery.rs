@@ -110,7 +110,7 @@ impl Cutthrough {
             self.withdraw().await;
             return outcome;
         }
-        let destination = self.admitted.original_dst.socket_addr();
+        let destination = self.destination.socket_addr();
         let departure = match &self.way {
             // What is not scanned goes to the operator's own server.
             Some(way) if self.scanned => inspection.departure(way, destination, &content).await,
@@ -159,6 +159,7 @@ impl Cutthrough {
         Inspection {
             relay: &self.relay,
             admitted: &self.admitted,
+            original_dst: Some(self.destination),
             facts,
             id: &transaction.id,
             mail: &transaction.mail,

@@ -59,7 +59,7 @@ impl Cutthrough {
         }
         if let Some(reply) = promise::broken_for(&recipient, upstream.extensions()) {
             let capabilities = self.relay.outbound.capabilities();
-            capabilities.forget(self.admitted.original_dst);
+            capabilities.forget(self.destination);
             return Answer::Reply(reply);
         }
         if let Err(reply) = transaction.demands.admit(demand, upstream) {
@@ -103,8 +103,7 @@ impl Cutthrough {
     pub(super) fn unreachable(&mut self, error: &Unreachable) -> Answer {
         let id = self.transaction.take().map(|transaction| transaction.id);
         self.old_tls |= matches!(error, Unreachable::OldTls(_));
-        let destination = self.admitted.original_dst;
-        let reply = unreachable(&self.relay, destination, id.as_deref(), error);
+        let reply = unreachable(&self.relay, self.destination, id.as_deref(), error);
         Answer::ReplyAndClose(reply)
     }
 }

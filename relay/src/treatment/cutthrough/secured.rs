@@ -83,7 +83,7 @@ impl Cutthrough {
         if let Some(known) = transaction.and_then(|it| it.demands.of(domain)) {
             return Ok(known.clone());
         }
-        let destination = self.admitted.original_dst.socket_addr();
+        let destination = self.destination.socket_addr();
         match self.relay.router.required(domain, destination).await {
             Ok(requirement) => Ok(Demanded {
                 domain: Some(domain.clone()),
@@ -131,7 +131,7 @@ impl Cutthrough {
         self.relay.metrics().count(Counter::Insecure);
         let id = self.transaction.as_ref().map(|transaction| &transaction.id);
         info!(queue.id = id, error = %why, "destination does not show what its domain demands");
-        let destination = self.admitted.original_dst;
+        let destination = self.destination;
         let domain = demanded.domain.as_ref().map(ToString::to_string);
         let domain = domain.as_deref().unwrap_or("its domain");
         let text = format!(

@@ -61,6 +61,7 @@ fn authorised_listeners_need_neither_the_edge_nor_a_controller() {
 fn an_authorised_listener_is_open_to_nobody_by_mistake() {
     let from = "from = [\"192.0.2.0/24\", \"2001:db8:a::/48\"]";
     let destination = "destination = \"so-original-dst\"";
+    let to_cutthrough = "destination = \"so-original-dst\"\ntreatment = \"filter\"\ndelivery = \"cutthrough\"";
     for (line, wrong, expected) in [
         (from, "from = []", "from: []: must name the prefixes"),
         (from, "", "from: []: must name the prefixes"),
@@ -87,12 +88,42 @@ fn an_authorised_listener_is_open_to_nobody_by_mistake() {
         (
             destination,
             "",
-            "destination: absent: must be \"proxy-v2\", \"so-original-dst\" or \"local-address\"; without a destination",
+            "destination: absent: must be \"proxy-v2\", \"so-original-dst\", \"local-address\", or \"mx\" where nothing",
+        ),
+        (
+            destination,
+            "destination = \"socks\"",
+            "destination: socks: must be",
         ),
         (
             destination,
             "destination = \"mx\"",
-            "destination: mx: must be",
+            "delivery: cutthrough: must be \"queue\" beside destination = \"mx\"",
+        ),
+        (
+            "delivery = \"cutthrough\"",
+            "delivery = \"cutthrough+spool\"",
+            "delivery: cutthrough+spool: needs [spool]",
+        ),
+        (
+            to_cutthrough,
+            "destination = \"mx\"\ndelivery = \"cutthrough+spool\"",
+            "delivery: cutthrough+spool: must be \"queue\" beside",
+        ),
+        (
+            to_cutthrough,
+            "destination = \"mx\"\ntreatment = \"opaque\"\ndelivery = \"queue\"",
+            "treatment: opaque: must be \"filter\" or \"walled\" beside destination = \"mx\"",
+        ),
+        (
+            to_cutthrough,
+            "destination = \"mx\"\ndelivery = \"queue\"",
+            "delivery: queue: needs [spool]",
+        ),
+        (
+            destination,
+            "destination = \"mx\"\nproxies = [\"192.0.2.1\"]",
+            "proxies: [...]: belongs to",
         ),
         (
             destination,
@@ -153,4 +184,28 @@ fn an_authorised_listener_is_open_to_nobody_by_mistake() {
             "{wrong}\nexpected: {expected}\n     got: {error}"
         );
     }
+}
+
+#[test]
+fn what_goes_by_mx_needs_somebody_who_knows_the_way() {
+    let by_mx = |terms: &str, more: &str| {
+        let line = "destination = \"so-original-dst\"\ntreatment = \"filter\"\ndelivery = \"cutthrough\"";
+        let mx = format!("destination = \"mx\"\n{terms}");
+        Config::parse(&(with_authorised(true, line, &mx) + more))
+    };
+    let (queue, spool) = ("delivery = \"queue\"", "[spool]\ndir = \"/var/spool/outgate-relay\"\n");
+    let nobody = format!("{spool}[dns]\nservers = []\n");
+    let smarthost = format!("{nobody}[[route]]\ndomain = \"*\"\nto = [\"192.0.2.1\"]\n");
+    for more in [spool, &smarthost] {
+        let config = by_mx(queue, more).unwrap();
+        assert!(matches!(config.authorised[0].destination, Destination::Mx));
+    }
+    let error = by_mx(queue, &nobody).unwrap_err().to_string();
+    assert!(
+        error.starts_with("dns.servers: []: must name a resolver beside [[authorised]]"),
+        "{error}"
+    );
+    // Nobody's mail goes anywhere from there.
+    let walled = "treatment = \"walled\"";
+    assert!(by_mx(walled, "[dns]\nservers = []\n").is_ok());
 }
