@@ -26,6 +26,7 @@ mod scanner;
 mod session;
 mod splice;
 mod spool;
+mod submission;
 mod token;
 
 pub use authorised::{Authorised, Destination, Terms};
@@ -47,6 +48,8 @@ pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
 pub use spool::SpoolConfig;
+use submission::Around;
+pub use submission::SubmissionConfig;
 pub use token::TokenTerms;
 
 /// All that the relay is told.
@@ -107,6 +110,8 @@ pub struct Config {
     pub routing: Routing,
     /// MTA-STS.
     pub mta_sts: MtaSts,
+    /// Listeners for users who log in.
+    pub submission: Option<SubmissionConfig>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -205,9 +210,8 @@ impl TryFrom<RawConfig> for Config {
             return Err(Invalid::new("scanner", "[]", problem));
         }
         let by_the_edge = !raw.listen.is_empty() || !raw.transparent.is_empty();
-        if !by_the_edge && raw.authorised.is_empty() {
-            let problem =
-                "must name at least one ADDRESS:PORT, unless transparent or [[authorised]] does";
+        if !by_the_edge && raw.authorised.is_empty() && raw.submission.is_none() {
+            let problem = "must name at least one ADDRESS:PORT, unless transparent, [[authorised]] or [submission] does";
             return Err(Invalid::new("listen", "[]", problem));
         }
         if by_the_edge && raw.controller.is_none() {
@@ -242,6 +246,19 @@ impl TryFrom<RawConfig> for Config {
         let dns = raw.dns.try_into()?;
         let routing = Routing::check(raw.routing, raw.route)?;
         authorised::check(&authorised, raw.spool.is_some(), &dns, &routing)?;
+        let limits: Limits = raw.limits.try_into()?;
+        let of_authorised = authorised.iter().flat_map(|listener| &listener.listen);
+        let of_edge = rewritten.iter().flat_map(|rewritten| &rewritten.listen);
+        let taken: Vec<SocketAddr> = of_edge.chain(of_authorised).copied().collect();
+        let around = Around {
+            limits: &limits,
+            has_controller: controller.is_some(),
+            has_spool: raw.spool.is_some(),
+            finds_servers: finds_servers(&dns, &routing),
+            taken: &taken,
+        };
+        let submission = raw.submission.map(|submission| submission.check(around));
+        let submission = submission.transpose()?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity,
@@ -256,7 +273,7 @@ impl TryFrom<RawConfig> for Config {
                 key: tls.key,
             }),
             message: raw.message.try_into()?,
-            limits: raw.limits.try_into()?,
+            limits,
             scanners: raw
                 .scanner
                 .into_iter()
@@ -280,8 +297,15 @@ impl TryFrom<RawConfig> for Config {
             dns,
             routing,
             mta_sts: raw.mta_sts.try_into()?,
+            submission,
         })
     }
+}
+
+/// Whether a domain's servers can be found at all.
+fn finds_servers(dns: &DnsConfig, routing: &Routing) -> bool {
+    let asks_nobody = dns.servers.as_ref().is_some_and(Vec::is_empty);
+    !asks_nobody || !routing.routes.is_empty()
 }
 
 fn rewritten(listen: &[String], origin: Option<RawOrigin>) -> Result<Option<Rewritten>, Invalid> {

@@ -166,7 +166,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 25] = [
+const DEBIAN_PACKAGES: [&str; 26] = [
     "build-essential",
     "dante-server",
     "iproute2",
@@ -196,4 +196,6 @@ const DEBIAN_PACKAGES: [&str; 25] = [
     "libnsl2",
     "haproxy",
     "nftables",
+    // Without it Postfix logs in nowhere.
+    "libsasl2-modules",
 ];

@@ -17,6 +17,7 @@ use super::sandbox::Sandbox;
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
+use super::submission::RawSubmission;
 use super::token::RawToken;
 
 /// The whole file.
@@ -77,6 +78,7 @@ pub(super) struct RawConfig {
     pub(super) route: Vec<RawRoute>,
     #[serde(default)]
     pub(super) mta_sts: RawMtaSts,
+    pub(super) submission: Option<RawSubmission>,
 }
 
 /// `[metrics]`.

@@ -41,8 +41,8 @@ pub enum InheritedError {
     /// A socket that nobody has asked for.
     #[error(
         "the service manager passes a socket for {0}, where no listener of the configuration is: mail that comes \
-         there would wait in vain. Remove its ListenStream=, or name it in listen, transparent, [[authorised]] or \
-         metrics.listen"
+         there would wait in vain. Remove its ListenStream=, or name it in listen, transparent, [[authorised]], \
+         [submission] or metrics.listen"
     )]
     Unneeded(SocketAddr),
 }
