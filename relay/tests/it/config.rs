@@ -10,6 +10,7 @@ mod egress;
 mod names;
 mod operator;
 mod spool;
+mod submission;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
 

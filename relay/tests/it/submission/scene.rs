@@ -10,6 +10,7 @@ use aws_lc_rs::{digest, hmac, pbkdf2};
 use contract::{ScramKeys, Snapshot, Submission, SubmissionUser};
 use data_encoding::BASE64;
 
+use crate::canary;
 use crate::controller::Controller;
 use crate::gate;
 use crate::host::Running;
@@ -160,8 +161,16 @@ impl Scene {
     #[track_caller]
     pub(super) fn ends(self) {
         assert!(self.program.stop().success(), "{}", self.home.log());
+        assert!(self.home.log().contains("DEBUG"), "{}", self.home.log());
         let log = self.home.log();
-        assert!(!log.contains(PASSWORD), "{log}");
+        assert!(!log.contains("argon2id"), "{log}");
+        let spelt = [PASSWORD.to_owned(), BASE64.encode(PASSWORD.as_bytes())];
+        let plain = BASE64.encode(format!("\0{USER}\0{PASSWORD}").as_bytes());
+        let secrets = [&spelt[..], &[plain]].concat();
+        canary::assert_absent_below(self.home.path("relay.toml").parent().unwrap(), &secrets);
+        for sink in [&self.four, &self.six] {
+            canary::assert_absent("what was delivered", sink.dialogue().as_bytes(), &secrets);
+        }
     }
 }
 
