@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 mod submission;
 
 pub use submission::{
-    ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, SCRAM_ITERATIONS, SCRAM_SALT_OCTETS, ScramKeys, Submission, SubmissionUser,
+    ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, SCRAM_ITERATIONS, SCRAM_SALT_OCTETS, ScramKeys,
+    Submission, SubmissionUser,
 };
 
 /// Number of a policy state; grows by one with each change.
@@ -317,7 +318,13 @@ mod tests {
         let least = without_delivery.replacen(confirmed, "", 1);
         assert_ne!(least, without_delivery);
         let mut least: serde_json::Value = serde_json::from_str(&least).unwrap();
-        assert!(least.as_object_mut().unwrap().remove("submission").is_some());
+        assert!(
+            least
+                .as_object_mut()
+                .unwrap()
+                .remove("submission")
+                .is_some()
+        );
         let least = least.to_string();
         let mut expected = Snapshot {
             probe_prefixes: Vec::new(),

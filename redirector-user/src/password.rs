@@ -14,9 +14,7 @@
 
 use std::{fmt, io};
 
-use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher as _, Version, password_hash::SaltString,
-};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version, password_hash::SaltString};
 use contract::{
     ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, SCRAM_ITERATIONS, SCRAM_SALT_OCTETS, ScramKeys,
 };
@@ -181,11 +179,24 @@ mod tests {
 
     #[test]
     fn what_may_be_a_password() {
-        for text in ["0123456789", "correct horse", &"x".repeat(256), "!\"#$%&'()~"] {
+        for text in [
+            "0123456789",
+            "correct horse",
+            &"x".repeat(256),
+            "!\"#$%&'()~",
+        ] {
             assert_eq!(Password::new(text).unwrap().told(), text);
         }
         let long = "x".repeat(257);
-        for text in ["", "short", " 0123456789", "0123456789 ", "passwörter", "0123456789\n", &long] {
+        for text in [
+            "",
+            "short",
+            " 0123456789",
+            "0123456789 ",
+            "passwörter",
+            "0123456789\n",
+            &long,
+        ] {
             assert_eq!(Password::new(text), Err(NoPassword), "{text:?}");
         }
     }
@@ -206,7 +217,11 @@ mod tests {
         assert_ne!(one.password, two.password, "the same salt");
         assert!(one.password.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         let hash = PasswordHash::new(&one.password).unwrap();
-        let is = |text: &str| Argon2::default().verify_password(text.as_bytes(), &hash).is_ok();
+        let is = |text: &str| {
+            Argon2::default()
+                .verify_password(text.as_bytes(), &hash)
+                .is_ok()
+        };
         assert!(is("correct horse") && !is("correct horsf"));
         assert!(two.scram.is_none());
         assert_eq!(one.scram.unwrap().iterations, SCRAM_ITERATIONS);
@@ -219,19 +234,36 @@ mod tests {
         let salt = BASE64.decode(b"W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let keys = password.scram_keys(salt.try_into().unwrap()).unwrap();
         // By Python's hashlib and hmac, with 600,000 rounds.
-        assert_eq!(keys.stored_key, "F3+4PsYIbEFfv2jXGoh5vlgOtoV4KL4JzQ+7T9iGGR4=");
-        assert_eq!(keys.server_key, "KGrBRt+b6HMfIsrnckvZnYaRfRikOWYYj7t/L3WInW0=");
+        assert_eq!(
+            keys.stored_key,
+            "F3+4PsYIbEFfv2jXGoh5vlgOtoV4KL4JzQ+7T9iGGR4="
+        );
+        assert_eq!(
+            keys.server_key,
+            "KGrBRt+b6HMfIsrnckvZnYaRfRikOWYYj7t/L3WInW0="
+        );
     }
 
     #[test]
     fn an_error_about_a_password_does_not_quote_it() {
-        for text in ["\"hunter2\"", "4711", "[\"hunter2\"]", "\"hunter2hunter2\\n\""] {
-            let error = serde_json::from_str::<Password>(text).unwrap_err().to_string();
-            assert!(!error.contains("hunter2") && !error.contains("4711"), "{error}");
+        for text in [
+            "\"hunter2\"",
+            "4711",
+            "[\"hunter2\"]",
+            "\"hunter2hunter2\\n\"",
+        ] {
+            let error = serde_json::from_str::<Password>(text)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                !error.contains("hunter2") && !error.contains("4711"),
+                "{error}"
+            );
         }
         let password = Password::new("hunter2hunter2").unwrap();
         assert!(!format!("{password:?}").contains("hunter2"));
-        let read: Password = serde_json::from_str(&serde_json::to_string(&password).unwrap()).unwrap();
+        let read: Password =
+            serde_json::from_str(&serde_json::to_string(&password).unwrap()).unwrap();
         assert_eq!(read, password);
     }
 }

@@ -16,8 +16,8 @@ mod scram;
 mod secret;
 
 pub use scram::Keys;
-pub use secret::{Password, UserName};
 pub(crate) use secret::Secret;
+pub use secret::{Password, UserName};
 
 /// A mechanism that is spoken here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -116,7 +116,8 @@ impl Gate {
     /// Takes a message of `user`'s; whether there was one left.
     pub(crate) fn sends(&self, user: &User) -> bool {
         let each = HOUR / user.messages_per_hour.get();
-        self.sent.take_of(Arc::clone(&user.name), each, Instant::now())
+        self.sent
+            .take_of(Arc::clone(&user.name), each, Instant::now())
     }
 
     fn may_try(&self, address: IpAddr, name: &str) -> Result<(), NotNow> {

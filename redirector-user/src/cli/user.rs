@@ -217,7 +217,8 @@ fn said(told: &UserToldView, done: &str) -> String {
         "user {name} {done}; relays know of it that have acknowledged generation {generation} (`outgate relay ls`)"
     );
     if let Some(password) = &told.password {
-        text += &format!("\npassword: {password}\nIt is shown this once: what is kept cannot tell it.");
+        text +=
+            &format!("\npassword: {password}\nIt is shown this once: what is kept cannot tell it.");
     }
     text
 }

@@ -26,12 +26,20 @@ impl Controller {
         // Before it costs anything, and again below.
         self.may_add(&*self.lock().await, &name)?;
         let (password, made) = given_or_made(request.password.as_ref())?;
-        let credentials = self.credentials(password.clone(), !request.no_scram).await?;
+        let credentials = self
+            .credentials(password.clone(), !request.no_scram)
+            .await?;
         let mut state = self.lock().await;
         self.may_add(&state, &name)?;
-        let (user, generation) = self.store.add_user(&name, &terms, &credentials, &word).await?;
+        let (user, generation) = self
+            .store
+            .add_user(&name, &terms, &credentials, &word)
+            .await?;
         tracing::info!(
-            user.id = user.id, actor = word.by, generation = generation.0, "user added"
+            user.id = user.id,
+            actor = word.by,
+            generation = generation.0,
+            "user added"
         );
         let view = view(&user);
         state.submission.users.insert(name, user);
@@ -80,7 +88,10 @@ impl Controller {
         }
         let generation = self.store.change_user(&user, is_fresh, &word).await?;
         tracing::info!(
-            user.id = user.id, actor = word.by, generation = generation.0, "user changed"
+            user.id = user.id,
+            actor = word.by,
+            generation = generation.0,
+            "user changed"
         );
         let view = view(&user);
         state.submission.users.insert(name, user);
@@ -113,7 +124,10 @@ impl Controller {
         let user = known(&state, &name)?.clone();
         let generation = self.store.remove_user(&user, &word).await?;
         tracing::info!(
-            user.id = user.id, actor = word.by, generation = generation.0, "user removed"
+            user.id = user.id,
+            actor = word.by,
+            generation = generation.0,
+            "user removed"
         );
         state.submission.users.remove(&name);
         self.tell_relays(&mut state, generation).await;

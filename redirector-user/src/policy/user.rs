@@ -230,7 +230,10 @@ fn domains(texts: &[String]) -> Result<Vec<String>, Refusal> {
     if texts.len() > DOMAINS_MAX {
         return usage(format!("sender-domain: at most {DOMAINS_MAX} of them"));
     }
-    let mut domains: Vec<String> = texts.iter().map(|text| domain(text)).collect::<Result<_, _>>()?;
+    let mut domains: Vec<String> = texts
+        .iter()
+        .map(|text| domain(text))
+        .collect::<Result<_, _>>()?;
     domains.sort_unstable();
     domains.dedup();
     Ok(domains)
@@ -301,7 +304,10 @@ mod tests {
         let long = "a".repeat(65);
         for wrong in ["", "a b", "a\nb", "-ann", "änn", &long] {
             let refused = request(wrong).read();
-            assert!(matches!(refused, Err(Refusal::Usage(_))), "{wrong:?}: {refused:?}");
+            assert!(
+                matches!(refused, Err(Refusal::Usage(_))),
+                "{wrong:?}: {refused:?}"
+            );
         }
         for wrong in [
             UserRequest {

@@ -145,7 +145,9 @@ pub(super) async fn standing(readers: &AnyPool) -> Result<Standing, StoreError> 
         .fetch_one(readers)
         .await?;
     let decoy = row.try_get(0)?;
-    let rows = sqlx::query("SELECT * FROM users").fetch_all(readers).await?;
+    let rows = sqlx::query("SELECT * FROM users")
+        .fetch_all(readers)
+        .await?;
     let users = rows.iter().map(|row| {
         let user = read(row)?;
         Ok((user.name.clone(), user))

@@ -183,7 +183,8 @@ fn unescaped(name: &str) -> Option<String> {
 }
 
 fn is_nonce(nonce: &str) -> bool {
-    (1..=MAX_NONCE_OCTETS).contains(&nonce.len()) && nonce.bytes().all(|octet| octet.is_ascii_graphic())
+    (1..=MAX_NONCE_OCTETS).contains(&nonce.len())
+        && nonce.bytes().all(|octet| octet.is_ascii_graphic())
 }
 
 /// Both nonces and the salt go back in one line, which is at most 512 octets.

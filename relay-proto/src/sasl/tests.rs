@@ -76,7 +76,14 @@ fn plain_is_one_message() {
     }
     let long = format!("\0ann\0{}", "x".repeat(1025));
     for malformed in [
-        "", "ann", "\0ann", "\0\0x", "\0ann\0", "\0a\0b\0c", "\0a\nb\0x", &long,
+        "",
+        "ann",
+        "\0ann",
+        "\0\0x",
+        "\0ann\0",
+        "\0a\0b\0c",
+        "\0a\nb\0x",
+        &long,
     ] {
         let step = Exchange::new(Mechanism::Plain).respond(malformed.as_bytes());
         assert!(matches!(step, Step::Malformed(_)), "{malformed:?}");
@@ -208,7 +215,10 @@ fn nothing_shows_a_secret() {
     let mut login = Exchange::new(Mechanism::Login);
     login.respond(b"hunter2");
     let shown = format!("{claim:?} {first} {exchange:?} {login:?} {:?}", keys());
-    assert!(!shown.contains("hunter2") && !shown.contains("88"), "{shown}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("88"),
+        "{shown}"
+    );
     assert_eq!(password("a").clone(), password("a"));
     assert_ne!(password("a"), password("ab"));
     assert_ne!(password("a"), password("b"));

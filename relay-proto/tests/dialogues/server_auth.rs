@@ -298,7 +298,10 @@ fn a_session_in_an_exchange_shows_no_password() {
         session.receive(Duration::ZERO, line);
         while let Some(action) = session.poll() {
             let shown = format!("{action:?} {session:?}");
-            assert!(!shown.contains("hunter2") && !shown.contains("aHVudGVyMg"), "{shown}");
+            assert!(
+                !shown.contains("hunter2") && !shown.contains("aHVudGVyMg"),
+                "{shown}"
+            );
             if let Action::Ask(Question::Hello(_)) = action {
                 let auth = Offer {
                     auth: true,
@@ -308,7 +311,10 @@ fn a_session_in_an_exchange_shows_no_password() {
             }
         }
         let shown = format!("{session:?}");
-        assert!(!shown.contains("hunter2") && !shown.contains("aHVudGVyMg"), "{shown}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("aHVudGVyMg"),
+            "{shown}"
+        );
     };
     say(b"EHLO c\r\nAUTH LOGIN aHVudGVyMg==\r\n");
     say(b"aHVudGVyMg==\r\n");

@@ -67,7 +67,8 @@ impl RawSubmission {
         }
         let mut taken = around.taken.iter().chain(&listen);
         if let Some(twice) = taken.find(|address| listen_tls.contains(address)) {
-            let problem = "is another listener, too; TLS from the first octet needs a port of its own";
+            let problem =
+                "is another listener, too; TLS from the first octet needs a port of its own";
             return Err(Invalid::new("submission.listen_tls", twice, problem));
         }
         if let Some(twice) = listen.iter().find(|it| around.taken.contains(it)) {
@@ -98,11 +99,7 @@ impl RawSubmission {
             listen_tls,
             name: self.name.map(name).transpose()?,
             limits: Limits {
-                connections: counted(
-                    "submission.connections",
-                    self.connections,
-                    CONNECTIONS_MAX,
-                )?,
+                connections: counted("submission.connections", self.connections, CONNECTIONS_MAX)?,
                 connections_per_customer: counted(
                     "submission.connections_per_address",
                     self.connections_per_address,
@@ -137,7 +134,11 @@ fn name(name: String) -> Result<String, Invalid> {
 fn counted(key: &str, value: usize, max: usize) -> Result<usize, Invalid> {
     match (1..=max).contains(&value) {
         true => Ok(value),
-        false => Err(Invalid::new(key, value, format!("must be between 1 and {max}"))),
+        false => Err(Invalid::new(
+            key,
+            value,
+            format!("must be between 1 and {max}"),
+        )),
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) async fn serve(
         let clock = Clock::start();
         match entered {
             Ok(permit) => {
-                let submission = Submission::new(Arc::clone(&relay), Arc::clone(&gate), peer, drain);
+                let submission =
+                    Submission::new(Arc::clone(&relay), Arc::clone(&gate), peer, drain);
                 let Some(mut submission) = submission else {
                     return;
                 };

@@ -76,9 +76,7 @@ fn is_equal(hash: &str, password: &Password) -> bool {
 /// A hash that no password is known for.
 fn nobodys() -> String {
     let (salt, hash) = ("A".repeat(22), "A".repeat(43));
-    format!(
-        "$argon2id$v=19$m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p={ARGON2_LANES}${salt}${hash}"
-    )
+    format!("$argon2id$v=19$m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p={ARGON2_LANES}${salt}${hash}")
 }
 
 const AT_ONCE_MAX: usize = 4;
@@ -123,7 +121,12 @@ mod tests {
         let nobodys = nobodys();
         let [nobodys, sesame] = [&nobodys, &*hash("sesame")].map(|text| {
             let hash = PasswordHash::new(text).unwrap();
-            (hash.algorithm, hash.version, hash.params.clone(), hash.hash.unwrap().len())
+            (
+                hash.algorithm,
+                hash.version,
+                hash.params.clone(),
+                hash.hash.unwrap().len(),
+            )
         });
         assert_eq!(nobodys, sesame);
     }

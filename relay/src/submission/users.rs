@@ -73,7 +73,7 @@ impl User {
         let sender = path.mailbox()?;
         let domain = match sender.domain() {
             Domain::Name(name) => name.as_str().to_ascii_lowercase(),
-            literal @ Domain::Literal(_) => literal.to_string(),
+            literal @ (Domain::Ipv4(_) | Domain::Ipv6(_)) => literal.to_string(),
         };
         let permitted = self.sender_domains.is_empty() || self.sender_domains.contains(&domain);
         (!permitted).then(|| self.sender_domains.join(", "))
@@ -89,7 +89,10 @@ impl From<Submission> for Users {
             let read = User::try_from(user);
             if let Err(what) = &read {
                 // Whoever made this snapshot is newer, or damaged; the others are served all the same.
-                warn!(user = name, what, "a user of the snapshot cannot be understood, and cannot log in");
+                warn!(
+                    user = name,
+                    what, "a user of the snapshot cannot be understood, and cannot log in"
+                );
             }
             read.ok()
         };
@@ -140,7 +143,9 @@ fn keys(keys: ScramKeys) -> Result<Keys, &'static str> {
 
 impl std::fmt::Debug for User {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("User")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -209,7 +214,11 @@ mod tests {
             assert_eq!(decoy.iterations, SCRAM_ITERATIONS);
             let others = decoys.iter().enumerate().filter(|(at, _)| *at != place);
             assert!(others.clone().all(|(_, other)| other.salt != decoy.salt));
-            assert!(others.clone().all(|(_, other)| other.stored_key != decoy.stored_key));
+            assert!(
+                others
+                    .clone()
+                    .all(|(_, other)| other.stored_key != decoy.stored_key)
+            );
         }
         // At each attempt, in any case, at each relay; but not by a guess.
         assert!(users.keys(&name("EVE")) == decoys[0]);

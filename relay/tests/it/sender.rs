@@ -32,7 +32,11 @@ impl Sender {
     pub(crate) fn with_smarthost(smarthost: SocketAddr, from: IpAddr) -> Self {
         let instance = Instance::new();
         let address = free_address();
-        let bound = if from.is_ipv4() { "smtp_bind_address" } else { "smtp_bind_address6" };
+        let bound = if from.is_ipv4() {
+            "smtp_bind_address"
+        } else {
+            "smtp_bind_address6"
+        };
         let main_cf = format!(
             "{}{bound} = {from}\nsmtp_tls_security_level = may\n",
             common(smarthost)

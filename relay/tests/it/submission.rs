@@ -22,9 +22,21 @@ fn swaks_submits_on_both_ports_by_both_families() {
     let scene = Scene::set("swaks", "");
     let cases = [
         (CUSTOMER, at(RELAY, 587), "-tls", "PLAIN", TO),
-        (CUSTOMER6, at(RELAY6, 587), "-tls", "LOGIN", "b@six.example.net"),
+        (
+            CUSTOMER6,
+            at(RELAY6, 587),
+            "-tls",
+            "LOGIN",
+            "b@six.example.net",
+        ),
         (CUSTOMER6, at(RELAY6, 465), "-tlsc", "PLAIN", TO),
-        (CUSTOMER, at(RELAY, 465), "-tlsc", "LOGIN", "b@six.example.net"),
+        (
+            CUSTOMER,
+            at(RELAY, 465),
+            "-tlsc",
+            "LOGIN",
+            "b@six.example.net",
+        ),
     ];
     let mut sent = [0, 0];
     for (customer, relay, tls, mechanism, to) in cases {
@@ -53,7 +65,11 @@ fn swaks_submits_on_both_ports_by_both_families() {
         let taken = sink.taken().pop().unwrap();
         assert!(taken.envelope.contains(leaves_from), "{}", taken.envelope);
         assert!(taken.trace().contains(customer), "{}", taken.trace());
-        assert!(taken.trace().contains(" with ESMTPSA id "), "{}", taken.trace());
+        assert!(
+            taken.trace().contains(" with ESMTPSA id "),
+            "{}",
+            taken.trace()
+        );
         assert!(taken.content() == CONTENT, "{taken:?}");
     }
     scene.ends();
@@ -107,9 +123,13 @@ say('beyond', lambda: login('bound').sendmail('a@bound.example', ['b@four.exampl
 fn msmtp_submits_by_every_mechanism() {
     let scene = Scene::set("msmtp", "");
     for (number, mechanism) in ["scram-sha-256", "plain", "login"].into_iter().enumerate() {
-        scene.msmtp(mechanism, PASSWORD, "a@x.example", TO).expect(mechanism);
+        scene
+            .msmtp(mechanism, PASSWORD, "a@x.example", TO)
+            .expect(mechanism);
         wait_until("the message", || scene.four.written() == number + 1);
-        let refused = scene.msmtp(mechanism, "wrong horse", "a@x.example", TO).unwrap_err();
+        let refused = scene
+            .msmtp(mechanism, "wrong horse", "a@x.example", TO)
+            .unwrap_err();
         assert!(refused.contains("authentication failed"), "{refused}");
     }
     let log = scene.home.log();
@@ -136,7 +156,11 @@ fn a_postfix_relays_through_it_by_plain() {
         sent.assert_accepted();
         wait_until("the message", || scene.four.written() == before + 1);
         let taken = scene.four.taken().pop().unwrap();
-        assert!(taken.trace().contains(" with ESMTPSA id "), "{}", taken.trace());
+        assert!(
+            taken.trace().contains(" with ESMTPSA id "),
+            "{}",
+            taken.trace()
+        );
         wait_until("its word on it", || sender.log().contains("status=sent"));
         let log = sender.log();
         assert!(log.contains("Verified TLS connection established"), "{log}");
@@ -154,13 +178,22 @@ fn nobody_is_served_without_a_password() {
                 let mut stranger = Dialogue::connect(relay).await;
                 stranger.expect_reply("220 ").await;
                 let offer = stranger.expect("EHLO stranger.example\r\n", "250").await;
-                assert!(offer.contains("STARTTLS") && !offer.contains("AUTH"), "{offer}");
+                assert!(
+                    offer.contains("STARTTLS") && !offer.contains("AUTH"),
+                    "{offer}"
+                );
                 for (line, reply) in [
-                    ("MAIL FROM:<a@x.example>", "530 5.7.0 say STARTTLS and log in first"),
+                    (
+                        "MAIL FROM:<a@x.example>",
+                        "530 5.7.0 say STARTTLS and log in first",
+                    ),
                     ("MAIL FROM:<a@x.example> AUTH=<>", "530 5.7.0 "),
                     ("RCPT TO:<b@four.example.net>", "503 5.5.1 say MAIL first"),
                     ("DATA", "503 5.5.1 "),
-                    ("AUTH PLAIN AGFubgBzZXNhbWU=", "538 5.7.11 say STARTTLS first"),
+                    (
+                        "AUTH PLAIN AGFubgBzZXNhbWU=",
+                        "538 5.7.11 say STARTTLS first",
+                    ),
                     ("AUTH LOGIN", "538 5.7.11 "),
                     ("VRFY ann", "252 2.0.0 "),
                 ] {
@@ -208,7 +241,10 @@ say('second', s.login, USER, PASSWORD)
 say('other', lambda: connected().login('bound', PASSWORD))
 ",
     );
-    assert!(said.contains("second: 454 4.7.0 too many wrong passwords for this user"), "{said}");
+    assert!(
+        said.contains("second: 454 4.7.0 too many wrong passwords for this user"),
+        "{said}"
+    );
     assert!(said.contains("other: 235 "), "{said}");
     scene.ends();
 }
@@ -231,7 +267,9 @@ say('other', login, 'bound')
     fewer.submission.users.retain(|user| user.name != USER);
     let generation = fewer.generation.0;
     scene.controller.set(fewer);
-    wait_until("the relay's word", || scene.controller.acknowledged(generation));
+    wait_until("the relay's word", || {
+        scene.controller.acknowledged(generation)
+    });
     client.go_on();
     let second = client.line();
     assert!(

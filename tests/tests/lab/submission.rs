@@ -19,7 +19,10 @@ fn a_blocked_customer_submits_until_its_user_is_disabled() -> Result<()> {
     let _resolver = Resolver::start(&lab, Host::Relay, Host::Mx2)?;
     let (gate, relay) = start(&lab, &options(&lab))?;
     let added = gate.json(&["user", "add", "ann", "--customer", "account 4711"])?;
-    let password = added["password"].as_str().context("no password")?.to_owned();
+    let password = added["password"]
+        .as_str()
+        .context("no password")?
+        .to_owned();
     for family in Family::ALL {
         flag(&gate, family, &["--treatment", "walled"])?;
         for (port, tls, mechanism) in [("587", "-tls", "PLAIN"), ("465", "-tlsc", "LOGIN")] {
@@ -46,7 +49,10 @@ fn a_blocked_customer_submits_until_its_user_is_disabled() -> Result<()> {
         Ok(said.contains("535 5.7.8 ").then_some(()))
     })
     .with_context(|| relay.log())?;
-    ensure!(!relay.log().contains(&password), "the password is in the log");
+    ensure!(
+        !relay.log().contains(&password),
+        "the password is in the log"
+    );
     Ok(())
 }
 
@@ -62,14 +68,23 @@ fn submit(
     let mut command = lab.namespace(Host::CustomerA).command("swaks");
     command
         .args(["--server", &relay.to_string(), "--port", port, tls])
-        .args(["--auth", mechanism, "--auth-user", "Ann", "--auth-password", password])
+        .args([
+            "--auth",
+            mechanism,
+            "--auth-user",
+            "Ann",
+            "--auth-password",
+            password,
+        ])
         .args(["--from", "sender@example.org", "--to", "one@v4.example.net"])
         .args(["--ehlo", "customer-a.example.org", "--timeout", "20"])
         .args(["--header", &format!("Subject: {token}"), "--body", token]);
     if family == Family::V6 {
         command.arg("-6");
     }
-    let output = command.output().context("starting swaks: is it installed?")?;
+    let output = command
+        .output()
+        .context("starting swaks: is it installed?")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

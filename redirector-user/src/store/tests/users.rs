@@ -64,7 +64,10 @@ async fn a_user_comes_back_as_it_was_stored_and_goes() {
         credentials: credentials(false),
         ..ann
     };
-    let third = store.change_user(&changed, true, &word("stolen")).await.unwrap();
+    let third = store
+        .change_user(&changed, true, &word("stolen"))
+        .await
+        .unwrap();
     assert!(second < third);
     let other = Store::open(&fixture.file).await.unwrap();
     let loaded = other.load().await.unwrap();
@@ -73,7 +76,10 @@ async fn a_user_comes_back_as_it_was_stored_and_goes() {
     assert_eq!(names, [&changed, &bob]);
     // As long as the store lives: relays make salts of it.
     assert_eq!(loaded.submission.decoy.len(), 64);
-    assert_eq!(store.load().await.unwrap().submission.decoy, loaded.submission.decoy);
+    assert_eq!(
+        store.load().await.unwrap().submission.decoy,
+        loaded.submission.decoy
+    );
 
     store.remove_user(&bob, &word("left")).await.unwrap();
     let (carl, _) = store
@@ -104,7 +110,10 @@ async fn the_trail_tells_of_users_and_not_of_passwords() {
         assert_eq!(row.actor, "alice");
         let payload = row.payload.as_deref().unwrap();
         assert!(payload.contains("account 4711"), "{payload}");
-        assert!(!payload.contains("secret") && !payload.contains("salt"), "{payload}");
+        assert!(
+            !payload.contains("secret") && !payload.contains("salt"),
+            "{payload}"
+        );
         assert!(!row.subject.contains("ann"));
     }
 }

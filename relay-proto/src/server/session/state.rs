@@ -1,8 +1,8 @@
 //! Where a session stands.
 
 use super::Discard;
-use crate::server::content::{Chunk, Chunks, Content};
 use crate::sasl::Exchange;
+use crate::server::content::{Chunk, Chunks, Content};
 use crate::server::{Hello, Offer, UserName};
 
 /// Whom the session serves.
@@ -78,9 +78,12 @@ impl State {
             // Of MAIL the application has said nothing yet; of the message it says the last word itself.
             Self::Asked(Asked::Mail(_) | Asked::Message(_)) => false,
             Self::Asked(Asked::Hello(_) | Asked::Auth | Asked::Keys(_) | Asked::Claim(_)) => false,
-            Self::Pregreet | Self::Idle | Self::Authenticating(_) | Self::Discard(_) | Self::Handshake | Self::Closed => {
-                false
-            }
+            Self::Pregreet
+            | Self::Idle
+            | Self::Authenticating(_)
+            | Self::Discard(_)
+            | Self::Handshake
+            | Self::Closed => false,
         }
     }
 }

@@ -169,10 +169,7 @@ fn what_is_no_command_says_which_rule_it_broke() {
             b"MAIL FROM:<a@b> SIZE=1 SIZE=1",
             argument("a parameter is given twice"),
         ),
-        (
-            b"MAIL FROM:<a@b> AUTH=a b",
-            parameter("b"),
-        ),
+        (b"MAIL FROM:<a@b> AUTH=a b", parameter("b")),
         (b"MAIL FROM:<a@b> AUTH=a+2", argument(SUBMITTER)),
         (b"MAIL FROM:<a@b> AUTH=", argument(SUBMITTER)),
         (b"MAIL FROM:<a@b> AUTH", argument(NO_VALUE)),

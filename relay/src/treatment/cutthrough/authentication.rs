@@ -31,7 +31,10 @@ impl fmt::Display for Pointer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let service = self.service.unwrap_or("your provider");
         let help_url = self.help_url;
-        write!(f, "to authenticate, submit on port 587 of {service}, see {help_url}")
+        write!(
+            f,
+            "to authenticate, submit on port 587 of {service}, see {help_url}"
+        )
     }
 }
 
@@ -103,7 +106,10 @@ mod tests {
             ..ELSEWHERE
         };
         let own = refused(None, here).text();
-        assert!(own.contains("port 587 of submit.example.net, see https://"), "{own}");
+        assert!(
+            own.contains("port 587 of submit.example.net, see https://"),
+            "{own}"
+        );
         let demand = pointed(&Reply::new(530, "5.7.0", "log in first"), ELSEWHERE);
         assert_eq!(refused(Some(&demand), ELSEWHERE), demand);
     }

@@ -24,7 +24,10 @@ fn what_the_example_says_about_submission_is_true() {
     let explicit = parse(&table()).unwrap().submission.unwrap();
     let mut implied = String::new();
     for line in table().lines() {
-        if ["[", "listen", "name"].iter().any(|it| line.starts_with(it)) {
+        if ["[", "listen", "name"]
+            .iter()
+            .any(|it| line.starts_with(it))
+        {
             implied += &format!("{line}\n");
         }
     }
@@ -48,8 +51,14 @@ fn submission_alone_is_a_relay() {
 #[test]
 fn mistakes_are_named() {
     let cases = [
-        ("listen = []", "submission.listen: []: must name at least one"),
-        ("listen = [\"587\"]", "submission.listen: 587: must be ADDRESS:PORT"),
+        (
+            "listen = []",
+            "submission.listen: []: must name at least one",
+        ),
+        (
+            "listen = [\"587\"]",
+            "submission.listen: 587: must be ADDRESS:PORT",
+        ),
         (
             "listen = [\"198.51.100.2:2525\"]",
             "submission.listen: 198.51.100.2:2525: is another listener, too",
@@ -58,7 +67,10 @@ fn mistakes_are_named() {
             "listen = [\"198.51.100.2:587\"]\nlisten_tls = [\"198.51.100.2:587\"]",
             "submission.listen_tls: 198.51.100.2:587: is another listener, too",
         ),
-        ("connections = 0", "submission.connections: 0: must be between 1 and 20000"),
+        (
+            "connections = 0",
+            "submission.connections: 0: must be between 1 and 20000",
+        ),
         (
             "connections = 5\nconnections_per_address = 6",
             "submission.connections_per_address: 6: must be between 1 and 5",
@@ -71,7 +83,10 @@ fn mistakes_are_named() {
             "failures_per_user_per_hour = 3601",
             "submission.failures_per_user_per_hour: 3601: must be",
         ),
-        ("name = \"submit\"", "submission.name: submit: must be a fully qualified"),
+        (
+            "name = \"submit\"",
+            "submission.name: submit: must be a fully qualified",
+        ),
         ("users = []", "submission.users: users: unknown field"),
     ];
     for (lines, expected) in cases {
@@ -88,12 +103,22 @@ fn mistakes_are_named() {
 fn it_needs_a_spool_and_ways_to_domains() {
     let text = format!("{EXAMPLE}\n{}", table());
     let error = Config::parse(&text).unwrap_err().to_string();
-    assert!(error.starts_with("spool: absent: must be there beside [submission]"), "{error}");
-    let nobody = EXAMPLE.replacen("#servers = [\"127.0.0.1\", \"[::1]:53\"]", "servers = []", 1);
+    assert!(
+        error.starts_with("spool: absent: must be there beside [submission]"),
+        "{error}"
+    );
+    let nobody = EXAMPLE.replacen(
+        "#servers = [\"127.0.0.1\", \"[::1]:53\"]",
+        "servers = []",
+        1,
+    );
     assert_ne!(nobody, EXAMPLE);
     let text = format!("{nobody}\n{NEEDED}{}", table());
     let error = Config::parse(&text).unwrap_err().to_string();
-    assert!(error.starts_with("dns.servers: absent: must name a resolver"), "{error}");
+    assert!(
+        error.starts_with("dns.servers: absent: must name a resolver"),
+        "{error}"
+    );
     let routed = format!("{text}[[route]]\ndomain = \"*\"\nto = [\"192.0.2.1\"]\n");
     assert!(Config::parse(&routed).is_ok());
 }

@@ -98,7 +98,11 @@ impl Scene {
         });
         let said = String::from_utf8(output.stdout).unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}{error}\n{}", self.home.log());
+        assert!(
+            output.status.success(),
+            "{said}{error}\n{}",
+            self.home.log()
+        );
         said
     }
 
@@ -136,7 +140,13 @@ impl Scene {
         let certificate = self.home.path("certificate.pem");
         let mut process = self.road.inside(Place::Customer, || {
             Command::new("msmtp")
-                .args(["-C", "/dev/null", "--port=587", "--tls=on", "--tls-starttls=on"])
+                .args([
+                    "-C",
+                    "/dev/null",
+                    "--port=587",
+                    "--tls=on",
+                    "--tls-starttls=on",
+                ])
                 .arg(format!("--host={RELAY}"))
                 .arg(format!("--tls-trust-file={}", certificate.display()))
                 .arg("--tls-host-override=relay-1.example.net")
@@ -191,7 +201,10 @@ impl Client {
 /// Everything for a relay with submission but what the controller says.
 fn home(more: &str) -> Home {
     let mut home = Home::authorised(true, "");
-    make_certificate(home.path("relay.log").parent().unwrap(), "relay-1.example.net");
+    make_certificate(
+        home.path("relay.log").parent().unwrap(),
+        "relay-1.example.net",
+    );
     let [spool, certificate, key] = ["spool", "certificate.pem", "key.pem"].map(|it| home.path(it));
     home.add_table(&format!(
         "[submission]\n\
@@ -233,7 +246,10 @@ fn argon2id() -> String {
 
 /// RFC 5802 section 3, by another library than the controller's.
 fn scram() -> ScramKeys {
-    let (salt, iterations) = ([7; 16], NonZeroU32::new(contract::SCRAM_ITERATIONS).unwrap());
+    let (salt, iterations) = (
+        [7; 16],
+        NonZeroU32::new(contract::SCRAM_ITERATIONS).unwrap(),
+    );
     let mut salted = [0; 32];
     pbkdf2::derive(
         pbkdf2::PBKDF2_HMAC_SHA256,
