@@ -277,7 +277,7 @@ fn an_exchange_waits_as_a_command_does() {
           C: AUTH PLAIN
           S: 334 
           D: 400
-          W: 399.999
+          W: 299.999
           W: 0.001
           S: 421 4.4.2 nothing came in time, closing
           E: ",

@@ -294,6 +294,7 @@ const OFFER: server::Offer = server::Offer {
     smtputf8: true,
     chunking: false,
     dsn: false,
+    auth: false,
     starttls: true,
 };
 

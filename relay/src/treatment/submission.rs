@@ -7,6 +7,7 @@
 //! # Diagnostics
 //! `info` for each attempt to log in. Names are logged of known users alone: others may be passwords.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -31,7 +32,6 @@ use crate::snapshot::InForce;
 use crate::submission::{Gate, NotNow, User};
 
 /// One session.
-#[derive(Debug)]
 pub(crate) struct Submission {
     relay: Arc<Relay>,
     gate: Arc<Gate>,
@@ -134,7 +134,7 @@ impl Submission {
             Ok(None) => {
                 self.relay.metrics().count(Counter::NotAuthenticated);
                 self.failures += 1;
-                let known = known.map(|user| Arc::clone(&user.name));
+                let known = known.as_ref().map(|user| &*user.name);
                 info!(by, known, failures = self.failures, "not logged in");
                 let refusal = Reply::new(535, "5.7.8", "user name or password is wrong");
                 if self.failures < FAILURES_MAX {
@@ -275,6 +275,15 @@ impl Application for Submission {
 
     fn heard(&mut self, hearing: Hearing) {
         self.queue.heard(hearing);
+    }
+}
+
+impl fmt::Debug for Submission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submission")
+            .field("user", &self.user)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
     }
 }
 

@@ -96,7 +96,7 @@ fn commands_are_read_in_any_case_and_with_trailing_space() {
 fn what_is_no_command_says_which_rule_it_broke() {
     let argument = CommandError::Argument;
     let parameter = |keyword: &str| CommandError::Parameter(keyword.to_owned());
-    let cases: [(&[u8], CommandError); 41] = [
+    let cases: [(&[u8], CommandError); 45] = [
         (b"", CommandError::Unknown),
         (b" EHLO x", CommandError::Unknown),
         (b"HELLO", CommandError::Unknown),
