@@ -22,7 +22,7 @@ use crate::road::{Place, Road};
 use crate::sink::Sink;
 use crate::steer::at;
 
-pub(crate) const PASSWORD: &str = "C4nary horse battery";
+pub(super) const PASSWORD: &str = "C4nary horse battery";
 pub(super) const USER: &str = "ann@x.example";
 
 const NAMES: &str = "\
@@ -218,7 +218,7 @@ fn home(more: &str) -> Home {
 }
 
 /// A user of [`PASSWORD`], who may write as these domains.
-pub(crate) fn user(name: &str, sender_domains: &[&str]) -> SubmissionUser {
+fn user(name: &str, sender_domains: &[&str]) -> SubmissionUser {
     SubmissionUser {
         name: name.into(),
         password: argon2id(),
