@@ -12,16 +12,19 @@
 //!
 //! [`NoPassword`] says what may be one, and never what was given.
 
-use std::{fmt, io};
+use std::{fmt, io, num::NonZeroU32};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version, password_hash::SaltString};
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    hmac::{self, HMAC_SHA256},
+    pbkdf2::{self, PBKDF2_HMAC_SHA256},
+};
 use contract::{
     ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, SCRAM_ITERATIONS, SCRAM_SALT_OCTETS, ScramKeys,
 };
 use data_encoding::BASE64;
-use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use sha2::{Digest as _, Sha256};
 
 use crate::policy::user::Credentials;
 
@@ -102,25 +105,29 @@ impl Password {
         let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password(self.0.as_bytes(), &salt)
             .map_err(|error| argon2(&error))?;
-        let scram = scram.then(|| self.scram_keys(random()?));
+        let salt = scram.then(random).transpose()?;
         Ok(Credentials {
             password: hash.to_string(),
-            scram: scram.transpose()?,
+            scram: salt.map(|salt| self.scram_keys(salt)),
         })
     }
 
     /// RFC 5802 section 3.
-    fn scram_keys(&self, salt: [u8; SCRAM_SALT_OCTETS]) -> Result<ScramKeys, MakingError> {
+    fn scram_keys(&self, salt: [u8; SCRAM_SALT_OCTETS]) -> ScramKeys {
         let mut salted = [0; 32];
-        pbkdf2::pbkdf2_hmac::<Sha256>(self.0.as_bytes(), &salt, SCRAM_ITERATIONS, &mut salted);
-        let client_key = hmac(&salted, b"Client Key")?;
-        let server_key = hmac(&salted, b"Server Key")?;
-        Ok(ScramKeys {
+        let password = self.0.as_bytes();
+        pbkdf2::derive(PBKDF2_HMAC_SHA256, ROUNDS, &salt, password, &mut salted);
+        let key = hmac::Key::new(HMAC_SHA256, &salted);
+        let (client_key, server_key) = (
+            hmac::sign(&key, b"Client Key"),
+            hmac::sign(&key, b"Server Key"),
+        );
+        ScramKeys {
             salt: BASE64.encode(&salt),
             iterations: SCRAM_ITERATIONS,
-            stored_key: BASE64.encode(&Sha256::digest(client_key)),
-            server_key: BASE64.encode(&server_key),
-        })
+            stored_key: BASE64.encode(digest(&SHA256, client_key.as_ref()).as_ref()),
+            server_key: BASE64.encode(server_key.as_ref()),
+        }
     }
 }
 
@@ -154,13 +161,6 @@ impl Serialize for Password {
     }
 }
 
-fn hmac(key: &[u8], message: &[u8]) -> Result<[u8; 32], MakingError> {
-    let mac = Hmac::<Sha256>::new_from_slice(key);
-    let mut mac = mac.map_err(|error| MakingError::Argon2(error.to_string()))?;
-    mac.update(message);
-    Ok(mac.finalize().into_bytes().into())
-}
-
 fn random<const N: usize>() -> Result<[u8; N], io::Error> {
     let mut octets = [0; N];
     // Up to 256 octets come whole once the kernel's pool is initialised (getrandom(2)).
@@ -168,6 +168,7 @@ fn random<const N: usize>() -> Result<[u8; N], io::Error> {
     Ok(octets)
 }
 
+const ROUNDS: NonZeroU32 = NonZeroU32::new(SCRAM_ITERATIONS).expect("it is not zero");
 /// Crockford's base 32 in lower case: no i, l, o or u to be misread.
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -232,7 +233,7 @@ mod tests {
     fn keys_are_those_that_other_implementations_make() {
         let password = Password(String::from("pencil"));
         let salt = BASE64.decode(b"W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-        let keys = password.scram_keys(salt.try_into().unwrap()).unwrap();
+        let keys = password.scram_keys(salt.try_into().unwrap());
         // By Python's hashlib and hmac, with 600,000 rounds.
         assert_eq!(
             keys.stored_key,

@@ -27,7 +27,7 @@ fn adopt(config: &Config, held: EdgeState) -> State {
         generation: Generation(1),
         flags: BTreeMap::new(),
         drained: BTreeMap::new(),
-        submission: crate::store::users::Standing::default(),
+        submission: users::Standing::default(),
     };
     State::adopt(config, loaded, held, &BTreeMap::new(), BTreeSet::new())
 }

@@ -50,8 +50,10 @@ async fn a_user_comes_back_as_it_was_stored_and_goes() {
         .unwrap();
     assert_eq!((ann.id, bob.id), (1, 2));
     assert!(first < second);
-    let again = store.add_user("ann", &terms(), &credentials(true), &word(""));
-    assert!(matches!(again.await, Err(StoreError::Database(_))));
+    let again = store
+        .add_user("ann", &terms(), &credentials(true), &word(""))
+        .await;
+    assert!(matches!(again, Err(StoreError::Database(_))));
 
     let changed = crate::policy::user::User {
         terms: Terms {
