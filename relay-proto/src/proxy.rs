@@ -7,12 +7,18 @@
 //! TLVs are skipped, but must fill the header exactly; the one with a CRC32C is checked if it is there. Version 1,
 //! a line of text, is not taken.
 //!
+//! [`encode`] is the other direction: what this relay says, as a proxy, to a server that has been told to listen for it.
+//!
 //! # Diagnostics
 //! [`ProxyError`], the proxy's doing or its operator's; it never quotes what was sent.
 
 use core::net::{IpAddr, SocketAddr};
 
 use ppp::v2::{Addresses, Command, Header, Protocol, Type};
+
+mod encode;
+
+pub use encode::encode;
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

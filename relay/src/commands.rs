@@ -1,9 +1,11 @@
 //! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
-//! `token` reads those in complaints, `tls` is what came of destinations' TLS, `spool` is what is kept.
+//! `token` reads those in complaints, `tls` is what came of destinations' TLS, `spool` is what is kept, `acme` is the
+//! relay's own certificate.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
 
+mod acme;
 mod queue;
 mod spool;
 mod tls;
@@ -13,6 +15,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use acme::AcmeCommand;
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use queue::QueueCommand;
@@ -63,6 +66,12 @@ pub(crate) enum Command {
                       outgate-relay queue pause --domain example.org"
     )]
     Queue(QueueCommand),
+    /// The certificate that the relay gets for itself
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay acme status\n  outgate-relay acme status --json"
+    )]
+    Acme(AcmeCommand),
 }
 
 /// What can be done with keys.
@@ -98,6 +107,7 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
         Command::Token(command) => token::run(command, config),
         Command::Tls(command) => tls::run(command, config),
         Command::Queue(command) => queue::run(command, config),
+        Command::Acme(command) => acme::run(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
             for record in signer.records() {

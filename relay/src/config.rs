@@ -10,6 +10,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+mod acme;
 mod authorised;
 mod check;
 mod dns;
@@ -29,6 +30,8 @@ mod spool;
 mod submission;
 mod token;
 
+pub(crate) use acme::literal;
+pub use acme::{AcmeConfig, ExternalAccount};
 pub use authorised::{Authorised, Destination, Terms};
 use check::{
     absolute, delivery, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
@@ -71,7 +74,7 @@ pub struct Config {
     pub controller: Option<Controller>,
     /// Directory of what outlives the relay, but for [`Controller::cache`].
     pub state_dir: PathBuf,
-    /// Own certificate; `None` = a self-signed one in memory.
+    /// Own certificate; `None` = that of [`Self::acme`], or a self-signed one in memory.
     pub tls: Option<TlsFiles>,
     /// What a message may cost.
     pub message: MessageLimits,
@@ -110,6 +113,8 @@ pub struct Config {
     pub routing: Routing,
     /// MTA-STS.
     pub mta_sts: MtaSts,
+    /// Who certifies the relay's own names; never beside [`Self::tls`].
+    pub acme: Option<AcmeConfig>,
     /// Listeners for users who log in.
     pub submission: Option<SubmissionConfig>,
 }
@@ -199,6 +204,13 @@ impl Config {
             ..self.limits.clone()
         }
     }
+
+    /// Whether a client that asks for this name asks for the relay itself.
+    pub(crate) fn is_own_name(&self, name: &str) -> bool {
+        let mut certified = self.acme.iter().flat_map(|acme| &acme.domains);
+        name.eq_ignore_ascii_case(&self.identity.hostname)
+            || certified.any(|domain| name.eq_ignore_ascii_case(domain.as_str()))
+    }
 }
 
 impl TryFrom<RawConfig> for Config {
@@ -243,9 +255,19 @@ impl TryFrom<RawConfig> for Config {
         let queue = raw.queue.check(notifications.delay_after, &state_dir)?;
         let authorised = raw.authorised.into_iter().map(TryInto::try_into);
         let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
-        let dns = raw.dns.try_into()?;
+        let dns: DnsConfig = raw.dns.try_into()?;
         let routing = Routing::check(raw.routing, raw.route)?;
         authorised::check(&authorised, raw.spool.is_some(), &dns, &routing)?;
+        if raw.tls.is_some() && raw.acme.is_some() {
+            let problem = "cannot stand beside [tls]: remove this table if the certificate comes from files, or that \
+                           one if the relay is to get its own";
+            return Err(Invalid::new("acme", "present", problem));
+        }
+        let asks_nobody = dns.servers.as_deref().is_some_and(<[_]>::is_empty);
+        let acme = raw
+            .acme
+            .map(|acme| acme.check(&identity.hostname, asks_nobody));
+        let acme = acme.transpose()?;
         let limits: Limits = raw.limits.try_into()?;
         let of_authorised = authorised.iter().flat_map(|listener| &listener.listen);
         let of_edge = rewritten.iter().flat_map(|rewritten| &rewritten.listen);
@@ -297,6 +319,7 @@ impl TryFrom<RawConfig> for Config {
             dns,
             routing,
             mta_sts: raw.mta_sts.try_into()?,
+            acme,
             submission,
         })
     }

@@ -121,7 +121,7 @@ impl World for Delivery {
     }
 
     fn serves(&self, connection: &Connection, route: &Hosts, queued: &Queued) -> bool {
-        connection.serves(route) && connection.is_safe_for(queued)
+        connection.serves(route, queued) && connection.is_safe_for(queued)
     }
 
     async fn attempt(

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use relay_proto::envelope::EhloName;
+use relay_proto::proxy::Proxied;
 use relay_proto::queued::QueueId;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -65,6 +66,9 @@ pub(crate) struct Leg {
     /// The customer's own leg is in clear text. If nothing is required either, a destination whose TLS never works is
     /// served in clear text.
     pub(crate) customer_in_clear: bool,
+    /// What the destination is told of who sends, before anything else; nothing unless it is a server of the operator's
+    /// that wants it.
+    pub(crate) told: Option<Proxied>,
 }
 
 /// All ways out of one relay.

@@ -10,6 +10,7 @@
 //! customer wrote, and never offers less TLS than it was offered.
 #![deny(unsafe_code)]
 
+pub mod acme;
 mod admission;
 mod allowance;
 mod clock;

@@ -18,6 +18,7 @@ use clap::Parser;
 use commands::Command;
 use contract::Generation;
 use relay::Relay;
+use relay::acme::{self, Acme};
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
 use relay::dkim::Signer;
 use relay::egress::Egresses;
@@ -31,9 +32,13 @@ use relay::tls::{ServerTls, TlsError};
 use reloading::{Reloading, SetFilter};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
+
+/// A message is some hundred short-lived allocations, many of which another thread gives back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Takes the mail of diverted customers, filters it, and delivers it to the destination that the
 /// customer had chosen.
@@ -88,6 +93,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let tls = ServerTls::new(&config).map_err(|error| start_error(error, &arguments.config))?;
     let egresses = Egresses::open(&config).map_err(|invalid| invalid.in_file(&arguments.config))?;
     let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(&arguments.config))?;
+    let acme = Acme::open(&config).map_err(|error| error.in_file(&arguments.config))?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }
@@ -107,6 +113,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         file: arguments.config.clone(),
         tls: Arc::new(tls),
         signer: Arc::new(signer),
+        acme,
         egresses,
         bound,
         set_filter,
@@ -137,6 +144,8 @@ fn start_error(error: TlsError, file: &Path) -> anyhow::Error {
 struct Bound {
     listeners: Vec<Listener>,
     scrapes: Option<TcpListener>,
+    /// Where the authority of the certificate comes.
+    challenges: Vec<TcpListener>,
 }
 
 impl Bound {
@@ -155,8 +164,17 @@ impl Bound {
         }
         let scrapes = config.metrics.map(|address| http::bind(address, inherited));
         let scrapes = scrapes.transpose()?;
+        let challenges = config
+            .acme
+            .as_ref()
+            .map(|it| acme::bind(&it.listen, inherited));
+        let challenges = challenges.transpose()?.unwrap_or_default();
         inherited.expect_none()?;
-        Ok(Self { listeners, scrapes })
+        Ok(Self {
+            listeners,
+            scrapes,
+            challenges,
+        })
     }
 }
 
@@ -165,6 +183,7 @@ struct Start {
     file: PathBuf,
     tls: Arc<ServerTls>,
     signer: Arc<Signer>,
+    acme: Option<Acme>,
     egresses: Arc<Egresses>,
     bound: Bound,
     set_filter: SetFilter,
@@ -175,8 +194,13 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
         file,
         tls,
         signer,
+        acme,
         egresses,
-        bound: Bound { listeners, scrapes },
+        bound: Bound {
+            listeners,
+            scrapes,
+            challenges,
+        },
         set_filter,
     } = start;
     let mut signals = Signals::register().context("cannot listen for signals")?;
@@ -204,6 +228,11 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
     });
 
     tokio::spawn(relay.tend());
+    tls.announce();
+    let renew = Arc::new(Notify::new());
+    if let Some(acme) = acme {
+        tokio::spawn(acme.keep(Arc::clone(&relay), challenges, Arc::clone(&renew)));
+    }
     if let Some(listener) = scrapes {
         tokio::spawn(http::serve(Arc::clone(&relay), listener));
     }
@@ -216,6 +245,7 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
         file,
         current,
         tls,
+        renew,
         set_filter,
     };
     notify(NotifyState::Ready);

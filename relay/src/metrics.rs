@@ -118,6 +118,10 @@ counters! {
     DmarcOwnAddress "dmarc_own_address_total",
     /// Messages that were refused, because DMARC would have failed from the relay's address: 550 5.7.26.
     DmarcRefused "dmarc_refused_total",
+    /// Certificates that the authority has given.
+    CertificatesObtained "certificates_obtained_total",
+    /// Times that the authority was asked for a certificate, and gave none.
+    CertificatesFailed "certificates_failed_total",
     /// Sessions of submission that were served.
     SubmissionSessions "submission_sessions_total",
     /// Users that have logged in.

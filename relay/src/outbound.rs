@@ -7,12 +7,15 @@
 //! # Diagnostics
 //! Returned: [`Unreachable`] before the session takes commands, [`Lost`] after. Neither is logged here.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use relay_proto::client::{self, LostCause, Stage};
+use relay_proto::proxy;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -192,9 +195,17 @@ impl Outbound {
             .map_err(|_elapsed| Unreachable::TimedOut)?
     }
 
-    /// A connection to the leg's destination, on which nothing has been said.
+    /// A connection to the leg's destination, on which nothing has been said but who sends, if that is to be told.
     pub(crate) async fn connect(&self, leg: &Leg) -> Result<TcpStream, Unreachable> {
-        let connect = (self.egresses).connect(&leg.way, leg.destination.socket_addr());
+        let connect = async {
+            let destination = leg.destination.socket_addr();
+            let mut tcp = self.egresses.connect(&leg.way, destination).await?;
+            if let Some(told) = &leg.told {
+                let header = proxy::encode(told).map_err(io::Error::other)?;
+                tcp.write_all(&header).await?;
+            }
+            Ok::<_, ConnectError>(tcp)
+        };
         let connected = timeout(CONNECT_DEADLINE, connect).await;
         Ok(connected.map_err(|_elapsed| Unreachable::ConnectTimedOut)??)
     }

@@ -163,7 +163,11 @@ impl Relay {
         let queue = self.queueing.as_ref().map_or_else(String::new, |queueing| {
             queue::exposition(&queueing.stats()) + &exposition::spool(&queueing.spool().health())
         });
-        counters + &exposition::egress(&self.egresses.figures()) + &queue
+        let (ends, failed) = self.tls.figures();
+        counters
+            + &exposition::egress(&self.egresses.figures())
+            + &exposition::certificate(ends, failed)
+            + &queue
     }
 
     /// What makes notifications to senders.

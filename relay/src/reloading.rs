@@ -14,7 +14,7 @@ use relay::config::Config;
 use relay::dkim::Signer;
 use relay::listen::descriptors;
 use relay::tls::ServerTls;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::start_error;
@@ -27,6 +27,8 @@ pub(crate) struct Reloading {
     pub(crate) file: PathBuf,
     pub(crate) current: watch::Sender<Arc<Relay>>,
     pub(crate) tls: Arc<ServerTls>,
+    /// Told when there is a reason to ask for a certificate again.
+    pub(crate) renew: Arc<Notify>,
     pub(crate) set_filter: SetFilter,
 }
 
@@ -67,6 +69,7 @@ impl Reloading {
         let (relay, stays) = running.reconfigured(config, Arc::clone(&tls), Arc::new(signer));
         self.tls = tls;
         self.current.send_replace(relay);
+        self.renew.notify_one();
         Ok(stays)
     }
 }

@@ -6,7 +6,7 @@
 //! # Diagnostics
 //! Returned: [`RouteError`]; its text goes to the sender.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ mod policy;
 mod route;
 mod sts;
 
+use addresses::Addresses;
 use candidates::{Candidate, Candidates};
 use own::Own;
 pub use route::{Host, Route, RouteError, Site};
@@ -85,6 +86,12 @@ impl Router {
     #[must_use]
     pub fn dns_validates(&self) -> bool {
         self.0.dns.validates()
+    }
+
+    /// The addresses of a host that is no mail server, in the order to try.
+    pub(crate) async fn addresses(&self, host: &DnsName) -> Vec<IpAddr> {
+        let families = self.0.routing.families;
+        Addresses::look_up(&self.0.dns, host, families).await.list
     }
 
     /// The way to `domain`. Where the customer's connection was going, `original_dst`, comes first, unless the operator
@@ -194,6 +201,7 @@ impl Inner {
                 name: candidate.name.clone(),
                 addresses: candidate.addresses.clone(),
                 requirement,
+                send_proxy: candidate.fixed.is_some_and(|it| it.send_proxy),
             });
         }
         if let Some(destination) = original_dst {

@@ -166,7 +166,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 26] = [
+const DEBIAN_PACKAGES: [&str; 27] = [
     "build-essential",
     "dante-server",
     "iproute2",
@@ -196,6 +196,8 @@ const DEBIAN_PACKAGES: [&str; 26] = [
     "libnsl2",
     "haproxy",
     "nftables",
+    // An authority to get certificates from.
+    "pebble",
     // Without it Postfix logs in nowhere.
     "libsasl2-modules",
 ];

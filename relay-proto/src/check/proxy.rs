@@ -1,8 +1,8 @@
 //! The PROXY header under any octets from a proxy.
 
-use crate::proxy::{FIXED_OCTETS, MAX_OCTETS, Proxied, decode, total_octets};
+use crate::proxy::{FIXED_OCTETS, MAX_OCTETS, Proxied, ProxyError, decode, encode, total_octets};
 
-/// A header is read whole or not at all, and what it says stands where the specification has it.
+/// A header is read whole or not at all, and what it says stands where the specification has it. Ours says the same.
 pub fn header(octets: &[u8]) {
     let Some(fixed) = octets.first_chunk::<FIXED_OCTETS>() else {
         assert!(decode(octets).is_err());
@@ -22,6 +22,13 @@ pub fn header(octets: &[u8]) {
         decode(octets).is_ok(),
         read.is_ok() && octets.len() == total
     );
+    if let Ok(proxied) = read {
+        match encode(&proxied) {
+            Ok(ours) => assert_eq!(decode(&ours), Ok(proxied)),
+            // One of the two was IPv4 in its IPv6 form.
+            Err(error) => assert_eq!(error, ProxyError::NotTcp),
+        }
+    }
     if let Ok(Proxied::For {
         source,
         destination,

@@ -146,8 +146,14 @@ mod tests {
     #[test]
     fn some_mailbox_is_the_postmasters() {
         for (texts, expected) in [
-            (&["abuse@example.net", "noc@example.net"][..], "abuse@example.net"),
-            (&["abuse@example.net", "Postmaster@example.org"], "Postmaster@example.org"),
+            (
+                &["abuse@example.net", "noc@example.net"][..],
+                "abuse@example.net",
+            ),
+            (
+                &["abuse@example.net", "Postmaster@example.org"],
+                "Postmaster@example.org",
+            ),
         ] {
             let mailboxes = texts.iter().map(|text| mailbox(text).unwrap());
             let mailboxes = Mailboxes(mailboxes.collect());

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::acme::RawAcme;
 use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
 use super::notifications::{RawDkimKey, RawNotifications};
@@ -78,6 +79,7 @@ pub(super) struct RawConfig {
     pub(super) route: Vec<RawRoute>,
     #[serde(default)]
     pub(super) mta_sts: RawMtaSts,
+    pub(super) acme: Option<RawAcme>,
     pub(super) submission: Option<RawSubmission>,
 }
 

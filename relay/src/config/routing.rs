@@ -9,6 +9,9 @@ use super::Invalid;
 use super::check::absolute;
 use crate::dns::DnsName;
 
+#[cfg(test)]
+mod tests;
+
 /// Ways to domains.
 #[derive(Debug, Clone, Default)]
 pub struct Routing {
@@ -41,6 +44,9 @@ pub struct FixedRoute {
     pub to: Vec<NextHop>,
     /// What their TLS must show.
     pub tls: RouteTls,
+    /// They are told first, by a PROXY header of version 2, who sends. Only here, because only of a server of its own
+    /// does the operator know that it listens for that, and that the customer's address is its business.
+    pub send_proxy: bool,
 }
 
 /// Some domains.
@@ -103,6 +109,7 @@ pub(super) struct RawRoute {
     domain: String,
     to: Vec<String>,
     tls: Option<String>,
+    send_proxy: Option<String>,
 }
 
 /// `[mta_sts]`.
@@ -200,6 +207,7 @@ impl TryFrom<RawRoute> for FixedRoute {
             domains: domains(&raw.domain)?,
             to,
             tls,
+            send_proxy: send_proxy(raw.send_proxy.as_deref())?,
         })
     }
 }
@@ -215,6 +223,17 @@ impl TryFrom<RawMtaSts> for MtaSts {
                 .map(|file| absolute("mta_sts.authorities", file))
                 .transpose()?,
         })
+    }
+}
+
+fn send_proxy(version: Option<&str>) -> Result<bool, Invalid> {
+    match version {
+        None => Ok(false),
+        Some("v2") => Ok(true),
+        Some(other) => {
+            let problem = "must be \"v2\", which HAProxy and Postfix 3.5 read, or not be there";
+            Err(Invalid::new("route.send_proxy", other, problem))
+        }
     }
 }
 
@@ -277,107 +296,3 @@ fn wrong_hop(text: &str) -> Invalid {
 const SMTP: u16 = 25;
 const ROUTES_MAX: usize = 10_000;
 const HOPS_MAX: usize = 16;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn route(domain: &str, to: &[&str], tls: Option<&str>) -> RawRoute {
-        RawRoute {
-            domain: domain.into(),
-            to: to.iter().map(ToString::to_string).collect(),
-            tls: tls.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn the_most_specific_route_counts() {
-        let routes = ["*", ".example", "b.example", ".b.example"]
-            .map(|domain| route(domain, &["mx.example.net"], None));
-        let routing = Routing::check(RawRouting::default(), routes.into()).unwrap();
-        for (domain, expected) in [
-            ("a.example", 1),
-            ("b.example", 2),
-            ("x.b.example", 3),
-            ("x.y.b.example", 3),
-            ("xb.example", 1),
-            ("example", 0),
-            ("notexample", 0),
-        ] {
-            let found = routing.to(&DnsName::new(domain).unwrap());
-            assert_eq!(found, Some(&routing.routes[expected]), "{domain}");
-        }
-        let none = Routing::default();
-        assert_eq!(none.to(&DnsName::new("a.example").unwrap()), None);
-    }
-
-    #[test]
-    fn servers_are_named_or_addressed() {
-        let host = |name: &str, port| NextHop::Host {
-            name: DnsName::new(name).unwrap(),
-            port,
-        };
-        for (text, expected) in [
-            ("MX.example.net", host("mx.example.net", 25)),
-            ("mx.example.net:587", host("mx.example.net", 587)),
-            (
-                "192.0.2.1",
-                NextHop::Address("192.0.2.1:25".parse().unwrap()),
-            ),
-            (
-                "192.0.2.1:26",
-                NextHop::Address("192.0.2.1:26".parse().unwrap()),
-            ),
-            (
-                "[2001:db8::1]",
-                NextHop::Address("[2001:db8::1]:25".parse().unwrap()),
-            ),
-            (
-                "2001:db8::1",
-                NextHop::Address("[2001:db8::1]:25".parse().unwrap()),
-            ),
-            (
-                "[2001:db8::1]:587",
-                NextHop::Address("[2001:db8::1]:587".parse().unwrap()),
-            ),
-        ] {
-            assert_eq!(next_hop(text).as_ref(), Ok(&expected), "{text}");
-        }
-        for text in [
-            "",
-            ":25",
-            "mx:0",
-            "mx:x",
-            "mx:65536",
-            "0.0.0.0",
-            "224.0.0.1:25",
-            "a b",
-            "192.0.2.1:0",
-        ] {
-            assert!(next_hop(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_meant_is_refused() {
-        for (raw, key) in [
-            (route("a..b", &["mx.example"], None), "route.domain"),
-            (route("*.example", &["mx.example"], None), "route.domain"),
-            (route("a.example", &[], None), "route.to"),
-            (
-                route("a.example", &["mx.example"], Some("dane")),
-                "route.tls",
-            ),
-            (
-                route("a.example", &["192.0.2.1"], Some("verify")),
-                "route.tls",
-            ),
-        ] {
-            assert_eq!(FixedRoute::try_from(raw).unwrap_err().key, key);
-        }
-        let twice = ["a.example", "A.example"].map(|domain| route(domain, &["mx.example"], None));
-        let error = Routing::check(RawRouting::default(), twice.into()).unwrap_err();
-        assert_eq!(error.key, "route.domain");
-        assert_eq!(families(Some("any")).unwrap_err().key, "routing.families");
-    }
-}

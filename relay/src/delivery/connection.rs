@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use relay_proto::client::LostCause;
+use relay_proto::proxy::Proxied;
 use relay_proto::queue::Fault;
 use relay_proto::queued::{Cause, Queued, Remote, Source};
 use tokio::time::{Instant, timeout_at};
@@ -61,6 +62,7 @@ impl Connection {
                 destination: OriginalDst::new(address),
                 requirement: host.requirement.clone(),
                 customer_in_clear: in_clear,
+                told: told(host, address, queued),
             };
             let remote = Remote {
                 name: host.name.as_ref().map(ToString::to_string),
@@ -108,12 +110,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether it may carry a message of this route: the server is one of the route's, and the route demands of it
-    /// what it has shown.
-    pub(super) fn serves(&self, route: &Hosts) -> bool {
+    /// Whether it may carry a message of this route: the server is one of the route's, the route demands of it what it
+    /// has shown, and what it was told of who sends is so of this message, too.
+    pub(super) fn serves(&self, route: &Hosts, queued: &Queued) -> bool {
+        let server = self.remote.address;
         route.iter().any(|host| {
-            host.addresses.contains(&self.remote.address)
+            host.addresses.contains(&server)
                 && demands_no_more(&host.requirement.demand, &self.leg.requirement.demand)
+                && told(host, server, queued) == self.leg.told
         })
     }
 
@@ -131,6 +135,15 @@ impl Connection {
 
 fn came_in_clear(queued: &Queued) -> bool {
     matches!(&queued.source, Source::Customer { tls: false, .. })
+}
+
+/// What a server is told of who sends a message, if it wants that.
+fn told(host: &Host, server: SocketAddr, queued: &Queued) -> Option<Proxied> {
+    let told = match &queued.source {
+        Source::Customer { address, .. } => Proxied::on_behalf(*address, server),
+        Source::Relay => Proxied::Local,
+    };
+    host.send_proxy.then_some(told)
 }
 
 fn demands_no_more(demand: &Demand, shown: &Demand) -> bool {
@@ -171,3 +184,52 @@ fn no_connection(error: &Unreachable, remote: Remote) -> NoConnection {
 /// messages.
 const OPEN_DEADLINE: Duration = Duration::from_secs(300);
 const SERVERS_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use relay_proto::envelope::Mail;
+    use relay_proto::queued::{Egress, QueueId, UnixMillis};
+
+    use super::*;
+    use crate::outbound::requirement::Requirement;
+
+    fn queued(source: Source) -> Queued {
+        Queued {
+            id: QueueId::from_number(1).unwrap(),
+            arrived: UnixMillis(0),
+            source,
+            egress: Egress::Pool,
+            mail: Mail::new("<a@customer.example>".parse().unwrap()),
+            recipients: Vec::new(),
+            trace: String::new(),
+            may_notify: false,
+        }
+    }
+
+    #[test]
+    fn who_wants_it_is_told_who_sends_and_nobody_else_is() {
+        let server: SocketAddr = "203.0.113.10:25".parse().unwrap();
+        let host = |send_proxy| Host {
+            name: None,
+            addresses: vec![server],
+            requirement: Requirement::default(),
+            send_proxy,
+        };
+        let customer = queued(Source::Customer {
+            address: "192.0.2.10".parse().unwrap(),
+            original_dst: Some("203.0.113.99:25".parse().unwrap()),
+            ehlo: None,
+            tls: false,
+            flag_id: None,
+        });
+        let own = queued(Source::Relay);
+        let for_customer = Proxied::For {
+            source: "192.0.2.10:0".parse().unwrap(),
+            destination: server,
+        };
+        for (queued, expected) in [(&customer, for_customer), (&own, Proxied::Local)] {
+            assert_eq!(told(&host(true), server, queued), Some(expected));
+            assert_eq!(told(&host(false), server, queued), None);
+        }
+    }
+}

@@ -60,6 +60,7 @@ impl<'a> Legs<'a> {
             destination: self.destination,
             requirement: Requirement::default(),
             customer_in_clear: false,
+            told: None,
         })
     }
 

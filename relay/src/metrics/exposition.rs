@@ -54,6 +54,24 @@ pub fn text(metrics: &Metrics, gauges: Gauges) -> String {
     text
 }
 
+/// What is told of the relay's own certificate, by times in seconds since 1970.
+#[must_use]
+pub fn certificate(ends: u64, failed: u64) -> String {
+    let mut text = String::new();
+    let help = "When the certificate that is shown to customers ends, in seconds since 1970.";
+    family(&mut text, "certificate_expiry_seconds", "gauge", help, ends);
+    let help = "When the authority was last asked for a certificate in vain, in seconds since 1970; 0 = it was not, \
+                or has given one since.";
+    family(
+        &mut text,
+        "certificate_failed_seconds",
+        "gauge",
+        help,
+        failed,
+    );
+    text
+}
+
 /// What is told of the pools that legs leave by. The one label is a name of the configuration, which bounds it.
 #[must_use]
 pub fn egress(figures: &[Figures<'_>]) -> String {
@@ -179,6 +197,17 @@ mod tests {
         ];
         assert_eq!(samples, expected);
         assert_eq!(text.matches("# TYPE ").count(), 2);
+    }
+
+    #[test]
+    fn a_certificate_shows_when_it_ends() {
+        let text = certificate(1_790_000_000, 0);
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let expected = [
+            "outgate_relay_certificate_expiry_seconds 1790000000",
+            "outgate_relay_certificate_failed_seconds 0",
+        ];
+        assert_eq!(samples, expected);
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Trust {
             Err(error) => warn!(file = %file.display(), %error, "authorities cannot be read"),
         }
         if store.is_empty() {
-            warn!(file = %file.display(), "no authorities: no MTA-STS policy can be fetched or met");
+            warn!(file = %file.display(), "no authorities: nobody's name can be verified, be it for MTA-STS or for [acme]");
         }
         Self(Arc::new(store))
     }

@@ -103,6 +103,11 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     kept.back("dns", &old.dns, &mut new.dns);
     kept.back("routing", &old.routing, &mut new.routing);
     kept.back("mta_sts", &old.mta_sts, &mut new.mta_sts);
+    if old.acme.is_some() || new.acme.is_some() {
+        // Where the certificate comes from is one decision.
+        kept.back("acme", &old.acme, &mut new.acme);
+        new.tls.clone_from(&old.tls);
+    }
     kept.back("submission", &old.submission, &mut new.submission);
     stays
 }

@@ -40,7 +40,16 @@ pub(super) struct Candidate {
     /// What the DNS said of its name.
     pub(super) found: Option<Addresses>,
     /// It is the operator's choice, with the operator's demands; its domain's policy is not asked.
-    pub(super) fixed: Option<RouteTls>,
+    pub(super) fixed: Option<ByOperator>,
+}
+
+/// What the operator has said of a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ByOperator {
+    /// What its TLS must show.
+    pub(super) tls: RouteTls,
+    /// It is told who sends.
+    pub(super) send_proxy: bool,
 }
 
 impl Candidate {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::addresses::Addresses;
-use super::candidates::{Candidate, Candidates, unknown_addresses};
+use super::candidates::{ByOperator, Candidate, Candidates, unknown_addresses};
 use super::{Inner, RouteError};
 use crate::config::{Domains, FixedRoute, NextHop, Routing};
 
@@ -60,7 +60,10 @@ impl Inner {
                     addresses,
                     port,
                     found,
-                    fixed: Some(route.tls),
+                    fixed: Some(ByOperator {
+                        tls: route.tls,
+                        send_proxy: route.send_proxy,
+                    }),
                 });
             }
         }

@@ -17,10 +17,10 @@ impl Inner {
         candidate: &Candidate,
     ) -> Result<Requirement, RouteError> {
         let Some(host) = &candidate.name else {
-            return Ok(Requirement::from(by_operator(candidate.fixed, None)));
+            return Ok(Requirement::from(by_operator(candidate, None)));
         };
         if candidate.fixed.is_some() {
-            return Ok(Requirement::from(by_operator(candidate.fixed, Some(host))));
+            return Ok(Requirement::from(by_operator(candidate, Some(host))));
         }
         let bound = self.by_dane(candidates, candidate, host).await?;
         if let Some(bound) = &bound
@@ -102,8 +102,8 @@ impl Inner {
     }
 }
 
-fn by_operator(tls: Option<RouteTls>, host: Option<&DnsName>) -> Demand {
-    match (tls, host) {
+fn by_operator(candidate: &Candidate, host: Option<&DnsName>) -> Demand {
+    match (candidate.fixed.map(|it| it.tls), host) {
         (Some(RouteTls::Verify), Some(name)) => Demand::Certified {
             name: name.clone(),
             testing: false,

@@ -31,6 +31,8 @@ pub struct Host {
     pub addresses: Vec<SocketAddr>,
     /// What its TLS must show for this domain.
     pub requirement: Requirement,
+    /// It is the operator's, and is told first who sends.
+    pub send_proxy: bool,
 }
 
 /// The same text for all domains with the same servers, so that they share connections and limits. They may demand
@@ -81,6 +83,8 @@ pub(super) fn put_first(hosts: &mut Vec<Host>, destination: SocketAddr) {
         name: known.and_then(|host| host.name.clone()),
         addresses: vec![destination],
         requirement: known.map_or_else(Requirement::default, |host| host.requirement.clone()),
+        // Operators' own routes come without it.
+        send_proxy: false,
     };
     for host in &mut *hosts {
         host.addresses.retain(|&address| address != destination);
@@ -170,6 +174,7 @@ mod tests {
             name: DnsName::new(name).ok(),
             addresses,
             requirement: Requirement::default(),
+            send_proxy: false,
         };
         let order = |chosen| {
             let mut hosts = vec![host("x.example", vec![a, b]), host("y.example", vec![c])];

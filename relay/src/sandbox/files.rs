@@ -96,6 +96,8 @@ fn read(config: &Config, file: &Path) -> BTreeSet<PathBuf> {
     }
     paths.extend(config.dkim.iter().map(|key| directory_of(&key.key)));
     paths.extend(config.mta_sts.authorities.iter().map(|it| directory_of(it)));
+    let authorities = config.acme.iter().flat_map(|acme| &acme.authorities);
+    paths.extend(authorities.map(|it| directory_of(it)));
     // Certificates are often links into another directory.
     let targets: Vec<PathBuf> = config
         .tls

@@ -139,8 +139,8 @@ impl Opaque {
 
     /// The customer has begun TLS.
     pub(crate) async fn tls_begun(&mut self, hello: &ClientHello) -> Course {
-        let hostname = &self.relay.config.identity.hostname;
-        let decision = decide::decide(self.may_splice, hello, hostname);
+        let is_ours = |name: &str| self.relay.config.is_own_name(name);
+        let decision = decide::decide(self.may_splice, hello, is_ours);
         debug!(
             tls.server_name = hello.server_name,
             ?decision,

@@ -23,7 +23,7 @@ use crate::outbound::Held;
 
 /// One customer's session.
 #[derive(Debug)]
-pub(super) enum Terminated {
+pub(crate) enum Terminated {
     /// Its destination answers; with `cutthrough+spool` the queue stands in for it.
     Cutthrough(Box<Cutthrough>),
     /// The relay answers.

@@ -121,7 +121,10 @@ fn a_real_senders_smarthost_finds_its_recipients_servers() {
         });
         let log = sender.log();
         assert!(log.contains("250 2.0.0 queued as "), "{log}");
-        assert!(log.contains("Untrusted TLS connection established"), "{log}");
+        assert!(
+            log.contains("Untrusted TLS connection established"),
+            "{log}"
+        );
         scene.road.inside(Place::Customer, || drop(sender));
     }
     scene.ends();
@@ -150,7 +153,13 @@ fn what_a_router_has_translated_goes_there_too() {
         .send(CUSTOMER6, elsewhere[1], &to)
         .assert_heard("250 2.0.0 queued as ");
     arrives(&scene.six, CUSTOMER6, RELAY6);
-    hears(&scene.road, Place::Customer, BYSTANDER, elsewhere[0], "554 5.7.1 ");
+    hears(
+        &scene.road,
+        Place::Customer,
+        BYSTANDER,
+        elsewhere[0],
+        "554 5.7.1 ",
+    );
     scene.ends();
 }
 
@@ -213,7 +222,13 @@ fn flags_hold_and_only_say_who_is_walled() {
         "[spool]\ndir = {spool:?}\n[[route]]\ndomain = \"*\"\nto = [\"{MX}\"]\n"
     ));
     let program = road.inside(Place::Relay, || home.start());
-    hears(&road, Place::Customer, CUSTOMER, at(RELAY, 2526), "421 4.3.2 ");
+    hears(
+        &road,
+        Place::Customer,
+        CUSTOMER,
+        at(RELAY, 2526),
+        "421 4.3.2 ",
+    );
     assert!(program.stop().success(), "{}", home.log());
 }
 
@@ -221,7 +236,12 @@ fn flags_hold_and_only_say_who_is_walled() {
 fn dmarc_is_judged_by_where_a_message_would_go() {
     let scene = Scene::set("bymxdmarc", "", None);
     let message = b"From: a@half.example.net\r\nSubject: x\r\n\r\nx\r\n";
-    let from = ["--local-interface", CUSTOMER, "--from", "a@half.example.net"];
+    let from = [
+        "--local-interface",
+        CUSTOMER,
+        "--from",
+        "a@half.example.net",
+    ];
     let send = |to| {
         let options = [&from[..], &["--to", to]].concat();
         let sending = || mail_of(message, at(RELAY, 2526), &options);

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use relay::config::{Config, ScannerConfig};
 
+mod acme;
 mod authorised;
 mod egress;
 mod names;

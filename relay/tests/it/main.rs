@@ -9,6 +9,7 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod acme;
 mod activation;
 mod admission;
 mod alignment;
@@ -48,6 +49,7 @@ mod pki;
 mod policy_host;
 mod postfix;
 mod program;
+mod proxied;
 mod queue;
 mod reload;
 mod replay;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
@@ -34,6 +34,19 @@ impl Pki {
     /// Writes the authority's certificate to a file.
     pub(crate) fn write(&self, file: &Path) {
         std::fs::write(file, self.0.pem()).unwrap();
+    }
+
+    /// Writes the certificate and the key of a server with these names or addresses, for a program of others.
+    pub(crate) fn write_server(&self, names: &[&str], certificate: &Path, key: &Path) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let of_server = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        // Of the authority's own name, OpenSSL would take it for self-signed.
+        let subject = &mut params.distinguished_name;
+        subject.push(DnType::CommonName, "a server");
+        let leaf = params.signed_by(&of_server, &self.0).unwrap();
+        std::fs::write(certificate, leaf.pem()).unwrap();
+        std::fs::write(key, of_server.serialize_pem()).unwrap();
     }
 
     /// A server with these names, whose chain ends with the authority.

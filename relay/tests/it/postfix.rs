@@ -58,7 +58,8 @@ impl Postfix {
     }
 }
 
-fn main_cf(root: &Path) -> String {
+/// Takes mail for mx.example, with STARTTLS by the certificate in `root`.
+pub(crate) fn main_cf(root: &Path) -> String {
     let root = root.display();
     format!(
         "inet_protocols = all
@@ -121,4 +122,4 @@ pub(crate) fn user(name: &str) -> u32 {
         .expect("no such user")
 }
 
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;

@@ -38,7 +38,7 @@ impl Sender {
             "smtp_bind_address6"
         };
         let main_cf = format!(
-            "{}{bound} = {from}\nsmtp_tls_security_level = may\n",
+            "{}{bound} = {from}\nsmtp_tls_security_level = may\nsmtp_tls_loglevel = 1\n",
             common(smarthost)
         );
         instance.start(&main_cf, &services(address));

@@ -123,6 +123,7 @@ impl Cutthrough {
             destination: self.destination,
             requirement: requirement.clone(),
             customer_in_clear: !self.customer_tls,
+            told: None,
         };
         self.reach_over(&leg).await
     }

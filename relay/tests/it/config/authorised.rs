@@ -61,7 +61,8 @@ fn authorised_listeners_need_neither_the_edge_nor_a_controller() {
 fn an_authorised_listener_is_open_to_nobody_by_mistake() {
     let from = "from = [\"192.0.2.0/24\", \"2001:db8:a::/48\"]";
     let destination = "destination = \"so-original-dst\"";
-    let to_cutthrough = "destination = \"so-original-dst\"\ntreatment = \"filter\"\ndelivery = \"cutthrough\"";
+    let to_cutthrough =
+        "destination = \"so-original-dst\"\ntreatment = \"filter\"\ndelivery = \"cutthrough\"";
     for (line, wrong, expected) in [
         (from, "from = []", "from: []: must name the prefixes"),
         (from, "", "from: []: must name the prefixes"),
@@ -189,11 +190,15 @@ fn an_authorised_listener_is_open_to_nobody_by_mistake() {
 #[test]
 fn what_goes_by_mx_needs_somebody_who_knows_the_way() {
     let by_mx = |terms: &str, more: &str| {
-        let line = "destination = \"so-original-dst\"\ntreatment = \"filter\"\ndelivery = \"cutthrough\"";
+        let line =
+            "destination = \"so-original-dst\"\ntreatment = \"filter\"\ndelivery = \"cutthrough\"";
         let mx = format!("destination = \"mx\"\n{terms}");
         Config::parse(&(with_authorised(true, line, &mx) + more))
     };
-    let (queue, spool) = ("delivery = \"queue\"", "[spool]\ndir = \"/var/spool/outgate-relay\"\n");
+    let (queue, spool) = (
+        "delivery = \"queue\"",
+        "[spool]\ndir = \"/var/spool/outgate-relay\"\n",
+    );
     let nobody = format!("{spool}[dns]\nservers = []\n");
     let smarthost = format!("{nobody}[[route]]\ndomain = \"*\"\nto = [\"192.0.2.1\"]\n");
     for more in [spool, &smarthost] {
