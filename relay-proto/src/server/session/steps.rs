@@ -83,12 +83,11 @@ impl Session {
 
     /// One whole line.
     fn line(&mut self, line: &[u8]) {
-        match core::mem::replace(&mut self.state, State::Idle) {
-            State::Authenticating(exchange) => self.auth_response(exchange, line),
-            other => {
-                self.state = other;
-                self.command(line);
-            }
+        if !matches!(self.state, State::Authenticating(_)) {
+            return self.command(line);
+        }
+        if let State::Authenticating(exchange) = core::mem::replace(&mut self.state, State::Idle) {
+            self.auth_response(exchange, line);
         }
     }
 
