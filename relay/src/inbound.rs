@@ -6,7 +6,6 @@ use std::sync::Arc;
 use relay_proto::server::Session;
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
-use tracing::field::display;
 use tracing::{Instrument, debug, info, info_span};
 
 use crate::Relay;

@@ -203,9 +203,8 @@ fn scram_reads_names_and_refuses_what_it_does_not_have() {
 
 #[test]
 fn nothing_shows_a_secret() {
-    let name = user("hunter2");
     let claim = Claim {
-        user: name.clone(),
+        user: user("hunter2"),
         evidence: Evidence::Password(password("hunter2")),
     };
     let mut exchange = Exchange::new(Mechanism::ScramSha256);
@@ -219,7 +218,7 @@ fn nothing_shows_a_secret() {
         !shown.contains("hunter2") && !shown.contains("88"),
         "{shown}"
     );
-    assert_eq!(password("a").clone(), password("a"));
+    assert_eq!(password("a"), password("a"));
     assert_ne!(password("a"), password("ab"));
     assert_ne!(password("a"), password("b"));
 }
