@@ -74,6 +74,7 @@ mod tests {
             chunking: true,
             dsn: true,
             starttls: true,
+            auth: false,
         };
         let all = Extensions {
             size: Some(Some(500)),
