@@ -5,6 +5,7 @@ mod dsn;
 use core::fmt;
 
 use crate::address::{ForwardPath, ReversePath};
+pub(crate) use dsn::is_xtext;
 pub use dsn::{EnvelopeId, Malformed, Notify, OriginalRecipient, Ret};
 
 /// The argument of EHLO or HELO: what the client calls itself. Never verified (RFC 5321 section 4.1.4),
@@ -29,6 +30,9 @@ pub struct Mail {
     pub envelope_id: Option<EnvelopeId>,
     /// What its sender asks of TLS on all of its way.
     pub tls: TlsTag,
+    /// The client said on whose behalf it sends (`AUTH=`, RFC 4954 section 5). Whom it named is not kept: nobody here
+    /// trusts another server's word for it, and it is never passed on.
+    pub auth: bool,
 }
 
 /// One `RCPT TO` command.
@@ -76,6 +80,7 @@ impl Mail {
             ret: None,
             envelope_id: None,
             tls: TlsTag::None,
+            auth: false,
         }
     }
 
@@ -90,10 +95,11 @@ impl Mail {
             ret,
             envelope_id,
             tls,
+            auth,
         } = self;
         let for_notifications = ret.is_some() || envelope_id.is_some();
         let for_tls = *tls == TlsTag::Required;
-        size.is_some() || body.is_some() || *smtputf8 || for_notifications || for_tls
+        size.is_some() || body.is_some() || *smtputf8 || for_notifications || for_tls || *auth
     }
 
     /// Whether it may only go where REQUIRETLS is kept. A notification asks for that, too, but is not lost for want of it

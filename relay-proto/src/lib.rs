@@ -30,6 +30,7 @@ pub mod proxy;
 pub mod queue;
 pub mod queued;
 pub mod record;
+pub mod sasl;
 pub mod server;
 pub mod verdict;
 pub mod wire;

@@ -37,6 +37,7 @@ pub(super) fn queued(sender: &str, recipients: &[&str]) -> Queued {
             ehlo: EhloName::new("mail.customer.example"),
             tls: true,
             flag_id: Some(17),
+            user: None,
         },
         egress: Egress::Pool,
         mail,

@@ -45,6 +45,7 @@ pub fn encode(queued: &Queued) -> Vec<u8> {
             ehlo,
             tls,
             flag_id,
+            user,
         } => fields.group(CUSTOMER, |customer| {
             customer.octets(ADDRESS, &address_octets(*address));
             if let Some(destination) = original_dst {
@@ -58,6 +59,9 @@ pub fn encode(queued: &Queued) -> Vec<u8> {
             customer.flag(TLS, *tls);
             if let Some(flag_id) = flag_id {
                 customer.number(FLAG_ID, u64::from(*flag_id));
+            }
+            if let Some(user) = user {
+                customer.text(USER, user);
             }
         }),
         Source::Relay => fields.flag(RELAY, true),
@@ -119,6 +123,8 @@ fn write_mail(fields: &mut Writer, mail: &Mail) {
         ret,
         envelope_id,
         tls,
+        // What was said of it was not kept.
+        auth: _,
     } = mail;
     fields.text(PATH, &reverse_path.to_string());
     if let Some(size) = size {
@@ -177,6 +183,7 @@ fn read_mail(octets: &[u8]) -> Result<Mail, NoEnvelope> {
         ret,
         envelope_id,
         tls,
+        auth: false,
     })
 }
 
@@ -215,7 +222,7 @@ fn read_recipient(octets: &[u8]) -> Result<Recipient, NoEnvelope> {
 
 fn read_customer(octets: &[u8]) -> Result<Source, NoEnvelope> {
     let (mut address, mut original_dst, mut ehlo, mut flag_id) = (None, None, None, None);
-    let mut tls = false;
+    let (mut tls, mut user) = (false, None);
     for field in fields(octets) {
         let (tag, value) = field?;
         match tag {
@@ -234,6 +241,7 @@ fn read_customer(octets: &[u8]) -> Result<Source, NoEnvelope> {
                 let number = u32::try_from(fields::number(value)?);
                 flag_id = Some(number.map_err(|_too_large| NoEnvelope::Malformed)?);
             }
+            USER => user = Some(fields::text(value)?.to_owned()),
             unknown => pass_over(unknown)?,
         }
     }
@@ -243,6 +251,7 @@ fn read_customer(octets: &[u8]) -> Result<Source, NoEnvelope> {
         ehlo,
         tls,
         flag_id,
+        user,
     })
 }
 
@@ -313,6 +322,7 @@ const ORIGINAL_DST: u8 = 2;
 const EHLO: u8 = 3;
 const TLS: u8 = 4;
 const FLAG_ID: u8 = 5;
+const USER: u8 = 6;
 
 /// Within [`MAIL`] and [`RECIPIENT`].
 const PATH: u8 = 1;

@@ -42,6 +42,7 @@ fn mail() -> impl Strategy<Value = Mail> {
             ret,
             envelope_id: envelope_id.map(|it| it.parse().unwrap()),
             tls,
+            auth: false,
         })
 }
 
@@ -77,15 +78,17 @@ fn source() -> impl Strategy<Value = Source> {
         option::of("[!-~]{1,255}"),
         any::<bool>(),
         option::of(any::<u32>()),
+        option::of("[a-z0-9@.]{1,64}"),
     );
     let customer =
         customer.prop_map(
-            |(address, original_dst, ehlo, tls, flag_id)| Source::Customer {
+            |(address, original_dst, ehlo, tls, flag_id, user)| Source::Customer {
                 address: address.parse().unwrap(),
                 original_dst: original_dst.map(|it| it.parse().unwrap()),
                 ehlo: ehlo.map(|it| EhloName::new(&it).unwrap()),
                 tls,
                 flag_id,
+                user,
             },
         );
     prop_oneof![Just(Source::Relay), customer]

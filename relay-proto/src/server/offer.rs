@@ -6,6 +6,7 @@
 
 use crate::envelope::{BodyType, EhloName, Mail, Recipient, TlsTag};
 use crate::limits::Limits;
+use crate::sasl::Mechanism;
 
 /// One EHLO or HELO.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +41,8 @@ pub struct Offer {
     pub require_tls: bool,
     /// LIMITS (RFC 9422). Beside what is said, [`Config`](super::Config) holds.
     pub limits: Limits,
+    /// AUTH (RFC 4954), with all mechanisms of [`crate::sasl`]. Never without TLS, whatever this says.
+    pub auth: bool,
 }
 
 impl Offer {
@@ -64,6 +67,10 @@ impl Offer {
         lines.extend(offered.map(|(keyword, _)| keyword.to_owned()));
         let limits = self.limits.parameters();
         lines.extend(limits.map(|parameters| format!("LIMITS {parameters}")));
+        if self.auth && tls {
+            let mechanisms = Mechanism::ALL.map(Mechanism::name);
+            lines.push(format!("AUTH {}", mechanisms.join(" ")));
+        }
         lines
     }
 
@@ -84,6 +91,7 @@ impl Offer {
                 mail.tls == TlsTag::Required,
                 self.require_tls && tls,
             ),
+            ("AUTH", mail.auth, self.auth),
         ];
         missing(parameters)
     }

@@ -20,6 +20,7 @@ mod pair;
 mod player;
 mod pregreet;
 mod server;
+mod server_auth;
 mod server_bounds;
 mod server_chunks;
 mod server_offers;

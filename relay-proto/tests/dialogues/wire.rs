@@ -295,6 +295,7 @@ const OFFER: server::Offer = server::Offer {
     smtputf8: true,
     chunking: false,
     dsn: false,
+    auth: false,
     starttls: true,
     require_tls: true,
     limits: Limits::NONE,

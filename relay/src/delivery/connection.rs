@@ -189,6 +189,7 @@ mod tests {
             ehlo: None,
             tls: false,
             flag_id: None,
+            user: None,
         });
         let own = queued(Source::Relay);
         let for_customer = Proxied::For {

@@ -35,6 +35,7 @@ fn queued(id: QueueId, recipients: usize) -> Queued {
             ehlo: None,
             tls: false,
             flag_id: Some(17),
+            user: None,
         },
         egress: Egress::Pool,
         mail: Mail::new(ReversePath::Null),

@@ -29,10 +29,12 @@ impl Inspection<'_> {
         let facts = self.facts;
         let customer = self.admitted.customer.ip();
         let reverse_path = &self.mail.reverse_path;
-        let vouched =
-            queueing
-                .voucher()
-                .vouches(customer, facts.ehlo.as_ref(), reverse_path, content);
+        // Who has logged in is known to the operator, and his reverse-path his own to answer for.
+        let vouched = async {
+            let (voucher, ehlo) = (queueing.voucher(), facts.ehlo.as_ref());
+            let vouched = voucher.vouches(customer, ehlo, reverse_path, content);
+            self.user.is_some() || vouched.await.is_some()
+        };
         let queued = Queued {
             id,
             arrived: unix_now(),
@@ -42,6 +44,7 @@ impl Inspection<'_> {
                 ehlo: facts.ehlo.clone(),
                 tls: facts.tls,
                 flag_id: self.admitted.flag_id(),
+                user: self.user.map(str::to_owned),
             },
             egress: match self.admitted.egress() {
                 Egress::PoolOrCustomer if self.from_customer => queued::Egress::Customer,
@@ -52,7 +55,7 @@ impl Inspection<'_> {
             mail: self.tagged(content).await,
             recipients: self.recipients.to_vec(),
             trace,
-            may_notify: vouched.await.is_some(),
+            may_notify: vouched.await,
         };
         let kept = queueing.spool().store(&queued, content).await?;
         Ok((kept, queued))

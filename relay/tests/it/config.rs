@@ -12,6 +12,7 @@ mod names;
 mod operator;
 mod peers;
 mod spool;
+mod submission;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
 

@@ -69,6 +69,7 @@ mod spliced_road;
 mod spool;
 mod steer;
 mod still;
+mod submission;
 mod swaks;
 mod tls;
 mod token;

@@ -86,6 +86,7 @@ mod tests {
             starttls: true,
             require_tls: true,
             limits: limits("MAILMAX=50 RCPTMAX=100"),
+            auth: false,
         };
         let all = Extensions {
             size: Some(Some(500)),

@@ -109,7 +109,7 @@ impl Cutthrough {
         if !authentication::demands_authentication(&reply) {
             return reply;
         }
-        let reply = authentication::pointed(&reply, &self.relay.config.identity.help_url);
+        let reply = authentication::pointed(&reply, (&self.relay.config).into());
         self.demand.insert(reply).clone()
     }
 
