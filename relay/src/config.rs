@@ -14,6 +14,7 @@ use contract::Delivery;
 
 mod authorised;
 mod check;
+mod dkim;
 mod dns;
 mod egress;
 mod error;
@@ -28,6 +29,7 @@ mod scanner;
 mod session;
 mod splice;
 mod spool;
+mod tls_reports;
 mod token;
 
 pub use authorised::{Authorised, Destination, Terms};
@@ -35,11 +37,12 @@ use check::{
     absolute, delivery, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
     transparent_listeners, treatment,
 };
+pub use dkim::{DkimKey, DkimSigns};
 pub use dns::DnsConfig;
 pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
 pub use limits::{Limits, MessageLimits};
-pub use notifications::{DkimKey, Notifications};
+pub use notifications::Notifications;
 pub use operator_mail::{Mailboxes, OperatorMail};
 pub use queue::QueueConfig;
 use raw::{RawConfig, RawController, RawOrigin};
@@ -49,6 +52,7 @@ pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
 pub use spool::SpoolConfig;
+pub use tls_reports::TlsReports;
 pub use token::TokenTerms;
 
 /// All that the relay is told.
@@ -99,7 +103,7 @@ pub struct Config {
     pub token: TokenTerms,
     /// What senders are told about queued mail.
     pub notifications: Notifications,
-    /// Keys that the relay signs its own mail with.
+    /// Keys that the relay signs mail with.
     pub dkim: Vec<DkimKey>,
     /// What is given up before anybody is served.
     pub sandbox: Sandbox,
@@ -109,6 +113,8 @@ pub struct Config {
     pub routing: Routing,
     /// MTA-STS.
     pub mta_sts: MtaSts,
+    /// Reports about destinations' TLS; `None` = none are sent.
+    pub tls_reports: Option<TlsReports>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -238,12 +244,18 @@ impl TryFrom<RawConfig> for Config {
             help_url: help_url(raw.help_url)?,
         };
         let notifications = raw.notifications.check(&identity.hostname)?;
+        let dkim = dkim::check(raw.dkim, &notifications.from)?;
+        let dns: DnsConfig = raw.dns.try_into()?;
+        let spool: Option<SpoolConfig> = raw.spool.map(TryInto::try_into).transpose()?;
+        let tls_reports = raw
+            .tls_reports
+            .map(|raw| raw.check(&identity, &notifications, &dkim, &dns, spool.is_some()));
         let queue = raw.queue.check(notifications.delay_after, &state_dir)?;
         let authorised = raw.authorised.into_iter().map(TryInto::try_into);
         let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
         let mut queued = authorised.iter().map(|listener| listener.terms.delivery);
         if let Some(delivery) = queued.find(|it| *it != Delivery::default())
-            && raw.spool.is_none()
+            && spool.is_none()
         {
             let problem = "needs [spool], where such mail is kept";
             return Err(Invalid::new(
@@ -279,17 +291,18 @@ impl TryFrom<RawConfig> for Config {
                 .transpose()?,
             splice,
             session: raw.session.try_into()?,
-            spool: raw.spool.map(TryInto::try_into).transpose()?,
+            spool,
             egress: egress::check(raw.egress, raw.socks5)?,
             keeps_dmarc: check::dmarc(&raw.dmarc)?,
             token: raw.token.try_into()?,
             sandbox: raw.sandbox,
-            dkim: notifications::dkim(raw.dkim, &notifications.from)?,
+            dkim,
             queue,
             notifications,
-            dns: raw.dns.try_into()?,
+            dns,
             routing: Routing::check(raw.routing, raw.route)?,
             mta_sts: raw.mta_sts.try_into()?,
+            tls_reports: tls_reports.transpose()?,
         })
     }
 }

@@ -193,8 +193,8 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
         newest.subscribe(),
         Arc::clone(&tls),
         egresses,
+        signer,
     )?;
-    relay.notifier().reconfigure(&config, signer);
     let following = controller.map(|controller| {
         let following = snapshot::client::follow(relay_name, controller, newest, have);
         tokio::spawn(following)

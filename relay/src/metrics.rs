@@ -118,6 +118,14 @@ counters! {
     DmarcOwnAddress "dmarc_own_address_total",
     /// Messages that were refused, because DMARC would have failed from the relay's address: 550 5.7.26.
     DmarcRefused "dmarc_refused_total",
+    /// Customers' messages that left without the operator's DKIM signature, because their header is too long.
+    Unsigned "messages_unsigned_total",
+    /// Reports about a domain's TLS that were queued as mail.
+    TlsReportsMailed "tls_reports_mailed_total",
+    /// Reports about a domain's TLS that were taken by HTTPS.
+    TlsReportsPosted "tls_reports_posted_total",
+    /// Reports about a domain's TLS that did not reach where they were wanted.
+    TlsReportsFailed "tls_reports_failed_total",
 }
 
 impl Metrics {

@@ -29,7 +29,9 @@ mod own;
 mod policy;
 mod route;
 mod sts;
+mod waived;
 
+pub(crate) use addresses::Addresses;
 use candidates::{Candidate, Candidates};
 use own::Own;
 pub use route::{Host, Route, RouteError, Site};

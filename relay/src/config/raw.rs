@@ -8,15 +8,17 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::dkim::RawDkimKey;
 use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
-use super::notifications::{RawDkimKey, RawNotifications};
+use super::notifications::RawNotifications;
 use super::queue::RawQueue;
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::sandbox::Sandbox;
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
+use super::tls_reports::RawTlsReports;
 use super::token::RawToken;
 
 /// The whole file.
@@ -77,6 +79,7 @@ pub(super) struct RawConfig {
     pub(super) route: Vec<RawRoute>,
     #[serde(default)]
     pub(super) mta_sts: RawMtaSts,
+    pub(super) tls_reports: Option<RawTlsReports>,
 }
 
 /// `[metrics]`.

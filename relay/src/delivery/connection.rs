@@ -44,7 +44,7 @@ impl Connection {
             Source::Customer { ehlo, .. } => ehlo.clone(),
             Source::Relay => None,
         };
-        let in_clear = came_in_clear(queued);
+        let in_clear = may_be_in_clear(queued);
         let mut servers: Vec<(&Host, SocketAddr)> = Vec::new();
         for host in route {
             servers.extend(host.addresses.iter().map(|&address| (host, address)));
@@ -102,7 +102,7 @@ impl Connection {
         outbound: &Outbound,
         queued: &Queued,
     ) -> Result<(), NoConnection> {
-        self.leg.customer_in_clear = came_in_clear(queued);
+        self.leg.customer_in_clear = may_be_in_clear(queued);
         let reached = outbound.reach(&self.leg).await;
         self.upstream = reached.map_err(|error| no_connection(&error, self.remote.clone()))?;
         Ok(())
@@ -118,9 +118,9 @@ impl Connection {
     }
 
     /// Whether the message is no safer than this session: one for which TLS was left out is for those that came in
-    /// clear text.
+    /// clear text, and for reports that tell of that.
     pub(super) fn is_safe_for(&self, queued: &Queued) -> bool {
-        !self.upstream.leaves_tls_out() || came_in_clear(queued)
+        !self.upstream.leaves_tls_out() || may_be_in_clear(queued)
     }
 
     /// QUIT.
@@ -129,8 +129,11 @@ impl Connection {
     }
 }
 
-fn came_in_clear(queued: &Queued) -> bool {
-    matches!(&queued.source, Source::Customer { tls: false, .. })
+fn may_be_in_clear(queued: &Queued) -> bool {
+    match &queued.source {
+        Source::Customer { tls, .. } => !tls,
+        Source::Relay => queued.is_tls_report(),
+    }
 }
 
 fn demands_no_more(demand: &Demand, shown: &Demand) -> bool {

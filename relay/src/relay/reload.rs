@@ -27,7 +27,7 @@ impl Relay {
         let stays = keep(&self.config, &mut config);
         let stressed_at = config.session.stressed_at_percent;
         self.learnt.budget(config.splice.learnt_per_customer);
-        self.notifier.reconfigure(&config, signer);
+        self.notifier.reconfigure(&config, Arc::clone(&signer));
         let rate = |config: &Config| config.operator_mail.as_ref().map(|it| it.messages_per_hour);
         let operator_allowance = if rate(&config) == rate(&self.config) {
             Arc::clone(&self.operator_allowance)
@@ -48,6 +48,8 @@ impl Relay {
             queueing: self.queueing.clone(),
             egresses: Arc::clone(&self.egresses),
             notifier: Arc::clone(&self.notifier),
+            signer,
+            reporter: self.reporter.clone(),
             metrics: Arc::clone(&self.metrics),
             router: self.router.clone(),
             aligning: self.aligning.clone(),
@@ -95,6 +97,7 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     kept.back("dns", &old.dns, &mut new.dns);
     kept.back("routing", &old.routing, &mut new.routing);
     kept.back("mta_sts", &old.mta_sts, &mut new.mta_sts);
+    kept.back("tls_reports", &old.tls_reports, &mut new.tls_reports);
     stays
 }
 

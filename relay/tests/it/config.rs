@@ -9,6 +9,7 @@ mod authorised;
 mod egress;
 mod names;
 mod operator;
+mod reports;
 mod spool;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
