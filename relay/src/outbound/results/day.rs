@@ -87,7 +87,8 @@ impl Day {
                 let mut counted = Counted::of(subject);
                 add(&mut counted);
                 let octets = counted.octets();
-                if self.octets + octets > OCTETS_PER_DAY_MAX {
+                let of_domain = self.places_of(&counted.mail_of);
+                if of_domain >= PER_DOMAIN_MAX || self.octets + octets > OCTETS_PER_DAY_MAX {
                     self.uncounted += 1;
                     return;
                 }
@@ -95,6 +96,12 @@ impl Day {
                 self.policies.insert(place, counted);
             }
         }
+    }
+
+    fn places_of(&self, mail_of: &str) -> usize {
+        let policies = &self.policies;
+        let start = policies.partition_point(|it| it.mail_of.as_str() < mail_of);
+        policies.partition_point(|it| it.mail_of.as_str() <= mail_of) - start
     }
 
     /// After it was read from a file.
@@ -195,6 +202,8 @@ impl Policy {
 
 /// Some 20,000 policies of usual size. Counting what is there already goes on beyond it, within `DETAILS_MAX`.
 const OCTETS_PER_DAY_MAX: usize = 8 << 20;
+/// A domain that changes its policy all the time takes nobody's place.
+const PER_DOMAIN_MAX: usize = 64;
 /// What each costs beside its texts, on disk and in memory.
 const COUNTED_OCTETS: usize = 200;
 const LINE_OCTETS: usize = 24;
@@ -260,6 +269,14 @@ mod tests {
         }
         let counted: Vec<u64> = day.of("d000001.example").map(|it| it.successes).collect();
         assert_eq!(counted, [2, 1]);
+        // But one domain has no end of them.
+        for number in 0..1000 {
+            other.text = vec![format!("3 1 1 {number:04}")];
+            day.count(&other, |counted| counted.successes += 1);
+        }
+        day.count(&subject(2), |counted| counted.successes += 1);
+        assert_eq!(day.of("d000001.example").count(), PER_DOMAIN_MAX);
+        assert_eq!(day.of("d000002.example").count(), 1);
     }
 
     #[test]
