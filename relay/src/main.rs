@@ -35,6 +35,10 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+/// A message is some hundred short-lived allocations, many of which another thread gives back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Takes the mail of diverted customers, filters it, and delivers it to the destination that the
 /// customer had chosen.
 #[derive(Debug, Parser)]

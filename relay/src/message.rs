@@ -160,15 +160,57 @@ impl Message {
 
     /// All of it in memory; the caller has looked at [`Message::octets`].
     pub async fn read_whole(&self) -> io::Result<Bytes> {
-        if let Content::Memory(memory) = &self.content {
-            return Ok(memory.clone());
+        let length = usize::try_from(self.octets).map_err(io::Error::other)?;
+        self.content.read(0, length).await
+    }
+
+    /// All of it behind what is in `front` already.
+    pub(crate) async fn append_to(&self, mut front: Vec<u8>) -> io::Result<Vec<u8>> {
+        let start = front.len();
+        let length = usize::try_from(self.octets).map_err(io::Error::other)?;
+        let content = self.content.clone();
+        if let Content::Memory(memory) = content {
+            front.extend_from_slice(&memory);
+            return Ok(front);
         }
-        let mut whole = BytesMut::new();
-        let mut reader = self.reader();
-        while let Some(block) = reader.next().await? {
-            whole.extend_from_slice(&block);
+        spawn_blocking(move || {
+            front.resize(start + length, 0);
+            content.read_exact_at(&mut front[start..], 0)?;
+            Ok(front)
+        })
+        .await?
+    }
+}
+
+impl Content {
+    /// So many octets from there.
+    async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        // In memory, an offset is an index.
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        if let Self::Memory(memory) = self {
+            return Ok(memory.slice(start..start + length));
         }
-        Ok(whole.freeze())
+        let content = self.clone();
+        spawn_blocking(move || {
+            let mut block = vec![0; length];
+            content.read_exact_at(&mut block, offset)?;
+            Ok(block.into())
+        })
+        .await?
+    }
+
+    /// Fills the buffer with what stands there. Blocks where it is not in memory.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::Memory(memory) => {
+                let start = usize::try_from(offset).map_err(io::Error::other)?;
+                let stands = memory.get(start..).and_then(|it| it.get(..buffer.len()));
+                buffer.copy_from_slice(stands.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+            Self::Spilled(file) => file.read_exact_at(buffer, offset),
+            Self::Elsewhere(source) => source.read_exact_at(buffer, offset),
+        }
     }
 }
 
@@ -194,36 +236,8 @@ impl Reader {
         }
         let offset = self.offset;
         self.offset += length as u64;
-        match &self.message.content {
-            Content::Memory(memory) => {
-                // In memory, an offset is an index.
-                let start = usize::try_from(offset).map_err(io::Error::other)?;
-                Ok(Some(memory.slice(start..start + length)))
-            }
-            Content::Spilled(file) => {
-                let file = Arc::clone(file);
-                let read = move |block: &mut [u8]| file.read_exact_at(block, offset);
-                block(length, read).await.map(Some)
-            }
-            Content::Elsewhere(source) => {
-                let source = Arc::clone(source);
-                let read = move |block: &mut [u8]| source.read_exact_at(block, offset);
-                block(length, read).await.map(Some)
-            }
-        }
+        self.message.content.read(offset, length).await.map(Some)
     }
-}
-
-async fn block(
-    length: usize,
-    read: impl FnOnce(&mut [u8]) -> io::Result<()> + Send + 'static,
-) -> io::Result<Bytes> {
-    let block = spawn_blocking(move || {
-        let mut block = vec![0; length];
-        read(&mut block)?;
-        Ok::<_, io::Error>(block)
-    });
-    Ok(block.await??.into())
 }
 
 async fn write(file: &Arc<File>, octets: Bytes) -> io::Result<()> {

@@ -242,10 +242,10 @@ impl Spool {
             draft.content = content;
             file = Some(written);
         } else {
-            let content = content.read_whole().await;
-            let content = content.map_err(|error| StoreError::Io(Arc::new(error)))?;
-            draft.content = Extent::of(&content);
-            draft.body.extend_from_slice(&content);
+            let front = draft.body.len();
+            let body = content.append_to(std::mem::take(&mut draft.body)).await;
+            draft.body = body.map_err(|error| StoreError::Io(Arc::new(error)))?;
+            draft.content = Extent::of(&draft.body[front..]);
         }
         Ok(Drafted { draft, file })
     }

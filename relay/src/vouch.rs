@@ -117,7 +117,9 @@ impl Voucher {
     }
 
     async fn is_signed(&self, domain: &str, message: &Message) -> bool {
-        if message.octets() > OCTETS_MAX {
+        let head = alignment::head(message).await.unwrap_or_default();
+        let is_hashed = (1..=SIGNATURES_MAX).contains(&signatures(&head));
+        if !is_hashed || message.octets() > OCTETS_MAX {
             return false;
         }
         let Ok(_place) = self.hashing.acquire().await else {
@@ -126,9 +128,6 @@ impl Voucher {
         let Ok(content) = message.read_whole().await else {
             return false;
         };
-        if !(1..=SIGNATURES_MAX).contains(&signatures(&content)) {
-            return false;
-        }
         // Hashing a body takes as long as it is large.
         let (this, domain) = (self.clone(), domain.to_owned());
         let runtime = tokio::runtime::Handle::current();

@@ -70,14 +70,18 @@ impl Case {
 pub(super) fn measure(stage: &Stage, effort: &Effort, rounds: u32) -> Result<Vec<Case>> {
     let mut running = Vec::new();
     for contender in Contender::ALL {
-        running.push(stage.contender(contender, &[])?);
+        running.push((contender, stage.contender(contender, &[])?));
     }
+    let mut gone = Vec::new();
     let mut cases: Vec<Case> = CASES.into_iter().map(empty).collect();
     for round in 1..=rounds {
         for case in &mut cases {
             say(&format!("round {round} of {rounds}: {}", case.name()));
             let (octets, tls) = (case.octets, case.tls);
             for figures in &mut case.figures {
+                if gone.contains(&figures.contender) {
+                    continue;
+                }
                 let target = stage.contended(figures.contender, tls);
                 let counted = if tls {
                     stage.counted.clone()
@@ -92,10 +96,19 @@ pub(super) fn measure(stage: &Stage, effort: &Effort, rounds: u32) -> Result<Vec
                 figures.accepted_per_s.push(once.accepted_per_s);
                 figures.answer_p99_ms.push(once.answer_p99_ms);
                 figures.missing += once.missing;
+                if once.missing > 0 {
+                    // What it still has would be counted for the next.
+                    gone.push(figures.contender);
+                    running.retain(|(contender, _)| *contender != figures.contender);
+                }
             }
         }
     }
     drop(running);
+    for case in &mut cases {
+        case.figures
+            .retain(|figures| !figures.delivered_per_s.is_empty());
+    }
     Ok(cases)
 }
 
@@ -156,8 +169,9 @@ async fn once(
 
 /// Waits until so many have arrived, or nothing arrives any more.
 async fn settled(counted: &Counted, wanted: u64) {
-    let (mut last, mut moved) = (counted.messages(), Instant::now());
-    while last < wanted && moved.elapsed() < PATIENCE {
+    let (mut last, begun) = (counted.messages(), Instant::now());
+    let mut moved = begun;
+    while last < wanted && moved.elapsed() < PATIENCE && begun.elapsed() < PATIENCE_IN_ALL {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let now = counted.messages();
         if now != last {
@@ -171,3 +185,5 @@ const MIB: usize = 1 << 20;
 const CASES: [(usize, bool); 4] = [(4096, false), (4096, true), (MIB, false), (MIB, true)];
 /// Without one more message; a deferred one is tried again after seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// However many still come.
+const PATIENCE_IN_ALL: Duration = Duration::from_secs(60);

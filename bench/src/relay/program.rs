@@ -163,7 +163,7 @@ delivery = "queue"
 [spool]
 dir = "{dir}/spool"
 
-# Everybody's destinations are written down here, nothing is asked of the DNS.
+# Everybody's destinations are written down here, and no contender looks anything up.
 [dns]
 servers = []
 
@@ -185,10 +185,6 @@ spill_dir = "{dir}"
 [limits]
 connections = {sessions}
 connections_per_customer = {sessions}
-
-# No contender looks anything up.
-[dns]
-servers = []
 
 [[scanner]]
 kind = "builtin"

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aho_corasick::AhoCorasick;
 use mail_parser::{MessageParser, PartType};
 use memchr::memmem::Finder;
 use relay_proto::verdict::{Finding, OnError};
@@ -18,6 +19,8 @@ use super::{Opinion, Scan, ScanError, Scanner, Submission};
 #[derive(Debug)]
 pub(super) struct Builtin {
     gtube: Finder<'static>,
+    /// The name of the field that says that a part is to be decoded.
+    encoding: AhoCorasick,
 }
 
 impl Builtin {
@@ -25,22 +28,33 @@ impl Builtin {
     pub(super) fn new() -> Self {
         Self {
             gtube: Finder::new(GTUBE),
+            encoding: AhoCorasick::builder()
+                .ascii_case_insensitive(true)
+                .build(["content-transfer-encoding"])
+                .expect("one word is a pattern"),
         }
     }
 
     async fn contains_gtube(&self, submission: &Submission) -> Result<bool, ScanError> {
         let content = &submission.content;
         let mut search = BodySearch::new(&self.gtube);
-        let mut reader = content.reader();
-        while let Some(block) = reader.next().await.map_err(ScanError::Message)? {
-            if search.push(&block) {
-                return Ok(true);
-            }
-        }
         if content.octets() > DECODED_OCTETS_MAX {
+            let mut reader = content.reader();
+            while let Some(block) = reader.next().await.map_err(ScanError::Message)? {
+                if search.push(&block) {
+                    return Ok(true);
+                }
+            }
             return Ok(false);
         }
         let whole = content.read_whole().await.map_err(ScanError::Message)?;
+        if search.push(&whole) {
+            return Ok(true);
+        }
+        // Without the field every part is as it was transmitted (RFC 2045 section 6.1).
+        if !self.encoding.is_match(&whole) {
+            return Ok(false);
+        }
         let finder = self.gtube.clone();
         // Decoding is work for the processor, not for the threads that serve sockets.
         spawn_blocking(move || {

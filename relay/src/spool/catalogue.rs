@@ -3,7 +3,7 @@
 //! A message costs 32 octets in a hash table, a segment some hundred. What is said to be done leaves the catalogue only
 //! when that is durable, because until then the place of the message must be known to write it down.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use relay_proto::queued::QueueId;
@@ -59,6 +59,8 @@ pub(super) struct Segment {
     pub(super) messages: u32,
     /// Octets of their records.
     pub(super) message_octets: u64,
+    /// Segments of whose messages it may say that they are done; `None` = only it knows.
+    refers: Option<BTreeSet<u64>>,
     /// Who reads here holds a second one.
     pub(super) pin: Arc<()>,
 }
@@ -99,6 +101,27 @@ impl Catalogue {
         if let Some(segment) = self.segments.get_mut(&life.sequence) {
             segment.state = state;
         }
+    }
+
+    /// This is about to be written to a segment.
+    pub(super) fn refer(&mut self, sequence: u64, list: &[Done]) {
+        let segment = self.segments.get_mut(&sequence);
+        if let Some(refers) = segment.and_then(|segment| segment.refers.as_mut()) {
+            refers.extend(list.iter().map(|done| done.segment));
+        }
+    }
+
+    /// Whether a segment may say something that is needed about others that are there.
+    pub(super) fn may_be_needed(&self, sequence: u64) -> bool {
+        let refers = self
+            .segments
+            .get(&sequence)
+            .and_then(|it| it.refers.as_ref());
+        refers.is_none_or(|refers| {
+            refers
+                .iter()
+                .any(|&other| other != sequence && self.has_segment(other))
+        })
     }
 
     /// Octets of all files, but for indexes.
@@ -340,6 +363,7 @@ impl Segment {
             octets,
             messages: 0,
             message_octets: 0,
+            refers: (state == State::Ready).then(BTreeSet::new),
             pin: Arc::new(()),
         }
     }

@@ -220,7 +220,7 @@ fn fails(result: &DmarcResult) -> bool {
 }
 
 /// The header section with its empty line; `None` if it is too long or cannot be read.
-async fn head(content: &Message) -> Option<Vec<u8>> {
+pub(super) async fn head(content: &Message) -> Option<Vec<u8>> {
     let mut head = Vec::new();
     let mut reader = content.reader();
     loop {

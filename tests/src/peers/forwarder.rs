@@ -174,13 +174,14 @@ impl Forwarder {
         for limit in ["host", "route", "source", "connector", "relay", "domain"] {
             writeln!(text, "mta limit max-conn-per-{limit} {connections}")?;
         }
-        // As it comes, it opens a connection to a place every five seconds.
+        // As it comes, it opens a connection to a place every five seconds; that between two of one route is fixed, so
+        // no connection may be closed for having carried a hundred messages.
         for limit in ["host", "source", "connector", "relay", "domain"] {
             writeln!(text, "mta limit conn-delay-{limit} 0")?;
         }
         writeln!(
             text,
-            "mta limit reconn-delay-route 0\nmta limit session-keepalive 60"
+            "mta limit reconn-delay-route 0\nmta limit session-keepalive 60\nmta limit session-mail-max 1000000000"
         )?;
         writeln!(
             text,

@@ -39,11 +39,11 @@ pub(in super::super) fn measure(stage: &Stage, messages: u64) -> Result<Recovery
     let relay = stage.relay_in(dir.path(), "warn")?;
     let kept = stage.generate(async move {
         let load = Load::new(&target, OCTETS);
-        let mut sessions = load::open(&target, SESSIONS, Depth::Plain).await?;
         let mut kept = 0;
         while kept < messages {
-            let (again, times) = load::timed_flood(sessions, load.clone(), SLICE).await?;
-            sessions = again;
+            // A session may not say commands without end.
+            let sessions = load::open(&target, SESSIONS, Depth::Plain).await?;
+            let (_, times) = load::timed_flood(sessions, load.clone(), SLICE).await?;
             kept += u64::try_from(times.len())?;
         }
         Ok(kept)

@@ -231,6 +231,7 @@ impl Engine {
             Ok(Vec::new())
         } else {
             self.counts.groups.fetch_add(1, Ordering::Relaxed);
+            self.catalogue().refer(life.sequence, &batch.list);
             segment.write(&drafts, self.last_id(), buffer)
         };
         match written {

@@ -172,23 +172,22 @@ impl Engine {
 impl Lying {
     /// Reads all of it; its octets if they are few.
     fn prove(&self, content: Extent) -> Result<Option<Bytes>, ReadError> {
+        let step = |left| usize::try_from(left).map_or(STEP_OCTETS, |left| left.min(STEP_OCTETS));
+        let mut buffer = vec![0; step(content.octets)];
         let mut sum = 0;
         let mut at = 0;
-        loop {
-            let left = content.octets - at;
-            let length = usize::try_from(left).map_or(STEP_OCTETS, |left| left.min(STEP_OCTETS));
-            let mut block = vec![0; length];
-            read_proven(&*self.medium, &mut block, self.start + at)?;
-            sum = checksum(sum, &block);
-            at += length as u64;
-            if at == content.octets {
-                if sum != content.checksum {
-                    return Err(ReadError::Damaged);
-                }
-                let whole = content.octets == length as u64;
-                return Ok(whole.then(|| block.into()));
-            }
+        while at < content.octets {
+            let block = buffer.get_mut(..step(content.octets - at));
+            let block = block.unwrap_or_default();
+            read_proven(&*self.medium, block, self.start + at)?;
+            sum = checksum(sum, block);
+            at += block.len() as u64;
         }
+        if sum != content.checksum {
+            return Err(ReadError::Damaged);
+        }
+        let whole = content.octets == buffer.len() as u64;
+        Ok(whole.then(|| buffer.into()))
     }
 }
 

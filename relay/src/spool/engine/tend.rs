@@ -128,8 +128,17 @@ impl Engine {
         })
     }
 
+    /// A segment without an index, but for the last one: most of what was just written may soon be done.
     fn unindexed(&self) -> Option<Life> {
-        self.least(|segment| segment.state == State::Full { indexed: false })
+        let full = State::Full { indexed: false };
+        let newest = {
+            let catalogue = self.catalogue();
+            let mut segments = catalogue.segments.iter().rev();
+            segments
+                .find(|(_, segment)| segment.state == full)
+                .map(|(&sequence, _)| sequence)
+        };
+        self.least(|segment| segment.state == full && Some(segment.life.sequence) != newest)
     }
 
     /// The segment of which least is left, if that is little.
@@ -175,16 +184,19 @@ impl Engine {
 
     /// Gives a segment away in which no message is.
     fn free(&self, life: Life, commit: &Commit<'_>) -> Result<(), Hindrance> {
-        let contents = Contents::read(&*self.storage, life)?;
-        self.set_aside_all(life, &contents)?;
-        let needed = {
-            let catalogue = self.catalogue();
-            let others = contents.done.into_iter().filter(|done| {
-                done.segment != life.sequence && catalogue.has_segment(done.segment)
-            });
-            others.collect::<VecDeque<Done>>()
-        };
-        carry(needed, commit)?;
+        // A queue that is quicker than its keeper gives most segments away unread.
+        if self.catalogue().may_be_needed(life.sequence) {
+            let contents = Contents::read(&*self.storage, life)?;
+            self.set_aside_all(life, &contents)?;
+            let needed = {
+                let catalogue = self.catalogue();
+                let others = contents.done.into_iter().filter(|done| {
+                    done.segment != life.sequence && catalogue.has_segment(done.segment)
+                });
+                others.collect::<VecDeque<Done>>()
+            };
+            carry(needed, commit)?;
+        }
         let state = {
             let mut catalogue = self.catalogue();
             let segment = catalogue.segments.get_mut(&life.sequence);
