@@ -23,6 +23,7 @@ pub mod client;
 pub mod dsn;
 pub mod envelope;
 pub mod header;
+pub mod limits;
 pub mod peek;
 pub mod proxy;
 pub mod queue;

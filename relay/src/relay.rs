@@ -156,6 +156,8 @@ impl Relay {
             smtputf8: true,
             chunking: true,
             starttls: true,
+            require_tls: self.router.authenticates_any(),
+            limits: self.config.session.limits(),
             ..server::Offer::default()
         }
     }

@@ -1,10 +1,12 @@
 //! The server's session under any octets, with an application that takes nearly everything.
 
+use core::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::pieces;
 use crate::Time;
-use crate::envelope::Mail;
+use crate::envelope::{Mail, TlsTag};
+use crate::limits::Limits;
 use crate::reply::Reply;
 use crate::server::{
     Abort, Action, Answer, Config, ContentLimits, MAX_HELD_OCTETS, Offer, Question, Session,
@@ -57,8 +59,12 @@ pub fn command_line(line: &[u8]) {
         Command::Mail(mail) => {
             let path = mail.reverse_path.to_string();
             assert_eq!(path.parse().as_ref(), Ok(&mail.reverse_path));
+            let tls = match mail.tls {
+                TlsTag::Required => " REQUIRETLS",
+                TlsTag::None | TlsTag::Optional => "",
+            };
             let again = format!(
-                "MAIL FROM:{path}{}{}",
+                "MAIL FROM:{path}{}{}{tls}",
                 parameter("RET", mail.ret.as_ref()),
                 parameter("ENVID", mail.envelope_id.as_ref())
             );
@@ -124,6 +130,11 @@ fn offer(offered: Offered) -> Offer {
         chunking: matches!(offered, Offered::Chunking),
         dsn: matches!(offered, Offered::Chunking),
         starttls: matches!(offered, Offered::StartTls),
+        require_tls: true,
+        limits: Limits {
+            recipients: NonZeroU32::new(2),
+            ..Limits::NONE
+        },
     }
 }
 

@@ -8,7 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 
 use super::fields::{self, CRITICAL, Malformed, Writer, fields};
-use crate::envelope::{BodyType, EhloName, Mail, Recipient};
+use crate::envelope::{BodyType, EhloName, Mail, Recipient, TlsTag};
 use crate::queued::{Egress, QueueId, Queued, Source, UnixMillis};
 
 /// Why octets are no [`Queued`].
@@ -118,6 +118,7 @@ fn write_mail(fields: &mut Writer, mail: &Mail) {
         smtputf8,
         ret,
         envelope_id,
+        tls,
     } = mail;
     fields.text(PATH, &reverse_path.to_string());
     if let Some(size) = size {
@@ -139,12 +140,15 @@ fn write_mail(fields: &mut Writer, mail: &Mail) {
     if let Some(envelope_id) = envelope_id {
         fields.text(ENVELOPE_ID, &envelope_id.to_string());
     }
+    fields.flag(TLS_REQUIRED, *tls == TlsTag::Required);
+    fields.flag(TLS_OPTIONAL, *tls == TlsTag::Optional);
 }
 
 fn read_mail(octets: &[u8]) -> Result<Mail, NoEnvelope> {
     let mut path = None;
     let (mut size, mut body, mut ret, mut envelope_id) = (None, None, None, None);
     let mut smtputf8 = false;
+    let mut tls = TlsTag::None;
     for field in fields(octets) {
         let (tag, value) = field?;
         match tag {
@@ -160,6 +164,8 @@ fn read_mail(octets: &[u8]) -> Result<Mail, NoEnvelope> {
             SMTPUTF8 => smtputf8 = true,
             RET => ret = Some(parse(value)?),
             ENVELOPE_ID => envelope_id = Some(parse(value)?),
+            TLS_REQUIRED => tls = TlsTag::Required,
+            TLS_OPTIONAL => tls = TlsTag::Optional,
             unknown => pass_over(unknown)?,
         }
     }
@@ -170,6 +176,7 @@ fn read_mail(octets: &[u8]) -> Result<Mail, NoEnvelope> {
         smtputf8,
         ret,
         envelope_id,
+        tls,
     })
 }
 
@@ -315,6 +322,9 @@ const BODY: u8 = 3;
 const SMTPUTF8: u8 = 4;
 const RET: u8 = 5;
 const ENVELOPE_ID: u8 = 6;
+const TLS_OPTIONAL: u8 = 7;
+/// Who passed over this would send in clear text what must not go so.
+const TLS_REQUIRED: u8 = CRITICAL;
 /// Within [`RECIPIENT`].
 const NOTIFY: u8 = 2;
 const ORIGINAL: u8 = 3;

@@ -173,6 +173,14 @@ pub(super) fn too_many_commands() -> Reply {
     Reply::new(421, "4.7.0", "too many commands, closing")
 }
 
+pub(super) fn too_many_mails() -> Reply {
+    Reply::new(
+        421,
+        "4.7.0",
+        "too many messages in one session, connect again; closing",
+    )
+}
+
 pub(super) fn too_much_pipelined() -> Reply {
     Reply::new(
         421,

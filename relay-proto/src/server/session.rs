@@ -42,6 +42,7 @@ pub struct Session {
     /// Since when the session waits for the client, if it does.
     waiting_since: Time,
     commands: u32,
+    mails: u32,
     errors: u32,
     /// A chunk was refused; more of the same message may be on their way.
     chunks_refused: bool,
@@ -99,6 +100,7 @@ impl Session {
             now,
             waiting_since: now,
             commands: 0,
+            mails: 0,
             errors: 0,
             chunks_refused: false,
             talked_early: false,

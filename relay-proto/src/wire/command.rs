@@ -12,7 +12,7 @@
 
 use core::str::FromStr;
 
-use crate::envelope::{BodyType, EhloName, Mail, Malformed, Recipient};
+use crate::envelope::{BodyType, EhloName, Mail, Malformed, Recipient, TlsTag};
 use crate::wire::address::{AddressError, Cursor};
 use crate::wire::auth::Mechanism;
 
@@ -167,11 +167,17 @@ fn mail(argument: &str) -> Result<Mail, CommandError> {
             ("SMTPUTF8", None) => core::mem::replace(&mut mail.smtputf8, true),
             ("RET", Some(value)) => mail.ret.replace(dsn(value, RET)?).is_some(),
             ("ENVID", Some(value)) => mail.envelope_id.replace(dsn(value, ENVID)?).is_some(),
+            ("REQUIRETLS", None) => {
+                core::mem::replace(&mut mail.tls, TlsTag::Required) == TlsTag::Required
+            }
             ("SIZE" | "BODY" | "RET" | "ENVID", None) => {
                 return Err(CommandError::Argument(NO_VALUE));
             }
             ("SMTPUTF8", Some(_)) => {
                 return Err(CommandError::Argument("SMTPUTF8 takes no value"));
+            }
+            ("REQUIRETLS", Some(_)) => {
+                return Err(CommandError::Argument("REQUIRETLS takes no value"));
             }
             _ => return Err(CommandError::Parameter(keyword.to_owned())),
         };

@@ -9,6 +9,7 @@ mod client_held;
 mod client_notifications;
 mod client_pipelined;
 mod client_player;
+mod client_tls;
 mod cuts;
 mod defences;
 mod feed;

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relay_proto::envelope::TlsTag;
+use relay_proto::limits::Limits;
 use relay_proto::reply::Reply;
 use relay_proto::server::{Action, Answer, Config, Offer, Question, Session, Stress};
 
@@ -306,6 +308,9 @@ fn asked(question: &Question) -> String {
             if let Some(id) = &mail.envelope_id {
                 text += &format!(" {id}");
             }
+            if mail.tls == TlsTag::Required {
+                text += " requiretls";
+            }
             text
         }
         Question::Recipient(recipient) => {
@@ -347,6 +352,10 @@ fn offering(mut offer: Offer, word: &str) -> Offer {
         "chunking" => offer.chunking = true,
         "dsn" => offer.dsn = true,
         "starttls" => offer.starttls = true,
+        "requiretls" => offer.require_tls = true,
+        limit if limit.contains('=') => {
+            offer.limits = offer.limits.least(Limits::read([limit]));
+        }
         octets => offer.max_message_octets = octets.parse().unwrap(),
     }
     offer

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relay_proto::limits::Limits;
 use relay_proto::reply::Reply;
 use relay_proto::{client, server};
 
@@ -295,6 +296,8 @@ const OFFER: server::Offer = server::Offer {
     chunking: false,
     dsn: false,
     starttls: true,
+    require_tls: true,
+    limits: Limits::NONE,
 };
 
 const DELAY: Duration = Duration::from_millis(20);

@@ -4,7 +4,7 @@
 use relay_proto::address::Domain;
 use tokio::time::Instant;
 
-use super::{Host, Route, RouteError, Router, UNTIL_MIN};
+use super::{Host, Route, RouteError, Router, UNTIL_MIN, Unauthenticated};
 use crate::outbound::requirement::Requirement;
 
 impl Router {
@@ -18,7 +18,7 @@ impl Router {
         let mut hosts = Vec::new();
         for candidate in &candidates.list {
             let requirement = if candidate.fixed.is_some() {
-                self.0.requirement(&candidates, candidate).await?
+                self.0.terms(&candidates, candidate).await?.usual
             } else {
                 Requirement::default()
             };
@@ -26,6 +26,8 @@ impl Router {
                 name: candidate.name.clone(),
                 addresses: candidate.addresses.clone(),
                 requirement,
+                strict: Err(Unauthenticated::Unknown),
+                withheld: None,
             });
         }
         if hosts.is_empty() {

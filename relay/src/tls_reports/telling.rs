@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use jiff::civil::Date;
 use relay_proto::address::{ForwardPath, Mailbox};
-use relay_proto::envelope::{Mail, Recipient};
+use relay_proto::envelope::{Mail, Recipient, TlsTag};
 use relay_proto::queued::{Egress, Queued, Source};
 use tracing::{error, info, warn};
 
@@ -113,12 +113,14 @@ impl Inner {
         };
         signed.extend_from_slice(&content);
         let reverse_path = format!("<{from}>").parse();
+        let mut mail = Mail::new(reverse_path.expect("the configuration has a mailbox there"));
+        mail.tls = TlsTag::Optional;
         let queued = Queued {
             id,
             arrived: now,
             source: Source::Relay,
             egress: Egress::Pool,
-            mail: Mail::new(reverse_path.expect("the configuration has a mailbox there")),
+            mail,
             recipients: vec![Recipient::new(ForwardPath::Mailbox(to.clone()))],
             trace: String::new(),
             may_notify: false,

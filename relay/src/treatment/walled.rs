@@ -134,6 +134,7 @@ impl Walled {
             max_message_octets: self.relay.config.message.max_octets,
             eight_bit_mime: true,
             starttls: true,
+            limits: self.relay.config.session.limits(),
             ..Offer::default()
         }
     }

@@ -263,6 +263,16 @@ fn a_mistake_names_key_and_value() {
             "stressed_at = 0",
             "stressed_at: 0: must be between",
         ),
+        (
+            "max_messages = 5000",
+            "max_messages = 5001",
+            "max_messages: 5001: must be between 1 and",
+        ),
+        (
+            "max_recipients = 100",
+            "max_recipients = 99",
+            "max_recipients: 99: must be between 100",
+        ),
     ] {
         check(&format!("# {line}"), wrong, &format!("session.{expected}"));
     }

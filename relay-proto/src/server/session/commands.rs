@@ -99,7 +99,7 @@ impl Session {
         if !hello.esmtp && mail.has_parameters() {
             return self.fail(&replies::parameter_without_ehlo());
         }
-        if let Some(keyword) = offer.lacks(&mail) {
+        if let Some(keyword) = offer.lacks(&mail, self.tls) {
             return self.fail(&replies::parameter_not_offered(keyword));
         }
         if !mail.smtputf8 && !mail.reverse_path.is_ascii() {
@@ -109,6 +109,10 @@ impl Session {
             let limit = offer.max_message_octets;
             return self.out.say(&replies::too_large(limit), false);
         }
+        if self.mails >= self.config.max_mails {
+            return self.close_with(&replies::too_many_mails());
+        }
+        self.mails += 1;
         self.chunks_refused = false;
         let transaction = Transaction::new(mail.smtputf8);
         self.ask(Asked::Mail(transaction), Question::Mail(mail));
@@ -127,7 +131,8 @@ impl Session {
         if !transaction.utf8 && !recipient.is_ascii() {
             return self.fail(&replies::needs_smtputf8());
         }
-        if transaction.recipients >= self.config.max_recipients {
+        let taken = transaction.recipients;
+        if taken >= self.config.max_recipients || self.offer().is_full_of(taken) {
             return self.out.say(&replies::too_many_recipients(), false);
         }
         let question = Question::Recipient(recipient);

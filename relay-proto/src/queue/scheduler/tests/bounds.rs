@@ -2,7 +2,7 @@
 
 use super::sim::{Mood, Sim};
 use crate::envelope::{Mail, Recipient};
-use crate::queue::{Action, Arrival, First, PaceLimits, Scheduler, Settings};
+use crate::queue::{Action, Arrival, First, PaceLimits, Scheduler, Settings, Target};
 use crate::queued::{Egress, QueueId, Queued, Source, UnixMillis};
 
 fn narrow() -> Settings {
@@ -130,19 +130,29 @@ fn a_report_about_tls_has_a_route_of_its_own() {
         queue.insert(&arrival, First::Now, now);
     }
     let mut waived = Vec::new();
-    while let Some(Action::Place(order)) = queue.poll(now) {
+    let mut parked = 0;
+    while let Some(action) = queue.poll(now) {
+        let Action::Place(order) = action else {
+            continue;
+        };
         let target = queue.target(order.target).unwrap();
         assert_eq!(target.domain, "a.example");
-        queue.park(order.key);
-        queue.routed(&target);
-        let Some(Action::Place(again)) = queue.poll(now) else {
-            panic!("what waited for {target:?} is not due");
-        };
-        queue.place(again.key, "way", "mx.example");
-        waived.push((order.id.get(), target.policies_waived));
-        if waived.len() == 2 {
-            break;
+        if parked < 2 {
+            // What is news of one route is none of the other.
+            parked += 1;
+            queue.park(order.key);
+            if parked == 2 {
+                queue.routed(&target);
+            }
+            continue;
         }
+        waived.push((order.id.get(), target.policies_waived));
+        let other = Target {
+            policies_waived: !target.policies_waived,
+            ..target
+        };
+        queue.place(order.key, "way", "mx.example");
+        queue.routed(&other);
     }
     waived.sort_unstable();
     assert_eq!(waived, [(1, false), (2, true)]);
