@@ -31,6 +31,7 @@ fn main() {
             octets: 4096,
             customer: Some(Ipv4Addr::from_bits(0xc000_0200 + number % 10_000).into()),
             original_dst: Some(SocketAddr::from((Ipv4Addr::from_bits(domain), 25))),
+            policies_waived: false,
             egress: Egress::Pool,
             sender: format!("customer-{}.example", number % 10_000),
             domains: vec![(format!("recipient-{domain}.example"), vec![0])],

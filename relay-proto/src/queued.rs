@@ -28,7 +28,7 @@ pub struct Queued {
     pub id: QueueId,
     /// When it was taken; retries and its end are reckoned from here.
     pub arrived: UnixMillis,
-    /// Who sent it: the customer, or the relay itself for a notification.
+    /// Who sent it: the customer, or the relay itself.
     pub source: Source,
     /// Where it leaves from.
     pub egress: Egress,
@@ -61,7 +61,8 @@ pub enum Source {
         /// Who it has shown that it is, if it came by submission.
         user: Option<String>,
     },
-    /// The relay: a delivery status notification.
+    /// The relay: a delivery status notification, whose reverse-path is null, or a report about a domain's TLS, whose
+    /// reverse-path is not.
     Relay,
 }
 
@@ -125,6 +126,18 @@ pub struct Remote {
     pub name: Option<String>,
     /// Its address.
     pub address: SocketAddr,
+}
+
+impl Queued {
+    /// Whether it tells a domain of its servers' TLS (RFC 8460). Such a report must arrive where that TLS is broken, so
+    /// what the domain demands of it counts for nothing (section 5.3.1).
+    #[must_use]
+    pub fn is_tls_report(&self) -> bool {
+        match self.source {
+            Source::Relay => self.mail.reverse_path.mailbox().is_some(),
+            Source::Customer { .. } => false,
+        }
+    }
 }
 
 impl QueueId {

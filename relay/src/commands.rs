@@ -1,6 +1,6 @@
 //! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
-//! `token` reads those in complaints, `tls` is what came of destinations' TLS, `spool` is what is kept, `acme` is the
-//! relay's own certificate.
+//! `token` reads those in complaints, `tls` is what came of destinations' TLS, and is told of it, `spool` is what is kept,
+//! `acme` is the relay's own certificate.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
@@ -38,7 +38,7 @@ pub(crate) enum Command {
                       outgate-relay learnt revoke 2001:db8:a:a::10 '[2001:db8:b:1::10]:25'"
     )]
     Learnt(LearntCommand),
-    /// Keys that the relay signs its own mail with
+    /// Keys that the relay signs mail with
     #[command(subcommand)]
     Dkim(DkimCommand),
     /// Tokens in messages' trace fields, by which complaints lead to customers
@@ -47,8 +47,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  outgate-relay token resolve complaint.eml\n  outgate-relay token resolve - -j < complaint.eml"
     )]
     Token(TokenCommand),
-    /// What came of destinations' TLS, where DANE or MTA-STS applied
-    #[command(subcommand)]
+    /// What came of destinations' TLS, where DANE or MTA-STS applied, and what domains are told of it
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay tls ls\n  outgate-relay tls report --day 2026-11-21 --domain example.org"
+    )]
     Tls(TlsCommand),
     /// Messages that are kept to be delivered
     #[command(

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 mod acme;
 mod authorised;
 mod check;
+mod dkim;
 mod dns;
 mod egress;
 mod error;
@@ -29,6 +30,7 @@ mod session;
 mod splice;
 mod spool;
 mod submission;
+mod tls_reports;
 mod token;
 
 pub(crate) use acme::literal;
@@ -38,11 +40,12 @@ use check::{
     absolute, delivery, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
     transparent_listeners, treatment,
 };
+pub use dkim::{DkimKey, DkimSigns};
 pub use dns::DnsConfig;
 pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
 pub use error::{ConfigError, Invalid};
 pub use limits::{Limits, MessageLimits};
-pub use notifications::{DkimKey, Notifications};
+pub use notifications::Notifications;
 pub use operator_mail::{Mailboxes, OperatorMail};
 pub use peers::{Fingerprint, NotAFingerprint, PeerRelay, PeersConfig};
 pub use queue::QueueConfig;
@@ -55,6 +58,7 @@ pub use splice::{Splice, SpliceLimits};
 pub use spool::SpoolConfig;
 use submission::Around;
 pub use submission::SubmissionConfig;
+pub use tls_reports::TlsReports;
 pub use token::TokenTerms;
 
 /// All that the relay is told.
@@ -105,7 +109,7 @@ pub struct Config {
     pub token: TokenTerms,
     /// What senders are told about queued mail.
     pub notifications: Notifications,
-    /// Keys that the relay signs its own mail with.
+    /// Keys that the relay signs mail with.
     pub dkim: Vec<DkimKey>,
     /// What is given up before anybody is served.
     pub sandbox: Sandbox,
@@ -121,6 +125,8 @@ pub struct Config {
     pub acme: Option<AcmeConfig>,
     /// Listeners for users who log in.
     pub submission: Option<SubmissionConfig>,
+    /// Reports about destinations' TLS; `None` = none are sent.
+    pub tls_reports: Option<TlsReports>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -247,8 +253,6 @@ impl TryFrom<RawConfig> for Config {
                 problem,
             ));
         }
-        let has_spool = raw.spool.is_some();
-        let peers = raw.peers.map(|peers| peers.check(has_spool)).transpose()?;
         let controller = raw.controller.map(TryInto::try_into).transpose()?;
         let state_dir = state_dir(raw.state_dir, controller.as_ref())?;
         let splice = raw.splice.check(&state_dir.join("learnt.journal"))?;
@@ -258,12 +262,19 @@ impl TryFrom<RawConfig> for Config {
             help_url: help_url(raw.help_url)?,
         };
         let notifications = raw.notifications.check(&identity.hostname)?;
+        let dkim = dkim::check(raw.dkim, &notifications.from)?;
+        let dns: DnsConfig = raw.dns.try_into()?;
+        let spool: Option<SpoolConfig> = raw.spool.map(TryInto::try_into).transpose()?;
+        let peers = raw.peers.map(|peers| peers.check(spool.is_some()));
+        let peers = peers.transpose()?;
+        let tls_reports = raw
+            .tls_reports
+            .map(|raw| raw.check(&identity, &notifications, &dkim, &dns, spool.is_some()));
         let queue = raw.queue.check(notifications.delay_after, &state_dir)?;
         let authorised = raw.authorised.into_iter().map(TryInto::try_into);
         let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
-        let dns: DnsConfig = raw.dns.try_into()?;
         let routing = Routing::check(raw.routing, raw.route)?;
-        authorised::check(&authorised, raw.spool.is_some(), &dns, &routing)?;
+        authorised::check(&authorised, spool.is_some(), &dns, &routing)?;
         if raw.tls.is_some() && raw.acme.is_some() {
             let problem = "cannot stand beside [tls]: remove this table if the certificate comes from files, or that \
                            one if the relay is to get its own";
@@ -281,7 +292,7 @@ impl TryFrom<RawConfig> for Config {
         let around = Around {
             limits: &limits,
             has_controller: controller.is_some(),
-            has_spool: raw.spool.is_some(),
+            has_spool: spool.is_some(),
             finds_servers: finds_servers(&dns, &routing),
             taken: &taken,
         };
@@ -314,12 +325,12 @@ impl TryFrom<RawConfig> for Config {
                 .transpose()?,
             splice,
             session: raw.session.try_into()?,
-            spool: raw.spool.map(TryInto::try_into).transpose()?,
+            spool,
             egress: egress::check(raw.egress, raw.socks5)?,
             keeps_dmarc: check::dmarc(&raw.dmarc)?,
             token: raw.token.try_into()?,
             sandbox: raw.sandbox,
-            dkim: notifications::dkim(raw.dkim, &notifications.from)?,
+            dkim,
             queue,
             notifications,
             dns,
@@ -328,6 +339,7 @@ impl TryFrom<RawConfig> for Config {
             peers,
             acme,
             submission,
+            tls_reports: tls_reports.transpose()?,
         })
     }
 }

@@ -1,8 +1,10 @@
-//! The relay's signature on its own mail (DKIM, RFC 6376 and RFC 8463).
+//! The relay's signatures (DKIM, RFC 6376 and RFC 8463): on its own mail, and on its customers' if the operator wants to
+//! answer for that.
 //!
 //! [`Signer::open`] reads the keys that the configuration names; [`Signer::sign`] yields the fields to put on top of a
-//! message. The fields that people and programs look at are signed, and that there is no second one of each. What
-//! has to stand in the DNS for others to verify it is [`Signer::records`].
+//! message of the relay's own, `customers` those for mail that it relays. The fields that people and programs look at are
+//! signed, and that there is no second one of each. What has to stand in the DNS for others to verify it is
+//! [`Signer::records`].
 //!
 //! # Diagnostics
 //! Returned: [`Invalid`], which names the key and its file.
@@ -19,10 +21,15 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::config::{DkimKey, Invalid};
 
+mod customers;
+
 /// Signs with each key.
 #[derive(Default)]
 pub struct Signer {
-    keys: Vec<Key>,
+    /// For what the relay writes itself.
+    own: Vec<Key>,
+    /// For what it relays.
+    customers: Vec<Key>,
 }
 
 struct Key {
@@ -42,14 +49,22 @@ pub struct Record {
 impl Signer {
     /// Reads the keys.
     pub fn open(keys: &[DkimKey]) -> Result<Self, Invalid> {
-        let keys: Result<_, _> = keys.iter().map(Key::open).collect();
-        Ok(Self { keys: keys? })
+        let own = keys.iter().filter(|key| key.signs.own());
+        let own: Result<_, _> = own.map(|key| Key::open(key, SIGNED, &[])).collect();
+        let customers = keys.iter().filter(|key| key.signs.customers());
+        let customers: Result<_, _> = customers
+            .map(|key| Key::open(key, customers::SIGNED, customers::TRACE))
+            .collect();
+        Ok(Self {
+            own: own?,
+            customers: customers?,
+        })
     }
 
-    /// The fields that go on top of `message`, whole lines; empty without a key.
+    /// The fields that go on top of `message`, which is the relay's own, whole lines; empty without a key.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, mail_auth::Error> {
         let mut fields = Vec::new();
-        for key in &self.keys {
+        for key in &self.own {
             key.signer.sign(message)?.write_header(&mut fields);
         }
         Ok(fields)
@@ -58,20 +73,29 @@ impl Signer {
     /// What has to be published, one for each key.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
-        self.keys.iter().map(|key| key.record.clone()).collect()
+        let mut records: Vec<Record> = Vec::new();
+        for key in self.own.iter().chain(&self.customers) {
+            // A key that signs both is there twice.
+            if !records.contains(&key.record) {
+                records.push(key.record.clone());
+            }
+        }
+        records
     }
 }
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.keys.iter().map(|key| &key.record.name))
+            .entries(self.records().iter().map(|record| &record.name))
             .finish()
     }
 }
 
 impl Key {
-    fn open(config: &DkimKey) -> Result<Self, Invalid> {
+    /// A key that signs the fields `alone`, of which there may then be no more, and those of `beside`, above which others
+    /// may add theirs.
+    fn open(config: &DkimKey, alone: &[&str], beside: &[&str]) -> Result<Self, Invalid> {
         let path: &Path = &config.key;
         let wrong = |problem: &dyn fmt::Display| Invalid::new("dkim.key", path.display(), problem);
         let der = PrivateKeyDer::from_pem_file(path).map_err(|error| wrong(&error))?;
@@ -103,7 +127,8 @@ impl Key {
             )
         };
         // Each name once more than there are fields of it: a field that is added breaks the signature.
-        let names = SIGNED.iter().flat_map(|name| [*name, *name]);
+        let names = alone.iter().flat_map(|name| [*name, *name]);
+        let names = names.chain(beside.iter().copied());
         let signer = DkimSigner::from_key(key)
             .domain(&config.domain)
             .selector(&config.selector)
@@ -159,6 +184,8 @@ const SIGNED: &[&str] = &[
     "MIME-Version",
     "Content-Type",
     "Content-Transfer-Encoding",
+    "TLS-Report-Domain",
+    "TLS-Report-Submitter",
 ];
 const ED25519_PREFIX: &str = "MCowBQYDK2VwAyEA";
 const STRING_OCTETS: usize = 255;

@@ -233,8 +233,8 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
         newest.subscribe(),
         Arc::clone(&tls),
         egresses,
+        signer,
     )?;
-    relay.notifier().reconfigure(&config, signer);
     if let Some(backlog) = &mut backlog {
         backlog.know(peers, from_peers);
     }

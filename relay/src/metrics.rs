@@ -140,6 +140,14 @@ counters! {
     SubmissionLimited "submission_messages_limited_total",
     /// Messages of users that were refused, because their reverse-path was of a domain that the user may not send as.
     SenderForbidden "submission_sender_forbidden_total",
+    /// Customers' messages that left without the operator's DKIM signature, because their header is too long.
+    Unsigned "messages_unsigned_total",
+    /// Reports about a domain's TLS that were queued as mail.
+    TlsReportsMailed "tls_reports_mailed_total",
+    /// Reports about a domain's TLS that were taken by HTTPS.
+    TlsReportsPosted "tls_reports_posted_total",
+    /// Reports about a domain's TLS that did not reach where they were wanted.
+    TlsReportsFailed "tls_reports_failed_total",
 }
 
 impl Metrics {

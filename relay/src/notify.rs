@@ -110,6 +110,11 @@ impl Notifier {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 
+    /// What signs notifications now.
+    pub(crate) fn signer(&self) -> Arc<Signer> {
+        Arc::clone(&self.current().signer)
+    }
+
     fn current(&self) -> Arc<Current> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -290,7 +295,7 @@ fn outcomes(queued: &Queued, attempts: &[Attempt]) -> String {
 }
 
 /// A moment as RFC 5322 section 3.3 has it.
-fn date(moment: UnixMillis) -> String {
+pub(crate) fn date(moment: UnixMillis) -> String {
     let moment = i64::try_from(moment.0).ok();
     let moment = moment.and_then(|moment| Timestamp::from_millisecond(moment).ok());
     let moment = moment

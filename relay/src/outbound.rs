@@ -20,7 +20,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::Identity;
-use crate::egress::{ConnectError, Egresses, Leg, NoWay};
+use crate::egress::{ConnectError, Egresses, Leg, NoWay, Way};
+use crate::origin::OriginalDst;
 use crate::tls;
 
 mod broken;
@@ -33,7 +34,7 @@ mod trust;
 use broken::Broken;
 use capabilities::Capabilities;
 use requirement::{Requirement, Unsatisfied};
-use results::Results;
+use results::{Ends, Results};
 use session::Handshake;
 pub(crate) use session::{Answers, Held, Upstream};
 pub(crate) use trust::Trust;
@@ -139,8 +140,9 @@ impl Outbound {
             Err(unreachable) => {
                 if unreachable.is_for_want_of_tls() {
                     self.broken.failed(leg.destination);
+                    let ends = self.ends(&leg.way, leg.destination);
                     self.results
-                        .failed(&leg.requirement, results::HANDSHAKE_FAILED);
+                        .failed(&leg.requirement, results::HANDSHAKE_FAILED, ends);
                 }
                 return Err(unreachable);
             }
@@ -150,31 +152,47 @@ impl Outbound {
         }
         self.capabilities
             .learn(leg.destination, *upstream.extensions());
-        self.admit(upstream, &leg.requirement).await
+        self.admit(upstream, leg).await
     }
 
-    /// Whether a session that there is already shows what is required; keeps the result if so.
-    pub(crate) fn holds(&self, upstream: &Upstream, requirement: &Requirement) -> bool {
+    /// Whether a session with `destination` that there is already shows what is required; keeps the result if so.
+    pub(crate) fn holds(
+        &self,
+        upstream: &Upstream,
+        requirement: &Requirement,
+        way: &Way,
+        destination: OriginalDst,
+    ) -> bool {
         let holds = upstream.satisfies(requirement).is_ok();
         if holds {
             match upstream.judge(requirement) {
                 Ok(()) => self.results.succeeded(requirement),
-                Err(unsatisfied) => self.results.failed(requirement, unsatisfied.name()),
+                Err(unsatisfied) => {
+                    let ends = self.ends(way, destination);
+                    self.results.failed(requirement, unsatisfied.name(), ends);
+                }
             }
         }
         holds
     }
 
+    /// For reports.
+    fn ends(&self, way: &Way, destination: OriginalDst) -> Ends {
+        let destination = destination.socket_addr();
+        Ends {
+            sending: self.egresses.seen_as(way, destination),
+            receiving: Some(destination.ip()),
+        }
+    }
+
     /// Ends a session that does not show what is required, before a word of a message; and keeps the result.
-    async fn admit(
-        &self,
-        upstream: Upstream,
-        requirement: &Requirement,
-    ) -> Result<Upstream, Unreachable> {
+    async fn admit(&self, upstream: Upstream, leg: &Leg) -> Result<Upstream, Unreachable> {
+        let requirement = &leg.requirement;
         match upstream.judge(requirement) {
             Ok(()) => self.results.succeeded(requirement),
             Err(unsatisfied) => {
-                self.results.failed(requirement, unsatisfied.name());
+                let ends = self.ends(&leg.way, leg.destination);
+                self.results.failed(requirement, unsatisfied.name(), ends);
                 if requirement.is_binding() {
                     upstream.quit().await;
                     return Err(unsatisfied.into());

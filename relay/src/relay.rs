@@ -15,8 +15,10 @@ use tracing::warn;
 use crate::allowance::Allowance;
 use crate::config::Config;
 use crate::delivery::Delivery;
+use crate::dkim::Signer;
 use crate::dns::Dns;
 use crate::egress::Egresses;
+use crate::https::Https;
 use crate::inbound::submission_session;
 use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
@@ -33,6 +35,7 @@ use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
 use crate::submission::Gate;
 use crate::tls::ServerTls;
+use crate::tls_reports::{Means, Reporter};
 use crate::token::Tokens;
 use crate::unheard::Unheard;
 use crate::vouch::Voucher;
@@ -62,6 +65,10 @@ pub struct Relay {
     pub(crate) tokens: Option<Arc<Tokens>>,
     /// What senders are told about queued mail.
     pub(crate) notifier: Arc<Notifier>,
+    /// Signs what is relayed, if the operator wants that.
+    pub(crate) signer: Arc<Signer>,
+    /// Tells domains of their servers' TLS; `None` = nobody is told.
+    reporter: Option<Reporter>,
     metrics: Arc<Metrics>,
     pub(crate) router: Router,
     /// Whom authorised listeners serve, by their configured addresses.
@@ -78,11 +85,12 @@ impl Relay {
         newest: watch::Receiver<Newest>,
         tls: Arc<ServerTls>,
         egresses: Arc<Egresses>,
+        signer: Arc<Signer>,
     ) -> Result<(Arc<Self>, Option<Backlog>), StartError> {
         let trust = Trust::load(config.mta_sts.authorities.as_deref());
         let results = Results::open(&config.state_dir);
         let dns = Dns::new(&config.dns);
-        let router = Router::new(&config, dns, &trust, results.clone());
+        let router = Router::new(&config, dns.clone(), &trust, results.clone());
         let session = config.session.server_config(&config.identity);
         let submission = config.submission.as_ref().map(|submission| {
             let gate = Arc::new(Gate::new(submission));
@@ -90,7 +98,21 @@ impl Relay {
         });
         let metrics = Arc::new(Metrics::new());
         let notifier = Arc::new(Notifier::new(&config, Arc::clone(&metrics)));
-        let outbound = Outbound::new(&config.identity, Arc::clone(&egresses), trust, results);
+        notifier.reconfigure(&config, Arc::clone(&signer));
+        let means = |queueing: &Queueing| Means {
+            https: Https::new(dns.clone(), &trust),
+            dns: dns.clone(),
+            results: results.clone(),
+            queueing: queueing.clone(),
+            notifier: Arc::clone(&notifier),
+            metrics: Arc::clone(&metrics),
+        };
+        let outbound = Outbound::new(
+            &config.identity,
+            Arc::clone(&egresses),
+            trust.clone(),
+            results.clone(),
+        );
         let outbound = Arc::new(outbound);
         let delivery = |spool| Delivery {
             spool,
@@ -102,8 +124,13 @@ impl Relay {
         };
         let counted = Arc::clone(&metrics);
         let (queueing, backlog) = queueing::open(&config, counted, delivery)?.unzip();
+        let reporter = queueing
+            .as_ref()
+            .and_then(|queueing| Reporter::open(&config, means(queueing)));
         let relay = Arc::new(Self {
-            notifier,
+            reporter,
+            notifier: Arc::clone(&notifier),
+            signer,
             outbound,
             scanners: scan::from_config(&config.scanners),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
@@ -120,7 +147,7 @@ impl Relay {
             aligning: aligning(&config),
             tokens: (config.token.field)
                 .then(|| Arc::new(Tokens::open(&config.state_dir, config.token))),
-            metrics,
+            metrics: Arc::clone(&metrics),
             router,
             ranges: ranges(&config),
             submission,
@@ -194,8 +221,15 @@ impl Relay {
     /// What has to run beside the sessions, for as long as the relay does.
     pub fn tend(&self) -> impl Future<Output = ()> + Send + use<> {
         let (router, results) = (self.router.clone(), self.outbound.results().clone());
+        let reporter = self.reporter.clone();
+        let reports = async move {
+            match reporter {
+                Some(reporter) => reporter.run().await,
+                None => std::future::pending().await,
+            }
+        };
         async move {
-            tokio::join!(router.tend(), results.keep());
+            tokio::join!(router.tend(), results.keep(), reports);
         }
     }
 

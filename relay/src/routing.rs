@@ -29,8 +29,9 @@ mod policy;
 mod route;
 mod strict;
 mod sts;
+mod waived;
 
-use addresses::Addresses;
+pub(crate) use addresses::Addresses;
 use candidates::{Candidate, Candidates};
 use own::Own;
 pub use route::{Host, Route, RouteError, Site};

@@ -18,6 +18,8 @@ pub struct Arrival {
     pub customer: Option<IpAddr>,
     /// Where the customer's connection was going.
     pub original_dst: Option<SocketAddr>,
+    /// What recipients' domains demand of TLS counts for nothing.
+    pub policies_waived: bool,
     /// Where it shall leave from.
     pub egress: Egress,
     /// Domain of the reverse-path, in lower case; empty for `<>`.
@@ -62,6 +64,7 @@ impl Arrival {
             octets,
             customer,
             original_dst,
+            policies_waived: queued.is_tls_report(),
             egress: queued.egress,
             sender: sender.map_or_else(String::new, |mailbox| domain_text(mailbox.domain())),
             domains,

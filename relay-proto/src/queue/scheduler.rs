@@ -236,6 +236,7 @@ struct Owner {
 struct TargetNames {
     domain: u32,
     original_dst: u32,
+    policies_waived: bool,
 }
 
 #[derive(Debug, Default)]
@@ -317,6 +318,7 @@ impl Scheduler {
         Some(Target {
             domain: self.domains.key(names.domain)?.to_string(),
             original_dst: self.original_dsts.key(names.original_dst).copied(),
+            policies_waived: names.policies_waived,
         })
     }
 

@@ -1,4 +1,4 @@
-//! `outgate-relay tls`: what came of destinations' TLS, where a policy applied.
+//! `outgate-relay tls`: what came of destinations' TLS, where a policy applied, and what domains are told of it.
 //!
 //! It reads the file that the relay writes each minute, so it works whether the relay runs or not.
 
@@ -6,9 +6,13 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use clap::Subcommand;
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use relay::config::Config;
 use relay::outbound::results::{self, Counted, Day};
+use relay::tls_reports::{self, Preview, Report};
+use serde::Serialize;
 
 use super::say;
 
@@ -21,14 +25,96 @@ pub(crate) enum TlsCommand {
         #[arg(short, long)]
         json: bool,
     },
+    /// Print the reports about a day that domains are sent the day after, and where to. Sends nothing
+    #[command(
+        after_help = "Examples:\n  outgate-relay tls report\n  outgate-relay tls report --day 2026-11-21 --domain example.org -j"
+    )]
+    Report {
+        /// A day (UTC) as 2026-11-21 [default: yesterday]
+        #[arg(long, value_name = "DAY")]
+        day: Option<Date>,
+        /// Only what this domain is told
+        #[arg(long, value_name = "DOMAIN")]
+        domain: Option<String>,
+        /// One array of JSON instead of a line before each report
+        #[arg(short, long)]
+        json: bool,
+    },
 }
 
 /// Runs it; whether there was anything to show.
 pub(super) fn run(command: &TlsCommand, config: &Config) -> anyhow::Result<bool> {
-    let TlsCommand::Ls { json } = command;
+    match command {
+        TlsCommand::Ls { json } => ls(*json, config),
+        TlsCommand::Report { day, domain, json } => report(*day, domain.as_deref(), *json, config),
+    }
+}
+
+fn report(
+    day: Option<Date>,
+    domain: Option<&str>,
+    json: bool,
+    config: &Config,
+) -> anyhow::Result<bool> {
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let day = match day {
+        Some(day) => day,
+        None => today.yesterday()?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let previews = runtime.block_on(tls_reports::preview(config, day, domain));
+    let previews = previews.with_context(|| config.state_dir.display().to_string())?;
+    let previews = previews.context("the configuration has no table [tls_reports]")?;
+    if json {
+        let told: Vec<Told<'_>> = previews.iter().map(Told::from).collect();
+        say(&serde_json::to_string(&told)?)?;
+    } else {
+        for Preview { domain, to, report } in &previews {
+            let to = match to {
+                Ok(to) if to.is_empty() => "wants no reports".into(),
+                Ok(to) => format!("to {}", to.join(" ")),
+                Err(error) => format!("where to is not known: {error}"),
+            };
+            say(&format!("# {domain}: {to}"))?;
+            say(&serde_json::to_string_pretty(report)?)?;
+        }
+        if previews.is_empty() {
+            say(&format!("nothing was counted on {day}"))?;
+        }
+    }
+    Ok(!previews.is_empty())
+}
+
+/// As a program reads it.
+#[derive(Serialize)]
+struct Told<'a> {
+    domain: &'a str,
+    to: &'a [String],
+    error: Option<String>,
+    report: &'a Report,
+}
+
+impl<'a> From<&'a Preview> for Told<'a> {
+    fn from(preview: &'a Preview) -> Self {
+        let (to, error) = match &preview.to {
+            Ok(to) => (to.as_slice(), None),
+            Err(error) => (&[][..], Some(error.to_string())),
+        };
+        Self {
+            domain: &preview.domain,
+            to,
+            error,
+            report: &preview.report,
+        }
+    }
+}
+
+fn ls(json: bool, config: &Config) -> anyhow::Result<bool> {
     let file = results::path(&config.state_dir);
     let days = results::list(&file).with_context(|| file.display().to_string())?;
-    say(&if *json {
+    say(&if json {
         serde_json::to_string(&days)?
     } else {
         table(&days)
@@ -71,7 +157,7 @@ fn row(day: Date, counted: &Counted) -> [String; 6] {
     };
     [
         day.to_string(),
-        counted.domain.clone(),
+        counted.mail_of().to_owned(),
         counted.policy.clone(),
         counted.mx_host.clone().unwrap_or_else(|| "-".into()),
         counted.successes.to_string(),
@@ -86,6 +172,9 @@ mod tests {
     #[test]
     fn a_line_for_each_policy_and_server() {
         let counted = |domain: &str, policy: &str, mx_host: Option<&str>| Counted {
+            mail_of: domain.into(),
+            text: Vec::new(),
+            details: Vec::new(),
             domain: domain.into(),
             policy: policy.into(),
             mx_host: mx_host.map(str::to_owned),
@@ -95,20 +184,18 @@ mod tests {
         let mut failing = counted("b.example", "sts", None);
         failing.failures.insert("certificate-expired".into(), 3);
         failing.failures.insert("sts-policy-invalid".into(), 1);
-        let day = Day {
-            policies: vec![
-                counted("mx.a.example", "tlsa", Some("mx.a.example")),
-                failing,
-            ],
-            uncounted: 7,
-        };
-        let shown = table(&BTreeMap::from([(Date::constant(2026, 1, 2), day)]));
+        let date = Date::constant(2026, 1, 2);
+        let mut days = BTreeMap::from([(date, Day::default())]);
+        let day = days.get_mut(&date).unwrap();
+        day.policies = vec![counted("a.example", "tlsa", Some("mx.a.example")), failing];
+        day.uncounted = 7;
+        let shown = table(&days);
         assert_eq!(
             shown,
-            "DAY         DOMAIN        POLICY  SERVER        GOOD  FAILED\n\
-             2026-01-02  mx.a.example  tlsa    mx.a.example    12  -\n\
-             2026-01-02  b.example     sts     -               12  certificate-expired=3 sts-policy-invalid=1\n\
-             2026-01-02  -             -       -                -  7 more, not counted by domain"
+            "DAY         DOMAIN     POLICY  SERVER        GOOD  FAILED\n\
+             2026-01-02  a.example  tlsa    mx.a.example    12  -\n\
+             2026-01-02  b.example  sts     -               12  certificate-expired=3 sts-policy-invalid=1\n\
+             2026-01-02  -          -       -                -  7 more, not counted by domain"
         );
     }
 }

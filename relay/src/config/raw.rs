@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::acme::RawAcme;
+use super::dkim::RawDkimKey;
 use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
-use super::notifications::{RawDkimKey, RawNotifications};
+use super::notifications::RawNotifications;
 use super::peers::RawPeers;
 use super::queue::RawQueue;
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
@@ -20,6 +21,7 @@ use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
 use super::submission::RawSubmission;
+use super::tls_reports::RawTlsReports;
 use super::token::RawToken;
 
 /// The whole file.
@@ -83,6 +85,7 @@ pub(super) struct RawConfig {
     pub(super) peers: Option<RawPeers>,
     pub(super) acme: Option<RawAcme>,
     pub(super) submission: Option<RawSubmission>,
+    pub(super) tls_reports: Option<RawTlsReports>,
 }
 
 /// `[metrics]`.

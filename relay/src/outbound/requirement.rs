@@ -145,12 +145,16 @@ pub enum Matching {
 /// Whose policy a requirement is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
+    /// The recipients' domain: who wants to hear of it.
+    pub mail_of: DnsName,
     /// The policy's domain (RFC 8460 section 4.4): of the recipients, or for DANE the server's TLSA base domain.
     pub domain: DnsName,
     /// The kind of policy.
     pub policy: Policy,
     /// The server.
     pub host: Option<DnsName>,
+    /// The policy as it was published: lines of MTA-STS, or TLSA records.
+    pub text: Vec<String>,
 }
 
 /// A kind of policy, as RFC 8460 section 4.4 names them.

@@ -2,14 +2,15 @@
 //!
 //! Every session to which a policy applies is counted: [`Results::succeeded`], or [`Results::failed`] with one of the names
 //! of RFC 8460 section 4.3. [`Results::keep`] writes what has changed to a file each minute, and
-//! [`list`] reads that file, whether the relay runs or not. Strangers choose the domains, so their number per day is
-//! bounded; what is beyond it is counted as one number.
+//! [`list`] reads that file, whether the relay runs or not. Strangers choose the domains and their policies, so what is kept
+//! of a [`Day`] is bounded; what is beyond it is counted as one number.
 //!
 //! # Diagnostics
 //! A file that cannot be written is logged, and tried again; one that is damaged is put aside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,11 +18,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
-use super::requirement::{Policy, Requirement, Subject};
-use crate::dns::DnsName;
+use super::requirement::{Requirement, Subject};
+
+mod day;
+
+pub use day::{Counted, Day, Detail};
 
 /// Counts, and keeps. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,36 +36,19 @@ struct Inner {
     state: Mutex<State>,
 }
 
+/// Both ends of a session, as far as they are known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// What the server sees.
+    pub(crate) sending: Option<IpAddr>,
+    /// The server.
+    pub(crate) receiving: Option<IpAddr>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     days: BTreeMap<Date, Day>,
     changed: bool,
-}
-
-/// All of one day (UTC).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Day {
-    /// Per policy and server.
-    pub policies: Vec<Counted>,
-    /// Sessions that found no place among them.
-    pub uncounted: u64,
-}
-
-/// Sessions to which one policy applied, with one server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Counted {
-    /// The policy's domain.
-    pub domain: String,
-    /// `tlsa` or `sts`.
-    pub policy: String,
-    /// The server, if its name is known.
-    pub mx_host: Option<String>,
-    /// Sessions that showed what was demanded.
-    pub successes: u64,
-    /// Those that did not, by the result types of RFC 8460 section 4.3.
-    pub failures: BTreeMap<String, u64>,
 }
 
 impl Results {
@@ -96,35 +82,44 @@ impl Results {
     }
 
     /// One does not, or there is none for want of it.
-    pub(crate) fn failed(&self, requirement: &Requirement, result: &'static str) {
+    pub(crate) fn failed(&self, requirement: &Requirement, result: &'static str, ends: Ends) {
         if let Some(subject) = &requirement.subject {
-            self.note(subject, result);
+            self.count(subject, today(), |counted| counted.fail(result, ends));
         }
     }
 
     /// The same, of a policy of which no requirement came to be.
     pub(crate) fn note(&self, subject: &Subject, result: &'static str) {
-        self.count(subject, today(), |counted| {
-            *counted.failures.entry(result.to_owned()).or_default() += 1;
-        });
+        let ends = Ends::default();
+        self.count(subject, today(), |counted| counted.fail(result, ends));
+    }
+
+    /// Days that are over, of which there are results.
+    pub(crate) fn finished(&self, today: Date) -> Vec<Date> {
+        let state = self.lock();
+        state.days.range(..today).map(|(day, _)| *day).collect()
+    }
+
+    /// Whose mail was counted on a day.
+    pub(crate) fn domains(&self, day: Date) -> BTreeSet<String> {
+        let state = self.lock();
+        let policies = state.days.get(&day).map(|day| &day.policies);
+        let domains = policies.into_iter().flatten().map(Counted::mail_of);
+        domains.map(str::to_owned).collect()
+    }
+
+    /// What was counted on a day of one domain's mail.
+    pub(crate) fn of(&self, day: Date, domain: &str) -> Vec<Counted> {
+        let state = self.lock();
+        let day = state.days.get(&day);
+        day.map(|day| day.of(domain).cloned().collect())
+            .unwrap_or_default()
     }
 
     fn count(&self, subject: &Subject, day: Date, add: impl FnOnce(&mut Counted)) {
         let mut state = self.lock();
         state.changed = true;
-        let day = state.days.entry(day).or_default();
-        match day
-            .policies
-            .binary_search_by(|counted| counted.cmp(subject))
-        {
-            Ok(place) => add(&mut day.policies[place]),
-            Err(place) if day.policies.len() < POLICIES_PER_DAY_MAX => {
-                let mut counted = Counted::of(subject);
-                add(&mut counted);
-                day.policies.insert(place, counted);
-            }
-            Err(_no_place) => day.uncounted += 1,
-        }
+        state.days.entry(day).or_default().count(subject, add);
         while state.days.len() > DAYS_MAX {
             state.days.pop_first();
         }
@@ -163,37 +158,6 @@ impl Results {
     }
 }
 
-impl Counted {
-    fn of(subject: &Subject) -> Self {
-        Self {
-            domain: subject.domain.to_string(),
-            policy: subject.policy.name().into(),
-            mx_host: subject.host.as_ref().map(ToString::to_string),
-            successes: 0,
-            failures: BTreeMap::new(),
-        }
-    }
-
-    fn cmp(&self, subject: &Subject) -> std::cmp::Ordering {
-        let host = subject.host.as_ref().map(DnsName::as_str);
-        (
-            self.domain.as_str(),
-            self.policy.as_str(),
-            self.mx_host.as_deref(),
-        )
-            .cmp(&(subject.domain.as_str(), subject.policy.name(), host))
-    }
-}
-
-impl Policy {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Tlsa => "tlsa",
-            Self::Sts => "sts",
-        }
-    }
-}
-
 /// The file in `directory` that holds results.
 #[must_use]
 pub fn path(directory: &Path) -> PathBuf {
@@ -203,7 +167,11 @@ pub fn path(directory: &Path) -> PathBuf {
 /// What was counted, by day; a running relay may be a minute ahead.
 pub fn list(file: &Path) -> io::Result<BTreeMap<Date, Day>> {
     match std::fs::read(file) {
-        Ok(text) => Ok(serde_json::from_slice(&text)?),
+        Ok(text) => {
+            let mut days: BTreeMap<Date, Day> = serde_json::from_slice(&text)?;
+            days.values_mut().for_each(Day::weigh);
+            Ok(days)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
         Err(error) => Err(error),
     }
@@ -216,20 +184,27 @@ fn today() -> Date {
 /// The result of a handshake that failed, or was refused (RFC 8460 section 4.3.1 has no better one).
 pub(super) const HANDSHAKE_FAILED: &str = "validation-failure";
 const INTERVAL: Duration = Duration::from_secs(60);
-/// About 5 MiB.
-const POLICIES_PER_DAY_MAX: usize = 20_000;
-/// Today, and the days that somebody may still look at.
-const DAYS_MAX: usize = 4;
+/// Today, and the days that somebody may still look at, or be told of.
+pub(crate) const DAYS_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::DnsName;
+    use crate::outbound::requirement::Policy;
+
+    const ENDS: Ends = Ends {
+        sending: None,
+        receiving: Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
+    };
 
     fn requirement(domain: &str, policy: Policy) -> Requirement {
         let subject = Subject {
+            mail_of: DnsName::new(domain).unwrap(),
             domain: DnsName::new(domain).unwrap(),
             policy,
             host: Some(DnsName::new("mx.example").unwrap()),
+            text: vec!["version: STSv1".into()],
         };
         Requirement {
             subject: Some(Arc::new(subject)),
@@ -247,9 +222,9 @@ mod tests {
             requirement("a.example", Policy::Tlsa),
         );
         results.succeeded(&sts);
-        results.failed(&sts, "certificate-expired");
-        results.failed(&sts, "certificate-expired");
-        results.failed(&tlsa, "validation-failure");
+        results.failed(&sts, "certificate-expired", ENDS);
+        results.failed(&sts, "certificate-expired", Ends::default());
+        results.failed(&tlsa, "validation-failure", ENDS);
         results.save();
         drop(results);
         // After a restart it goes on.
@@ -263,31 +238,32 @@ mod tests {
         };
         assert_eq!((by_sts.policy.as_str(), by_sts.successes), ("sts", 2));
         assert_eq!(by_sts.failures["certificate-expired"], 2);
+        assert_eq!((by_sts.details.len(), by_sts.details[0].count), (1, 1));
+        assert_eq!(by_sts.details[0].receiving_ip, ENDS.receiving);
         assert_eq!((by_tlsa.policy.as_str(), by_tlsa.successes), ("tlsa", 0));
         assert_eq!(by_tlsa.failures["validation-failure"], 1);
     }
 
     #[test]
-    fn days_and_domains_are_bounded() {
+    fn days_are_bounded_and_end_at_midnight() {
         let directory = tempfile::tempdir().unwrap();
         let results = Results::open(directory.path());
+        let sts = requirement("a.example", Policy::Sts);
         for day in 1..=9 {
-            let sts = requirement("a.example", Policy::Sts);
-            results.count(
-                sts.subject.as_ref().unwrap(),
-                Date::constant(2026, 1, day),
-                |_| {},
-            );
+            let day = Date::constant(2026, 1, day);
+            results.count(sts.subject.as_ref().unwrap(), day, |it| it.successes += 1);
         }
+        assert_eq!(results.lock().days.len(), DAYS_MAX);
         let last = Date::constant(2026, 1, 9);
-        for number in 0..=POLICIES_PER_DAY_MAX {
-            let sts = requirement(&format!("d{number:06}.example"), Policy::Sts);
-            results.count(sts.subject.as_ref().unwrap(), last, |_| {});
-        }
-        let state = results.lock();
-        assert_eq!(state.days.len(), DAYS_MAX);
-        assert_eq!(state.days[&last].policies.len(), POLICIES_PER_DAY_MAX);
-        assert_eq!(state.days[&last].uncounted, 2);
+        let finished = results.finished(last);
+        assert_eq!(finished.len(), DAYS_MAX - 1);
+        assert!(!finished.contains(&last));
+        assert_eq!(
+            results.domains(finished[0]),
+            ["a.example".to_owned()].into()
+        );
+        assert_eq!(results.of(finished[0], "a.example")[0].successes, 1);
+        assert!(results.of(finished[0], "b.example").is_empty());
     }
 
     #[test]

@@ -85,6 +85,7 @@ mod tests {
                 octets: 0,
                 customer: None,
                 original_dst: None,
+                policies_waived: false,
                 egress: Egress::Pool,
                 sender: String::new(),
                 domains: vec![("a.example".into(), vec![0])],

@@ -28,7 +28,7 @@ impl Relay {
         let stays = keep(&self.config, &mut config);
         let stressed_at = config.session.stressed_at_percent;
         self.learnt.budget(config.splice.learnt_per_customer);
-        self.notifier.reconfigure(&config, signer);
+        self.notifier.reconfigure(&config, Arc::clone(&signer));
         let rate = |config: &Config| config.operator_mail.as_ref().map(|it| it.messages_per_hour);
         let operator_allowance = if rate(&config) == rate(&self.config) {
             Arc::clone(&self.operator_allowance)
@@ -55,6 +55,8 @@ impl Relay {
             queueing: self.queueing.clone(),
             egresses: Arc::clone(&self.egresses),
             notifier: Arc::clone(&self.notifier),
+            signer,
+            reporter: self.reporter.clone(),
             metrics: Arc::clone(&self.metrics),
             router: self.router.clone(),
             aligning: self.aligning.clone(),
@@ -110,6 +112,7 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
         new.tls.clone_from(&old.tls);
     }
     kept.back("submission", &old.submission, &mut new.submission);
+    kept.back("tls_reports", &old.tls_reports, &mut new.tls_reports);
     stays
 }
 

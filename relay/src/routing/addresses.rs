@@ -9,9 +9,9 @@ use crate::dns::{Dns, DnsName, Failure, Found, Kind};
 
 /// What the DNS says of a host.
 #[derive(Debug, Clone)]
-pub(super) struct Addresses {
+pub(crate) struct Addresses {
     /// In the order to try.
-    pub(super) list: Vec<IpAddr>,
+    pub(crate) list: Vec<IpAddr>,
     /// All of them are validated.
     pub(super) secure: bool,
     /// The host's name is an alias of this one.
@@ -23,7 +23,7 @@ pub(super) struct Addresses {
 
 impl Addresses {
     /// Asks for both kinds at once.
-    pub(super) async fn look_up(dns: &Dns, host: &DnsName, families: Families) -> Self {
+    pub(crate) async fn look_up(dns: &Dns, host: &DnsName, families: Families) -> Self {
         let (four, six) = match families {
             Families::Ipv6First | Families::Ipv4First => {
                 let (four, six) =

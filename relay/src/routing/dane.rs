@@ -5,7 +5,10 @@
 //! An MX record that anybody could have forged does not end it: whom it names is held to its own records all the same,
 //! as other senders do.
 
+use data_encoding::HEXLOWER;
+
 use super::addresses::Addresses;
+use super::policy::within_bounds;
 use crate::dns::{Data, Dns, DnsName, Failure, Kind};
 use crate::outbound::requirement::{Dane, Demand, Matching, Selector, Tlsa, Usage};
 
@@ -16,6 +19,8 @@ pub(super) struct Bound {
     pub(super) demand: Demand,
     /// Where the records stand.
     pub(super) base: DnsName,
+    /// They themselves, as people write them, within bounds.
+    pub(super) text: Vec<String>,
 }
 
 /// Why that is not known.
@@ -65,6 +70,7 @@ pub(super) async fn look_up(
         return Ok(Some(Bound {
             demand,
             base: base.clone(),
+            text: within_bounds(answer.data().iter().filter_map(shown)),
         }));
     }
     Ok(None)
@@ -86,6 +92,22 @@ async fn look_up_or_unknown(
             name: name.clone(),
             failure,
         }),
+    }
+}
+
+/// As RFC 6698 section 2.2 presents it.
+fn shown(data: &Data) -> Option<String> {
+    match data {
+        Data::Tlsa {
+            usage,
+            selector,
+            matching,
+            data,
+        } => {
+            let data = HEXLOWER.encode(data);
+            Some(format!("{usage} {selector} {matching} {data}"))
+        }
+        Data::Address(_) | Data::Exchanger { .. } | Data::Text(_) | Data::Other => None,
     }
 }
 

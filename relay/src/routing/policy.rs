@@ -71,14 +71,27 @@ impl Inner {
         let domain = candidates.policy_domain.as_ref();
         let domain = domain.filter(|_| candidates.secure);
         let bound = dane::look_up(&self.dns, host, candidate.port, found, domain).await;
+        let mail_of = candidates.policy_domain.as_ref().unwrap_or(host);
         match bound {
             Ok(bound) => Ok(bound.map(|bound| Requirement {
                 demand: bound.demand,
-                subject: Some(subject(bound.base, Policy::Tlsa, host)),
+                subject: Some(Arc::new(Subject {
+                    mail_of: mail_of.clone(),
+                    domain: bound.base,
+                    policy: Policy::Tlsa,
+                    host: Some(host.clone()),
+                    text: bound.text,
+                })),
                 waived: false,
             })),
             Err(unknown) => {
-                let subject = subject(host.clone(), Policy::Tlsa, host);
+                let subject = Subject {
+                    mail_of: mail_of.clone(),
+                    domain: host.clone(),
+                    policy: Policy::Tlsa,
+                    host: Some(host.clone()),
+                    text: Vec::new(),
+                };
                 self.results.note(&subject, "dnssec-invalid");
                 let text = format!(
                     "cannot look up whether {host} has TLSA records ({}): {}",
@@ -100,7 +113,13 @@ impl Inner {
         let Some(policy) = sts.policy(domain).await else {
             return Ok(None);
         };
-        let subject = subject(domain.clone(), Policy::Sts, host);
+        let subject = Subject {
+            mail_of: domain.clone(),
+            domain: domain.clone(),
+            policy: Policy::Sts,
+            host: Some(host.clone()),
+            text: policy.lines(),
+        };
         let testing = policy.testing();
         if !policy.names(host) {
             self.results.note(&subject, "validation-failure");
@@ -115,7 +134,7 @@ impl Inner {
                 name: host.clone(),
                 testing,
             },
-            subject: Some(subject),
+            subject: Some(Arc::new(subject)),
             waived: false,
         }))
     }
@@ -143,10 +162,15 @@ fn by_operator(candidate: &Candidate, host: Option<&DnsName>) -> Terms {
     }
 }
 
-fn subject(domain: DnsName, policy: Policy, host: &DnsName) -> Arc<Subject> {
-    Arc::new(Subject {
-        domain,
-        policy,
-        host: Some(host.clone()),
-    })
+/// A policy's text for reports: as many of its lines, from the first on, as a policy in good faith has.
+pub(super) fn within_bounds(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut octets = 0;
+    let fits = |line: &String| {
+        octets += line.len();
+        octets <= TEXT_OCTETS_MAX
+    };
+    lines.take_while(fits).collect()
 }
+
+/// Strangers write it, and it is kept for days.
+const TEXT_OCTETS_MAX: usize = 2048;

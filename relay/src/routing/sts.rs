@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::dns::{Data, Dns, DnsName, Kind};
+use crate::https::Https;
 use crate::outbound::Trust;
 use crate::outbound::requirement::{Policy as PolicyKind, Subject};
 use crate::outbound::results::Results;
@@ -59,7 +60,7 @@ impl Sts {
             Kept::default()
         });
         Self(Arc::new(Inner {
-            fetcher: Fetcher::new(dns.clone(), trust),
+            fetcher: Fetcher::new(Https::new(dns.clone(), trust)),
             dns,
             file,
             kept: Mutex::new(kept),
@@ -140,9 +141,11 @@ impl Sts {
                 Err(why) => {
                     info!(%domain, error = %why, "MTA-STS policy not fetched");
                     let subject = Subject {
+                        mail_of: domain.clone(),
                         domain: domain.clone(),
                         policy: PolicyKind::Sts,
                         host: None,
+                        text: Vec::new(),
                     };
                     this.0.results.note(&subject, why.name());
                     this.kept().failed(&domain, &id);

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use relay_proto::envelope::{EhloName, Mail, Recipient};
 use relay_proto::header::Trace;
 use relay_proto::verdict::{Finding, Verdict, combine};
+use tracing::warn;
 
 use super::one_line;
 use super::outcome::Outcome;
@@ -97,8 +98,20 @@ impl Inspection<'_> {
         }
     }
 
-    /// Our trace fields, which go above the content.
-    pub(super) fn trace_fields(&self) -> String {
+    /// Our fields, which go above the content: the trace, and what signs it with the content.
+    pub(super) async fn fields(&self, content: &Message) -> String {
+        let trace = self.trace_fields();
+        match self.relay.signer.sign_customers(&trace, content).await {
+            Ok(signatures) => signatures + &trace,
+            Err(error) => {
+                self.relay.metrics().count(Counter::Unsigned);
+                warn!(queue.id = %self.id, %error, "a customer's message leaves without the operator's signature");
+                trace
+            }
+        }
+    }
+
+    fn trace_fields(&self) -> String {
         let identity = &self.relay.config.identity;
         let nameless = EhloName::new("unknown").expect("a visible word is a name");
         let now = Timestamp::now().to_zoned(TimeZone::UTC);

@@ -287,7 +287,7 @@ impl Queue {
                 Departure::Refused(outcome) => return outcome,
             }
         }
-        let trace = inspection.trace_fields();
+        let trace = inspection.fields(&content).await;
         match inspection.keep(&self.queueing, id, trace, &content).await {
             Ok((kept, queued)) => {
                 let all: Vec<usize> = (0..queued.recipients.len()).collect();

@@ -120,6 +120,7 @@ async fn a_signature_holds_wherever_a_message_leaves_from() {
     assert!(made.unwrap().success());
     let signer = |domain: &str| {
         let config = DkimKey {
+            signs: relay::config::DkimSigns::Own,
             domain: domain.into(),
             selector: "s".into(),
             key: key.clone(),

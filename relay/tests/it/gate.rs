@@ -8,6 +8,7 @@ use std::time::Duration;
 use contract::{CustomerPolicy, Delivery, Egress, Generation, Snapshot, Treatment};
 use relay::Relay;
 use relay::config::Config;
+use relay::dkim::Signer;
 use relay::egress::Egresses;
 use relay::listen::inherited::Inherited;
 use relay::listen::{self, Drain};
@@ -111,8 +112,9 @@ impl Gate {
         let address = listeners[0].local_addr().unwrap();
         let egresses = Egresses::open(&config).unwrap();
         let limit = config.limits.drain;
+        let signer = Arc::new(Signer::open(&config.dkim).unwrap());
         let (relay, backlog) =
-            Relay::open(config.clone(), receiver, Arc::clone(&tls), egresses).unwrap();
+            Relay::open(config.clone(), receiver, Arc::clone(&tls), egresses, signer).unwrap();
         let (stop_delivering, stopped) = watch::channel(false);
         let delivering = backlog.map(|backlog| tokio::spawn(backlog.deliver(stopped, limit)));
         let (drain, draining) = Drain::new();

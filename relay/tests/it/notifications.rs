@@ -89,7 +89,7 @@ fn relay_with_keys(keys: &[(&str, &[&str])]) -> (Home, Config) {
     (home, config)
 }
 
-fn openssl(arguments: &[&str]) {
+pub(crate) fn openssl(arguments: &[&str]) {
     let output = Command::new("openssl")
         .args(arguments)
         .output()
@@ -99,7 +99,7 @@ fn openssl(arguments: &[&str]) {
 
 /// What the script prints; it fails the test by failing.
 #[track_caller]
-fn python(script: &str, arguments: &[&Path]) -> String {
+pub(crate) fn python(script: &str, arguments: &[&Path]) -> String {
     // Debian's, which has its modules.
     let output = Command::new("/usr/bin/python3")
         .arg("-c")
@@ -117,7 +117,7 @@ fn python(script: &str, arguments: &[&Path]) -> String {
 }
 
 /// Verifies each signature of a message against records as `dkim record` prints them.
-const VERIFY: &str = r#"
+pub(crate) const VERIFY: &str = r#"
 import dkim, re, sys
 records = {}
 for line in open(sys.argv[2]):

@@ -1,9 +1,9 @@
-//! A web server with MTA-STS policies, over real TLS.
+//! A web server with MTA-STS policies, over real TLS, which also takes what is posted to it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -17,6 +17,15 @@ struct State {
     responses: HashMap<String, String>,
     /// Host and target of each request.
     requests: Vec<(String, String)>,
+    posted: Vec<Posted>,
+}
+
+/// What was posted once.
+#[derive(Debug, Clone)]
+pub(crate) struct Posted {
+    /// The request's first line and its fields.
+    pub(crate) head: Vec<String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl PolicyHost {
@@ -50,8 +59,18 @@ impl PolicyHost {
 
     /// What is said instead of a policy.
     pub(crate) fn respond(&self, domain: &str, response: String) {
-        let host = format!("mta-sts.{domain}");
-        self.0.lock().unwrap().responses.insert(host, response);
+        self.respond_as(&format!("mta-sts.{domain}"), response);
+    }
+
+    /// What is said to whoever asks for this host.
+    pub(crate) fn respond_as(&self, host: &str, response: String) {
+        let mut state = self.0.lock().unwrap();
+        state.responses.insert(host.to_owned(), response);
+    }
+
+    /// All that was posted.
+    pub(crate) fn posted(&self) -> Vec<Posted> {
+        self.0.lock().unwrap().posted.clone()
     }
 
     /// How often the policy of `domain` was asked for.
@@ -63,7 +82,10 @@ impl PolicyHost {
             .count()
     }
 
-    async fn answer(&self, mut stream: impl AsyncBufReadExt + AsyncWriteExt + Unpin) {
+    async fn answer(
+        &self,
+        mut stream: impl AsyncBufReadExt + AsyncReadExt + AsyncWriteExt + Unpin,
+    ) {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
@@ -74,6 +96,17 @@ impl PolicyHost {
                 break;
             }
             lines.push(line.trim().to_owned());
+        }
+        let length = lines
+            .iter()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        if let Some(length) = length {
+            let mut body = vec![0; length.parse().unwrap()];
+            if stream.read_exact(&mut body).await.is_err() {
+                return;
+            }
+            let head = lines.clone();
+            self.0.lock().unwrap().posted.push(Posted { head, body });
         }
         let target = lines[0].split(' ').nth(1).unwrap().to_owned();
         let host = lines.iter().find_map(|line| line.strip_prefix("host: "));

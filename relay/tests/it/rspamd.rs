@@ -14,14 +14,19 @@ use crate::sink::Sink;
 use crate::swaks;
 
 /// A running rspamd.
-struct Rspamd {
-    address: SocketAddr,
+pub(crate) struct Rspamd {
+    pub(crate) address: SocketAddr,
     _directory: TempDir,
     _process: Running,
 }
 
 impl Rspamd {
     fn start() -> Self {
+        Self::with(configuration)
+    }
+
+    /// With what `configuration` makes of a directory for its files, and the address to listen at.
+    pub(crate) fn with(configuration: impl FnOnce(&str, SocketAddr) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let address = free_address();
         let config = directory.path().join("rspamd.conf");
@@ -37,9 +42,9 @@ impl Rspamd {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null()),
         );
-        // It compiles its list of top-level domains first, which takes ten seconds.
+        // It compiles its list of top-level domains first, which takes ten seconds, and minutes on a machine that is busy.
         let started = std::time::Instant::now();
-        while started.elapsed().as_secs() < 60 && !answers(address) {
+        while started.elapsed().as_secs() < 240 && !answers(address) {
             std::thread::sleep(std::time::Duration::from_millis(200));
         }
         let log = || fs::read_to_string(directory.path().join("rspamd.log"));
@@ -86,7 +91,7 @@ fn answers(address: SocketAddr) -> bool {
     post(address, "GET /ping HTTP/1.0\r\n\r\n").is_some_and(|answer| answer.contains("pong"))
 }
 
-fn post(address: SocketAddr, request: &str) -> Option<String> {
+pub(crate) fn post(address: SocketAddr, request: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream
         .set_read_timeout(Some(std::time::Duration::from_secs(5)))

@@ -123,6 +123,7 @@ async fn a_signature_vouches_for_its_domain_and_those_below() {
         .unwrap();
     assert!(made.success());
     let config = DkimKey {
+        signs: relay::config::DkimSigns::Own,
         domain: "signed.example".into(),
         selector: "s".into(),
         key,

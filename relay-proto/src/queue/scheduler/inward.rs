@@ -118,6 +118,7 @@ impl Scheduler {
         let names = TargetNames {
             domain: self.hold_domain(domain),
             original_dst: original_dst.map_or(NONE, |it| self.original_dsts.hold(&it, |it| *it).0),
+            policies_waived: arrival.policies_waived,
         };
         let (target, is_new) = self.targets.hold(&names, |it| *it);
         if is_new {

@@ -231,6 +231,7 @@ impl Scheduler {
         let names = names.map(|(domain, original_dst)| TargetNames {
             domain,
             original_dst,
+            policies_waived: target.policies_waived,
         });
         if let Some(target) = names.and_then(|names| self.targets.find(&names)) {
             self.unpark(target);

@@ -4,8 +4,6 @@
 //! are bounded. The domain's owner chooses where we connect to, but only the port 443 and what TLS for that name ends.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,36 +11,26 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::text::{Invalid, Policy};
-use crate::config::Families;
-use crate::dns::{Dns, DnsName};
-use crate::outbound::Trust;
-use crate::routing::addresses::Addresses;
+use crate::dns::DnsName;
+use crate::https::{Https, Unconnected};
 
 /// Fetches.
 #[derive(Debug)]
-pub(super) struct Fetcher {
-    dns: Dns,
-    tls: Arc<ClientConfig>,
-}
+pub(super) struct Fetcher(Https);
 
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
-    /// The host of the policy has no address, or none is known.
-    #[error("{0} has no address")]
-    NoAddress(DnsName),
+    /// Its host cannot have a name.
+    #[error("{0} has no room for a policy below it")]
+    NoHost(DnsName),
     /// Connection or TLS.
     #[error("{0}")]
-    Connection(#[from] io::Error),
+    Connection(#[from] Unconnected),
     /// HTTP.
     #[error("{0}")]
     Http(#[from] hyper::Error),
@@ -68,8 +56,10 @@ impl Failed {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Policy(_) => "sts-policy-invalid",
-            Self::Connection(error) if is_certificate(error) => "sts-webpki-invalid",
-            Self::NoAddress(_)
+            Self::Connection(Unconnected::Io(error)) if is_certificate(error) => {
+                "sts-webpki-invalid"
+            }
+            Self::NoHost(_)
             | Self::Connection(_)
             | Self::Http(_)
             | Self::Status(_)
@@ -81,49 +71,21 @@ impl Failed {
 }
 
 impl Fetcher {
-    pub(super) fn new(dns: Dns, trust: &Trust) -> Self {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider supports the default TLS versions")
-            .with_root_certificates(Arc::clone(trust.store()))
-            .with_no_client_auth();
-        Self {
-            dns,
-            tls: Arc::new(config),
-        }
+    pub(super) fn new(https: Https) -> Self {
+        Self(https)
     }
 
     /// The policy that `domain` publishes now.
     pub(super) async fn fetch(&self, domain: &DnsName) -> Result<Policy, Failed> {
         let fetching = async {
-            let host = domain
-                .below("mta-sts")
-                .ok_or_else(|| Failed::NoAddress(domain.clone()))?;
-            let tcp = self.connect(&host).await?;
-            let name = ServerName::try_from(host.as_str().to_owned());
-            let name = name.map_err(|_not_a_name| Failed::NoAddress(host.clone()))?;
-            let tls = TlsConnector::from(Arc::clone(&self.tls));
-            let tls = tls.connect(name, tcp).await?;
-            get(tls, &host).await
+            let host = domain.below("mta-sts");
+            let host = host.ok_or_else(|| Failed::NoHost(domain.clone()))?;
+            let stream = self.0.connect(&host).await?;
+            get(stream, &host).await
         };
         timeout(DEADLINE, fetching)
             .await
             .unwrap_or(Err(Failed::TimedOut))
-    }
-
-    async fn connect(&self, host: &DnsName) -> Result<TcpStream, Failed> {
-        let found = Addresses::look_up(&self.dns, host, Families::Ipv6First).await;
-        let mut failed = Failed::NoAddress(host.clone());
-        for address in found.list.into_iter().take(ADDRESSES_MAX) {
-            let connecting = TcpStream::connect(SocketAddr::new(address, HTTPS));
-            match timeout(CONNECT_DEADLINE, connecting).await {
-                Ok(Ok(tcp)) => return Ok(tcp),
-                Ok(Err(error)) => failed = error.into(),
-                Err(_elapsed) => failed = Failed::TimedOut,
-            }
-        }
-        Err(failed)
     }
 }
 
@@ -176,13 +138,10 @@ fn is_certificate(error: &io::Error) -> bool {
     matches!(error, Some(rustls::Error::InvalidCertificate(_)))
 }
 
-const HTTPS: u16 = 443;
 /// RFC 8461 section 3.3 speaks of a minute; mail waits.
 const DEADLINE: Duration = Duration::from_secs(30);
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// RFC 8461 section 3.3.
 const POLICY_OCTETS_MAX: usize = 64 << 10;
-const ADDRESSES_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {

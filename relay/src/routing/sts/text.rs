@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::dns::DnsName;
+use crate::routing::policy::within_bounds;
 
 /// A policy as its domain publishes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +103,19 @@ impl Policy {
                 Some(rest) => host.split_once('.').is_some_and(|(_, above)| above == rest),
                 None => pattern == host,
             })
+    }
+
+    /// What it says, in lines as it is published, within bounds.
+    pub(in crate::routing) fn lines(&self) -> Vec<String> {
+        let mode = match self.mode {
+            Mode::Enforce => "enforce",
+            Mode::Testing => "testing",
+            Mode::None => "none",
+        };
+        let head = ["version: STSv1".to_owned(), format!("mode: {mode}")];
+        let age = format!("max_age: {}", self.max_age_s);
+        let mx = self.mx.iter().map(|pattern| format!("mx: {pattern}"));
+        within_bounds(head.into_iter().chain([age]).chain(mx))
     }
 
     /// About how many octets it takes.

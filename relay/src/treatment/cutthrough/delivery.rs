@@ -117,8 +117,8 @@ impl Cutthrough {
             Some(_) | None => Departure::AsChosen,
         };
         let passed = Passed {
+            trace: inspection.fields(&content).await,
             content,
-            trace: inspection.trace_fields(),
             received,
         };
         match departure {

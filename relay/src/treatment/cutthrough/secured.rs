@@ -162,7 +162,12 @@ impl Cutthrough {
     pub(super) async fn kept_upstream(&mut self, requirement: &Requirement) -> Option<Upstream> {
         let upstream = self.upstream.take()?;
         let clear_for_tls = upstream.leaves_tls_out() && self.customer_tls;
-        if !clear_for_tls && self.relay.outbound.holds(&upstream, requirement) {
+        let destination = self.destination;
+        let holds = |way| {
+            let outbound = &self.relay.outbound;
+            outbound.holds(&upstream, requirement, way, destination)
+        };
+        if !clear_for_tls && self.way.as_ref().is_some_and(holds) {
             return Some(upstream);
         }
         debug!("the open connection does not show what is required, connecting again");

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::scene::{Scene, gate, scene, with_tls};
 use crate::gate::{Options, config_text};
+use crate::namespace::MX;
 
 #[test]
 fn mta_sts_is_followed() {
@@ -89,6 +90,30 @@ fn results_are_kept(scene: &Scene) {
         "0 {\"sts-webpki-invalid\": 1}"
     );
     assert_eq!(told("mx-both.example.net", "tlsa"), "1 {}");
+    // What reports need to say of them.
+    let by = |domain: &str| day.policies.iter().find(|it| it.mail_of() == domain);
+    let both = by("both.example.net").unwrap();
+    assert_eq!(both.domain, "mx-both.example.net");
+    let [record] = &both.text[..] else {
+        panic!("{both:?}");
+    };
+    assert!(
+        record.starts_with("3 1 1 ") && record.len() == 70,
+        "{record}"
+    );
+    let name = by("name.plain.example").unwrap();
+    let lines = [
+        "version: STSv1",
+        "mode: enforce",
+        "max_age: 86400",
+        "mx: mx-name.plain.example",
+    ];
+    assert_eq!(name.text, lines);
+    let [detail] = &name.details[..] else {
+        panic!("{name:?}");
+    };
+    assert_eq!(detail.result, "certificate-host-mismatch");
+    assert_eq!(detail.receiving_ip, Some(MX.parse().unwrap()));
 
     // A person sees the same.
     let config = directory.join("relay.toml");

@@ -1,8 +1,9 @@
 //! Who gets how many connections, and whose turn it is.
 
 use super::sim::{Mood, Sim};
-use crate::queue::{Action, Arrival, First, PaceLimits, Scheduler, Settings};
-use crate::queued::{Egress, QueueId, UnixMillis};
+use crate::envelope::{Mail, Recipient};
+use crate::queue::{Action, Arrival, First, PaceLimits, Scheduler, Settings, Target};
+use crate::queued::{Egress, QueueId, Queued, Source, UnixMillis};
 
 fn narrow() -> Settings {
     Settings {
@@ -50,6 +51,7 @@ fn lanes_of_one_site_share_what_it_may_have() {
             octets: 1,
             customer: Some("2001:db8::1".parse().unwrap()),
             original_dst: None,
+            policies_waived: false,
             egress: Egress::Pool,
             sender: String::new(),
             domains: vec![(format!("d{number}.example"), vec![0, 3])],
@@ -104,4 +106,54 @@ fn customers_of_one_site_have_equal_shares_and_a_v6_network_is_one_customer() {
     assert!(sim.delivered.iter().any(|it| it.1 == last));
     sim.run(20_000);
     assert_eq!(sim.delivered.len(), 1001);
+}
+
+#[test]
+fn a_report_about_tls_has_a_route_of_its_own() {
+    let now = UnixMillis(1_000_000);
+    let mut queue = Scheduler::new(narrow(), now);
+    let reverse_paths = ["<>", "<tls-reports@example.net>"];
+    for (number, reverse_path) in (1..).zip(reverse_paths) {
+        let to = "<b@a.example>".parse().unwrap();
+        let queued = Queued {
+            id: QueueId::from_number(number).unwrap(),
+            arrived: now,
+            source: Source::Relay,
+            egress: Egress::Pool,
+            mail: Mail::new(reverse_path.parse().unwrap()),
+            recipients: vec![Recipient::new(to)],
+            trace: String::new(),
+            may_notify: false,
+        };
+        let arrival = Arrival::of(&queued, 1, None);
+        assert_eq!(arrival.policies_waived, queued.is_tls_report());
+        queue.insert(&arrival, First::Now, now);
+    }
+    let mut waived = Vec::new();
+    let mut parked = 0;
+    while let Some(action) = queue.poll(now) {
+        let Action::Place(order) = action else {
+            continue;
+        };
+        let target = queue.target(order.target).unwrap();
+        assert_eq!(target.domain, "a.example");
+        if parked < 2 {
+            // What is news of one route is none of the other.
+            parked += 1;
+            queue.park(order.key);
+            if parked == 2 {
+                queue.routed(&target);
+            }
+            continue;
+        }
+        waived.push((order.id.get(), target.policies_waived));
+        let other = Target {
+            policies_waived: !target.policies_waived,
+            ..target
+        };
+        queue.place(order.key, "way", "mx.example");
+        queue.routed(&other);
+    }
+    waived.sort_unstable();
+    assert_eq!(waived, [(1, false), (2, true)]);
 }

@@ -162,6 +162,7 @@ fn a_restart_goes_on_where_the_schedule_is() {
             octets: 1,
             customer: None,
             original_dst: None,
+            policies_waived: false,
             egress: Egress::Pool,
             sender: String::new(),
             domains: vec![("a.example".into(), vec![0])],

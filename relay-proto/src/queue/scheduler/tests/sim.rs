@@ -97,6 +97,7 @@ impl Sim {
             octets,
             customer: Some(customer.parse().unwrap()),
             original_dst: None,
+            policies_waived: false,
             egress: Egress::Pool,
             sender: "customer.example".into(),
             domains: vec![(domain.into(), vec![0])],

@@ -138,7 +138,7 @@ impl Cutthrough {
             id: &name,
             ..self.inspection(transaction, facts)
         };
-        let trace = inspection.trace_fields();
+        let trace = inspection.fields(content).await;
         let (kept, queued) = inspection.keep(queueing, id, trace, content).await?;
         Ok(Stored { kept, queued })
     }
