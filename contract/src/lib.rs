@@ -13,6 +13,13 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+mod submission;
+
+pub use submission::{
+    ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, SCRAM_ITERATIONS, SCRAM_SALT_OCTETS, ScramKeys,
+    Submission, SubmissionUser,
+};
+
 /// Number of a policy state; grows by one with each change.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -35,6 +42,9 @@ pub struct Snapshot {
     pub probe_prefixes: Vec<IpNetwork>,
     /// Every customer whose policy is `redirect`; the most specific prefix wins.
     pub customers: Vec<CustomerPolicy>,
+    /// Who may submit mail to the relay.
+    #[serde(default)]
+    pub submission: Submission,
 }
 
 /// What the relay does for one redirected customer.
@@ -212,7 +222,23 @@ mod tests {
             "expires_at": "2026-03-01T12:00:00Z",
             "confirmed": true,
             "delivery": "cutthrough+spool"
-        }]
+        }],
+        "submission": {
+            "users": [{
+                "name": "ann@example.org",
+                "password": "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+                "scram": {
+                    "salt": "W22ZaJ0SNY7soEsUEjb6gQ==",
+                    "iterations": 4096,
+                    "stored_key": "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=",
+                    "server_key": "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+                },
+                "sender_domains": ["example.org"],
+                "messages_per_hour": 100,
+                "recipients_per_message": 50
+            }],
+            "decoy": "00ff"
+        }
     }"#;
 
     fn snapshot() -> Snapshot {
@@ -241,6 +267,24 @@ mod tests {
                 confirmed: true,
                 delivery: Delivery::CutthroughSpool,
             }],
+            submission: Submission {
+                users: vec![SubmissionUser {
+                    name: String::from("ann@example.org"),
+                    password: String::from(
+                        "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+                    ),
+                    scram: Some(ScramKeys {
+                        salt: String::from("W22ZaJ0SNY7soEsUEjb6gQ=="),
+                        iterations: 4096,
+                        stored_key: String::from("WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="),
+                        server_key: String::from("wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="),
+                    }),
+                    sender_domains: vec![String::from("example.org")],
+                    messages_per_hour: 100,
+                    recipients_per_message: 50,
+                }],
+                decoy: String::from("00ff"),
+            },
         }
     }
 
@@ -273,13 +317,32 @@ mod tests {
         assert_ne!(without_delivery, less);
         let least = without_delivery.replacen(confirmed, "", 1);
         assert_ne!(least, without_delivery);
+        let mut least: serde_json::Value = serde_json::from_str(&least).unwrap();
+        assert!(
+            least
+                .as_object_mut()
+                .unwrap()
+                .remove("submission")
+                .is_some()
+        );
+        let least = least.to_string();
         let mut expected = Snapshot {
             probe_prefixes: Vec::new(),
+            submission: Submission::default(),
             ..snapshot()
         };
         expected.customers[0].confirmed = false;
         expected.customers[0].delivery = Delivery::Cutthrough;
         assert_eq!(serde_json::from_str::<Snapshot>(&least).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_a_password_could_be_guessed_by_is_not_shown() {
+        let shown = format!("{:?}", snapshot());
+        assert!(shown.contains("ann@example.org"));
+        for secret in ["argon2id", "W22Z", "WG5d", "wfPL"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
     }
 
     #[test]

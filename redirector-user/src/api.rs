@@ -17,6 +17,7 @@ mod radar;
 mod relays;
 pub mod socket;
 mod status;
+mod users;
 pub mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -26,7 +27,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{delete, get, post, put},
+    routing::{delete, get, patch, post, put},
 };
 use tokio::time::timeout;
 
@@ -57,6 +58,11 @@ pub fn router(controller: Arc<Controller>) -> Router {
             put(relays::drain).delete(relays::resume),
         )
         .route("/v1/relays/{relay}/snapshot", get(relays::snapshot))
+        .route("/v1/users", get(users::list).post(users::add))
+        .route(
+            "/v1/users/{name}",
+            patch(users::change).delete(users::remove),
+        )
         .route("/v1/capture", post(capture::begin))
         .route("/v1/radar", get(radar::list))
         .route("/v1/radar/{source}", get(radar::source))

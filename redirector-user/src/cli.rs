@@ -9,6 +9,7 @@ mod import;
 mod radar;
 mod relay;
 mod tables;
+mod user;
 mod why;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
@@ -68,6 +69,9 @@ enum Command {
     /// Show relays, take one out of rotation, let it back
     #[command(subcommand)]
     Relay(relay::RelayCommand),
+    /// Say who may submit mail to the relays
+    #[command(subcommand)]
+    User(user::UserCommand),
 }
 
 #[derive(Debug, Args)]
@@ -214,6 +218,10 @@ enum CliError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("standard input: {0}")]
+    Input(std::io::Error),
+    #[error("standard input: {0}")]
+    Password(#[from] crate::password::NoPassword),
     #[error("writing the output: {0}")]
     Output(#[from] std::io::Error),
     #[error("writing the output: {0}")]
@@ -263,6 +271,8 @@ impl CliError {
             | Self::Capture(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
             | Self::File { .. }
+            | Self::Input(_)
+            | Self::Password(_)
             | Self::Output(_)
             | Self::Json(_) => Outcome::Failed,
         }

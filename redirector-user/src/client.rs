@@ -98,6 +98,20 @@ impl Client {
         self.parse(self.send(Method::PUT, path, body.into()).await?)
     }
 
+    /// `PATCH` with a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.unusable(error))?;
+        self.parse(self.send(Method::PATCH, path, body.into()).await?)
+    }
+
     /// `POST` of a file, however long the answer takes.
     ///
     /// # Errors

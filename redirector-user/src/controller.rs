@@ -27,6 +27,7 @@ mod rings;
 mod scope;
 mod start;
 mod state;
+mod users;
 mod views;
 
 use std::{
@@ -88,6 +89,8 @@ pub struct Controller {
     importing: watch::Sender<Option<ImportProgress>>,
     /// Held by whoever captures.
     capturing: Arc<Mutex<()>>,
+    /// Held by whoever makes a hash of a password.
+    hashing: Mutex<()>,
 }
 
 impl Controller {
@@ -126,6 +129,7 @@ impl Controller {
             import_gate: Mutex::new(()),
             importing: watch::Sender::new(None),
             capturing: Arc::default(),
+            hashing: Mutex::new(()),
             state: Mutex::new(state),
             config,
             store,

@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod edge;
 mod hex;
+pub mod password;
 pub mod pcap;
 pub mod policy;
 pub mod radar;

@@ -11,3 +11,4 @@ pub mod import;
 pub mod ledger;
 pub mod limit;
 pub mod refusal;
+pub mod user;

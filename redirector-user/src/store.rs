@@ -17,6 +17,7 @@ pub mod flags;
 mod schema;
 #[cfg(test)]
 mod tests;
+pub mod users;
 
 use std::{
     collections::BTreeMap,
@@ -55,6 +56,8 @@ pub struct Loaded {
     pub flags: BTreeMap<FlagId, Flag>,
     /// Drained relays by name.
     pub drained: BTreeMap<String, drains::Word>,
+    /// Users of submission.
+    pub submission: users::Standing,
 }
 
 /// Why the store could not answer.
@@ -156,6 +159,7 @@ impl Store {
             })
             .connect_lazy(&url)?;
         let name = name_of_writer(&writer).await?;
+        users::prepare(&writer).await?;
         Ok(Self {
             writer,
             readers,
@@ -177,6 +181,7 @@ impl Store {
             generation,
             flags: flags::standing(&self.readers).await?,
             drained: drains::standing(&self.readers).await?,
+            submission: users::standing(&self.readers).await?,
         })
     }
 

@@ -5,6 +5,7 @@ mod dsn;
 use core::fmt;
 
 use crate::address::{ForwardPath, ReversePath};
+pub(crate) use dsn::is_xtext;
 pub use dsn::{EnvelopeId, Malformed, Notify, OriginalRecipient, Ret};
 
 /// The argument of EHLO or HELO: what the client calls itself. Never verified (RFC 5321 section 4.1.4),
@@ -27,6 +28,11 @@ pub struct Mail {
     pub ret: Option<Ret>,
     /// The client's own name of the transaction, for notifications (RFC 3461).
     pub envelope_id: Option<EnvelopeId>,
+    /// What its sender asks of TLS on all of its way.
+    pub tls: TlsTag,
+    /// The client said on whose behalf it sends (`AUTH=`, RFC 4954 section 5). Whom it named is not kept: nobody here
+    /// trusts another server's word for it, and it is never passed on.
+    pub auth: bool,
 }
 
 /// One `RCPT TO` command.
@@ -38,6 +44,19 @@ pub struct Recipient {
     pub notify: Option<Notify>,
     /// To whom the message went before it was forwarded (RFC 3461).
     pub original: Option<OriginalRecipient>,
+}
+
+/// What the sender of a message asks of TLS on all of its way (RFC 8689 section 4.1 calls it a tag).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TlsTag {
+    /// Nothing: what the recipients' domains want is what counts.
+    #[default]
+    None,
+    /// MAIL said REQUIRETLS: no hop without TLS to a server whose name is authenticated, and which does likewise.
+    Required,
+    /// The header says `TLS-Required: No`: rather without TLS than not at all. MAIL never says this; whoever has seen the
+    /// header sets it.
+    Optional,
 }
 
 /// Value of `BODY=`.
@@ -60,6 +79,8 @@ impl Mail {
             smtputf8: false,
             ret: None,
             envelope_id: None,
+            tls: TlsTag::None,
+            auth: false,
         }
     }
 
@@ -73,8 +94,19 @@ impl Mail {
             smtputf8,
             ret,
             envelope_id,
+            tls,
+            auth,
         } = self;
-        size.is_some() || body.is_some() || *smtputf8 || ret.is_some() || envelope_id.is_some()
+        let for_notifications = ret.is_some() || envelope_id.is_some();
+        let for_tls = *tls == TlsTag::Required;
+        size.is_some() || body.is_some() || *smtputf8 || for_notifications || for_tls || *auth
+    }
+
+    /// Whether it may only go where REQUIRETLS is kept. A notification asks for that, too, but is not lost for want of it
+    /// (RFC 8689 section 5).
+    #[must_use]
+    pub fn insists_on_tls(&self) -> bool {
+        self.tls == TlsTag::Required && self.reverse_path != ReversePath::Null
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Trace<'a> {
     pub esmtp: bool,
     /// TLS was on.
     pub tls: bool,
+    /// The client has shown who it is.
+    pub authenticated: bool,
     /// MAIL said SMTPUTF8.
     pub smtputf8: bool,
     /// Our identifier of the message.
@@ -75,13 +77,17 @@ impl Trace<'_> {
     }
 
     fn protocol(&self) -> &'static str {
-        match (self.smtputf8, self.esmtp, self.tls) {
-            (true, _, false) => "UTF8SMTP",
-            (true, _, true) => "UTF8SMTPS",
-            (false, true, false) => "ESMTP",
-            (false, true, true) => "ESMTPS",
-            // There is no name for HELO under TLS.
-            (false, false, _) => "SMTP",
+        match (self.smtputf8, self.esmtp, self.tls, self.authenticated) {
+            (true, _, false, false) => "UTF8SMTP",
+            (true, _, true, false) => "UTF8SMTPS",
+            (true, _, false, true) => "UTF8SMTPA",
+            (true, _, true, true) => "UTF8SMTPSA",
+            (false, true, false, false) => "ESMTP",
+            (false, true, true, false) => "ESMTPS",
+            (false, true, false, true) => "ESMTPA",
+            (false, true, true, true) => "ESMTPSA",
+            // There is no name for HELO under TLS, and AUTH needs EHLO.
+            (false, false, _, _) => "SMTP",
         }
     }
 
@@ -143,6 +149,7 @@ mod tests {
             operator: "Example Hosting",
             esmtp: true,
             tls: true,
+            authenticated: false,
             smtputf8: false,
             id: "0190c8a1",
             token: None,
@@ -215,16 +222,21 @@ mod tests {
     fn the_protocol_has_its_registered_name() {
         let ehlo = EhloName::new("x").unwrap();
         let cases = [
-            ((false, false, false), "SMTP"),
-            ((true, false, false), "ESMTP"),
-            ((true, true, false), "ESMTPS"),
-            ((true, false, true), "UTF8SMTP"),
-            ((true, true, true), "UTF8SMTPS"),
+            ((false, false, false, false), "SMTP"),
+            ((true, false, false, false), "ESMTP"),
+            ((true, true, false, false), "ESMTPS"),
+            ((true, false, false, true), "ESMTPA"),
+            ((true, true, false, true), "ESMTPSA"),
+            ((true, false, true, false), "UTF8SMTP"),
+            ((true, true, true, false), "UTF8SMTPS"),
+            ((true, false, true, true), "UTF8SMTPA"),
+            ((true, true, true, true), "UTF8SMTPSA"),
         ];
-        for ((esmtp, tls, smtputf8), name) in cases {
+        for ((esmtp, tls, smtputf8, authenticated), name) in cases {
             let fields = Trace {
                 esmtp,
                 tls,
+                authenticated,
                 smtputf8,
                 ..trace(&ehlo, None)
             }

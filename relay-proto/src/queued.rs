@@ -58,6 +58,8 @@ pub enum Source {
         tls: bool,
         /// The flag that diverted it.
         flag_id: Option<u32>,
+        /// Who it has shown that it is, if it came by submission.
+        user: Option<String>,
     },
     /// The relay: a delivery status notification.
     Relay,

@@ -13,8 +13,8 @@
 //! Bare CR, bare LF and NUL in a command close the session. Bare CR, bare LF and a lone dot beside NUL in
 //! content have the message refused with 554 at its true end, and then close it, see `content.rs` for why;
 //! in a chunk at the chunk's end, and do not, see `content/chunks.rs`. Octets in clear text after STARTTLS
-//! close it too. AUTH is never offered; whoever says it all the same is answered by the application, which
-//! learns the mechanism and nothing else. EXPN and ETRN are answered 502, and so is BDAT, which closes, unless
+//! close it too. AUTH is offered only if the application wants it, and under TLS alone; whoever says it where it was not
+//! offered is answered by the application, which learns the mechanism and nothing else. EXPN and ETRN are answered 502, and so is BDAT, which closes, unless
 //! it is offered.
 //!
 //! # What it costs
@@ -36,6 +36,7 @@ use bytes::Bytes;
 
 pub use crate::envelope::{BodyType, EhloName, Mail, Recipient};
 use crate::reply::Reply;
+pub use crate::sasl::{Claim, Evidence, Keys, UserName};
 pub use crate::wire::auth::Mechanism;
 use crate::wire::line::FramingError;
 pub use config::{Config, ContentLimits, EarlyTalk, MinimumRate, Pregreet, Stress, Timeouts};
@@ -90,8 +91,8 @@ pub enum Question {
     /// EHLO or HELO: what is offered? [`Answer::Offer`], or a 4xx or 5xx reply. A transaction that was open
     /// has been aborted; after a refusal the client's earlier EHLO still stands.
     Hello(Hello),
-    /// AUTH, which was not offered: a 4xx or 5xx reply. It counts as an error of the client.
-    Auth(Mechanism),
+    /// AUTH, or something on its way.
+    Auth(Auth),
     /// MAIL: shall a transaction begin? A 2xx reply begins it.
     Mail(Mail),
     /// RCPT: is this recipient taken? A 2xx reply takes it.
@@ -101,6 +102,17 @@ pub enum Question {
     Data,
     /// The message has been received whole; the answer is the final reply, and the transaction is over.
     Message,
+}
+
+/// What only the application can decide about who a client is. Every refusal counts as an error of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// AUTH was said and not offered: a 4xx or 5xx reply.
+    NotOffered(Mechanism),
+    /// By what does this user show itself? [`Answer::Keys`], for a user that is unknown, too; or a 4xx or 5xx reply.
+    Keys(UserName),
+    /// Is it so? 235 lets the user in, until the session ends; or a 4xx or 5xx reply.
+    Claim(Claim),
 }
 
 /// The application's answer to the open question.
@@ -114,4 +126,11 @@ pub enum Answer {
     Offer(Offer),
     /// For [`Question::Data`] alone: take the content.
     Proceed,
+    /// For [`Auth::Keys`] alone: these.
+    Keys {
+        /// The user's keys, or some that nothing was made of.
+        keys: Keys,
+        /// Visible ASCII without commas, never used before, and not to be guessed; at most 64 octets.
+        nonce: String,
+    },
 }

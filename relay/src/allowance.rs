@@ -27,8 +27,33 @@ impl<Key: Hash + Eq> Allowance<Key> {
         }
     }
 
+    /// The same where each key has a share of its own, which [`Self::take_of`] and [`Self::is_left_of`] are told.
+    pub(crate) fn of_each() -> Self {
+        Self {
+            each: HOUR,
+            whole_at: Mutex::default(),
+        }
+    }
+
     /// Takes one use of `key`'s allowance; whether there was one left.
     pub(crate) fn take(&self, key: Key, now: Instant) -> bool {
+        self.take_of(key, self.each, now)
+    }
+
+    /// Whether one use of `key`'s allowance is left.
+    pub(crate) fn is_left(&self, key: &Key, now: Instant) -> bool {
+        self.is_left_of(key, self.each, now)
+    }
+
+    /// As [`Self::is_left`], of a key whose uses cost `each`.
+    pub(crate) fn is_left_of(&self, key: &Key, each: Duration, now: Instant) -> bool {
+        let whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let moment = whole_at.get(key).copied().unwrap_or(now);
+        moment.max(now) + each <= now + HOUR
+    }
+
+    /// As [`Self::take`], of a key whose uses cost `each`, an hour at most.
+    pub(crate) fn take_of(&self, key: Key, each: Duration, now: Instant) -> bool {
         let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
         if whole_at.len() >= KEYS_MAX && !whole_at.contains_key(&key) {
             whole_at.retain(|_, &mut moment| moment > now);
@@ -37,7 +62,7 @@ impl<Key: Hash + Eq> Allowance<Key> {
             }
         }
         let moment = whole_at.entry(key).or_insert(now);
-        let after = (*moment).max(now) + self.each;
+        let after = (*moment).max(now) + each;
         let is_left = after <= now + HOUR;
         if is_left {
             *moment = after;
@@ -62,7 +87,9 @@ mod tests {
             let now = start + Duration::from_secs(60 * minutes);
             (0..10).filter(|_| allowance.take(1, now)).count()
         };
+        assert!(allowance.is_left(&1, start));
         assert_eq!(taken(0), 4);
+        assert!(!allowance.is_left(&1, start));
         assert_eq!(taken(14), 0);
         assert_eq!(taken(15), 1);
         assert_eq!(taken(45), 2);

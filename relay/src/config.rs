@@ -28,6 +28,7 @@ mod scanner;
 mod session;
 mod splice;
 mod spool;
+mod submission;
 mod token;
 
 pub(crate) use acme::literal;
@@ -52,6 +53,8 @@ pub use scanner::ScannerConfig;
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
 pub use spool::SpoolConfig;
+use submission::Around;
+pub use submission::SubmissionConfig;
 pub use token::TokenTerms;
 
 /// All that the relay is told.
@@ -116,6 +119,8 @@ pub struct Config {
     pub peers: Option<PeersConfig>,
     /// Who certifies the relay's own names; never beside [`Self::tls`].
     pub acme: Option<AcmeConfig>,
+    /// Listeners for users who log in.
+    pub submission: Option<SubmissionConfig>,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -221,9 +226,8 @@ impl TryFrom<RawConfig> for Config {
             return Err(Invalid::new("scanner", "[]", problem));
         }
         let by_the_edge = !raw.listen.is_empty() || !raw.transparent.is_empty();
-        if !by_the_edge && raw.authorised.is_empty() {
-            let problem =
-                "must name at least one ADDRESS:PORT, unless transparent or [[authorised]] does";
+        if !by_the_edge && raw.authorised.is_empty() && raw.submission.is_none() {
+            let problem = "must name at least one ADDRESS:PORT, unless transparent, [[authorised]] or [submission] does";
             return Err(Invalid::new("listen", "[]", problem));
         }
         if by_the_edge && raw.controller.is_none() {
@@ -270,6 +274,19 @@ impl TryFrom<RawConfig> for Config {
             .acme
             .map(|acme| acme.check(&identity.hostname, asks_nobody));
         let acme = acme.transpose()?;
+        let limits: Limits = raw.limits.try_into()?;
+        let of_authorised = authorised.iter().flat_map(|listener| &listener.listen);
+        let of_edge = rewritten.iter().flat_map(|rewritten| &rewritten.listen);
+        let taken: Vec<SocketAddr> = of_edge.chain(of_authorised).copied().collect();
+        let around = Around {
+            limits: &limits,
+            has_controller: controller.is_some(),
+            has_spool: raw.spool.is_some(),
+            finds_servers: finds_servers(&dns, &routing),
+            taken: &taken,
+        };
+        let submission = raw.submission.map(|submission| submission.check(around));
+        let submission = submission.transpose()?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity,
@@ -284,7 +301,7 @@ impl TryFrom<RawConfig> for Config {
                 key: tls.key,
             }),
             message: raw.message.try_into()?,
-            limits: raw.limits.try_into()?,
+            limits,
             scanners: raw
                 .scanner
                 .into_iter()
@@ -310,8 +327,15 @@ impl TryFrom<RawConfig> for Config {
             mta_sts: raw.mta_sts.try_into()?,
             peers,
             acme,
+            submission,
         })
     }
+}
+
+/// Whether a domain's servers can be found at all.
+fn finds_servers(dns: &DnsConfig, routing: &Routing) -> bool {
+    let asks_nobody = dns.servers.as_ref().is_some_and(Vec::is_empty);
+    !asks_nobody || !routing.routes.is_empty()
 }
 
 fn rewritten(listen: &[String], origin: Option<RawOrigin>) -> Result<Option<Rewritten>, Invalid> {

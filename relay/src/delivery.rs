@@ -1,7 +1,8 @@
 //! What the queue's driver asks of the rest of the relay: the spool, routes, ways out, one attempt, and notifications.
 //!
-//! [`Delivery`] brings them together and decides little by itself; `attempt` is one transaction with one server,
-//! `connection` is how there comes to be a session with one, and `settle` is the end of a recipient.
+//! [`Delivery`] brings them together and decides little by itself; `attempt` is one transaction with one server, `several`
+//! are those that its limits need, `search` is how there comes to be a session with one, `connection` which messages that
+//! may carry, and `settle` is the end of a recipient.
 //!
 //! # Diagnostics
 //! Returned to the driver, which logs what became of each recipient.
@@ -29,10 +30,13 @@ use crate::spool::{ReadError, Spool};
 
 mod attempt;
 mod connection;
+mod search;
 mod settle;
+mod several;
 mod ways;
 
 pub(crate) use connection::Connection;
+use search::Search;
 pub(crate) use ways::Ways;
 
 /// All that a delivery needs.
@@ -117,7 +121,13 @@ impl World for Delivery {
         way: &Ways,
         queued: &Queued,
     ) -> Result<Connection, NoConnection> {
-        Connection::open(&self.outbound, route, way, queued).await
+        let search = Search {
+            outbound: &self.outbound,
+            route,
+            ways: way,
+            queued,
+        };
+        search.run().await
     }
 
     fn serves(&self, connection: &Connection, route: &Hosts, queued: &Queued) -> bool {

@@ -19,6 +19,9 @@ use crate::treatment::{self, Nobody};
 mod approved;
 pub(crate) mod hearing;
 pub(crate) mod session;
+mod submission;
+
+pub(crate) use submission::session_config as submission_session;
 
 /// Serves the connection from `peer` to its end; `source` is its listener's.
 pub(crate) async fn serve(
@@ -44,6 +47,9 @@ pub(crate) async fn serve(
         Source::Authorised(ranges) => {
             admission::authorised::admit(&relay, ranges, &mut tcp, peer, local).await
         }
+        Source::Submission(begins) => {
+            return submission::serve(relay, *begins, tcp, peer, drain).await;
+        }
     };
     let clock = Clock::start();
     let mut stream = Stream::Plain(tcp);
@@ -51,6 +57,7 @@ pub(crate) async fn serve(
         stream: &mut stream,
         clock,
         relay: &relay,
+        connections: &relay.connections,
     };
     match admission {
         Admission::Refuse(reply) => {

@@ -40,6 +40,7 @@ pub mod snapshot;
 mod splice;
 pub mod spool;
 mod stream;
+mod submission;
 pub mod tls;
 pub mod token;
 mod transparent;

@@ -1,6 +1,6 @@
 //! Listeners: from bound sockets to sessions, and to an orderly end.
 //!
-//! [`bind`], [`bind_transparent`] and [`bind_authorised`] open every address or none, and take those that the service
+//! [`bind`], [`bind_transparent`], [`bind_authorised`] and [`bind_submission`] open every address or none, and take those that the service
 //! manager has opened before ([`inherited`]); [`serve`] accepts until it is told to
 //! drain, then stops listening at once and gives the sessions until the deadline. A session that is
 //! cut off has not said 250, so its sender tries again.
@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::config::{Authorised, Destination};
+use crate::config::{Authorised, Destination, SubmissionConfig};
 use crate::listen::inherited::Inherited;
 use crate::origin::{Origin, Ranges, Transparent};
 use crate::{Relay, inbound, transparent};
@@ -48,6 +48,17 @@ pub(crate) enum Source {
     Edge(Arc<dyn Origin>),
     /// They come out of a range that is authorised.
     Authorised(Arc<Ranges>),
+    /// They come to submit.
+    Submission(Begins),
+}
+
+/// How a session of submission begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// Port 587.
+    InClear,
+    /// Port 465.
+    UnderTls,
 }
 
 impl Source {
@@ -55,7 +66,7 @@ impl Source {
     fn as_of(&self, relay: &Relay, address: SocketAddr) -> Self {
         match (self, relay.ranges.get(&address)) {
             (Self::Authorised(_), Some(ranges)) => Self::Authorised(Arc::clone(ranges)),
-            (Self::Edge(_) | Self::Authorised(_), _) => self.clone(),
+            (Self::Edge(_) | Self::Authorised(_) | Self::Submission(_), _) => self.clone(),
         }
     }
 }
@@ -126,6 +137,21 @@ pub fn bind_authorised(
         Destination::ProxyV2 { .. } | Destination::SoOriginalDst | Destination::Mx => Reach::Own,
     };
     open_all(&authorised.listen, reach, &source, inherited)
+}
+
+/// Opens the listeners of submission.
+pub fn bind_submission(
+    submission: &SubmissionConfig,
+    inherited: &mut Inherited,
+) -> Result<Vec<Listener>, BindError> {
+    let SubmissionConfig {
+        listen, listen_tls, ..
+    } = submission;
+    let in_clear = Source::Submission(Begins::InClear);
+    let mut listeners = open_all(listen, Reach::Own, &in_clear, inherited)?;
+    let under_tls = Source::Submission(Begins::UnderTls);
+    listeners.extend(open_all(listen_tls, Reach::Own, &under_tls, inherited)?);
+    Ok(listeners)
 }
 
 /// Whose addresses a listener's connections are made to.
@@ -229,7 +255,9 @@ async fn accept(current: watch::Receiver<Arc<Relay>>, listener: Listener, drain:
 
 /// Who is told something, be it that there is no place.
 fn sessions_max(relay: &Relay) -> usize {
-    relay.config.limits.connections + REFUSALS_MAX
+    let submission = relay.config.submission.as_ref();
+    let submission = submission.map_or(0, |it| it.limits.connections);
+    relay.config.limits.connections.max(submission) + REFUSALS_MAX
 }
 
 async fn serve_one(

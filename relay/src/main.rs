@@ -160,6 +160,9 @@ impl Bound {
         for authorised in &config.authorised {
             listeners.extend(listen::bind_authorised(authorised, inherited)?);
         }
+        if let Some(submission) = &config.submission {
+            listeners.extend(listen::bind_submission(submission, inherited)?);
+        }
         if let Some(Rewritten { listen, pin_dir }) = &config.rewritten {
             let flows: Arc<dyn Origin> = Arc::new(FlowMap::open(pin_dir)?);
             listeners.extend(listen::bind(listen, &flows, inherited)?);

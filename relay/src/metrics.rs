@@ -128,6 +128,18 @@ counters! {
     CertificatesObtained "certificates_obtained_total",
     /// Times that the authority was asked for a certificate, and gave none.
     CertificatesFailed "certificates_failed_total",
+    /// Sessions of submission that were served.
+    SubmissionSessions "submission_sessions_total",
+    /// Users that have logged in.
+    Authenticated "submission_logged_in_total",
+    /// Attempts to log in that were wrong.
+    NotAuthenticated "submission_not_logged_in_total",
+    /// Attempts, or connections, that were not heard, because too many before them were wrong, or are being judged.
+    AuthLimited "submission_not_heard_total",
+    /// Messages of users that were deferred, because they had sent theirs of this hour.
+    SubmissionLimited "submission_messages_limited_total",
+    /// Messages of users that were refused, because their reverse-path was of a domain that the user may not send as.
+    SenderForbidden "submission_sender_forbidden_total",
 }
 
 impl Metrics {

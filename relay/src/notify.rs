@@ -25,7 +25,7 @@ use jiff::fmt::rfc2822;
 use jiff::tz::TimeZone;
 use relay_proto::address::{ForwardPath, Mailbox};
 use relay_proto::dsn::{self, Head, Notice, Reporter, Untold};
-use relay_proto::envelope::{BodyType, Mail, Recipient};
+use relay_proto::envelope::{BodyType, Mail, Recipient, TlsTag};
 use relay_proto::queued::{Attempt, Cause, Egress, Outcome, QueueId, Queued, Source, UnixMillis};
 use tracing::{error, info};
 
@@ -206,6 +206,10 @@ impl Notifier {
         );
         let mut mail = Mail::new("<>".parse().expect("the null reverse-path is one"));
         mail.smtputf8 = composed.smtputf8;
+        // RFC 8689 section 5: what it quotes of the message is protected in the same manner.
+        if queued.mail.tls == TlsTag::Required {
+            mail.tls = TlsTag::Required;
+        }
         mail.body = composed.smtputf8.then_some(BodyType::EightBitMime);
         let to = ForwardPath::Mailbox(notice.sender().clone());
         let notification = Queued {

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::dns::Dns;
 use crate::egress::Egresses;
+use crate::inbound::submission_session;
 use crate::learnt::Learnt;
 use crate::listen::limits::Connections;
 use crate::metrics::Metrics;
@@ -30,6 +31,7 @@ use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::routing::Router;
 use crate::scan::{self, Scanner};
 use crate::snapshot::Newest;
+use crate::submission::Gate;
 use crate::tls::ServerTls;
 use crate::token::Tokens;
 use crate::unheard::Unheard;
@@ -64,6 +66,8 @@ pub struct Relay {
     pub(crate) router: Router,
     /// Whom authorised listeners serve, by their configured addresses.
     pub(crate) ranges: HashMap<SocketAddr, Arc<Ranges>>,
+    /// What the sessions of submission share, and what they begin with.
+    pub(crate) submission: Option<(Arc<Gate>, Arc<server::Config>)>,
 }
 
 impl Relay {
@@ -80,6 +84,10 @@ impl Relay {
         let dns = Dns::new(&config.dns);
         let router = Router::new(&config, dns, &trust, results.clone());
         let session = config.session.server_config(&config.identity);
+        let submission = config.submission.as_ref().map(|submission| {
+            let gate = Arc::new(Gate::new(submission));
+            (gate, Arc::new(submission_session(&session)))
+        });
         let metrics = Arc::new(Metrics::new());
         let notifier = Arc::new(Notifier::new(&config, Arc::clone(&metrics)));
         let outbound = Outbound::new(&config.identity, Arc::clone(&egresses), trust, results);
@@ -115,6 +123,7 @@ impl Relay {
             metrics,
             router,
             ranges: ranges(&config),
+            submission,
             config,
             newest,
             tls,
@@ -130,6 +139,8 @@ impl Relay {
             smtputf8: true,
             chunking: true,
             starttls: true,
+            require_tls: self.router.authenticates_any(),
+            limits: self.config.session.limits(),
             ..server::Offer::default()
         }
     }

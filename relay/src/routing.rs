@@ -14,10 +14,9 @@ use relay_proto::address::Domain;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error};
 
-use crate::config::{Config, FixedRoute, MtaSts, Routing};
+use crate::config::{Config, FixedRoute, MtaSts, RouteTls, Routing};
 use crate::dns::{Dns, DnsName};
 use crate::outbound::Trust;
-use crate::outbound::requirement::Requirement;
 use crate::outbound::results::Results;
 
 mod addresses;
@@ -28,12 +27,14 @@ mod fixed;
 mod own;
 mod policy;
 mod route;
+mod strict;
 mod sts;
 
 use addresses::Addresses;
 use candidates::{Candidate, Candidates};
 use own::Own;
 pub use route::{Host, Route, RouteError, Site};
+pub use strict::{Terms, Unauthenticated};
 use sts::Sts;
 
 /// Knows the way to every domain. Cheap to clone.
@@ -88,6 +89,12 @@ impl Router {
         self.0.dns.validates()
     }
 
+    /// Whether there is any server whose name it could authenticate: without one REQUIRETLS would be an empty promise.
+    pub(crate) fn authenticates_any(&self) -> bool {
+        let verified = |route: &FixedRoute| route.tls == RouteTls::Verify;
+        self.0.dns.asks_somebody() || self.0.routing.routes.iter().any(verified)
+    }
+
     /// The addresses of a host that is no mail server, in the order to try.
     pub(crate) async fn addresses(&self, host: &DnsName) -> Vec<IpAddr> {
         let families = self.0.routing.families;
@@ -122,9 +129,9 @@ impl Router {
         &self,
         domain: &Domain,
         destination: SocketAddr,
-    ) -> Result<Requirement, RouteError> {
+    ) -> Result<Terms, RouteError> {
         if self.fixed(domain).is_none() && !self.0.dns.asks_somebody() {
-            return Ok(Requirement::default());
+            return Ok(Terms::none(Unauthenticated::Unknown));
         }
         // It goes on without us, so that the next one finds an answer.
         let (this, asked) = (self.clone(), domain.clone());
@@ -138,21 +145,21 @@ impl Router {
             Ok(Ok(Ok(candidates))) => candidates,
             Ok(Ok(Err(why))) => {
                 debug!(%domain, error = %why, "policy unknown: its servers are not found");
-                return Ok(Requirement::default());
+                return Ok(Terms::none(Unauthenticated::Unknown));
             }
             Ok(Err(bug)) => {
                 error!(error = %bug, "a look-up ended by a bug of ours");
-                return Ok(Requirement::default());
+                return Ok(Terms::none(Unauthenticated::Unknown));
             }
             Err(_elapsed) => {
                 debug!(%domain, "policy unknown: the DNS is slow");
-                return Ok(Requirement::default());
+                return Ok(Terms::none(Unauthenticated::Unknown));
             }
         };
         let is_it = |candidate: &&Candidate| candidate.has(destination);
         match candidates.list.iter().find(is_it) {
-            Some(candidate) => self.0.requirement(&candidates, candidate).await,
-            None => Ok(Requirement::default()),
+            Some(candidate) => self.0.terms(&candidates, candidate).await,
+            None => Ok(Terms::none(Unauthenticated::Stranger)),
         }
     }
 
@@ -188,34 +195,31 @@ impl Inner {
     ) -> Result<Route, RouteError> {
         candidates.without_ourselves(&self.own)?;
         let mut hosts: Vec<Host> = Vec::new();
-        let mut worst = None;
+        let mut until = candidates.until.max(Instant::now() + UNTIL_MIN);
         for candidate in &candidates.list {
-            let requirement = match self.requirement(&candidates, candidate).await {
-                Ok(requirement) => requirement,
+            let terms = self.terms(&candidates, candidate).await;
+            let (terms, withheld) = match terms {
+                Ok(terms) => (terms, None),
+                // It is known, and what it demands may be known soon.
                 Err(error) => {
-                    worst = Some(error);
-                    continue;
+                    until = Instant::now() + UNTIL_MIN;
+                    (Terms::none(Unauthenticated::Unknown), Some(error))
                 }
             };
             hosts.push(Host {
                 name: candidate.name.clone(),
                 addresses: candidate.addresses.clone(),
-                requirement,
+                requirement: terms.usual,
+                strict: terms.strict,
+                withheld,
                 send_proxy: candidate.fixed.is_some_and(|it| it.send_proxy),
             });
         }
         if let Some(destination) = original_dst {
-            // Known, but not to be used: what it demands could not be found out.
-            let withheld = candidates.list.iter().any(|it| it.has(destination))
-                && !hosts
-                    .iter()
-                    .any(|host| host.addresses.contains(&destination));
-            if !withheld {
-                route::put_first(&mut hosts, destination);
-            }
+            route::put_first(&mut hosts, destination);
         }
         if hosts.is_empty() {
-            return Err(worst.or(candidates.failure).unwrap_or_else(|| {
+            return Err(candidates.failure.unwrap_or_else(|| {
                 let text = format!("no server of {} has an address", candidates.domain);
                 RouteError::never("5.4.4", text)
             }));
@@ -223,7 +227,7 @@ impl Inner {
         Ok(Route {
             site: candidates.site(original_dst),
             hosts,
-            until: candidates.until.max(Instant::now() + UNTIL_MIN),
+            until,
         })
     }
 }

@@ -33,6 +33,8 @@ pub struct Submission {
     pub id: String,
     /// The customer's address.
     pub client: IpAddr,
+    /// Who it has shown that it is, if it came by submission.
+    pub user: Option<String>,
     /// What the customer calls itself.
     pub ehlo: Option<EhloName>,
     /// Reverse-path and parameters.
@@ -217,6 +219,7 @@ mod tests {
         let submission = Arc::new(Submission {
             id: "1".into(),
             client: IpAddr::from([192, 0, 2, 10]),
+            user: None,
             ehlo: None,
             mail: Mail::new(relay_proto::address::ReversePath::Null),
             recipients: vec![],

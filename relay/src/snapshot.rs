@@ -20,6 +20,8 @@ mod prefixes;
 
 use prefixes::Prefixes;
 
+use crate::submission::Users;
+
 /// The newest snapshot, or none yet.
 pub type Newest = Option<Arc<InForce>>;
 
@@ -31,6 +33,7 @@ pub struct InForce {
     probe_sources: HashSet<IpAddr>,
     probe_prefixes: Prefixes<()>,
     customers: Prefixes<Arc<CustomerPolicy>>,
+    users: Users,
 }
 
 impl InForce {
@@ -44,6 +47,11 @@ impl InForce {
     #[must_use]
     pub fn customer(&self, address: IpAddr) -> Option<&Arc<CustomerPolicy>> {
         self.customers.longest(address)
+    }
+
+    /// Who may submit.
+    pub(crate) fn users(&self) -> &Users {
+        &self.users
     }
 
     /// Whether `address` is one of the operator's customers at all.
@@ -79,6 +87,7 @@ impl From<Snapshot> for InForce {
                 .into_iter()
                 .map(|customer| (customer.prefix, Arc::new(customer)))
                 .collect(),
+            users: snapshot.submission.into(),
         }
     }
 }

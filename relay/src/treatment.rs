@@ -23,12 +23,14 @@ mod keeping;
 mod opaque;
 mod outcome;
 mod queue;
+mod submission;
 mod terminated;
 mod walled;
 
 use cutthrough::Cutthrough;
 use opaque::Opaque;
 pub(crate) use opaque::full as splices_full;
+pub(crate) use submission::Submission;
 use terminated::Terminated;
 use walled::Walled;
 

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use self::config::{PATIENT, config_text};
+use self::config::config_text;
 pub use self::{
     answer::Answer,
     config::{HELP_URL, Health, INTERFACES, RELAY_NAME, RELAY_PORT},
@@ -94,7 +94,7 @@ impl<'lab> Gate<'lab> {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with_edge(lab: &'lab Lab, lines: &str) -> Result<Self> {
-        let mut gate = Self::written(lab, &PATIENT, &INTERFACES, &[Pool::REWRITE])?;
+        let mut gate = Self::written(lab, &Health::PATIENT, &INTERFACES, &[Pool::REWRITE])?;
         gate.configure("[edge]\n", &format!("[edge]\n{lines}\n"))?;
         gate.launch()?;
         Ok(gate)

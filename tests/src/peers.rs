@@ -11,11 +11,14 @@ use crate::{
     process::checked,
 };
 
+pub mod authority;
 pub mod client;
 pub mod exchanger;
 pub mod forwarder;
+pub mod greylist;
 pub mod maildir;
 mod overlay;
+pub mod policy_host;
 pub mod postfix;
 pub mod resolver;
 pub mod rspamd;
@@ -33,8 +36,14 @@ fn greets(lab: &Lab, host: Host) -> Option<()> {
         .map(drop)
 }
 
-/// `key.pem` and `cert.pem` in a directory, self-signed in the host's name.
-fn certificate(dir: &Path, host: Host) -> Result<()> {
+/// `key.pem` and `cert.pem` in a directory, self-signed in the host's name, unless they are there.
+///
+/// # Errors
+/// As `openssl` says.
+pub fn certificate(dir: &Path, host: Host) -> Result<()> {
+    if dir.join("cert.pem").exists() {
+        return Ok(());
+    }
     let subject = format!("/CN={}.example.net", host.name());
     checked(
         Command::new("openssl")

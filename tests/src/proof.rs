@@ -14,11 +14,13 @@ mod books;
 mod chance;
 mod client;
 mod letter;
+mod pace;
 mod plan;
 mod report;
 mod run;
 mod sink;
 mod system;
+mod trace;
 
 use std::{
     fs,

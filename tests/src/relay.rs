@@ -131,6 +131,17 @@ impl<'lab> RelayNode<'lab> {
         Ok(())
     }
 
+    /// What `outgate-relay` says to a person who asks this.
+    ///
+    /// # Errors
+    /// That it fails, with its words.
+    pub fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let namespace = self.lab.namespace(Host::Relay);
+        let mut command = namespace.command(self.lab.binaries().relay()?);
+        let output = checked(command.arg("--config").arg(&self.config).args(arguments))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// All that it logged.
     #[must_use]
     pub fn log(&self) -> String {

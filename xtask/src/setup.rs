@@ -166,7 +166,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 26] = [
+const DEBIAN_PACKAGES: [&str; 28] = [
     "build-essential",
     "dante-server",
     "iproute2",
@@ -198,4 +198,7 @@ const DEBIAN_PACKAGES: [&str; 26] = [
     "nftables",
     // An authority to get certificates from.
     "pebble",
+    "postgrey",
+    // Without it Postfix logs in nowhere.
+    "libsasl2-modules",
 ];

@@ -6,6 +6,7 @@ mod capture;
 mod flags;
 mod relays;
 mod status;
+mod users;
 mod why;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ pub use self::{
     flags::{FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView},
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
+    users::{UserToldView, UserView},
     why::{FrameView, FramesRequest, FramesView, WhyView},
 };
 

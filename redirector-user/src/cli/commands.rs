@@ -8,7 +8,7 @@ use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, import,
     radar, relay,
     tables::{self, Style},
-    why,
+    user, why,
 };
 use crate::{
     api::view::{AttachRequest, FlagState, FlagView, StatusView},
@@ -51,6 +51,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Doctor { config } => doctor(&client, &teller, &config).await,
         Command::Radar(arguments) => radar::run(&client, &teller, arguments).await,
         Command::Relay(command) => relay::run(&client, &teller, command).await,
+        Command::User(command) => user::run(&client, &teller, command).await,
     }
 }
 

@@ -6,7 +6,7 @@ use contract::{CustomerPolicy, Generation, Snapshot};
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Controller, Problem, clock, local_sources, state::State};
+use super::{Controller, Problem, clock, local_sources, state::State, users};
 use crate::{
     config::{self, Through},
     edge::{health::ProbeError, nexthop},
@@ -89,6 +89,7 @@ impl Controller {
             probe_sources: state.probe_sources.iter().copied().collect(),
             probe_prefixes: self.config.health.reserved.clone(),
             customers: customers.collect(),
+            submission: users::submission(state),
         }
     }
 

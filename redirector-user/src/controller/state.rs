@@ -22,7 +22,7 @@ use crate::{
     },
     reconcile::EdgeState,
     rotation::{self, RelayState, Standing},
-    store::{Loaded, drains::Word},
+    store::{Loaded, drains::Word, users},
 };
 
 /// All that changes.
@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) relays: BTreeMap<String, RelayRecord>,
     /// Drained ones among them, and perhaps some that are configured no more.
     pub(super) drained: BTreeMap<String, Word>,
+    /// Users of submission.
+    pub(super) submission: users::Standing,
     /// The last judgement over both.
     pub(super) standing: Standing,
     /// What the kernel's maps hold.
@@ -144,6 +146,7 @@ impl State {
             flags: loaded.flags.into_iter().collect(),
             relays: relays.collect(),
             drained: loaded.drained,
+            submission: loaded.submission,
             standing: Standing::default(),
             held,
             scope: Scope::All,

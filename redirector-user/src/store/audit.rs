@@ -42,6 +42,12 @@ pub enum Kind {
     RelayResumed,
     /// A payload of the trail was erased.
     PayloadErased,
+    /// Somebody may submit.
+    UserAdded,
+    /// A user has another password, other limits, or is disabled, or not any more.
+    UserChanged,
+    /// A user was removed.
+    UserRemoved,
 }
 
 /// A row to be written.
@@ -168,6 +174,9 @@ impl Kind {
             Self::RelayDrained => "relay drained",
             Self::RelayResumed => "relay resumed",
             Self::PayloadErased => "payload erased",
+            Self::UserAdded => "user added",
+            Self::UserChanged => "user changed",
+            Self::UserRemoved => "user removed",
         }
     }
 }

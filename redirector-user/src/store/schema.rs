@@ -105,4 +105,10 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "delivery",
         include_str!("migrations/0005_delivery.sql"),
     ),
+    (
+        6,
+        None,
+        "users of submission",
+        include_str!("migrations/0006_submission.sql"),
+    ),
 ];

@@ -1,4 +1,5 @@
 mod trail;
+mod users;
 
 use jiff::SignedDuration;
 use redirector_common::abi::Via;

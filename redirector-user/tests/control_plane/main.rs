@@ -17,3 +17,4 @@ mod life;
 mod probe;
 mod relays;
 mod steer;
+mod users;

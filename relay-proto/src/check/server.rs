@@ -1,13 +1,16 @@
 //! The server's session under any octets, with an application that takes nearly everything.
 
+use core::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::pieces;
 use crate::Time;
-use crate::envelope::Mail;
+use crate::envelope::{Mail, TlsTag};
+use crate::limits::Limits;
 use crate::reply::Reply;
 use crate::server::{
-    Abort, Action, Answer, Config, ContentLimits, MAX_HELD_OCTETS, Offer, Question, Session,
+    Abort, Action, Answer, Auth, Config, ContentLimits, Keys, MAX_HELD_OCTETS, Offer, Question,
+    Session,
 };
 use crate::wire::command::Command;
 
@@ -29,12 +32,19 @@ pub(super) enum Offered {
     Nothing,
     StartTls,
     Chunking,
+    /// With AUTH, under TLS from the first octet.
+    Auth,
 }
 
 /// A session does the same however its input is cut, and what it does keeps the promises of
 /// [`crate::server`]; above all, nothing is taken after a framing error.
 pub fn session(octets: &[u8], cuts: &[u8]) {
-    for offered in [Offered::Nothing, Offered::StartTls, Offered::Chunking] {
+    for offered in [
+        Offered::Nothing,
+        Offered::StartTls,
+        Offered::Chunking,
+        Offered::Auth,
+    ] {
         let by_octet = run(pieces(octets, &[1]), offered);
         keeps_promises(&by_octet);
         for events in [
@@ -57,8 +67,12 @@ pub fn command_line(line: &[u8]) {
         Command::Mail(mail) => {
             let path = mail.reverse_path.to_string();
             assert_eq!(path.parse().as_ref(), Ok(&mail.reverse_path));
+            let tls = match mail.tls {
+                TlsTag::Required => " REQUIRETLS",
+                TlsTag::None | TlsTag::Optional => "",
+            };
             let again = format!(
-                "MAIL FROM:{path}{}{}",
+                "MAIL FROM:{path}{}{}{tls}",
                 parameter("RET", mail.ret.as_ref()),
                 parameter("ENVID", mail.envelope_id.as_ref())
             );
@@ -66,6 +80,7 @@ pub fn command_line(line: &[u8]) {
                 size: None,
                 body: None,
                 smtputf8: false,
+                auth: false,
                 ..mail.clone()
             };
             assert_eq!(Command::parse(again.as_bytes()), Ok(Command::Mail(mail)));
@@ -124,12 +139,24 @@ fn offer(offered: Offered) -> Offer {
         chunking: matches!(offered, Offered::Chunking),
         dsn: matches!(offered, Offered::Chunking),
         starttls: matches!(offered, Offered::StartTls),
+        require_tls: true,
+        limits: Limits {
+            recipients: NonZeroU32::new(2),
+            ..Limits::NONE
+        },
+        auth: matches!(offered, Offered::Auth),
     }
 }
 
 /// Feeds the pieces, up to a handshake, then hangs up.
 fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>, offered: Offered) -> Vec<Event> {
-    let mut session = Session::new(Arc::new(config()), Time::ZERO);
+    let config = Arc::new(config());
+    let mut session = match offered {
+        Offered::Auth => Session::under_tls(config, Time::ZERO),
+        Offered::Nothing | Offered::StartTls | Offered::Chunking => {
+            Session::new(config, Time::ZERO)
+        }
+    };
     let mut events = Vec::new();
     for piece in pieces {
         if events.last() == Some(&Event::StartTls) {
@@ -190,7 +217,20 @@ pub(super) fn note(action: Action, events: &mut Vec<Event>) -> Option<Question> 
 pub(super) fn answer(question: &Question, offered: Offered) -> Answer {
     match question {
         Question::Hello(_) => Answer::Offer(offer(offered)),
-        Question::Auth(_) => Answer::Reply(Reply::new(502, "5.5.1", "no")),
+        Question::Auth(Auth::NotOffered(_)) => Answer::Reply(Reply::new(502, "5.5.1", "no")),
+        Question::Auth(Auth::Keys(_)) => Answer::Keys {
+            keys: Keys {
+                salt: b"salt".to_vec(),
+                iterations: 4096,
+                stored_key: [0; 32],
+                server_key: [0; 32],
+            },
+            nonce: "nonce".to_owned(),
+        },
+        Question::Auth(Auth::Claim(claim)) if claim.user.as_str().contains('u') => {
+            Answer::Reply(Reply::new(235, "2.7.0", TAKEN))
+        }
+        Question::Auth(Auth::Claim(_)) => Answer::Reply(Reply::new(535, "5.7.8", "no")),
         Question::Data => Answer::Proceed,
         Question::Recipient(recipient) if recipient.forward_path.to_string().contains("no") => {
             Answer::Reply(Reply::new(550, "5.1.1", "nobody"))

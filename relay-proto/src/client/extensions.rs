@@ -1,5 +1,6 @@
 //! What a server offers in its answer to EHLO (RFC 5321 section 4.1.1.1).
 
+use crate::limits::Limits;
 use crate::reply::Reply;
 
 /// What the server offered in its last answer to EHLO.
@@ -21,6 +22,10 @@ pub struct Extensions {
     pub chunking: bool,
     /// DSN.
     pub dsn: bool,
+    /// REQUIRETLS (RFC 8689), under TLS: in clear text it means nothing.
+    pub require_tls: bool,
+    /// LIMITS (RFC 9422).
+    pub limits: Limits,
 }
 
 impl Extensions {
@@ -42,6 +47,8 @@ impl Extensions {
                 "SMTPUTF8" => extensions.smtputf8 = true,
                 "CHUNKING" => extensions.chunking = true,
                 "DSN" => extensions.dsn = true,
+                "REQUIRETLS" => extensions.require_tls = true,
+                "LIMITS" => extensions.limits = extensions.limits.least(Limits::read(words)),
                 "ENHANCEDSTATUSCODES" => extensions.enhanced_status_codes = true,
                 _ => {}
             }
@@ -52,11 +59,13 @@ impl Extensions {
 
 #[cfg(test)]
 mod tests {
+    use core::num::NonZeroU32;
+
     use super::*;
 
     #[test]
     fn the_answer_to_ehlo_is_read_line_by_line() {
-        let all = "mx STARTTLS\nSIZE 1000\npipelining\n8BITMIME\nSMTPUTF8\nX-UNKNOWN 1\nENHANCEDSTATUSCODES\nSTARTTLS\nCHUNKING\nDSN";
+        let all = "mx STARTTLS\nSIZE 1000\npipelining\n8BITMIME\nSMTPUTF8\nX-UNKNOWN 1\nENHANCEDSTATUSCODES\nSTARTTLS\nCHUNKING\nDSN\nRequireTLS\nLIMITS RCPTMAX=20 X=1\nLIMITS MAILMAX=3";
         let read = Extensions::read(&Reply::plain(250, all));
         let expected = Extensions {
             starttls: true,
@@ -67,6 +76,12 @@ mod tests {
             enhanced_status_codes: true,
             chunking: true,
             dsn: true,
+            require_tls: true,
+            limits: Limits {
+                mails: NonZeroU32::new(3),
+                recipients: NonZeroU32::new(20),
+                recipient_domains: None,
+            },
         };
         assert_eq!(read, expected);
     }

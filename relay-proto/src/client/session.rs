@@ -175,6 +175,8 @@ impl Session {
                 self.extensions = Extensions::read(&reply);
                 // RFC 3207 section 4.2: what is offered again under TLS means nothing.
                 self.extensions.starttls &= !self.tls;
+                // RFC 8689 section 2: it is an offer under TLS or none.
+                self.extensions.require_tls &= self.tls;
                 if self.extensions.starttls && !self.held {
                     self.say_starttls(now);
                 } else {

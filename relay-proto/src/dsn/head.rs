@@ -38,6 +38,21 @@ impl Head {
         !self.complete
     }
 
+    /// Whether its sender would rather have it arrive without TLS than not at all: one field `TLS-Required: No` (RFC 8689
+    /// section 3). Several of that name say nothing, whatever is in them.
+    #[must_use]
+    pub fn says_tls_is_optional(&self) -> bool {
+        let lines = self.fields().split(|&octet| octet == b'\n');
+        let mut values = lines.filter_map(|line| {
+            let colon = memchr::memchr(b':', line)?;
+            let (name, value) = line.split_at_checked(colon)?;
+            let named = name.trim_ascii_end().eq_ignore_ascii_case(b"tls-required");
+            named.then(|| value.get(1..).unwrap_or_default().trim_ascii())
+        });
+        let first = values.next();
+        first.is_some_and(|value| value.eq_ignore_ascii_case(b"no")) && values.next().is_none()
+    }
+
     /// The fields, whole lines with their CRLF.
     pub(super) fn fields(&self) -> &[u8] {
         let mut end = 0;
@@ -165,6 +180,27 @@ mod tests {
             let mut head = Head::new();
             head.push(header.as_bytes());
             assert_eq!(head.message_id(), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn one_field_makes_tls_optional() {
+        for (header, expected) in [
+            ("A: b\r\nTLS-Required: No\r\n\r\n", true),
+            ("tls-required :nO \r\n\r\nx", true),
+            ("TLS-Required: Yes\r\n\r\n", false),
+            ("TLS-Required: No, really\r\n\r\n", false),
+            ("TLS-Required: No\r\nTLS-Required: No\r\n\r\n", false),
+            ("TLS-Required: No\r\nTLS-Required: Yes\r\n\r\n", false),
+            ("X-TLS-Required: No\r\n\r\n", false),
+            // Behind the header, or a part of another field.
+            ("A: b\r\n\r\nTLS-Required: No\r\n", false),
+            ("A: b\r\n TLS-Required: No\r\n\r\n", false),
+            ("", false),
+        ] {
+            let mut head = Head::new();
+            head.push(header.as_bytes());
+            assert_eq!(head.says_tls_is_optional(), expected, "{header}");
         }
     }
 }

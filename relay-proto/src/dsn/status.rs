@@ -61,6 +61,11 @@ impl Told<'_> {
                 "The recipient's server does not take addresses or headers with characters outside ASCII. Ask the \
                  recipient for an address without them."
             }
+            (_, "7.30") => {
+                "The message was sent with the demand that it travel encrypted on all of its way (REQUIRETLS), and the \
+                 recipient's server does not promise that. Send it without the demand, or tell the recipient by another \
+                 way."
+            }
             (_, detail) if detail.starts_with("7.") && self.is_by_reply() => {
                 "The recipient's server refuses the message by its rules; its words above say which. If you \
                  cannot tell what to change, ask the recipient's postmaster by another way."

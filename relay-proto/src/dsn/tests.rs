@@ -37,6 +37,7 @@ pub(super) fn queued(sender: &str, recipients: &[&str]) -> Queued {
             ehlo: EhloName::new("mail.customer.example"),
             tls: true,
             flag_id: Some(17),
+            user: None,
         },
         egress: Egress::Pool,
         mail,
@@ -254,6 +255,8 @@ fn advice_fits_what_was_said_and_by_whom() {
             "refuses the message by its rules",
         ),
         (local("5.7.10"), "The words above say"),
+        (local("5.7.30"), "without the demand"),
+        (refused(550, "5.7.30", "x"), "without the demand"),
         (refused(554, "5.0.0", "x"), "The words above say"),
     ] {
         let attempts = [attempt(0, Outcome::Failed(cause))];

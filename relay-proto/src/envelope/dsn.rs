@@ -154,7 +154,7 @@ impl fmt::Display for OriginalRecipient {
 
 /// `xtext` of RFC 3461 section 4, and the characters beyond ASCII of RFC 6533 section 3. What `+XX` stands
 /// for must be printable, too: whoever decodes it puts it into a header field.
-fn is_xtext(text: &str) -> bool {
+pub(crate) fn is_xtext(text: &str) -> bool {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         let fits = match c {

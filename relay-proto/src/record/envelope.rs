@@ -8,7 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 
 use super::fields::{self, CRITICAL, Malformed, Writer, fields};
-use crate::envelope::{BodyType, EhloName, Mail, Recipient};
+use crate::envelope::{BodyType, EhloName, Mail, Recipient, TlsTag};
 use crate::queued::{Egress, QueueId, Queued, Source, UnixMillis};
 
 /// Why octets are no [`Queued`].
@@ -45,6 +45,7 @@ pub fn encode(queued: &Queued) -> Vec<u8> {
             ehlo,
             tls,
             flag_id,
+            user,
         } => fields.group(CUSTOMER, |customer| {
             customer.octets(ADDRESS, &address_octets(*address));
             if let Some(destination) = original_dst {
@@ -58,6 +59,9 @@ pub fn encode(queued: &Queued) -> Vec<u8> {
             customer.flag(TLS, *tls);
             if let Some(flag_id) = flag_id {
                 customer.number(FLAG_ID, u64::from(*flag_id));
+            }
+            if let Some(user) = user {
+                customer.text(USER, user);
             }
         }),
         Source::Relay => fields.flag(RELAY, true),
@@ -118,6 +122,9 @@ fn write_mail(fields: &mut Writer, mail: &Mail) {
         smtputf8,
         ret,
         envelope_id,
+        tls,
+        // What was said of it was not kept.
+        auth: _,
     } = mail;
     fields.text(PATH, &reverse_path.to_string());
     if let Some(size) = size {
@@ -139,12 +146,15 @@ fn write_mail(fields: &mut Writer, mail: &Mail) {
     if let Some(envelope_id) = envelope_id {
         fields.text(ENVELOPE_ID, &envelope_id.to_string());
     }
+    fields.flag(TLS_REQUIRED, *tls == TlsTag::Required);
+    fields.flag(TLS_OPTIONAL, *tls == TlsTag::Optional);
 }
 
 fn read_mail(octets: &[u8]) -> Result<Mail, NoEnvelope> {
     let mut path = None;
     let (mut size, mut body, mut ret, mut envelope_id) = (None, None, None, None);
     let mut smtputf8 = false;
+    let mut tls = TlsTag::None;
     for field in fields(octets) {
         let (tag, value) = field?;
         match tag {
@@ -160,6 +170,8 @@ fn read_mail(octets: &[u8]) -> Result<Mail, NoEnvelope> {
             SMTPUTF8 => smtputf8 = true,
             RET => ret = Some(parse(value)?),
             ENVELOPE_ID => envelope_id = Some(parse(value)?),
+            TLS_REQUIRED => tls = TlsTag::Required,
+            TLS_OPTIONAL => tls = TlsTag::Optional,
             unknown => pass_over(unknown)?,
         }
     }
@@ -170,6 +182,8 @@ fn read_mail(octets: &[u8]) -> Result<Mail, NoEnvelope> {
         smtputf8,
         ret,
         envelope_id,
+        tls,
+        auth: false,
     })
 }
 
@@ -208,7 +222,7 @@ fn read_recipient(octets: &[u8]) -> Result<Recipient, NoEnvelope> {
 
 fn read_customer(octets: &[u8]) -> Result<Source, NoEnvelope> {
     let (mut address, mut original_dst, mut ehlo, mut flag_id) = (None, None, None, None);
-    let mut tls = false;
+    let (mut tls, mut user) = (false, None);
     for field in fields(octets) {
         let (tag, value) = field?;
         match tag {
@@ -227,6 +241,7 @@ fn read_customer(octets: &[u8]) -> Result<Source, NoEnvelope> {
                 let number = u32::try_from(fields::number(value)?);
                 flag_id = Some(number.map_err(|_too_large| NoEnvelope::Malformed)?);
             }
+            USER => user = Some(fields::text(value)?.to_owned()),
             unknown => pass_over(unknown)?,
         }
     }
@@ -236,6 +251,7 @@ fn read_customer(octets: &[u8]) -> Result<Source, NoEnvelope> {
         ehlo,
         tls,
         flag_id,
+        user,
     })
 }
 
@@ -306,6 +322,7 @@ const ORIGINAL_DST: u8 = 2;
 const EHLO: u8 = 3;
 const TLS: u8 = 4;
 const FLAG_ID: u8 = 5;
+const USER: u8 = 6;
 
 /// Within [`MAIL`] and [`RECIPIENT`].
 const PATH: u8 = 1;
@@ -315,6 +332,9 @@ const BODY: u8 = 3;
 const SMTPUTF8: u8 = 4;
 const RET: u8 = 5;
 const ENVELOPE_ID: u8 = 6;
+const TLS_OPTIONAL: u8 = 7;
+/// Who passed over this would send in clear text what must not go so.
+const TLS_REQUIRED: u8 = CRITICAL;
 /// Within [`RECIPIENT`].
 const NOTIFY: u8 = 2;
 const ORIGINAL: u8 = 3;

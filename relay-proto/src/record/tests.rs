@@ -10,7 +10,7 @@ use super::envelope::{self, NoEnvelope};
 use super::fields::{CRITICAL, Writer};
 use super::*;
 use crate::check;
-use crate::envelope::{BodyType, EhloName, Mail, Notify, Recipient, Ret};
+use crate::envelope::{BodyType, EhloName, Mail, Notify, Recipient, Ret, TlsTag};
 use crate::queued::{Egress, Queued, Source, UnixMillis};
 
 fn id() -> impl Strategy<Value = QueueId> {
@@ -32,14 +32,17 @@ fn mail() -> impl Strategy<Value = Mail> {
         any::<bool>(),
         option::of(select(&[Ret::Full, Ret::Headers][..])),
         option::of(select(&["QQ314159", "a+2Bb"][..])),
+        select(&[TlsTag::None, TlsTag::Required, TlsTag::Optional][..]),
     )
-        .prop_map(|(path, size, body, smtputf8, ret, envelope_id)| Mail {
+        .prop_map(|(path, size, body, smtputf8, ret, envelope_id, tls)| Mail {
             reverse_path: path.parse().unwrap(),
             size,
             body,
             smtputf8,
             ret,
             envelope_id: envelope_id.map(|it| it.parse().unwrap()),
+            tls,
+            auth: false,
         })
 }
 
@@ -75,15 +78,17 @@ fn source() -> impl Strategy<Value = Source> {
         option::of("[!-~]{1,255}"),
         any::<bool>(),
         option::of(any::<u32>()),
+        option::of("[a-z0-9@.]{1,64}"),
     );
     let customer =
         customer.prop_map(
-            |(address, original_dst, ehlo, tls, flag_id)| Source::Customer {
+            |(address, original_dst, ehlo, tls, flag_id, user)| Source::Customer {
                 address: address.parse().unwrap(),
                 original_dst: original_dst.map(|it| it.parse().unwrap()),
                 ehlo: ehlo.map(|it| EhloName::new(&it).unwrap()),
                 tls,
                 flag_id,
+                user,
             },
         );
     prop_oneof![Just(Source::Relay), customer]

@@ -14,6 +14,8 @@ pub struct Config {
     /// Recipients of one transaction; more are answered `452 4.5.3`. Default 100, the least that RFC 5321
     /// section 4.5.3.1.8 allows.
     pub max_recipients: usize,
+    /// Transactions of one session; more are answered `421 4.7.0`. Default 5000.
+    pub max_mails: u32,
     /// Errors of the client until `421 4.7.0` and the end. Default 20.
     pub max_errors: u32,
     /// The same under [`Stress::High`]. Default 2.
@@ -118,6 +120,7 @@ impl Config {
             hostname: hostname.to_owned(),
             operator: operator.to_owned(),
             max_recipients: 100,
+            max_mails: 5000,
             max_errors: 20,
             max_errors_under_stress: 2,
             max_commands: 20_000,

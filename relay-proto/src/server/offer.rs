@@ -4,7 +4,9 @@
 //! session then holds the client to it. PIPELINING, ENHANCEDSTATUSCODES and SIZE are the session's own, and
 //! always there.
 
-use crate::envelope::{BodyType, EhloName, Mail, Recipient};
+use crate::envelope::{BodyType, EhloName, Mail, Recipient, TlsTag};
+use crate::limits::Limits;
+use crate::sasl::Mechanism;
 
 /// One EHLO or HELO.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +37,12 @@ pub struct Offer {
     pub dsn: bool,
     /// STARTTLS (RFC 3207). Under TLS it is not offered again, whatever this says.
     pub starttls: bool,
+    /// REQUIRETLS (RFC 8689). Only offered under TLS, whatever this says.
+    pub require_tls: bool,
+    /// LIMITS (RFC 9422). Beside what is said, [`Config`](super::Config) holds.
+    pub limits: Limits,
+    /// AUTH (RFC 4954), with all mechanisms of [`crate::sasl`]. Never without TLS, whatever this says.
+    pub auth: bool,
 }
 
 impl Offer {
@@ -53,14 +61,21 @@ impl Offer {
             ("ENHANCEDSTATUSCODES", true),
             // RFC 3207 section 4.2: not offered any more once it was used.
             ("STARTTLS", self.starttls && !tls),
+            ("REQUIRETLS", self.require_tls && tls),
         ];
         let offered = offered.into_iter().filter(|(_, offered)| *offered);
         lines.extend(offered.map(|(keyword, _)| keyword.to_owned()));
+        let limits = self.limits.parameters();
+        lines.extend(limits.map(|parameters| format!("LIMITS {parameters}")));
+        if self.auth && tls {
+            let mechanisms = Mechanism::ALL.map(Mechanism::name);
+            lines.push(format!("AUTH {}", mechanisms.join(" ")));
+        }
         lines
     }
 
-    /// The first parameter of MAIL that was not offered.
-    pub(super) fn lacks(&self, mail: &Mail) -> Option<&'static str> {
+    /// The first parameter of MAIL that was not offered to a client that speaks TLS, or does not.
+    pub(super) fn lacks(&self, mail: &Mail, tls: bool) -> Option<&'static str> {
         match mail.body {
             Some(BodyType::SevenBit | BodyType::EightBitMime) if !self.eight_bit_mime => {
                 return Some("BODY");
@@ -71,6 +86,12 @@ impl Offer {
             ("SMTPUTF8", mail.smtputf8, self.smtputf8),
             ("RET", mail.ret.is_some(), self.dsn),
             ("ENVID", mail.envelope_id.is_some(), self.dsn),
+            (
+                "REQUIRETLS",
+                mail.tls == TlsTag::Required,
+                self.require_tls && tls,
+            ),
+            ("AUTH", mail.auth, self.auth),
         ];
         missing(parameters)
     }
@@ -82,6 +103,12 @@ impl Offer {
             ("ORCPT", recipient.original.is_some(), self.dsn),
         ];
         missing(parameters)
+    }
+
+    /// Whether a transaction with so many recipients takes no more.
+    pub(super) fn is_full_of(&self, recipients: usize) -> bool {
+        let limit = self.limits.recipients.map(|limit| limit.get());
+        limit.is_some_and(|limit| recipients >= usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
     /// Whether content of so many octets is too much.

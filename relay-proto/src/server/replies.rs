@@ -1,7 +1,10 @@
 //! What the server says of its own accord.
 
+use data_encoding::BASE64;
+
 use super::{Config, Hello, Offer};
 use crate::reply::Reply;
+use crate::sasl::Mechanism;
 use crate::wire::command::CommandError;
 use crate::wire::line::FramingError;
 
@@ -74,6 +77,43 @@ pub(super) fn chunk_taken(octets: u64) -> Reply {
 pub(super) fn too_large(limit: u64) -> Reply {
     let text = format!("message larger than the limit of {limit} octets");
     Reply::new(552, "5.3.4", &text)
+}
+
+/// RFC 4954 section 4.
+pub(super) fn no_such_mechanism() -> Reply {
+    let known = Mechanism::ALL.map(Mechanism::name).join(", ");
+    Reply::new(504, "5.5.4", &format!("the mechanisms here are {known}"))
+}
+
+pub(super) fn already_authenticated() -> Reply {
+    out_of_order("AUTH was said already, and who you are stays")
+}
+
+pub(super) fn challenge(octets: &[u8]) -> Reply {
+    Reply::plain(334, &BASE64.encode(octets))
+}
+
+pub(super) fn auth_cancelled() -> Reply {
+    Reply::new(501, "5.7.0", "authentication cancelled")
+}
+
+pub(super) fn not_base64() -> Reply {
+    let text = "the response is not base64; authentication ended";
+    Reply::new(501, "5.5.2", text)
+}
+
+pub(super) fn auth_malformed(problem: &str) -> Reply {
+    Reply::new(501, "5.5.2", &format!("{problem}; authentication ended"))
+}
+
+pub(super) fn auth_refused(problem: &str) -> Reply {
+    Reply::new(535, "5.7.8", problem)
+}
+
+/// RFC 4954 section 6.
+pub(super) fn auth_line_too_long() -> Reply {
+    let text = "a response is at most 12288 octets; authentication ended";
+    Reply::new(500, "5.5.6", text)
 }
 
 pub(super) fn needs_smtputf8() -> Reply {
@@ -171,6 +211,14 @@ pub(super) fn too_many_errors() -> Reply {
 
 pub(super) fn too_many_commands() -> Reply {
     Reply::new(421, "4.7.0", "too many commands, closing")
+}
+
+pub(super) fn too_many_mails() -> Reply {
+    Reply::new(
+        421,
+        "4.7.0",
+        "too many messages in one session, connect again; closing",
+    )
 }
 
 pub(super) fn too_much_pipelined() -> Reply {

@@ -1,15 +1,17 @@
 //! The state machine of the server's side: what it is fed, and where it stands. `commands` moves it on what
-//! the client says, `chunks` on BDAT, `answers` on what the application says, `waits` on time.
+//! the client says, `auth` on AUTH, `chunks` on BDAT, `answers` on what the application says, `steps` on what has
+//! been kept, `waits` on time.
 
 mod answers;
+mod auth;
 mod chunks;
 mod commands;
 mod facts;
 mod state;
+mod steps;
 mod waits;
 
 use core::fmt;
-use core::ops::ControlFlow;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -17,10 +19,12 @@ use bytes::BytesMut;
 
 use super::content::{Chunk, Chunks, Content, Found, FoundInChunk};
 use super::outbox::Outbox;
-use super::{Abort, Action, Config, EhloName, Hello, Offer, Question, Stress, Timeouts, replies};
+use super::{
+    Abort, Action, Config, EhloName, Hello, Offer, Question, Stress, Timeouts, UserName, replies,
+};
 use crate::Time;
 use crate::reply::Reply;
-use crate::wire::line::{self, LineError, LineReader};
+use crate::wire::line::{self, LineReader};
 use chunks::Discard;
 use state::{Asked, Greeted, Role, State, Transaction};
 
@@ -32,6 +36,8 @@ pub struct Session {
     state: State,
     hello: Option<Greeted>,
     tls: bool,
+    /// Who the client has shown that it is.
+    user: Option<UserName>,
     input: BytesMut,
     lines: LineReader,
     out: Outbox,
@@ -42,6 +48,7 @@ pub struct Session {
     /// Since when the session waits for the client, if it does.
     waiting_since: Time,
     commands: u32,
+    mails: u32,
     errors: u32,
     /// A chunk was refused; more of the same message may be on their way.
     chunks_refused: bool,
@@ -60,6 +67,16 @@ impl Session {
         } else {
             session.greet();
         }
+        session
+    }
+
+    /// A session of a connection that was TLS from its first octet (RFC 8314 section 3). It greets at once: the handshake
+    /// was a pause already.
+    #[must_use]
+    pub fn under_tls(config: Arc<Config>, now: Time) -> Self {
+        let mut session = Self::with_role(Role::Client, config, now);
+        session.tls = true;
+        session.greet();
         session
     }
 
@@ -91,6 +108,7 @@ impl Session {
             state: State::Idle,
             hello: None,
             tls: false,
+            user: None,
             input: BytesMut::new(),
             lines: LineReader::new(MAX_COMMAND_OCTETS),
             out: Outbox::default(),
@@ -99,6 +117,7 @@ impl Session {
             now,
             waiting_since: now,
             commands: 0,
+            mails: 0,
             errors: 0,
             chunks_refused: false,
             talked_early: false,
@@ -140,12 +159,15 @@ impl Session {
             | State::Discard(Discard { pace, .. }) => {
                 pace.advance(now, octets.len(), &self.config);
             }
-            State::Idle | State::Envelope(_) | State::BetweenChunks(_) => {}
+            State::Idle
+            | State::Authenticating(_)
+            | State::Envelope(_)
+            | State::BetweenChunks(_) => {}
         }
         if !self.hung_up {
             if self.input.is_empty() {
                 // A command line never has to be moved, which would leave a copy of it behind.
-                self.input.reserve(MAX_COMMAND_OCTETS);
+                self.input.reserve(self.max_line_octets());
             }
             self.input.extend_from_slice(octets);
             self.advance();
@@ -212,94 +234,6 @@ impl Session {
     fn ask(&mut self, asked: Asked, question: Question) {
         self.state = State::Asked(asked);
         self.out.push(Action::Ask(question));
-    }
-
-    /// Acts on what has been kept, as far as it goes.
-    fn advance(&mut self) {
-        while !self.out.is_full() {
-            if self.step().is_break() {
-                self.close_if_hung_up();
-                break;
-            }
-        }
-        if self.input.is_empty() {
-            // An idle session keeps no buffer.
-            self.input = BytesMut::new();
-        }
-    }
-
-    /// One line or one piece; breaks when there is nothing to act on.
-    fn step(&mut self) -> ControlFlow<()> {
-        match &mut self.state {
-            State::Idle | State::Envelope(_) | State::BetweenChunks(_) => {
-                match self.lines.take(&mut self.input) {
-                    Ok(Some(mut line)) => {
-                        self.waiting_since = self.now;
-                        self.command(&line);
-                        line::forget(&mut line);
-                    }
-                    Ok(None) => return ControlFlow::Break(()),
-                    Err(LineError::TooLong) => {
-                        self.waiting_since = self.now;
-                        self.fail(&replies::line_too_long());
-                    }
-                    Err(LineError::Framing(error)) => {
-                        self.abort(Abort::Framing(error));
-                        self.close_with(&replies::malformed_command(error));
-                    }
-                }
-            }
-            State::Content(content) => match content.read(&mut self.input) {
-                Found::Nothing => return ControlFlow::Break(()),
-                Found::Piece(piece) => self.out.push(Action::Body(piece)),
-                Found::Lost(cause) => self.out.push(Action::Aborted(cause)),
-                Found::End => {
-                    let transaction = Transaction::new(content.utf8);
-                    self.ask(Asked::Message(transaction), Question::Message);
-                }
-                Found::EndOfFaulty(fault) => {
-                    self.state = State::Idle;
-                    self.waiting_since = self.now;
-                    self.out.say(&fault.reply(), false);
-                }
-                Found::EndOfMalformed(error) => {
-                    self.close_with(&replies::malformed_content(error));
-                }
-            },
-            State::Chunk(chunks) => {
-                let found = chunks.read(&mut self.input);
-                return self.found_in_chunk(found);
-            }
-            State::Discard(discard) => {
-                if !discard.read(&mut self.input) {
-                    return ControlFlow::Break(());
-                }
-                self.discarded();
-            }
-            State::Pregreet | State::Asked(_) | State::Handshake | State::Closed => {
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn close_if_hung_up(&mut self) {
-        match self.state {
-            State::Pregreet
-            | State::Idle
-            | State::Envelope(_)
-            | State::Content(_)
-            | State::Chunk(_)
-            | State::BetweenChunks(_)
-            | State::Discard(_)
-            | State::Handshake => {
-                if self.hung_up {
-                    self.abort(Abort::HangUp);
-                    self.close();
-                }
-            }
-            State::Asked(_) | State::Closed => {}
-        }
     }
 
     /// Tells the application, if it believes in a transaction, that it has ended.

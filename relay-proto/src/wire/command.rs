@@ -3,8 +3,7 @@
 //! A line is read whole into a [`Command`] or into a [`CommandError`]; whether the command fits the
 //! dialogue is for [`crate::server`] to say. White space after a line, and between the colon of `FROM:` or
 //! `TO:` and the path, is tolerated (RFC 5321 section 4.1.1); parameters of extensions that are never
-//! offered are not. One of those is `AUTH=` of MAIL: it belongs to the extension AUTH (RFC 4954 section 5),
-//! no client says it where that was not offered, and to drop it would vouch for nobody.
+//! offered are not.
 //!
 //! # Diagnostics
 //! [`CommandError`] is the peer's doing, and carries what its reply needs; of AUTH nothing, because a
@@ -12,7 +11,7 @@
 
 use core::str::FromStr;
 
-use crate::envelope::{BodyType, EhloName, Mail, Malformed, Recipient};
+use crate::envelope::{BodyType, EhloName, Mail, Malformed, Recipient, TlsTag, is_xtext};
 use crate::wire::address::{AddressError, Cursor};
 use crate::wire::auth::Mechanism;
 
@@ -164,14 +163,25 @@ fn mail(argument: &str) -> Result<Mail, CommandError> {
         let repeated = match (keyword.to_ascii_uppercase().as_str(), value) {
             ("SIZE", Some(value)) => mail.size.replace(size(value)?).is_some(),
             ("BODY", Some(value)) => mail.body.replace(body(value)?).is_some(),
+            // `<>` is a word of xtext, too.
+            ("AUTH", Some(value)) if !value.is_empty() && is_xtext(value) => {
+                core::mem::replace(&mut mail.auth, true)
+            }
+            ("AUTH", Some(_)) => return Err(CommandError::Argument(SUBMITTER)),
             ("SMTPUTF8", None) => core::mem::replace(&mut mail.smtputf8, true),
             ("RET", Some(value)) => mail.ret.replace(dsn(value, RET)?).is_some(),
             ("ENVID", Some(value)) => mail.envelope_id.replace(dsn(value, ENVID)?).is_some(),
-            ("SIZE" | "BODY" | "RET" | "ENVID", None) => {
+            ("REQUIRETLS", None) => {
+                core::mem::replace(&mut mail.tls, TlsTag::Required) == TlsTag::Required
+            }
+            ("SIZE" | "BODY" | "RET" | "ENVID" | "AUTH", None) => {
                 return Err(CommandError::Argument(NO_VALUE));
             }
             ("SMTPUTF8", Some(_)) => {
                 return Err(CommandError::Argument("SMTPUTF8 takes no value"));
+            }
+            ("REQUIRETLS", Some(_)) => {
+                return Err(CommandError::Argument("REQUIRETLS takes no value"));
             }
             _ => return Err(CommandError::Parameter(keyword.to_owned())),
         };
@@ -253,6 +263,7 @@ fn body(value: &str) -> Result<BodyType, CommandError> {
     }
 }
 
+const SUBMITTER: &str = "AUTH must be <> or a mailbox in xtext, see RFC 4954 section 5";
 const NO_VALUE: &str = "the parameter needs a value";
 const RET: &str = "RET must be FULL or HDRS";
 const ENVID: &str = "ENVID must be at most 100 octets of xtext, see RFC 3461 section 4";

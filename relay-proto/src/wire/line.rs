@@ -250,6 +250,12 @@ impl LineReader {
         }
     }
 
+    /// Lines may have so many octets from now on. Only between two lines, so that the outcome does not depend on how
+    /// much of one has arrived.
+    pub fn allow(&mut self, max_octets: usize) {
+        self.max_octets = max_octets;
+    }
+
     /// The next line without its CRLF; `None` until it is whole. Between calls octets may only be
     /// appended to `buffer`.
     ///

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use relay_proto::client::{Action, BodyType, Config, Event, Mail, Recipient, Session, Timeouts};
-use relay_proto::envelope::Ret;
+use relay_proto::envelope::{Ret, TlsTag};
 
 use crate::player::{ARRIVALS, Arrival, compare, lines, octets, seconds, take_lines};
 
@@ -125,6 +125,7 @@ impl Player {
                         "7bit" => mail.body = Some(BodyType::SevenBit),
                         "utf8" => mail.smtputf8 = true,
                         "full" => mail.ret = Some(Ret::Full),
+                        "requiretls" => mail.tls = TlsTag::Required,
                         "envid" => mail.envelope_id = Some("id+3D7".parse().unwrap()),
                         size => mail.size = Some(size.parse().unwrap()),
                     }
@@ -213,10 +214,14 @@ fn told(event: &Event) -> String {
                 ("enhanced", extensions.enhanced_status_codes),
                 ("chunking", extensions.chunking),
                 ("dsn", extensions.dsn),
+                ("requiretls", extensions.require_tls),
             ] {
                 if offered {
                     text += &format!(" {word}");
                 }
+            }
+            if let Some(limits) = extensions.limits.parameters() {
+                text += &format!(" {limits}");
             }
             text
         }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_proto::server::Session;
+use relay_proto::server::{Config, Session};
 
-use crate::server_player::{config, play};
+use crate::server_player::{config, play, play_on};
 
 #[test]
 fn the_application_says_what_is_offered() {
@@ -220,6 +220,136 @@ fn notifications_are_asked_for_where_that_is_offered() {
           X: HangUp
           E: ",
     );
+}
+
+#[test]
+fn requiretls_is_offered_and_taken_under_tls_alone() {
+    play(
+        r"=: greeting
+          C: EHLO c
+          ?: EHLO c
+          A: offer starttls requiretls
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250-ENHANCEDSTATUSCODES
+          S: 250 STARTTLS
+          C: MAIL FROM:<a@b> REQUIRETLS
+          S: 555 5.5.4 REQUIRETLS is not offered
+          C: STARTTLS
+          S: 220 2.0.0 ready to start TLS
+          T:
+          C: EHLO c
+          ?: EHLO c tls
+          A: offer starttls requiretls
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250-ENHANCEDSTATUSCODES
+          S: 250 REQUIRETLS
+          C: MAIL FROM:<a@b> REQUIRETLS=1
+          S: 501 5.5.4 REQUIRETLS takes no value
+          C: MAIL FROM:<a@b> REQUIRETLS SIZE=5
+          ?: MAIL <a@b> 5 requiretls
+          A: 250 2.1.0 ok
+          S: 250 2.1.0 ok
+          C: HELO c
+          X: Reset
+          ?: HELO c tls
+          A: offer requiretls
+          S: 250 relay.example
+          C: MAIL FROM:<a@b> REQUIRETLS
+          S: 555 5.5.4 parameters need EHLO
+          C: EHLO c
+          ?: EHLO c tls
+          A: offer
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250 ENHANCEDSTATUSCODES
+          C: MAIL FROM:<> REQUIRETLS
+          S: 421 4.7.0 too many errors, closing
+          E: ",
+    );
+}
+
+#[test]
+fn limits_are_named_and_the_smaller_one_holds() {
+    play(
+        r"=: greeting
+          C: EHLO c
+          ?: EHLO c
+          A: offer MAILMAX=3 RCPTMAX=1 RCPTDOMAINMAX=7
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250-ENHANCEDSTATUSCODES
+          S: 250 LIMITS MAILMAX=3 RCPTMAX=1 RCPTDOMAINMAX=7
+          =: envelope
+          C: RCPT TO:<e@f>
+          S: 452 4.5.3 too many recipients, send the rest in another transaction
+          C: EHLO c
+          X: Reset
+          ?: EHLO c
+          A: offer RCPTMAX=9
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250-ENHANCEDSTATUSCODES
+          S: 250 LIMITS RCPTMAX=9
+          =: envelope
+          =: recipient
+          C: RCPT TO:<e@f>
+          S: 452 4.5.3 too many recipients, send the rest in another transaction
+          C: QUIT
+          X: Quit
+          S: 221 2.0.0 bye
+          E: ",
+    );
+}
+
+#[test]
+fn a_session_takes_so_many_messages_whatever_becomes_of_them() {
+    let reset = r"C: RSET
+          X: Reset
+          S: 250 2.0.0 ok
+          ";
+    let refused = r"C: MAIL FROM:<a@b>
+          ?: MAIL <a@b>
+          A: 550 5.7.1 no
+          S: 550 5.7.1 no
+          ";
+    let short = || {
+        let config = Config {
+            max_mails: 3,
+            ..config()
+        };
+        Session::new(Arc::new(config), Duration::ZERO)
+    };
+    let script = format!(
+        r"=: greeting
+          C: EHLO c
+          ?: EHLO c
+          A: offer MAILMAX=3
+          S: 250-relay.example
+          S: 250-SIZE
+          S: 250-PIPELINING
+          S: 250-ENHANCEDSTATUSCODES
+          S: 250 LIMITS MAILMAX=3
+          =: mail
+          {reset}
+          {refused}
+          =: mail
+          C: HELO d
+          X: Reset
+          ?: HELO d
+          A: offer
+          S: 250 relay.example
+          C: MAIL FROM:<a@b>
+          S: 421 4.7.0 too many messages in one session, connect again; closing
+          E: "
+    );
+    play_on(short, &script);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Plays a script against a server session.
 //!
 //! `C` the client says a line, `c` octets as they are; `S` a reply line; `?` a question and `A` its answer
-//! (`proceed`, `offer` and what, a reply, or `close` and a reply; EHLO is answered without being shown
+//! (`proceed`, `keys`, `offer` and what, a reply, or `close` and a reply; EHLO is answered without being shown
 //! unless the script does so); `B` content; `X` a transaction aborted; `T` the handshake is
 //! asked for, and succeeds; `E` the session closes; `H` the client hangs up; `W` so many seconds pass;
 //! `D` the deadline, in seconds since the start, or `none`; `!` the caller is under stress, `high` or `none`;
@@ -11,8 +11,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relay_proto::envelope::TlsTag;
+use relay_proto::limits::Limits;
 use relay_proto::reply::Reply;
-use relay_proto::server::{Action, Answer, Config, Offer, Question, Session, Stress};
+use relay_proto::server::{
+    Action, Answer, Auth, Claim, Config, Evidence, Keys, Offer, Question, Session, Stress,
+};
 
 use crate::player::{self, ARRIVALS, Arrival, compare, octets, seconds, take_lines, text};
 
@@ -288,7 +292,17 @@ fn asked(question: &Question) -> String {
             let tls = if hello.tls { " tls" } else { "" };
             format!("{verb} {}{tls}", hello.name)
         }
-        Question::Auth(mechanism) => format!("AUTH {mechanism}"),
+        Question::Auth(Auth::NotOffered(mechanism)) => format!("AUTH {mechanism}"),
+        Question::Auth(Auth::Keys(user)) => format!("KEYS {}", user.as_str()),
+        Question::Auth(Auth::Claim(Claim { user, evidence })) => match evidence {
+            Evidence::Password(password) => {
+                let password = String::from_utf8_lossy(password.as_bytes());
+                format!("CLAIM {} {password}", user.as_str())
+            }
+            Evidence::Proven | Evidence::Disproven => {
+                format!("CLAIM {} {evidence:?}", user.as_str())
+            }
+        },
         Question::Mail(mail) => {
             let mut text = format!("MAIL {}", mail.reverse_path);
             if let Some(size) = mail.size {
@@ -305,6 +319,12 @@ fn asked(question: &Question) -> String {
             }
             if let Some(id) = &mail.envelope_id {
                 text += &format!(" {id}");
+            }
+            if mail.tls == TlsTag::Required {
+                text += " requiretls";
+            }
+            if mail.auth {
+                text += " auth";
             }
             text
         }
@@ -327,6 +347,12 @@ fn answer(text: &str) -> Answer {
     if text == "proceed" {
         return Answer::Proceed;
     }
+    if text == "keys" {
+        return Answer::Keys {
+            keys: keys(),
+            nonce: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".to_owned(),
+        };
+    }
     if let Some(words) = text.strip_prefix("offer") {
         return Answer::Offer(
             words
@@ -347,9 +373,29 @@ fn offering(mut offer: Offer, word: &str) -> Offer {
         "chunking" => offer.chunking = true,
         "dsn" => offer.dsn = true,
         "starttls" => offer.starttls = true,
+        "requiretls" => offer.require_tls = true,
+        limit if limit.contains('=') => {
+            offer.limits = offer.limits.least(Limits::read([limit]));
+        }
+        "auth" => offer.auth = true,
         octets => offer.max_message_octets = octets.parse().unwrap(),
     }
     offer
+}
+
+/// Of the password `pencil`, as in RFC 7677 section 3.
+fn keys() -> Keys {
+    let octets = |text: &str| data_encoding::BASE64.decode(text.as_bytes()).unwrap();
+    Keys {
+        salt: octets("W22ZaJ0SNY7soEsUEjb6gQ=="),
+        iterations: 4096,
+        stored_key: octets("WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=")
+            .try_into()
+            .unwrap(),
+        server_key: octets("wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=")
+            .try_into()
+            .unwrap(),
+    }
 }
 
 /// `250 2.1.0 ok`, or `250 ok` without an enhanced code.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relay_proto::limits::Limits;
 use relay_proto::reply::Reply;
 use relay_proto::{client, server};
 
@@ -294,7 +295,10 @@ const OFFER: server::Offer = server::Offer {
     smtputf8: true,
     chunking: false,
     dsn: false,
+    auth: false,
     starttls: true,
+    require_tls: true,
+    limits: Limits::NONE,
 };
 
 const DELAY: Duration = Duration::from_millis(20);

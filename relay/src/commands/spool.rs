@@ -159,6 +159,7 @@ struct Told {
     source: String,
     original_dst: Option<String>,
     flag: Option<u32>,
+    user: Option<String>,
     egress: &'static str,
     from: String,
     recipients: Vec<ToldRecipient>,
@@ -174,16 +175,17 @@ struct ToldRecipient {
 impl From<&Living> for Told {
     fn from(living: &Living) -> Self {
         let queued = &living.queued;
-        let (source, original_dst, flag) = match &queued.source {
-            Source::Relay => ("relay".to_owned(), None, None),
+        let (source, original_dst, flag, user) = match &queued.source {
+            Source::Relay => ("relay".to_owned(), None, None, None),
             Source::Customer {
                 address,
                 original_dst,
                 flag_id,
+                user,
                 ..
             } => {
                 let destination = original_dst.map(|it| it.to_string());
-                (address.to_string(), destination, *flag_id)
+                (address.to_string(), destination, *flag_id, user.clone())
             }
         };
         let recipients = queued.recipients.iter().enumerate();
@@ -197,6 +199,7 @@ impl From<&Living> for Told {
             source,
             original_dst,
             flag,
+            user,
             egress: match queued.egress {
                 Egress::Pool => "pool",
                 Egress::Customer => "customer",
@@ -232,6 +235,7 @@ impl Told {
                 self.original_dst.clone().unwrap_or_else(absent)
             ),
             format!("flag          {}", flag.unwrap_or_else(absent)),
+            format!("user          {}", self.user.clone().unwrap_or_else(absent)),
             format!("egress        {}", self.egress),
             format!("from          {}", self.from),
         ];

@@ -19,6 +19,7 @@ use super::sandbox::Sandbox;
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
+use super::submission::RawSubmission;
 use super::token::RawToken;
 
 /// The whole file.
@@ -81,6 +82,7 @@ pub(super) struct RawConfig {
     pub(super) mta_sts: RawMtaSts,
     pub(super) peers: Option<RawPeers>,
     pub(super) acme: Option<RawAcme>,
+    pub(super) submission: Option<RawSubmission>,
 }
 
 /// `[metrics]`.

@@ -19,6 +19,8 @@ pub struct Routing {
     pub families: Families,
     /// The operator's own ways; the most specific one counts.
     pub routes: Vec<FixedRoute>,
+    /// `TLS-Required: No` in a message's header is nothing to go by (RFC 8689).
+    pub ignores_tls_required_no: bool,
 }
 
 /// Addresses of which kind are tried, in which order.
@@ -100,6 +102,7 @@ pub struct MtaSts {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRouting {
     families: Option<String>,
+    tls_required_no: Option<String>,
 }
 
 /// One `[[route]]`.
@@ -141,9 +144,18 @@ impl Routing {
             }
             checked.push(route);
         }
+        let ignores_tls_required_no = match raw.tls_required_no.as_deref() {
+            None | Some("follow") => false,
+            Some("ignore") => true,
+            Some(other) => {
+                let problem = "must be \"follow\" or \"ignore\"";
+                return Err(Invalid::new("routing.tls_required_no", other, problem));
+            }
+        };
         Ok(Self {
             families: families(raw.families.as_deref())?,
             routes: checked,
+            ignores_tls_required_no,
         })
     }
 

@@ -1,4 +1,5 @@
-//! One transaction with one server: the envelope, the content, and what became of each recipient.
+//! One transaction with one server: the envelope, the content, and what became of each recipient. `several` makes more than
+//! one of it where the server's limits need that.
 //!
 //! Nothing is converted: a message that needs what the server lacks fails with the code that the RFC has for it. A kept
 //! session whose server has closed it meanwhile is replaced once, before anything of this message was answered.
@@ -9,20 +10,20 @@
 use std::io;
 
 use relay_proto::client::LostCause;
-use relay_proto::envelope::{BodyType, Mail, Recipient};
+use relay_proto::envelope::{BodyType, Mail, Recipient, TlsTag};
 use relay_proto::queue::Fault;
 use relay_proto::queued::{Attempt, Cause, Outcome, Queued};
 use relay_proto::reply::Reply;
 use tracing::{debug, info};
 
-use super::Connection;
+use super::{Connection, search};
 use crate::egress::Egresses;
 use crate::message::Message;
 use crate::outbound::{Answers, Lost, Outbound, Upstream};
 use crate::queue::world::Attempted;
 
 /// What is to be transacted.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Transaction<'a> {
     pub(super) outbound: &'a Outbound,
     pub(super) egresses: &'a Egresses,
@@ -43,8 +44,15 @@ enum Ended {
 }
 
 impl Transaction<'_> {
-    /// Runs it.
-    pub(super) async fn run(&self, connection: &mut Connection) -> Attempted {
+    /// Runs it, by a new connection if this one takes no more.
+    pub(super) async fn once(&self, connection: &mut Connection) -> Attempted {
+        if !connection.upstream.has_room_for(self.said()) {
+            debug!(queue.id = %self.queued.id, "session has carried what its server takes, opening another");
+            if let Err(error) = connection.renew(self.outbound, self.queued).await {
+                let outcome = Outcome::Deferred(error.cause);
+                return self.all(connection, outcome, false, Some(error.fault));
+            }
+        }
         if let Some(failed) = self.unsuited(connection).await {
             return failed;
         }
@@ -52,7 +60,7 @@ impl Transaction<'_> {
             let cause = local("4.4.5", "all addresses have sent what they may send today");
             return self.all(connection, Outcome::Deferred(cause), true, None);
         };
-        let mail = self.mail();
+        let mail = self.mail(connection);
         let mut answers = self.envelope(connection, &mail).await;
         if connection.used && answers.may_have_idled_out() {
             debug!(queue.id = %self.queued.id, "kept session was gone, opening another");
@@ -63,6 +71,7 @@ impl Transaction<'_> {
             if let Some(failed) = self.unsuited(connection).await {
                 return failed;
             }
+            let mail = self.mail(connection);
             answers = self.envelope(connection, &mail).await;
         }
         connection.used = true;
@@ -84,6 +93,10 @@ impl Transaction<'_> {
                 .said()
                 .any(|recipient| !recipient.forward_path.is_ascii());
         let limit = offered.size.flatten();
+        let insists = queued.mail.insists_on_tls();
+        if insists && !connection.keeps_require_tls() {
+            return Some(self.without_require_tls(connection));
+        }
         let cause = if utf8 && !offered.smtputf8 {
             // RFC 6531 section 3.6.
             local("5.6.7", "the server does not take internationalised mail")
@@ -103,6 +116,19 @@ impl Transaction<'_> {
             return None;
         };
         Some(self.all(connection, Outcome::Failed(cause), true, None))
+    }
+
+    /// Nothing goes on, although it did when the server was chosen. Only what an authenticated server says is final.
+    fn without_require_tls(&self, connection: &Connection) -> Attempted {
+        let outcome = if connection.upstream.extensions().require_tls {
+            Outcome::Deferred(local(
+                "4.7.5",
+                "the server does not show any more what REQUIRETLS needs",
+            ))
+        } else {
+            Outcome::Failed(search::without_require_tls(None).cause)
+        };
+        self.all(connection, outcome, true, None)
     }
 
     /// Many say 8BITMIME of whatever they send. What cannot be read is found out when it is sent.
@@ -125,10 +151,17 @@ impl Transaction<'_> {
         self.content.octets() + self.queued.trace.len() as u64
     }
 
-    fn mail(&self) -> Mail {
+    fn mail(&self, connection: &Connection) -> Mail {
+        let mail = &self.queued.mail;
+        let required = mail.tls == TlsTag::Required && connection.keeps_require_tls();
         Mail {
             size: Some(self.octets()),
-            ..self.queued.mail.clone()
+            tls: if required {
+                TlsTag::Required
+            } else {
+                TlsTag::None
+            },
+            ..mail.clone()
         }
     }
 

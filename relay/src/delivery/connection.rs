@@ -1,22 +1,19 @@
-//! A session with one of a route's servers.
+//! A session with one of a route's servers, and which messages it may carry.
 //!
-//! The servers are tried in the order of the route, each at all of its addresses, bounded in number and time. What a
-//! server must show of its TLS is judged before it hears of a message.
+//! What a server must show of its TLS is judged before it hears of a message; for one that demands REQUIRETLS (RFC 8689)
+//! that is more than for others, and the session is then one that was opened for such a message or shows the same.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use relay_proto::client::LostCause;
+use relay_proto::envelope::TlsTag;
 use relay_proto::proxy::Proxied;
 use relay_proto::queue::Fault;
 use relay_proto::queued::{Cause, Queued, Remote, Source};
-use tokio::time::{Instant, timeout_at};
-use tracing::debug;
 
-use super::{Hosts, Ways};
+use super::Hosts;
 use crate::egress::Leg;
-use crate::origin::OriginalDst;
-use crate::outbound::requirement::Demand;
+use crate::outbound::requirement::{Demand, Requirement};
 use crate::outbound::{Lost, Outbound, Unreachable, Upstream};
 use crate::queue::world::NoConnection;
 use crate::routing::Host;
@@ -28,103 +25,79 @@ pub(crate) struct Connection {
     /// How it was opened, to open it again.
     pub(super) leg: Leg,
     pub(super) remote: Remote,
+    /// What it must show for mail that demands REQUIRETLS; `None` = nobody authenticates its name.
+    pub(super) strict: Option<Requirement>,
     /// It has carried a message, or tried to.
     pub(super) used: bool,
 }
 
 impl Connection {
-    /// A session with the first server that grants one.
-    pub(super) async fn open(
-        outbound: &Outbound,
-        route: &Hosts,
-        ways: &Ways,
-        queued: &Queued,
-    ) -> Result<Self, NoConnection> {
-        let deadline = Instant::now() + OPEN_DEADLINE;
-        let ehlo = match &queued.source {
-            Source::Customer { ehlo, .. } => ehlo.clone(),
-            Source::Relay => None,
-        };
-        let in_clear = came_in_clear(queued);
-        let mut servers: Vec<(&Host, SocketAddr)> = Vec::new();
-        for host in route {
-            servers.extend(host.addresses.iter().map(|&address| (host, address)));
-        }
-        servers.truncate(SERVERS_MAX);
-        let mut failed = None;
-        for (host, address) in servers {
-            let Some(way) = ways.to(address) else {
-                continue;
-            };
-            let leg = Leg {
-                way: way.clone(),
-                ehlo: ehlo.clone(),
-                destination: OriginalDst::new(address),
-                requirement: host.requirement.clone(),
-                customer_in_clear: in_clear,
-                told: told(host, address, queued),
-            };
-            let remote = Remote {
-                name: host.name.as_ref().map(ToString::to_string),
-                address,
-            };
-            let reached = timeout_at(deadline, outbound.reach(&leg)).await;
-            match reached.unwrap_or(Err(Unreachable::TimedOut)) {
-                Ok(upstream) => {
-                    return Ok(Self {
-                        upstream,
-                        leg,
-                        remote,
-                        used: false,
-                    });
-                }
-                Err(error) => {
-                    debug!(queue.id = %queued.id, %address, %error, "server does not take commands");
-                    failed = Some(no_connection(&error, remote));
-                }
-            }
-            if Instant::now() >= deadline {
-                break;
-            }
-        }
-        Err(failed.unwrap_or_else(|| NoConnection {
-            cause: Cause::Local {
-                status: "4.4.4",
-                text: "no server of a family that this relay can send to".into(),
-            },
-            never: false,
-            remote: None,
-            fault: Fault::Elsewhere,
-        }))
-    }
-
-    /// The same again, with the same server: the session was idle for too long.
+    /// The same again, with the same server: the session was idle for too long, or takes no more.
     pub(super) async fn open_again(
         &mut self,
         outbound: &Outbound,
         queued: &Queued,
     ) -> Result<(), NoConnection> {
-        self.leg.customer_in_clear = came_in_clear(queued);
+        self.leg.customer_in_clear = may_go_in_clear(queued);
+        if let (true, Some(strict)) = (queued.mail.insists_on_tls(), &self.strict) {
+            self.leg.requirement = strict.clone();
+        }
         let reached = outbound.reach(&self.leg).await;
         self.upstream = reached.map_err(|error| no_connection(&error, self.remote.clone()))?;
+        self.used = false;
         Ok(())
     }
 
-    /// Whether it may carry a message of this route: the server is one of the route's, the route demands of it what it
-    /// has shown, and what it was told of who sends is so of this message, too.
+    /// The same, taking leave of the server before.
+    pub(super) async fn renew(
+        &mut self,
+        outbound: &Outbound,
+        queued: &Queued,
+    ) -> Result<(), NoConnection> {
+        self.upstream.take_leave().await;
+        self.open_again(outbound, queued).await
+    }
+
+    /// Whether it may carry a message of this route: the server is one of the route's, and the route and the message
+    /// demand of it what it has shown; and what it was told of who sends is so of this message, too.
     pub(super) fn serves(&self, route: &Hosts, queued: &Queued) -> bool {
         let server = self.remote.address;
         route.iter().any(|host| {
             host.addresses.contains(&server)
-                && demands_no_more(&host.requirement.demand, &self.leg.requirement.demand)
                 && told(host, server, queued) == self.leg.told
+                && self.shows_what_is_usual(host, queued)
+                && self.shows_what_is_strict(host, queued)
         })
     }
 
+    fn shows_what_is_usual(&self, host: &Host, queued: &Queued) -> bool {
+        if queued.mail.tls == TlsTag::Optional {
+            return true;
+        }
+        let (demand, leg) = (&host.requirement.demand, &self.leg.requirement);
+        host.withheld.is_none()
+            && (matches!(demand, Demand::Opportunistic) || (*demand == leg.demand && !leg.waived))
+    }
+
+    fn shows_what_is_strict(&self, host: &Host, queued: &Queued) -> bool {
+        if queued.mail.tls != TlsTag::Required {
+            return true;
+        }
+        // The route may be another domain's, by which the server has no name that counts.
+        self.strict.as_ref() == host.strict.as_ref().ok()
+            && (!queued.mail.insists_on_tls() || self.keeps_require_tls())
+    }
+
+    /// Whether REQUIRETLS may be said here (RFC 8689 section 2).
+    pub(super) fn keeps_require_tls(&self) -> bool {
+        let shown = |strict: &Requirement| self.upstream.satisfies(strict).is_ok();
+        self.upstream.extensions().require_tls && self.strict.as_ref().is_some_and(shown)
+    }
+
     /// Whether the message is no safer than this session: one for which TLS was left out is for those that came in
-    /// clear text.
+    /// clear text, or whose senders say that it may be.
     pub(super) fn is_safe_for(&self, queued: &Queued) -> bool {
-        !self.upstream.leaves_tls_out() || came_in_clear(queued)
+        !self.upstream.leaves_tls_out() || may_go_in_clear(queued)
     }
 
     /// QUIT.
@@ -133,12 +106,14 @@ impl Connection {
     }
 }
 
-fn came_in_clear(queued: &Queued) -> bool {
-    matches!(&queued.source, Source::Customer { tls: false, .. })
+/// Whether the message may go in clear text where TLS never works and nobody demands it.
+pub(super) fn may_go_in_clear(queued: &Queued) -> bool {
+    queued.mail.tls == TlsTag::Optional
+        || matches!(&queued.source, Source::Customer { tls: false, .. })
 }
 
 /// What a server is told of who sends a message, if it wants that.
-fn told(host: &Host, server: SocketAddr, queued: &Queued) -> Option<Proxied> {
+pub(super) fn told(host: &Host, server: SocketAddr, queued: &Queued) -> Option<Proxied> {
     let told = match &queued.source {
         Source::Customer { address, .. } => Proxied::on_behalf(*address, server),
         Source::Relay => Proxied::Local,
@@ -146,11 +121,7 @@ fn told(host: &Host, server: SocketAddr, queued: &Queued) -> Option<Proxied> {
     host.send_proxy.then_some(told)
 }
 
-fn demands_no_more(demand: &Demand, shown: &Demand) -> bool {
-    matches!(demand, Demand::Opportunistic) || demand == shown
-}
-
-fn no_connection(error: &Unreachable, remote: Remote) -> NoConnection {
+pub(super) fn no_connection(error: &Unreachable, remote: Remote) -> NoConnection {
     let local = |status| Cause::Local {
         status,
         text: error.to_string(),
@@ -180,18 +151,13 @@ fn no_connection(error: &Unreachable, remote: Remote) -> NoConnection {
     }
 }
 
-/// All of a route's servers together: a message has its whole life for another attempt, and its worker has other
-/// messages.
-const OPEN_DEADLINE: Duration = Duration::from_secs(300);
-const SERVERS_MAX: usize = 10;
-
 #[cfg(test)]
 mod tests {
     use relay_proto::envelope::Mail;
     use relay_proto::queued::{Egress, QueueId, UnixMillis};
 
     use super::*;
-    use crate::outbound::requirement::Requirement;
+    use crate::routing::Unauthenticated;
 
     fn queued(source: Source) -> Queued {
         Queued {
@@ -213,6 +179,8 @@ mod tests {
             name: None,
             addresses: vec![server],
             requirement: Requirement::default(),
+            strict: Err(Unauthenticated::Unverified),
+            withheld: None,
             send_proxy,
         };
         let customer = queued(Source::Customer {
@@ -221,6 +189,7 @@ mod tests {
             ehlo: None,
             tls: false,
             flag_id: None,
+            user: None,
         });
         let own = queued(Source::Relay);
         let for_customer = Proxied::For {

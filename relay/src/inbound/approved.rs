@@ -29,6 +29,7 @@ pub(super) async fn serve(driver: Driver<'_>, admitted: &Admitted, destination: 
         stream,
         clock,
         relay,
+        connections,
     } = driver;
     let joint = match joint(relay, admitted, destination).await {
         Ok(joint) => joint,
@@ -38,6 +39,7 @@ pub(super) async fn serve(driver: Driver<'_>, admitted: &Admitted, destination: 
                 stream,
                 clock,
                 relay,
+                connections,
             };
             let session = Session::refuse(reply, clock.now());
             return driver.run(session, &mut Nobody).await;

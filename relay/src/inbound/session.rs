@@ -21,6 +21,7 @@ use tracing::{debug, info};
 use crate::Relay;
 use crate::clock::Clock;
 use crate::inbound::hearing::{self, Hearing};
+use crate::listen::limits::Connections;
 use crate::metrics::Counter;
 use crate::splice::{self, Joint};
 use crate::stream::{Protection, Stream};
@@ -80,6 +81,8 @@ pub(crate) struct Driver<'a> {
     pub(crate) stream: &'a mut Stream,
     pub(crate) clock: Clock,
     pub(crate) relay: &'a Relay,
+    /// Among which it has its place.
+    pub(crate) connections: &'a Connections,
 }
 
 impl Driver<'_> {
@@ -124,7 +127,7 @@ impl Driver<'_> {
         // command; so what is large and takes its time anyway is boxed.
         let mut buffer = vec![0; READ_OCTETS];
         let mut hung_up = false;
-        let mut stress = self.relay.connections.stress();
+        let mut stress = self.connections.stress();
         loop {
             session.set_stress(*stress.borrow_and_update());
             while let Some(action) = session.poll() {

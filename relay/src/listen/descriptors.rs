@@ -19,7 +19,11 @@ pub fn provide(config: &Config) -> Result<(), Invalid> {
         .spool
         .as_ref()
         .map(|_| config.queue.options.settings.connections);
-    let needed = needed(limits).saturating_add(queue.map_or(0, u64::from));
+    let submission = config.submission.as_ref();
+    let submission = submission.map_or(0, |it| it.limits.connections as u64);
+    let needed = needed(limits)
+        .saturating_add(queue.map_or(0, u64::from))
+        .saturating_add(submission.saturating_mul(DESCRIPTORS_PER_SUBMISSION));
     let too_few = |problem: String| Invalid::new("limits.connections", limits.connections, problem);
     // `None` is no limit at all.
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -51,5 +55,7 @@ fn needed(limits: &Limits) -> u64 {
 }
 
 const DESCRIPTORS_PER_SESSION: u64 = 6;
+/// One leg, and a spill file.
+const DESCRIPTORS_PER_SUBMISSION: u64 = 2;
 /// Listeners, runtime, log, controller, scanners' connections.
 const OWN_DESCRIPTORS: u64 = 200;

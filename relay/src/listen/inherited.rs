@@ -42,7 +42,7 @@ pub enum InheritedError {
     #[error(
         "the service manager passes a socket for {0}, where no listener of the configuration is: mail that comes \
          there would wait in vain. Remove its ListenStream=, or name it in listen, transparent, [[authorised]], \
-         metrics.listen or acme.listen"
+         [submission], metrics.listen or acme.listen"
     )]
     Unneeded(SocketAddr),
 }

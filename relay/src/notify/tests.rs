@@ -35,6 +35,7 @@ fn queued(sender: &str, customer: &str) -> Queued {
             ehlo: None,
             tls: true,
             flag_id: None,
+            user: None,
         },
         egress: Egress::Pool,
         mail: Mail::new(sender.parse().unwrap()),

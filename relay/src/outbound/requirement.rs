@@ -24,6 +24,8 @@ pub struct Requirement {
     pub demand: Demand,
     /// Whose policy that is; for reports.
     pub subject: Option<Arc<Subject>>,
+    /// A failure is only reported: the sender wants its message to arrive all the same (RFC 8689 section 4.2.2).
+    pub waived: bool,
 }
 
 impl Requirement {
@@ -38,10 +40,20 @@ impl Requirement {
 
     /// Whether a failure is a reason to send nothing.
     pub(crate) fn is_binding(&self) -> bool {
-        match &self.demand {
+        let binding = match &self.demand {
             Demand::Opportunistic => false,
             Demand::Encrypted | Demand::Dane(_) => true,
             Demand::Certified { testing, .. } => !testing,
+        };
+        binding && !self.waived
+    }
+
+    /// The same for a message whose sender waives what its recipients' domains demand. What the operator demands of a
+    /// route of its own stays.
+    pub(crate) fn waived(&self) -> Self {
+        Self {
+            waived: self.subject.is_some(),
+            ..self.clone()
         }
     }
 }
@@ -52,6 +64,7 @@ impl From<Demand> for Requirement {
         Self {
             demand,
             subject: None,
+            waived: false,
         }
     }
 }
@@ -153,7 +166,7 @@ pub enum Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unsatisfied {
     /// It is in clear text, because the server offers no TLS.
-    #[error("it offers no STARTTLS, which its domain demands")]
+    #[error("it offers no STARTTLS, and TLS is demanded of it")]
     ClearText,
     /// No TLSA record names what the server showed.
     #[error("its certificate is none of those in its TLSA records")]

@@ -23,10 +23,12 @@ use crate::stream::{Protection, Stream};
 mod drive;
 mod envelope;
 mod held;
+mod room;
 
 use drive::fed;
 pub(crate) use envelope::Answers;
 pub(crate) use held::Held;
+use room::Used;
 
 /// How TLS is to be done.
 #[derive(Debug, Clone)]
@@ -52,6 +54,10 @@ pub(crate) struct Upstream {
     tls: Handshake,
     extensions: Extensions,
     in_transaction: bool,
+    /// What it has taken of what it takes.
+    used: Used,
+    /// QUIT was said.
+    has_left: bool,
     /// TLS was offered, and left out because it never works.
     tls_left_out: bool,
     /// The handshake failed because the destination speaks nothing that we do.
@@ -104,6 +110,8 @@ impl Upstream {
             tls,
             extensions: Extensions::default(),
             in_transaction: false,
+            used: Used::default(),
+            has_left: false,
             tls_left_out: false,
             old_tls: false,
         }
@@ -159,6 +167,7 @@ impl Upstream {
     /// MAIL, after RSET if a transaction is open.
     pub(crate) async fn mail(&mut self, mail: &Mail) -> Result<Reply, Lost> {
         self.reset().await?;
+        self.used.mail();
         let reply = self.command(|session, now| session.mail(now, mail)).await?;
         self.in_transaction = reply.code().is_positive();
         Ok(reply)
@@ -166,6 +175,7 @@ impl Upstream {
 
     /// RCPT.
     pub(crate) async fn recipient(&mut self, recipient: &Recipient) -> Result<Reply, Lost> {
+        self.used.recipient(recipient);
         self.command(|session, now| session.rcpt(now, recipient))
             .await
     }
@@ -244,6 +254,14 @@ impl Upstream {
 
     /// QUIT. The reply changes nothing.
     pub(crate) async fn quit(mut self) {
+        self.take_leave().await;
+    }
+
+    /// The same; nothing can be said here any more.
+    pub(crate) async fn take_leave(&mut self) {
+        if std::mem::replace(&mut self.has_left, true) {
+            return;
+        }
         if let Err(lost) = self.command(Session::quit).await {
             debug!(error = %lost, "destination left without a word");
         }

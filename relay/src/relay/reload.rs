@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::{Relay, operator_allowance, ranges};
 use crate::config::{Authorised, Config, Destination};
 use crate::dkim::Signer;
+use crate::inbound::submission_session;
 use crate::scan;
 use crate::tls::ServerTls;
 
@@ -34,13 +35,19 @@ impl Relay {
         } else {
             operator_allowance(&config)
         };
+        let session = config.session.server_config(&config.identity);
+        let submission = self.submission.as_ref();
+        let submission = submission.map(|(gate, _)| {
+            let session = Arc::new(submission_session(&session));
+            (Arc::clone(gate), session)
+        });
         let relay = Arc::new(Self {
             newest: self.newest.clone(),
             tls,
             outbound: Arc::clone(&self.outbound),
             scanners: scan::from_config(&config.scanners),
             connections: self.connections.bounded(&config.limits, stressed_at),
-            session: Arc::new(config.session.server_config(&config.identity)),
+            session: Arc::new(session),
             learnt: Arc::clone(&self.learnt),
             spliced: self.spliced.bounded(&config.spliced_limits(), 100),
             operator_allowance,
@@ -53,6 +60,7 @@ impl Relay {
             aligning: self.aligning.clone(),
             tokens: self.tokens.clone(),
             ranges: ranges(&config),
+            submission,
             config,
         });
         (relay, stays)
@@ -101,6 +109,7 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
         kept.back("acme", &old.acme, &mut new.acme);
         new.tls.clone_from(&old.tls);
     }
+    kept.back("submission", &old.submission, &mut new.submission);
     stays
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::strict::Unauthenticated;
 use crate::dns::DnsName;
 use crate::outbound::requirement::Requirement;
 
@@ -31,6 +32,10 @@ pub struct Host {
     pub addresses: Vec<SocketAddr>,
     /// What its TLS must show for this domain.
     pub requirement: Requirement,
+    /// The same for mail that demands REQUIRETLS.
+    pub strict: Result<Requirement, Unauthenticated>,
+    /// Why nothing may go there now: what it must show could not be found out. Only whoever waives that may try.
+    pub withheld: Option<RouteError>,
     /// It is the operator's, and is told first who sends.
     pub send_proxy: bool,
 }
@@ -83,6 +88,8 @@ pub(super) fn put_first(hosts: &mut Vec<Host>, destination: SocketAddr) {
         name: known.and_then(|host| host.name.clone()),
         addresses: vec![destination],
         requirement: known.map_or_else(Requirement::default, |host| host.requirement.clone()),
+        strict: known.map_or(Err(Unauthenticated::Nameless), |host| host.strict.clone()),
+        withheld: known.and_then(|host| host.withheld.clone()),
         // Operators' own routes come without it.
         send_proxy: false,
     };
@@ -174,6 +181,8 @@ mod tests {
             name: DnsName::new(name).ok(),
             addresses,
             requirement: Requirement::default(),
+            strict: Err(Unauthenticated::Forgeable),
+            withheld: None,
             send_proxy: false,
         };
         let order = |chosen| {

@@ -101,6 +101,15 @@ impl Sts {
         policy.filter(|policy| policy.is_followed())
     }
 
+    /// Whether `domain` has announced a policy, or the DNS cannot tell that it has not.
+    pub(super) async fn may_be_announced(&self, domain: &DnsName) -> bool {
+        let Some(name) = domain.below("_mta-sts") else {
+            return false;
+        };
+        let is_known = self.0.dns.look_up(&name, Kind::Txt).await.is_ok();
+        !is_known || self.published(domain).await.is_some()
+    }
+
     /// The id of the TXT record (RFC 8461 section 3.1).
     async fn published(&self, domain: &DnsName) -> Option<String> {
         let name = domain.below("_mta-sts")?;

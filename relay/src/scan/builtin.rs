@@ -210,6 +210,7 @@ mod tests {
                 let submission = Submission {
                     id: "1".into(),
                     client: std::net::IpAddr::from([192, 0, 2, 10]),
+                    user: None,
                     ehlo: None,
                     mail: relay_proto::envelope::Mail::new(relay_proto::address::ReversePath::Null),
                     recipients: vec![],

@@ -108,15 +108,19 @@ impl Rspamd {
         if let Some(ehlo) = &submission.ehlo {
             put("helo", ehlo.as_str());
         }
+        if let Some(user) = &submission.user {
+            put("user", user);
+        }
         put("from", &submission.mail.reverse_path.to_string());
         for recipient in &submission.recipients {
             put("rcpt", &recipient.forward_path.to_string());
         }
         put("queue-id", &submission.id);
         // rspamd is easy on what it takes for outbound mail: on authenticated users, and by the
-        // operator's settings rules often on the operator's own networks. These senders are flagged,
-        // so they are no users (there is no User header), and explicit empty settings
-        // take the place of such rules.
+        // operator's settings rules often on the operator's own networks. Senders that are flagged
+        // are no users (there is no User header but for those who have logged in, whose own
+        // address says nothing about their mail), and explicit empty settings take the place of
+        // such rules.
         put("settings", "{}");
         request
     }

@@ -46,6 +46,7 @@ mod tests {
                 probe_sources: vec![],
                 probe_prefixes: vec![],
                 customers: vec![],
+                submission: contract::Submission::default(),
             };
             store(&path, &snapshot).unwrap();
             assert_eq!(load(&path).unwrap(), Some(snapshot));

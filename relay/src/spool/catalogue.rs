@@ -230,7 +230,12 @@ impl Catalogue {
 
     /// Whether something is to be written down.
     pub(super) fn has_unwritten(&self) -> bool {
-        !self.unwritten.is_empty() || !self.verbatim.is_empty()
+        self.unwritten() > 0
+    }
+
+    /// How much of what was said is to be written down; first what was said first.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten.len() + self.verbatim.len()
     }
 
     /// Takes what is to be written down, as much as fits into so many octets for certain.
@@ -352,6 +357,13 @@ pub(super) struct Unwritten {
     pub(super) verbatim: Vec<Done>,
     /// Of messages whose places are asked for when it is written.
     pub(super) finished: Vec<(QueueId, Option<Vec<u32>>)>,
+}
+
+impl Unwritten {
+    /// How much it is.
+    pub(super) fn len(&self) -> usize {
+        self.verbatim.len() + self.finished.len()
+    }
 }
 
 impl Segment {

@@ -276,7 +276,7 @@ const KEPT_FOR_DONE: u64 = 32;
 const CLOCKS_DIFFER_MS: u64 = 86_400_000;
 
 /// There is no room.
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

@@ -112,7 +112,11 @@ impl Groups {
                 .into_iter()
                 .map(|it| (it.wish, (it.files, it.ids, it.answer)))
                 .unzip();
-            let outcomes = engine.commit(wishes);
+            let outcomes = engine.commit(match wishes.is_empty() {
+                // Nobody waits for what is done, and still it must be known whether it could be written.
+                true => vec![Wish::Carry(Vec::new())],
+                false => wishes,
+            });
             let failed = outcomes.iter().any(Result::is_err);
             for (outcome, (files, ids, answer)) in outcomes.into_iter().zip(waiters) {
                 for file in files {
@@ -127,7 +131,7 @@ impl Groups {
                     }
                 }
             }
-            if failed || (before == 0 && engine.catalogue().has_unwritten()) {
+            if failed {
                 // A disk that fails is not asked again at once, nor are the last words said for ever.
                 if lock(&self.waiting).closed {
                     return;

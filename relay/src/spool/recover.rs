@@ -11,7 +11,7 @@ use super::active::Active;
 use super::catalogue::State;
 use super::contents::{Contents, Found, Tail};
 use super::damage::set_aside;
-use super::engine::{Engine, Stock, Terms};
+use super::engine::{Engine, Stock, Terms, is_full};
 use super::life::{Life, Secret};
 use super::storage::{Directory, Medium, Storage, read_exact_at, remove_if_there};
 use super::survey::Survey;
@@ -23,14 +23,11 @@ pub(super) fn open(
     terms: Terms,
     secret: Secret,
 ) -> Result<(Arc<Engine>, Recovered), OpenError> {
-    // A name that was changed and not made durable could be its old self after the next crash.
     for directory in Directory::ALL {
-        storage
-            .sync_directory(directory)
-            .map_err(|source| OpenError::Io {
-                file: storage.path(directory, ""),
-                source,
-            })?;
+        renew(&*storage, directory).map_err(|source| OpenError::Io {
+            file: storage.path(directory, ""),
+            source,
+        })?;
     }
     let mut survey = Survey::of(&*storage)?;
     if survey.torn > 0 {
@@ -72,6 +69,20 @@ pub(super) fn open(
         messages,
     };
     Ok((engine, recovered))
+}
+
+/// Makes durable which names there are: one that was changed and not made durable could be its old self after the next
+/// crash, and with a segment's name messages would come back that are done. A sync that fails is not tried again by the
+/// kernel, and another one would say nothing, so the directory is changed first, which writes all of it.
+fn renew(storage: &dyn Storage, directory: Directory) -> io::Result<()> {
+    remove_if_there(storage, directory, CHANGE)?;
+    match storage.create(directory, CHANGE, 0) {
+        Ok(_) => storage.remove(directory, CHANGE)?,
+        // A start must be possible without room; what it leaves in doubt makes a second copy, never a loss.
+        Err(error) if is_full(&error) => {}
+        Err(error) => return Err(error),
+    }
+    storage.sync_directory(directory)
 }
 
 /// Puts in order what can be; how much was damaged that was not known before.
@@ -267,6 +278,8 @@ impl From<NoEnvelope> for ReadError {
     }
 }
 
+/// A name that is no file's for longer than a moment of the start.
+const CHANGE: &str = "start.new";
 /// As many as are kept while it runs.
 const SPARES: usize = 2;
 const STEP_OCTETS: usize = 64 << 10;

@@ -1,7 +1,8 @@
 //! What the spool needs of a disk, and no more: so little that a simulated one can lie about all of it.
 //!
 //! Nothing is durable before its sync has succeeded: what was written not before [`Medium::sync`], a name that was made,
-//! changed or removed not before [`Storage::sync_directory`]. After a sync that failed, nobody knows.
+//! changed or removed not before [`Storage::sync_directory`]. After a sync that failed, nobody knows, and another one says
+//! nothing of it: what it was about has to be written again, of a directory any one name.
 
 use std::fmt::Debug;
 use std::io;

@@ -1,6 +1,7 @@
 //! The spool on a simulated disk and on a real one.
 
 mod crashes;
+mod deliveries;
 mod mutated;
 mod real;
 mod sim;
@@ -34,6 +35,7 @@ fn queued(id: QueueId, recipients: usize) -> Queued {
             ehlo: None,
             tls: false,
             flag_id: Some(17),
+            user: None,
         },
         egress: Egress::Pool,
         mail: Mail::new(ReversePath::Null),

@@ -175,8 +175,8 @@ impl Cutthrough {
         match question {
             Question::Hello(hello) => self.hello(hello).await,
             Question::Auth(_) => {
-                let help_url = &self.relay.config.identity.help_url;
-                Answer::Reply(authentication::refused(self.demand.as_ref(), help_url))
+                let pointer = (&self.relay.config).into();
+                Answer::Reply(authentication::refused(self.demand.as_ref(), pointer))
             }
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient, facts.ehlo).await,

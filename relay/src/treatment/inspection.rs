@@ -28,6 +28,8 @@ pub(super) struct Inspection<'a> {
     pub(super) admitted: &'a Admitted,
     /// Where its customer was going, if that is known.
     pub(super) original_dst: Option<OriginalDst>,
+    /// Who its customer has shown that it is.
+    pub(super) user: Option<&'a str>,
     pub(super) facts: &'a Facts,
     pub(super) id: &'a str,
     pub(super) mail: &'a Mail,
@@ -44,6 +46,7 @@ impl Inspection<'_> {
         let submission = Submission {
             id: self.id.to_owned(),
             client: self.admitted.customer.ip(),
+            user: self.user.map(str::to_owned),
             ehlo: self.facts.ehlo.clone(),
             mail: self.mail.clone(),
             recipients: self.recipients.to_vec(),
@@ -121,6 +124,7 @@ impl Inspection<'_> {
             operator: &identity.operator,
             esmtp: self.facts.esmtp,
             tls: self.facts.tls,
+            authenticated: self.user.is_some(),
             smtputf8: self.mail.smtputf8,
             id: self.id,
             token: token.as_deref(),

@@ -1,6 +1,7 @@
 //! Putting a message into the relay's own queue, and what its sender hears about that.
 
 use contract::Egress;
+use relay_proto::envelope::{Mail, TlsTag};
 use relay_proto::queued::{self, QueueId, Queued, Source};
 use relay_proto::reply::Reply;
 use tracing::warn;
@@ -10,6 +11,7 @@ use super::outcome::Outcome;
 use crate::clock::unix_now;
 use crate::message::Message;
 use crate::metrics::Counter;
+use crate::notify;
 use crate::origin::OriginalDst;
 use crate::queueing::Queueing;
 use crate::spool::{Kept, StoreError};
@@ -27,10 +29,12 @@ impl Inspection<'_> {
         let facts = self.facts;
         let customer = self.admitted.customer.ip();
         let reverse_path = &self.mail.reverse_path;
-        let vouched =
-            queueing
-                .voucher()
-                .vouches(customer, facts.ehlo.as_ref(), reverse_path, content);
+        // Who has logged in is known to the operator, and his reverse-path his own to answer for.
+        let vouched = async {
+            let (voucher, ehlo) = (queueing.voucher(), facts.ehlo.as_ref());
+            let vouched = voucher.vouches(customer, ehlo, reverse_path, content);
+            self.user.is_some() || vouched.await.is_some()
+        };
         let queued = Queued {
             id,
             arrived: unix_now(),
@@ -40,6 +44,7 @@ impl Inspection<'_> {
                 ehlo: facts.ehlo.clone(),
                 tls: facts.tls,
                 flag_id: self.admitted.flag_id(),
+                user: self.user.map(str::to_owned),
             },
             egress: match self.admitted.egress() {
                 Egress::PoolOrCustomer if self.from_customer => queued::Egress::Customer,
@@ -47,13 +52,26 @@ impl Inspection<'_> {
                 Egress::Customer => queued::Egress::Customer,
                 Egress::Socks5 => queued::Egress::Socks5,
             },
-            mail: self.mail.clone(),
+            mail: self.tagged(content).await,
             recipients: self.recipients.to_vec(),
             trace,
-            may_notify: vouched.await.is_some(),
+            may_notify: vouched.await,
         };
         let kept = queueing.spool().store(&queued, content).await?;
         Ok((kept, queued))
+    }
+
+    /// MAIL, with what the header asks of TLS where MAIL asked nothing (RFC 8689 section 4.1).
+    async fn tagged(&self, content: &Message) -> Mail {
+        let mut mail = self.mail.clone();
+        if mail.tls == TlsTag::None && !self.relay.config.routing.ignores_tls_required_no {
+            // What cannot be read is found out when it is stored; without the tag more is demanded, not less.
+            let head = notify::head(content).await;
+            if head.is_ok_and(|head| head.says_tls_is_optional()) {
+                mail.tls = TlsTag::Optional;
+            }
+        }
+        mail
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Queue {
     admitted: Admitted,
     /// Where it was going; `None` = to us.
     original_dst: Option<OriginalDst>,
+    /// Who it has shown that it is.
+    user: Option<Arc<str>>,
     drain: Drain,
     transaction: Option<Transaction>,
     /// Messages whose 250 it may not have heard.
@@ -88,10 +90,16 @@ impl Queue {
             queueing,
             admitted,
             original_dst,
+            user: None,
             drain,
             transaction: None,
             doubts: Doubts::default(),
         }
+    }
+
+    /// The customer has shown that it is this user.
+    pub(crate) fn submits_as(&mut self, user: Arc<str>) {
+        self.user = Some(user);
     }
 
     /// Answers the session's open question.
@@ -100,8 +108,8 @@ impl Queue {
             Question::Hello(_) if self.drain.has_begun() => shutting_down(&self.relay),
             Question::Hello(_) => Answer::Offer(self.offer()),
             Question::Auth(_) => {
-                let help_url = &self.relay.config.identity.help_url;
-                Answer::Reply(auth_refused(None, help_url))
+                let pointer = (&self.relay.config).into();
+                Answer::Reply(auth_refused(None, pointer))
             }
             Question::Mail(_) if self.drain.has_begun() => shutting_down(&self.relay),
             Question::Mail(mail) => self.mail(mail),
@@ -210,6 +218,7 @@ impl Queue {
             relay: &self.relay,
             admitted: &self.admitted,
             original_dst: self.original_dst,
+            user: self.user.as_deref(),
             facts: &facts,
             id: &id,
             mail: &transaction.mail,

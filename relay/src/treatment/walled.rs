@@ -76,8 +76,8 @@ impl Walled {
         match question {
             Question::Hello(_) => Answer::Offer(self.offer()),
             Question::Auth(_) => {
-                let help_url = &self.relay.config.identity.help_url;
-                Answer::Reply(auth_refused(None, help_url))
+                let pointer = (&self.relay.config).into();
+                Answer::Reply(auth_refused(None, pointer))
             }
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient, facts).await,
@@ -134,6 +134,7 @@ impl Walled {
             max_message_octets: self.relay.config.message.max_octets,
             eight_bit_mime: true,
             starttls: true,
+            limits: self.relay.config.session.limits(),
             ..Offer::default()
         }
     }
@@ -175,10 +176,12 @@ impl Walled {
             transaction.refused = transaction.refused.saturating_add(1);
         }
         let identity = &self.relay.config.identity;
+        let submission = self.relay.config.submission.as_ref();
         let text = refusal(
             self.admitted.customer.ip(),
             &identity.operator,
             self.admitted.reason(),
+            submission.and_then(|it| it.name.as_deref()),
             &identity.help_url,
             &self.reference(),
         );
@@ -263,11 +266,21 @@ fn refusal(
     customer: IpAddr,
     operator: &str,
     reason: Option<&str>,
+    service: Option<&str>,
     help_url: &str,
     reference: &str,
 ) -> String {
     let reason = reason.map_or_else(String::new, |reason| format!(": {}", one_line(reason)));
-    format!("mail from {customer} is blocked by {operator}{reason}; see {help_url} ref {reference}")
+    let blocked = format!("mail from {customer} is blocked by {operator}{reason}");
+    let see = format!("; see {help_url} ref {reference}");
+    let service = service.map_or_else(String::new, |name| {
+        format!("; who has an account may submit on port 587 of {name}")
+    });
+    // Whoever reads the page that is named finds it there, too.
+    if blocked.len() + service.len() + see.len() > TEXT_OCTETS_MAX {
+        return blocked + &see;
+    }
+    blocked + &service + &see
 }
 
 /// A question that the session only asks about recipients that were taken.
@@ -285,6 +298,9 @@ impl fmt::Debug for Walled {
     }
 }
 
+/// 512 octets without codes and the end of the line.
+const TEXT_OCTETS_MAX: usize = 512 - "550 5.7.1 \r\n".len();
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,6 +312,7 @@ mod tests {
             customer,
             &"o".repeat(64),
             Some(&"reason\r\n250 ok ".repeat(100)),
+            Some(&"n".repeat(64)),
             &format!("https://{}", "u".repeat(192)),
             &format!("F{}-{}", u32::MAX, SessionId::new()),
         );
@@ -309,8 +326,14 @@ mod tests {
     fn a_refusal_without_a_reason_says_the_rest() {
         let customer = "192.0.2.10".parse().unwrap();
         assert_eq!(
-            refusal(customer, "Example", None, "https://h.example", "0"),
+            refusal(customer, "Example", None, None, "https://h.example", "0"),
             "mail from 192.0.2.10 is blocked by Example; see https://h.example ref 0"
+        );
+        let offered = Some("submit.example.net");
+        assert_eq!(
+            refusal(customer, "Example", None, offered, "https://h.example", "0"),
+            "mail from 192.0.2.10 is blocked by Example; who has an account may submit on port 587 of \
+             submit.example.net; see https://h.example ref 0"
         );
     }
 }

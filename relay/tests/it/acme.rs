@@ -180,6 +180,8 @@ fn renewal_needs_nobody_even_if_the_authority_has_forgotten_us() {
         // What pebble knows is in its memory.
         authority.stop();
         authority.start();
+        // In case the renewal fell between the two.
+        hang_up(&home, &program);
         let renewed = next_certificate(&first);
         assert_ne!(status(&home)["account"], account);
         assert!(

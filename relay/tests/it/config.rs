@@ -12,6 +12,7 @@ mod names;
 mod operator;
 mod peers;
 mod spool;
+mod submission;
 
 const EXAMPLE: &str = include_str!("../../../deploy/relay.toml");
 
@@ -263,6 +264,16 @@ fn a_mistake_names_key_and_value() {
             "stressed_at = 80",
             "stressed_at = 0",
             "stressed_at: 0: must be between",
+        ),
+        (
+            "max_messages = 5000",
+            "max_messages = 5001",
+            "max_messages: 5001: must be between 1 and",
+        ),
+        (
+            "max_recipients = 100",
+            "max_recipients = 99",
+            "max_recipients: 99: must be between 100",
         ),
     ] {
         check(&format!("# {line}"), wrong, &format!("session.{expected}"));

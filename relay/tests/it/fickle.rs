@@ -1,11 +1,13 @@
 //! A destination that does what it is told to, for failures that no real server can be made to have: it
 //! leaves between two commands or at a chosen octet, lets time pass, or changes its mind from one
-//! connection to the next.
+//! connection to the next. To the limits that it offers (RFC 9422) it holds its clients without mercy.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use relay_proto::limits::Limits;
 use rustls::ServerConfig;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -145,11 +147,16 @@ impl One {
         {
             return false;
         }
+        let mut spent = Spent::of(&self.script.offers);
         loop {
             let Some(line) = read_line(stream).await else {
                 return false;
             };
             self.note(|connection| connection.lines.push(line.clone()));
+            if let Some(refusal) = spent.refusal(&line) {
+                say(stream, refusal).await;
+                continue;
+            }
             let going_on = match line.as_str() {
                 "STARTTLS" if self.scripted(&line).is_none() => {
                     say(stream, "220 ready").await;
@@ -235,6 +242,53 @@ impl One {
 
     fn note(&self, change: impl FnOnce(&mut Connection)) {
         change(&mut self.connections.lock().unwrap()[self.number]);
+    }
+}
+
+/// What a client has used of what it was offered.
+struct Spent {
+    limits: Limits,
+    mails: u32,
+    recipients: u32,
+    domains: HashSet<String>,
+}
+
+impl Spent {
+    fn of(offers: &[&str]) -> Self {
+        let parameters = offers
+            .iter()
+            .find_map(|offer| offer.strip_prefix("LIMITS "));
+        Self {
+            limits: Limits::read(parameters.unwrap_or_default().split(' ')),
+            mails: 0,
+            recipients: 0,
+            domains: HashSet::new(),
+        }
+    }
+
+    /// For good, because whoever was told of a limit has no excuse.
+    fn refusal(&mut self, line: &str) -> Option<&'static str> {
+        if line.starts_with("MAIL ") {
+            self.mails += 1;
+            self.recipients = 0;
+        }
+        if let Some((_, domain)) = line
+            .strip_prefix("RCPT TO:")
+            .and_then(|it| it.split_once('@'))
+        {
+            self.recipients += 1;
+            self.domains.insert(domain.to_ascii_lowercase());
+        }
+        let Limits {
+            mails,
+            recipients,
+            recipient_domains,
+        } = self.limits;
+        let domains = u32::try_from(self.domains.len()).unwrap();
+        let is_over = mails.is_some_and(|most| self.mails > most.get())
+            || recipients.is_some_and(|most| self.recipients > most.get())
+            || recipient_domains.is_some_and(|most| domains > most.get());
+        (is_over && !line.starts_with("QUIT")).then_some("550 5.5.0 over the limit")
     }
 }
 

@@ -225,6 +225,7 @@ pub(crate) fn snapshot() -> Snapshot {
             confirmed: false,
             delivery: Delivery::default(),
         }],
+        submission: contract::Submission::default(),
     }
 }
 

@@ -6,6 +6,8 @@ use relay::metrics::Counter;
 use crate::dialogue::Dialogue;
 use crate::fickle::{Act, Script};
 
+mod optional_tls;
+mod require_tls;
 mod scene;
 mod sts;
 

@@ -37,6 +37,7 @@ fn queued(sender: &str) -> Queued {
             ehlo: None,
             tls: true,
             flag_id: None,
+            user: None,
         },
         egress: Egress::Pool,
         mail,

@@ -46,6 +46,40 @@ impl Sender {
         Self { address, instance }
     }
 
+    /// All mail goes to `smarthost`, from this address of the caller's network namespace, under TLS of which it verifies
+    /// the name against `trusted`, and after it has logged in by PLAIN.
+    pub(crate) fn that_logs_in(
+        smarthost: SocketAddr,
+        from: IpAddr,
+        (user, password): (&str, &str),
+        trusted: &Path,
+    ) -> Self {
+        let instance = Instance::new();
+        let address = free_address();
+        let (ip, port) = (smarthost.ip(), smarthost.port());
+        let passwords = instance.path("passwords");
+        fs::write(&passwords, format!("[{ip}]:{port} {user}:{password}\n")).unwrap();
+        fs::copy(trusted, instance.path("trusted.pem")).unwrap();
+        let bound = if from.is_ipv4() {
+            "smtp_bind_address"
+        } else {
+            "smtp_bind_address6"
+        };
+        let main_cf = format!(
+            "{}{bound} = {from}
+smtp_sasl_auth_enable = yes
+smtp_sasl_password_maps = texthash:{}
+smtp_sasl_mechanism_filter = plain
+smtp_sasl_security_options = noanonymous
+",
+            main_cf(instance.root(), smarthost, "verify", "relay-1.example.net"),
+            passwords.display()
+        );
+        instance.start(&main_cf, &services(address));
+        wait_for_greeting(address);
+        Self { address, instance }
+    }
+
     /// Tries again what was deferred, at once.
     pub(crate) fn flush(&self) {
         self.instance.command("flush");

@@ -62,6 +62,7 @@ max_octets = 16777216
                 ehlo: None,
                 tls: true,
                 flag_id: Some(17),
+                user: None,
             },
             egress: Egress::Pool,
             mail: Mail::new(ReversePath::Null),

@@ -107,7 +107,8 @@ async fn the_session_is_a_whole_one_all_the_same() {
             "PIPELINING",
             "8BITMIME",
             "ENHANCEDSTATUSCODES",
-            "STARTTLS"
+            "STARTTLS",
+            "LIMITS MAILMAX=5000 RCPTMAX=100"
         ]
     );
     for _ in 0..2 {

@@ -13,8 +13,8 @@ use lab::proof::{self, Options, Peer};
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask ledger", after_help = EXAMPLES)]
 struct Arguments {
-    /// How many runs, of four to seven kills each; 250 make the whole proof
-    #[arg(long, default_value_t = 250)]
+    /// How many runs, of twelve to nineteen kills each; 70 make the whole proof
+    #[arg(long, default_value_t = 70)]
     runs: u64,
     /// Which runs; what failed with a seed fails with it again, as far as chance allows
     #[arg(long, default_value_t = 1)]

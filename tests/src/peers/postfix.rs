@@ -38,6 +38,15 @@ impl Postfix {
         Self::start_with(lab, host, "", "")
     }
 
+    /// Starts it for other domains, with more lines in its `main.cf`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_for(lab: &Lab, host: Host, domains: &[&str], main_more: &str) -> Result<Self> {
+        let domains = format!("virtual_mailbox_domains = {}\n", domains.join(" "));
+        Self::start_with(lab, host, &[&domains, main_more].concat(), "")
+    }
+
     /// Starts a customer's mail server: besides, it sends mail for `v4.example.net` and
     /// `v6.example.net`, that its own host hands it, to port 25 of `to` over IPv4 and IPv6.
     ///

@@ -1,8 +1,8 @@
-//! A validating resolver on a customer's loopback, and the signed zone that it believes.
+//! A validating resolver on a host's loopback, and the signed zone that it believes.
 //!
 //! unbound has the zone `example.net` from a file and validates it from its key, as it would one that it asked the
-//! internet for. In it, `v4.example.net` and `v6.example.net` have an exchanger of one address each, with a TLSA
-//! record for its certificate (RFC 7672).
+//! internet for. In the usual one, `v4.example.net` and `v6.example.net` have an exchanger of one address each, with a
+//! TLSA record for its certificate (RFC 7672).
 
 use std::{
     fs,
@@ -30,12 +30,20 @@ impl Resolver {
     /// Starts it on `host`; the zone's exchanger is `mx`, whose Postfix has been started.
     ///
     /// # Errors
-    /// That unbound or ldnsutils are not installed, or that it does not validate its zone.
+    /// As [`Self::serve`].
     pub fn start(lab: &Lab, host: Host, mx: Host) -> Result<Self> {
+        let certificate = lab.dir().join(mx.name()).join("conf/cert.pem");
+        Self::serve(lab, host, &zone(mx, &tlsa(&certificate)?))
+    }
+
+    /// Starts it on `host` with these records in the zone, as they stand in a zone file.
+    ///
+    /// # Errors
+    /// That unbound or ldnsutils are not installed, or that it does not validate its zone.
+    pub fn serve(lab: &Lab, host: Host, records: &str) -> Result<Self> {
         let dir = lab.dir().join("resolver");
         fs::create_dir_all(&dir)?;
-        let certificate = lab.dir().join(mx.name()).join("conf/cert.pem");
-        fs::write(dir.join("zone"), zone(mx, &fingerprint(&certificate)?))?;
+        fs::write(dir.join("zone"), [APEX, records].concat())?;
         let key = sign(&dir)?;
         let config = dir.join("unbound.conf");
         fs::write(&config, unbound_conf(&dir, &key))?;
@@ -45,7 +53,7 @@ impl Resolver {
         let mut process = Process::spawn("unbound", &mut unbound, &dir.join("log"))?;
         process.wait_until("a validated answer", Duration::from_secs(10), || {
             let mut drill = namespace.command("drill");
-            drill.args(["-D", "@127.0.0.1", "_25._tcp.mx-v4.example.net", "TLSA"]);
+            drill.args(["-D", "@127.0.0.1", "example.net", "SOA"]);
             let answer = checked(&mut drill);
             Ok(answer
                 .is_ok_and(|answer| is_authentic(&String::from_utf8_lossy(&answer.stdout)))
@@ -75,11 +83,14 @@ impl Resolver {
 /// Whether the flags of an answer have AD.
 fn is_authentic(answer: &str) -> bool {
     let flags = answer.lines().find(|line| line.contains("flags:"));
-    flags.is_some_and(|flags| flags.contains(" ad ")) && answer.contains("\tTLSA\t")
+    flags.is_some_and(|flags| flags.contains(" ad ")) && answer.contains("\tSOA\t")
 }
 
-/// SHA-256 of the whole certificate, in hexadecimal digits.
-fn fingerprint(certificate: &Path) -> Result<String> {
+/// The TLSA record's data for a server that shows this certificate: DANE-EE, the whole of it, SHA-256.
+///
+/// # Errors
+/// As `openssl` says.
+pub fn tlsa(certificate: &Path) -> Result<String> {
     let output = checked(
         Command::new("openssl")
             .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
@@ -87,23 +98,18 @@ fn fingerprint(certificate: &Path) -> Result<String> {
     )?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (_, digits) = text.trim().split_once('=').context("no fingerprint")?;
-    Ok(digits.replace(':', ""))
+    Ok(format!("3 0 1 {}", digits.replace(':', "")))
 }
 
-fn zone(mx: Host, fingerprint: &str) -> String {
+fn zone(mx: Host, tlsa: &str) -> String {
     let [v4, v6] = Family::ALL.map(|family| mx.address(family));
     format!(
-        "$ORIGIN example.net.
-$TTL 300
-@ SOA ns hostmaster 1 3600 600 86400 300
-@ NS ns
-ns A 192.0.2.1
-v4 MX 10 mx-v4
+        "v4 MX 10 mx-v4
 v6 MX 10 mx-v6
 mx-v4 A {v4}
 mx-v6 AAAA {v6}
-_25._tcp.mx-v4 TLSA 3 0 1 {fingerprint}
-_25._tcp.mx-v6 TLSA 3 0 1 {fingerprint}
+_25._tcp.mx-v4 TLSA {tlsa}
+_25._tcp.mx-v6 TLSA {tlsa}
 "
     )
 }
@@ -124,6 +130,14 @@ fn sign(dir: &Path) -> Result<PathBuf> {
     )?;
     Ok(dir.join(format!("{base}.key")))
 }
+
+/// What every zone begins with.
+const APEX: &str = "$ORIGIN example.net.
+$TTL 300
+@ SOA ns hostmaster 1 3600 600 86400 300
+@ NS ns
+ns A 192.0.2.1
+";
 
 fn unbound_conf(dir: &Path, key: &Path) -> String {
     let (dir, key) = (dir.display(), key.display());

@@ -16,6 +16,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use super::pace::Pace;
+
 /// One side's file.
 #[derive(Debug)]
 pub(super) struct Book {
@@ -56,6 +58,8 @@ pub(super) struct Verdict {
     pub(super) unexplained: Vec<String>,
     /// The oldest first copy, before what explains the second one.
     pub(super) window: Duration,
+    /// The same in beats of the disk.
+    pub(super) window_beats: usize,
 }
 
 impl Book {
@@ -115,6 +119,7 @@ impl Verdict {
         arrived: &[Line],
         queued: &BTreeSet<String>,
         disturbances: &[Disturbance],
+        pace: &Pace,
     ) -> Self {
         let mut verdict = Self::default();
         let mut copies: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
@@ -145,13 +150,18 @@ impl Verdict {
             for pair in times.windows(2) {
                 let [first, second] = pair else { continue };
                 verdict.duplicates += 1;
-                let explained = disturbances
+                // Whatever was done first after the first copy, or while it came.
+                let done = disturbances
                     .iter()
                     .filter(|done| done.from <= *second && *first <= done.to)
-                    .map(|done| done.from.saturating_sub(*first))
+                    .map(|done| done.from.max(*first))
                     .min();
-                match explained.filter(|before| *before <= WINDOW) {
-                    Some(before) => verdict.window = verdict.window.max(before),
+                let beats = done.map(|done| pace.beats(*first, done));
+                match done.zip(beats.filter(|beats| *beats <= WINDOW_BEATS)) {
+                    Some((done, beats)) => {
+                        verdict.window = verdict.window.max(done.saturating_sub(*first));
+                        verdict.window_beats = verdict.window_beats.max(beats);
+                    }
                     None => verdict.unexplained.push(entry.to_owned()),
                 }
             }
@@ -165,10 +175,12 @@ impl Verdict {
     }
 }
 
-/// How long a system may take to make it last that something was delivered: what it was told before is in flight when
-/// it is killed, and is sent again. A disk that others keep busy takes seconds for one sync (Postfix exceeded one second
-/// here); how long it really was stands in the report.
-pub(super) const WINDOW: Duration = Duration::from_secs(5);
+/// How many beats of the disk a system may take to make it last that something was delivered; what it was told before
+/// is in flight when it is killed, and is sent again. The relay writes it with the next group, which waits for the one
+/// that is being written. Each group is one sync of data for each segment that it fills, and one of the data and one of
+/// the name of the next: with four segments in each, 24 syncs. A beat is half of one of these at least: the neighbour
+/// has only a block to write, and nothing to think about.
+pub(super) const WINDOW_BEATS: usize = 48;
 
 #[cfg(test)]
 mod tests {
@@ -188,13 +200,18 @@ mod tests {
     /// `kill` is when something was done, in milliseconds; an entry that ends in `!` arrived damaged.
     #[track_caller]
     fn check(arrived: &[(&str, u64)], queued: &[&str], kill: u64, expected: (&[&str], &[&str])) {
+        let beats = (0..10_000).map(Duration::from_millis).collect();
+        let pace = Pace {
+            beats,
+            hits: Vec::new(),
+        };
         let acknowledged = lines(&[("a", 0), ("b", 0)]);
         let queued = queued.iter().map(|entry| (*entry).to_owned()).collect();
         let kill = Disturbance {
             from: Duration::from_millis(kill),
             to: Duration::from_millis(kill),
         };
-        let verdict = Verdict::of(&acknowledged, &lines(arrived), &queued, &[kill]);
+        let verdict = Verdict::of(&acknowledged, &lines(arrived), &queued, &[kill], &pace);
         assert_eq!(verdict.lost, expected.0);
         assert_eq!(verdict.unexplained, expected.1);
         let none: &[&str] = &[];
@@ -220,12 +237,13 @@ mod tests {
 
     #[test]
     fn a_second_copy_is_explained_by_what_was_done_between_or_right_after_the_first() {
-        let late = 1 + u64::try_from(WINDOW.as_millis()).unwrap();
+        // A beat is a millisecond here.
+        let late = u64::try_from(WINDOW_BEATS).unwrap();
         let copies = |second| [("a", 0), ("b", 0), ("b", second)];
-        check(&copies(900), &[], 500, (&[], &[]));
-        check(&copies(900), &[], 901, (&[], &["b"]));
-        check(&copies(late + 5), &[], late - 1, (&[], &[]));
-        check(&copies(late + 5), &[], late, (&[], &["b"]));
+        check(&copies(900), &[], 10, (&[], &[]));
+        check(&copies(9), &[], 10, (&[], &["b"]));
+        check(&copies(900), &[], late - 1, (&[], &[]));
+        check(&copies(900), &[], late, (&[], &["b"]));
     }
 
     #[test]
@@ -237,7 +255,8 @@ mod tests {
         book.enter(&entries, true)?;
         book.sync()?;
         let whole = Book::read(&path)?;
-        let judged = |arrived: &[Line]| Verdict::of(&whole, arrived, &BTreeSet::new(), &[]);
+        let pace = Pace::default();
+        let judged = |arrived: &[Line]| Verdict::of(&whole, arrived, &BTreeSet::new(), &[], &pace);
         assert!(judged(&whole).is_good());
         let text = fs::read_to_string(&path)?;
         let lossy: String = text

@@ -53,16 +53,6 @@ impl Fault {
     }
 }
 
-/// Something that happens so long after what happened before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// SIGKILL to all of it, and a new start at once; `early`: the time runs from when its port is open, not from when
-    /// it greets.
-    Kill { after: Duration, early: bool },
-    /// SIGSTOP, and SIGCONT so much later.
-    Freeze { after: Duration, time: Duration },
-}
-
 /// What the system is told by a kernel that does not mean it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Injection {
@@ -89,13 +79,31 @@ impl Injection {
     }
 }
 
+/// SIGSTOP, and SIGCONT so much later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Freeze {
+    pub(super) after: Duration,
+    pub(super) time: Duration,
+}
+
+/// From a start of the system to its SIGKILL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    /// Its time runs from when its port is open, not from when it greets: it may still look at what the one before has
+    /// left.
+    pub(super) early: bool,
+    pub(super) freezes: Vec<Freeze>,
+    /// What strace injects, if it must.
+    pub(super) injection: Option<Injection>,
+    /// How much longer it lives: after its freezes, or after the first call that was made to fail.
+    pub(super) time: Duration,
+}
+
 /// A run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) fault: Fault,
-    pub(super) steps: Vec<Step>,
-    /// What strace injects, if it must.
-    pub(super) injection: Option<Injection>,
+    pub(super) lives: Vec<Life>,
 }
 
 impl Plan {
@@ -105,45 +113,51 @@ impl Plan {
         let kinds = Fault::ALL.len();
         let at = usize::try_from(number).unwrap_or_default() % kinds;
         let fault = Fault::ALL.get(at).copied().unwrap_or(Fault::Kill);
-        let kills = chance.within(4..8);
-        let mut steps = Vec::new();
-        for _ in 0..kills {
-            if fault == Fault::Freeze {
-                for _ in 0..chance.within(1..3) {
-                    steps.push(Step::Freeze {
-                        after: chance.millis(10..300),
-                        time: chance.millis(10..600),
-                    });
-                }
-            }
-            // Some right after the start, while it still looks at what the one before has left.
-            let early = chance.once_in(3);
-            let after = chance.millis(if early { 0..100 } else { 0..700 });
-            steps.push(Step::Kill { after, early });
+        let lives = 0..chance.within(12..20);
+        Self {
+            fault,
+            lives: lives.map(|_| Life::of(fault, &mut chance)).collect(),
         }
-        let injection = match fault {
+    }
+}
+
+impl Life {
+    fn of(fault: Fault, chance: &mut Chance) -> Self {
+        let injection = Self::injection(fault, chance);
+        let failing = matches!(injection, Some(Injection::Failing { .. }));
+        // One whose calls fail may end by itself at the start, and then nothing would be killed.
+        let early = chance.once_in(3) && !failing;
+        let freezes = if fault == Fault::Freeze { 1..3 } else { 0..1 };
+        let freezes = 0..chance.within(freezes);
+        let freezes = freezes.map(|_| Freeze {
+            after: chance.millis(10..300),
+            time: chance.millis(10..600),
+        });
+        Self {
+            early,
+            freezes: freezes.collect(),
+            injection,
+            time: chance.millis(if early || failing { 0..100 } else { 0..700 }),
+        }
+    }
+
+    fn injection(fault: Fault, chance: &mut Chance) -> Option<Injection> {
+        match fault {
             Fault::Kill | Fault::Freeze | Fault::Cut | Fault::Full => None,
             Fault::SyncError | Fault::WriteError => Some(Injection::Failing {
                 fault,
-                // Behind what it takes to start: whoever never starts loses nothing.
-                first: chance.within(8..20),
-                step: chance.within(7..40),
+                // Some from the start on; most behind what it takes to start, when it has something to lose.
+                first: if chance.once_in(5) {
+                    chance.within(1..8)
+                } else {
+                    chance.within(8..20)
+                },
+                step: chance.within(3..20),
             }),
             Fault::SlowDisk => Some(Injection::Slow {
                 micros: chance.within(20_000..150_000),
             }),
-        };
-        Self {
-            fault,
-            steps,
-            injection,
         }
-    }
-
-    /// How often it kills.
-    pub(super) fn kills(&self) -> usize {
-        let kills = |step: &&Step| matches!(step, Step::Kill { .. });
-        self.steps.iter().filter(kills).count()
     }
 }
 
@@ -156,10 +170,24 @@ mod tests {
         for number in 0..50 {
             let plan = Plan::of(1, number);
             assert_eq!(plan, Plan::of(1, number));
-            assert!((4..8).contains(&plan.kills()));
+            assert!((12..20).contains(&plan.lives.len()));
             let at = usize::try_from(number).unwrap() % Fault::ALL.len();
             assert_eq!(plan.fault, Fault::ALL[at]);
         }
         assert_ne!(Plan::of(1, 0), Plan::of(2, 0));
+    }
+
+    #[test]
+    fn every_life_of_an_injected_fault_has_its_injection() {
+        for number in 0..70 {
+            let plan = Plan::of(3, number);
+            let failing = matches!(plan.fault, Fault::SyncError | Fault::WriteError);
+            let injected = failing || plan.fault == Fault::SlowDisk;
+            for life in plan.lives {
+                assert_eq!(life.injection.is_some(), injected);
+                assert!(!(failing && life.early));
+                assert_eq!(life.freezes.is_empty(), plan.fault != Fault::Freeze);
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What came out, run by run and fault by fault: a table for people, numbers for programs.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,6 +29,7 @@ pub struct Outcome {
 pub struct Report {
     peer: String,
     seed: u64,
+    begun: Instant,
     outcomes: Vec<Outcome>,
 }
 
@@ -47,6 +48,7 @@ struct Sums {
     duplicates: usize,
     unexplained: usize,
     window_ms: u128,
+    window_beats: usize,
 }
 
 impl Outcome {
@@ -107,6 +109,7 @@ impl Report {
         Self {
             peer: format!("{:?}", options.peer),
             seed: options.seed,
+            begun: Instant::now(),
             outcomes: Vec::new(),
         }
     }
@@ -127,6 +130,13 @@ impl Report {
         self.outcomes.iter().all(Outcome::is_good) && self.sums(None).acknowledged > 0
     }
 
+    /// Faults that never happened, whatever was planned.
+    #[must_use]
+    pub fn unmet(&self) -> Vec<Fault> {
+        let never = |fault: &Fault| self.sums(Some(*fault)).hits == 0;
+        Fault::ALL.into_iter().filter(never).collect()
+    }
+
     /// What the whole proof takes and this one has not.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
@@ -135,11 +145,10 @@ impl Report {
         if kills < KILLS_WANTED {
             missing.push(format!("{kills} kills, and {KILLS_WANTED} are wanted"));
         }
+        let unmet = self.unmet().into_iter();
+        missing.extend(unmet.map(|fault| format!("{}: it never happened", fault.name())));
         for fault in Fault::ALL {
             let sums = self.sums(Some(fault));
-            if sums.hits == 0 {
-                missing.push(format!("{}: it never happened", fault.name()));
-            }
             if sums.acknowledged == 0 {
                 missing.push(format!("{}: nothing was acknowledged", fault.name()));
             }
@@ -151,7 +160,7 @@ impl Report {
     #[must_use]
     pub fn table(&self) -> String {
         let mut table = format!(
-            "{:<24} {:>5} {:>6} {:>7} {:>9} {:>9} {:>7} {:>8} {:>6} {:>8} {:>6} {:>9} {:>10}\n",
+            "{:<24} {:>5} {:>6} {:>7} {:>9} {:>9} {:>7} {:>8} {:>6} {:>8} {:>6} {:>9} {:>10} {:>6}\n",
             "",
             "runs",
             "kills",
@@ -164,7 +173,8 @@ impl Report {
             "damaged",
             "twice",
             "no reason",
-            "window ms"
+            "window ms",
+            "beats"
         );
         let all = Fault::ALL
             .into_iter()
@@ -172,7 +182,7 @@ impl Report {
         for (name, fault) in all.chain([("all", None)]) {
             let sums = self.sums(fault);
             table += &format!(
-                "{name:<24} {:>5} {:>6} {:>7} {:>9} {:>9} {:>7} {:>8} {:>6} {:>8} {:>6} {:>9} {:>10}\n",
+                "{name:<24} {:>5} {:>6} {:>7} {:>9} {:>9} {:>7} {:>8} {:>6} {:>8} {:>6} {:>9} {:>10} {:>6}\n",
                 sums.runs,
                 sums.kills,
                 sums.hits,
@@ -184,9 +194,11 @@ impl Report {
                 sums.damaged,
                 sums.duplicates,
                 sums.unexplained,
-                sums.window_ms
+                sums.window_ms,
+                sums.window_beats
             );
         }
+        table += &format!("{:.0} kills a minute\n", self.kills_a_minute());
         table
     }
 
@@ -201,10 +213,17 @@ impl Report {
             "seed": self.seed,
             "good": self.is_good(),
             "missing": self.missing(),
+            "kills_a_minute": self.kills_a_minute(),
             "all": self.sums(None),
             "faults": faults.collect::<Vec<Value>>(),
             "bad_runs": self.outcomes.iter().filter(|outcome| !outcome.is_good()).map(Outcome::line).collect::<Vec<String>>(),
         })
+    }
+
+    /// Over everything that a run takes.
+    fn kills_a_minute(&self) -> f64 {
+        let kills = u32::try_from(self.sums(None).kills).unwrap_or(u32::MAX);
+        f64::from(kills) * 60.0 / self.begun.elapsed().as_secs_f64()
     }
 
     /// Over all runs, or those of a fault.
@@ -225,6 +244,7 @@ impl Report {
             sums.duplicates += verdict.duplicates;
             sums.unexplained += verdict.unexplained.len();
             sums.window_ms = sums.window_ms.max(verdict.window.as_millis());
+            sums.window_beats = sums.window_beats.max(verdict.window_beats);
         }
         sums
     }

@@ -2,15 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
     fs,
     net::SocketAddrV4,
     path::{Path, PathBuf},
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -19,11 +15,13 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     books::{Book, Disturbance, Verdict},
-    client::{Client, Counts},
-    plan::{Fault, Plan, Step},
+    client::Counts,
+    pace::{Neighbour, Pace},
+    plan::{Fault, Plan},
     report::Outcome,
     sink::{Mood, Sink},
     system::{Peer, System},
+    trace::Trace,
 };
 use crate::{
     host::Host,
@@ -31,6 +29,10 @@ use crate::{
     process::{Process, checked, tail},
     wait::patient,
 };
+
+mod lives;
+
+use lives::Lives;
 
 /// What all runs share.
 #[derive(Debug)]
@@ -46,68 +48,56 @@ pub(super) struct Stage<'lab> {
     pub(super) full: PathBuf,
 }
 
-/// A run that is on.
-struct Running<'a> {
-    stage: &'a Stage<'a>,
-    plan: &'a Plan,
-    system: System,
-    begun: Instant,
-    acknowledged: Arc<Book>,
-    trace: PathBuf,
-    disturbances: Vec<Disturbance>,
-}
-
 impl Stage<'_> {
     /// Does it, with its files in `dir`.
     pub(super) fn run(&self, number: u64, plan: &Plan, dir: &Path) -> Result<Outcome> {
         let begun = Instant::now();
-        let queue = if plan.fault == Fault::Full {
-            &self.full
+        let trace = Trace::new(dir.join("strace"));
+        let disk = if plan.fault == Fault::Full {
+            self.full.as_path()
         } else {
             dir
         };
-        let mut running = Running {
-            stage: self,
-            plan,
-            system: System {
-                peer: self.peer,
-                namespace: self.lab.namespace(Host::Relay),
-                binaries: self.lab.binaries().clone(),
-                dir: dir.to_owned(),
-                queue: queue.join("queue"),
-                listen: self.listen,
-                sink: self.sink_address,
-                octets_max: OCTETS_MAX * 2,
-            },
-            begun,
-            acknowledged: Arc::new(Book::create(&dir.join(ACKNOWLEDGED), begun)?),
-            trace: dir.join("strace"),
-            disturbances: Vec::new(),
-        };
+        let system = self.system(dir, disk);
+        let acknowledged = Arc::new(Book::create(&dir.join(ACKNOWLEDGED), begun)?);
         let arrived = Arc::new(Book::create(&dir.join(ARRIVED), begun)?);
         self.sink.write_to(Some(Arc::clone(&arrived)));
-        self.sink.become_(match plan.fault {
-            _ if self.sabotage => Mood::Closed,
-            Fault::Cut => Mood::Cutting,
-            Fault::Full => Mood::Closed,
-            Fault::Kill
-            | Fault::Freeze
-            | Fault::SyncError
-            | Fault::WriteError
-            | Fault::SlowDisk => Mood::Open,
-        });
+        self.sink.become_(self.mood(plan.fault));
+        let neighbour = Neighbour::begin(&disk.join("neighbour"), begun)?;
         let counts = Counts::default();
-        running.under_load(number, &counts)?;
+        let mut lives = Lives {
+            system: &system,
+            trace: &trace,
+            neighbour: &neighbour,
+            sink: &self.sink,
+            begun,
+            disturbances: Vec::new(),
+            died: None,
+        };
+        lives.under_load(plan, number, self.seed, &acknowledged, &counts)?;
+        let Lives {
+            mut disturbances,
+            died,
+            ..
+        } = lives;
+        let beats = neighbour.end()?;
         if self.sabotage {
-            destroy_one(dir, &running.system.queue)?;
+            destroy_one(dir, &system.queue)?;
         }
         self.sink.become_(Mood::Open);
         let cuts = self.sink.cuts(begun);
         let count = cuts.len();
-        running.disturbances.extend(cuts);
-        let queued = running.drained(dir)?;
+        disturbances.extend(cuts);
+        let from = begun.elapsed();
+        let process = system.start(&[])?;
+        // What a life had sent when it was killed may have been read only now.
+        disturbances.push(Disturbance {
+            from,
+            to: begun.elapsed(),
+        });
+        let queued = drained(&system, process, dir)?;
         self.sink.write_to(None);
-        for book in [&running.acknowledged, &arrived] {
+        for book in [&acknowledged, &arrived] {
             book.sync()?;
         }
         let lines = Book::read(&dir.join(ACKNOWLEDGED))?;
@@ -116,33 +106,66 @@ impl Stage<'_> {
             bail!(
                 "nothing was acknowledged; a session ended with {}; the log ends in\n{}",
                 ended.unwrap_or_default(),
-                tail(&running.system.log())
+                tail(&system.log())
             );
         }
-        let verdict = Verdict::of(
-            &lines,
-            &Book::read(&dir.join(ARRIVED))?,
-            &queued,
-            &running.disturbances,
-        );
-        let kept = (!verdict.is_good())
+        let hits = trace.hits()?;
+        let refused = counts.refused.load(Ordering::SeqCst);
+        let freezes = plan.lives.iter().map(|life| life.freezes.len());
+        let happened = match plan.fault {
+            Fault::Kill => plan.lives.len(),
+            Fault::Freeze => freezes.sum(),
+            Fault::Cut => count,
+            Fault::Full => usize::try_from(refused)?,
+            Fault::SyncError | Fault::WriteError | Fault::SlowDisk => hits.len(),
+        };
+        let arrivals = Book::read(&dir.join(ARRIVED))?;
+        let pace = Pace { beats, hits };
+        let verdict = Verdict::of(&lines, &arrivals, &queued, &disturbances, &pace);
+        let surprise = counts.surprise.into_inner().unwrap_or_default().or(died);
+        let kept = (!verdict.is_good() || surprise.is_some())
             .then(|| self.keep(number, dir))
             .transpose()?;
-        let surprise = counts.surprise.into_inner().unwrap_or_default();
         let outcome = Outcome {
             number,
             fault: plan.fault,
-            kills: plan.kills(),
-            hits: running.hits(count, counts.refused.load(Ordering::SeqCst))?,
-            refused: counts.refused.into_inner(),
+            kills: plan.lives.len(),
+            hits: u64::try_from(happened)?,
+            refused,
             verdict,
             surprise,
             kept,
         };
-        if running.system.queue.exists() {
-            fs::remove_dir_all(&running.system.queue)?;
+        if system.queue.exists() {
+            fs::remove_dir_all(&system.queue)?;
         }
         Ok(outcome)
+    }
+
+    fn system(&self, dir: &Path, disk: &Path) -> System {
+        System {
+            peer: self.peer,
+            namespace: self.lab.namespace(Host::Relay),
+            binaries: self.lab.binaries().clone(),
+            dir: dir.to_owned(),
+            queue: disk.join("queue"),
+            listen: self.listen,
+            sink: self.sink_address,
+            octets_max: OCTETS_MAX * 2,
+        }
+    }
+
+    fn mood(&self, fault: Fault) -> Mood {
+        match fault {
+            _ if self.sabotage => Mood::Closed,
+            Fault::Cut => Mood::Cutting,
+            Fault::Full => Mood::Closed,
+            Fault::Kill
+            | Fault::Freeze
+            | Fault::SyncError
+            | Fault::WriteError
+            | Fault::SlowDisk => Mood::Open,
+        }
     }
 
     /// Puts the files of a run that failed where a person finds them.
@@ -156,143 +179,34 @@ impl Stage<'_> {
     }
 }
 
-impl Running<'_> {
-    /// Sends, and does what the plan says meanwhile; in the end the system is dead.
-    fn under_load(&mut self, number: u64, counts: &Counts) -> Result<()> {
-        let around = self.around();
-        let process = self.system.start(&around)?;
-        let acknowledged = Arc::clone(&self.acknowledged);
-        let ended = AtomicBool::new(false);
-        let client = Client {
-            system: self.system.listen.into(),
-            destination: self.system.destination(),
-            book: &acknowledged,
-            ended: &ended,
-            counts,
-            run: number,
-            seed: self.stage.seed,
-            octets_max: usize::try_from(OCTETS_MAX)?,
-        };
-        let namespace = self.system.namespace.clone();
-        let process = thread::scope(|scope| {
-            let sending = scope.spawn(|| {
-                namespace.inside(|| {
-                    client.send(SESSIONS);
-                    Ok(())
-                })
-            });
-            let outcome = self.steps(process, &around);
-            ended.store(true, Ordering::SeqCst);
-            let sent = sending.join();
-            sent.map_err(|_panic| anyhow::anyhow!("the client panicked"))??;
-            outcome
-        })?;
-        self.kill(process)
-    }
-
-    fn steps(&mut self, mut process: Process, around: &[OsString]) -> Result<Process> {
-        for (number, step) in self.plan.steps.iter().enumerate() {
-            match *step {
-                Step::Freeze { after, time } => {
-                    thread::sleep(after);
-                    let from = self.begun.elapsed();
-                    process.freeze(true);
-                    thread::sleep(time);
-                    process.freeze(false);
-                    let to = self.begun.elapsed();
-                    self.disturbances.push(Disturbance { from, to });
-                }
-                Step::Kill { after, .. } => {
-                    thread::sleep(after);
-                    let from = self.begun.elapsed();
-                    process.kill()?;
-                    let next = self.plan.steps.get(number + 1);
-                    process = match next {
-                        Some(Step::Kill { early: true, .. }) => self.system.begin(around)?,
-                        Some(_) | None => self.system.start(around)?,
-                    };
-                    let to = self.begun.elapsed();
-                    self.disturbances.push(Disturbance { from, to });
-                }
-            }
+/// Leaves the system alone until everything has arrived or nothing more does, and asks what it still has.
+fn drained(system: &System, process: Process, dir: &Path) -> Result<BTreeSet<String>> {
+    let entries = |name| -> Result<BTreeSet<String>> {
+        let lines = Book::read(&dir.join(name))?;
+        let whole = lines.into_iter().filter(|line| line.whole);
+        Ok(whole.map(|line| line.entry).collect())
+    };
+    let acknowledged = entries(ACKNOWLEDGED)?;
+    let begun = Instant::now();
+    let (mut last, mut moved) = (0, Instant::now());
+    loop {
+        let arrived = entries(ARRIVED)?;
+        if acknowledged.is_subset(&arrived) {
+            break;
         }
-        // Whatever the last start brought back is under way by now.
-        thread::sleep(Duration::from_millis(200));
-        Ok(process)
-    }
-
-    fn kill(&mut self, process: Process) -> Result<()> {
-        let from = self.begun.elapsed();
-        process.kill()?;
-        let to = self.begun.elapsed();
-        self.disturbances.push(Disturbance { from, to });
-        Ok(())
-    }
-
-    /// Starts the system, leaves it alone until everything has arrived or nothing more does, and asks what it still has.
-    fn drained(&self, dir: &Path) -> Result<BTreeSet<String>> {
-        let process = self.system.start(&[])?;
-        let entries = |name| -> Result<BTreeSet<String>> {
-            let lines = Book::read(&dir.join(name))?;
-            let whole = lines.into_iter().filter(|line| line.whole);
-            Ok(whole.map(|line| line.entry).collect())
-        };
-        let acknowledged = entries(ACKNOWLEDGED)?;
-        let begun = Instant::now();
-        let (mut last, mut moved) = (0, Instant::now());
-        loop {
-            let arrived = entries(ARRIVED)?;
-            if acknowledged.is_subset(&arrived) {
-                break;
-            }
-            if arrived.len() != last {
-                (last, moved) = (arrived.len(), Instant::now());
-            }
-            if moved.elapsed() > patient(QUIET) || begun.elapsed() > patient(DRAIN_LIMIT) {
-                break;
-            }
-            // It may not be as far as to take orders; whoever is not asked tries by itself, later.
-            let _asked = self.system.flush().is_ok();
-            thread::sleep(Duration::from_millis(250));
+        if arrived.len() != last {
+            (last, moved) = (arrived.len(), Instant::now());
         }
-        let queued = self.system.queued()?;
-        process.stop()?;
-        Ok(queued)
-    }
-
-    /// The words in front of the system's command.
-    fn around(&self) -> Vec<OsString> {
-        let Some(injection) = self.plan.injection else {
-            return Vec::new();
-        };
-        let writes = self.system.peer.writes();
-        let mut words: Vec<OsString> = ["strace", "-f", "-qq", "--seccomp-bpf", "-A", "-o"]
-            .map(OsString::from)
-            .into();
-        words.push(self.trace.clone().into());
-        let traced = format!("trace=fsync,fdatasync,{writes}");
-        for expression in [traced, injection.expression(writes)] {
-            words.extend(["-e".into(), expression.into()]);
+        if moved.elapsed() > patient(QUIET) || begun.elapsed() > patient(DRAIN_LIMIT) {
+            break;
         }
-        words
+        // It may not be as far as to take orders; whoever is not asked tries by itself, later.
+        let _asked = system.flush().is_ok();
+        thread::sleep(Duration::from_millis(250));
     }
-
-    /// How often what the plan is about really happened, besides kills.
-    fn hits(&self, cuts: usize, refused: u64) -> Result<u64> {
-        let freezes = |step: &&Step| matches!(step, Step::Freeze { .. });
-        Ok(match self.plan.fault {
-            Fault::Kill => u64::try_from(self.plan.kills())?,
-            Fault::Freeze => u64::try_from(self.plan.steps.iter().filter(freezes).count())?,
-            Fault::Cut => u64::try_from(cuts)?,
-            Fault::Full => refused,
-            Fault::SyncError | Fault::WriteError | Fault::SlowDisk => {
-                let trace = fs::read_to_string(&self.trace).context("what strace wrote")?;
-                let injected =
-                    |line: &&str| line.contains("(INJECTED)") || line.contains("(DELAYED)");
-                u64::try_from(trace.lines().filter(injected).count())?
-            }
-        })
-    }
+    let queued = system.queued()?;
+    process.stop()?;
+    Ok(queued)
 }
 
 /// Removes a file in which the system keeps an acknowledged entry.
@@ -312,7 +226,6 @@ fn destroy_one(dir: &Path, queue: &Path) -> Result<()> {
     Ok(())
 }
 
-const SESSIONS: u64 = 8;
 const ACKNOWLEDGED: &str = "acknowledged";
 const ARRIVED: &str = "arrived";
 /// Of a message's body: some are kept in a file of their own.

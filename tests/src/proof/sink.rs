@@ -76,6 +76,12 @@ impl Sink {
         self.0.mood.store(mood as u8, Ordering::SeqCst);
     }
 
+    /// Whether it has cut anything since the last time of asking for it.
+    pub(super) fn has_cut(&self) -> bool {
+        let cuts = self.0.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        !cuts.is_empty()
+    }
+
     /// Cuts since the last time of asking.
     pub(super) fn cuts(&self, begun: Instant) -> Vec<Disturbance> {
         let mut cuts = self.0.cuts.lock().unwrap_or_else(PoisonError::into_inner);

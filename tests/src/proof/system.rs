@@ -60,22 +60,21 @@ pub(super) struct System {
 }
 
 impl System {
-    /// Starts it, and waits until it greets; `around` are the words in front of its command.
+    /// Starts it, and waits until it greets; `around` are the words in front of its command. If it does not start among
+    /// calls that fail, it is started once more without them, as systemd would on a disk that is well again.
     pub(super) fn start(&self, around: &[OsString]) -> Result<Process> {
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let mut process = self.begin(around)?;
-            let greets = process.wait_until("it to greet", START_LIMIT, || {
-                Ok(self.greets()?.then_some(()))
-            });
-            match greets {
-                Ok(()) => return Ok(process),
-                // Where calls fail it may well not start; it is started again, as systemd would.
-                Err(_) if !around.is_empty() && attempts < STARTS_MAX => process.kill()?,
-                Err(error) => return Err(error),
-            }
+        match self.started(around) {
+            Err(_) if !around.is_empty() => self.started(&[]),
+            outcome => outcome,
         }
+    }
+
+    fn started(&self, around: &[OsString]) -> Result<Process> {
+        let mut process = self.begin(around)?;
+        process.wait_until("it to greet", START_LIMIT, || {
+            Ok(self.greets()?.then_some(()))
+        })?;
+        Ok(process)
     }
 
     /// Starts it, and waits until its port is open, which it may be long before it has looked at what it has.
@@ -261,7 +260,6 @@ fn entries(text: &str) -> BTreeSet<String> {
     found
 }
 
-const STARTS_MAX: u32 = 20;
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ mod scanners;
 mod servers;
 mod smuggling;
 mod steer;
+mod submission;
 mod tags;
 mod tc;
 mod upgrade;

@@ -23,7 +23,9 @@ fn the_relay_keeps_what_it_has_acknowledged() -> Result<()> {
     // Each fault once.
     let report = proof::run(&options("ldgrelay", Peer::Relay, 7), |_outcome| {})?;
     let lines: Vec<String> = report.outcomes().iter().map(Outcome::line).collect();
-    ensure!(report.is_good(), "{}\n{}", lines.join("\n"), report.table());
+    let (lines, table) = (lines.join("\n"), report.table());
+    ensure!(report.is_good(), "{lines}\n{table}");
+    ensure!(report.unmet().is_empty(), "{lines}\n{table}");
     Ok(())
 }
 

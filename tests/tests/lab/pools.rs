@@ -10,7 +10,7 @@ use anyhow::Result;
 use lab::{
     Family, Host, Lab,
     dialogue::{Dialogue, End, any_port, end_of},
-    gate::Gate,
+    gate::{Gate, Health},
     message::Message,
     peers::{
         postfix::Postfix,
@@ -28,7 +28,7 @@ fn a_third_partys_relay_beyond_the_uplink_serves_a_diverted_customer() -> Result
     let lab = lab_up("ogtthird")?;
     let mx = Postfix::start(&lab, Host::Mx1)?;
     let _filter = Postfix::start_filter(&lab, Host::Mx2, Host::Mx1)?;
-    let mut gate = Gate::start_with_pools(&lab, &[Pool::THIRD_PARTY])?;
+    let mut gate = Gate::start_with(&lab, &Health::PATIENT, &[Pool::THIRD_PARTY])?;
     gate.wait_for_relay()?;
     for family in Family::ALL {
         // Nobody acknowledges it, and it is in force all the same.

@@ -6,12 +6,18 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{
     Family, Host, Lab,
     dialogue::Dialogue,
+    message::Stored,
     peers::{postfix::Postfix, resolver::Resolver},
-    relay::Options,
+    relay::{Options, RelayNode},
     wait::until,
 };
+use serde_json::Value;
 
 use crate::{RELAY, connect, flag, lab_up, start};
+
+mod notices;
+mod policies;
+mod retries;
 
 #[test]
 fn queued_mail_goes_by_its_recipients_exchangers_where_the_destination_is_away() -> Result<()> {
@@ -133,20 +139,56 @@ fn spool_table(dir: &str) -> String {
     )
 }
 
+/// The same, for what is tried again: as soon as the configuration allows.
+fn impatient(lab: &Lab) -> Options {
+    let mut options = options(lab);
+    options
+        .more
+        .push_str("\n[queue]\nfirst_retry = \"10s\"\nlongest_retry = \"10s\"\n");
+    options
+}
+
 /// Sends a message that the relay must queue; its name in the queue. Its sender is of a domain that the resolver knows: about
 /// others it would ask the roots, which nobody answers for here.
 fn queue(customer: &mut Dialogue, recipients: &[&str], token: &str) -> Result<String> {
+    queue_from(customer, "sender@example.net", recipients, token)
+}
+
+/// The same, of another sender.
+fn queue_from(
+    customer: &mut Dialogue,
+    sender: &str,
+    recipients: &[&str],
+    token: &str,
+) -> Result<String> {
     customer.reply()?;
     customer.expect(250, "EHLO customer-a.example.org")?;
-    customer.expect(250, "MAIL FROM:<sender@example.net>")?;
+    customer.expect(250, &format!("MAIL FROM:<{sender}>"))?;
     for recipient in recipients {
         customer.expect(250, &format!("RCPT TO:<{recipient}>"))?;
     }
     customer.expect(354, "DATA")?;
-    let reply = customer.expect(250, &format!("Subject: a test\r\n\r\n{token}\r\n."))?;
+    let reply = customer.expect(250, &format!("Subject: {token}\r\n\r\n{token}\r\n."))?;
     let id = reply.text.strip_prefix("2.0.0 queued as ");
     id.map(str::to_owned)
         .with_context(|| format!("{reply:?}\n{}", customer.transcript()))
 }
 
+/// Waits until a message was tried in vain; why, as the queue says it.
+fn deferred(relay: &RelayNode<'_>, id: &str) -> Result<String> {
+    let reason = until("an attempt in vain", PATIENCE, || {
+        let jobs: Value = serde_json::from_str(&relay.ask(&["queue", "ls", "-j", id])?)?;
+        Ok(jobs[0]["reason"].as_str().map(str::to_owned))
+    });
+    reason.with_context(|| relay.log())
+}
+
+/// Waits until a message that was tried in vain has been delivered after all.
+fn delivered_later(relay: &RelayNode<'_>, mx: &Postfix, token: &str) -> Result<Stored> {
+    let stored = until("a later attempt", RETRY_PATIENCE, || mx.find(token));
+    stored.with_context(|| format!("{}\n{}", relay.log(), mx.log()))
+}
+
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than two pauses of the schedule.
+const RETRY_PATIENCE: Duration = Duration::from_secs(40);

@@ -102,6 +102,7 @@ proptest! {
             generation: Generation(0),
             flags: BTreeMap::new(),
             drained: BTreeMap::new(),
+            submission: crate::store::users::Standing::default(),
         };
         let mut state = State::adopt(
             &config,

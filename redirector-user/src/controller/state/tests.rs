@@ -27,6 +27,7 @@ fn adopt(config: &Config, held: EdgeState) -> State {
         generation: Generation(1),
         flags: BTreeMap::new(),
         drained: BTreeMap::new(),
+        submission: users::Standing::default(),
     };
     State::adopt(config, loaded, held, &BTreeMap::new(), BTreeSet::new())
 }

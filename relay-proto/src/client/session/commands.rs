@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::{Session, State};
 use crate::Time;
 use crate::client::{Action, Event, LostCause, Stage};
-use crate::envelope::{BodyType, Mail, Recipient};
+use crate::envelope::{BodyType, Mail, Recipient, TlsTag};
 use crate::reply::Reply;
 
 impl Session {
@@ -31,7 +31,8 @@ impl Session {
     }
 
     /// MAIL, with those parameters that the server offered. A mail that needs SMTPUTF8 is answered
-    /// `550 5.6.7` on the server's behalf if it was not offered (RFC 6531 section 3.2), and nothing is sent.
+    /// `550 5.6.7` on the server's behalf if it was not offered (RFC 6531 section 3.2), one that insists on REQUIRETLS
+    /// `550 5.7.30` (RFC 8689 section 4.2.1), and nothing is sent.
     pub fn mail(&mut self, now: Time, mail: &Mail) {
         let utf8 = mail.smtputf8 || !mail.reverse_path.is_ascii();
         let line = self.mail_line(mail);
@@ -39,7 +40,9 @@ impl Session {
         if self.turn(Stage::Mail) {
             self.utf8 = utf8;
             if utf8 && !self.extensions.smtputf8 {
-                self.answer_locally();
+                self.answer_locally(no_smtputf8());
+            } else if mail.insists_on_tls() && !self.extensions.require_tls {
+                self.answer_locally(no_require_tls());
             } else {
                 self.ask(now, &line, timeout);
             }
@@ -55,7 +58,7 @@ impl Session {
             if self.utf8 || self.is_sayable(recipient) {
                 self.ask(now, &line, timeout);
             } else {
-                self.answer_locally();
+                self.answer_locally(no_smtputf8());
             }
         }
     }
@@ -87,6 +90,9 @@ impl Session {
             if let Some(id) = &mail.envelope_id {
                 line.push_str(&format!(" ENVID={id}"));
             }
+        }
+        if mail.tls == TlsTag::Required && self.extensions.require_tls {
+            line.push_str(" REQUIRETLS");
         }
         line
     }
@@ -203,10 +209,17 @@ impl Session {
         self.say(now, line, timeout);
     }
 
-    fn answer_locally(&mut self) {
-        let reply = Reply::new(550, "5.6.7", "the destination does not take SMTPUTF8");
+    fn answer_locally(&mut self, reply: Reply) {
         let stage = self.stage;
         self.actions
             .push_back(Action::Event(Event::Answered { stage, reply }));
     }
+}
+
+fn no_smtputf8() -> Reply {
+    Reply::new(550, "5.6.7", "the destination does not take SMTPUTF8")
+}
+
+fn no_require_tls() -> Reply {
+    Reply::new(550, "5.7.30", "the destination does not take REQUIRETLS")
 }

@@ -15,6 +15,7 @@ impl Session {
         let sayable = |recipient: &&Recipient| utf8 || self.is_sayable(recipient);
         self.extensions.pipelining
             && (!utf8 || self.extensions.smtputf8)
+            && (!mail.insists_on_tls() || self.extensions.require_tls)
             && recipients.iter().all(sayable)
     }
 

@@ -3,13 +3,14 @@
 use super::{Asked, Chunk, Chunks, Content, Greeted, Offer, Session, State, Transaction, replies};
 use crate::Time;
 use crate::reply::Reply;
-use crate::server::{Answer, Hello};
+use crate::server::{Answer, Hello, Keys};
 
 /// What the application said, whatever it was asked.
 enum Said {
     Reply(Reply),
     Proceed,
     Offer(Offer),
+    Keys(Keys, String),
 }
 
 impl Session {
@@ -24,10 +25,12 @@ impl Session {
             Answer::ReplyAndClose(reply) => (Said::Reply(reply), true),
             Answer::Proceed => (Said::Proceed, false),
             Answer::Offer(offer) => (Said::Offer(offer), false),
+            Answer::Keys { keys, nonce } => (Said::Keys(keys, nonce), false),
         };
         let asked = match core::mem::replace(&mut self.state, State::Closed) {
             State::Asked(asked) => asked,
             other @ (State::Idle
+            | State::Authenticating(_)
             | State::Envelope(_)
             | State::Pregreet
             | State::Content(_)
@@ -47,6 +50,26 @@ impl Session {
             Asked::Auth => {
                 self.state = State::Idle;
                 self.fail(&refusal(said));
+            }
+            Asked::Keys(mut exchange) => {
+                self.state = State::Idle;
+                if let Said::Keys(keys, nonce) = said {
+                    let step = exchange.keys(keys, &nonce);
+                    self.auth_step(exchange, step);
+                } else {
+                    self.fail(&refusal(said));
+                }
+            }
+            Asked::Claim(user) => {
+                self.state = State::Idle;
+                match final_reply(said) {
+                    reply if reply.code() == 235 => {
+                        self.user = Some(user);
+                        self.out.say(&reply, false);
+                    }
+                    reply if reply.code().is_positive() => self.fail(&replies::our_bug()),
+                    reply => self.fail(&reply),
+                }
             }
             Asked::Mail(transaction) => {
                 let reply = final_reply(said);
@@ -104,7 +127,7 @@ impl Session {
                 let refusal = (fault.reply(), false);
                 self.refuse_chunk(chunk.octets, Some(fault.abort()), refusal, chunks.pace);
             }
-            (said @ (Said::Reply(_) | Said::Offer(_)), _) => {
+            (said @ (Said::Reply(_) | Said::Offer(_) | Said::Keys(..)), _) => {
                 let reply = refusal(said);
                 if closes {
                     self.state = State::Idle;
@@ -124,7 +147,7 @@ impl Session {
                 self.hello = Some(Greeted { hello, offer });
                 reply
             }
-            Said::Reply(_) | Said::Proceed => refusal(said),
+            Said::Reply(_) | Said::Proceed | Said::Keys(..) => refusal(said),
         };
         self.out.say(&reply, false);
     }
@@ -134,7 +157,7 @@ impl Session {
 fn final_reply(said: Said) -> Reply {
     match said {
         Said::Reply(reply) if !reply.code().is_intermediate() => reply.or_generic_enhanced(),
-        Said::Reply(_) | Said::Proceed | Said::Offer(_) => replies::our_bug(),
+        Said::Reply(_) | Said::Proceed | Said::Offer(_) | Said::Keys(..) => replies::our_bug(),
     }
 }
 

@@ -47,6 +47,7 @@ impl Session {
             },
             State::Envelope(transaction) => self.first_chunk(transaction, chunk),
             State::Idle
+            | State::Authenticating(_)
             | State::Pregreet
             | State::Asked(_)
             | State::Content(_)

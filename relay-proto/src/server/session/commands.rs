@@ -1,13 +1,13 @@
 //! What each command does, and when it is out of order (RFC 5321 section 4.1.4).
 
 use super::{
-    Abort, Action, Asked, Chunk, EhloName, Greeted, Hello, Question, Role, Session, State,
-    Transaction, replies,
+    Abort, Action, Asked, Chunk, EhloName, Greeted, Hello, MAX_COMMAND_OCTETS, Question, Role,
+    Session, State, Transaction, replies,
 };
 use crate::envelope::{Mail, Recipient};
 use crate::reply::Reply;
-use crate::wire::auth::Mechanism;
 use crate::wire::command::{Command, CommandError};
+use crate::wire::line::CRLF;
 
 impl Session {
     /// Acts on one command line, given without its CRLF.
@@ -22,6 +22,11 @@ impl Session {
             (Role::Refused, _) => self.fail(&replies::only_quit()),
             (Role::Probe, Ok(Command::Noop)) => self.out.say(&replies::ok(), false),
             (Role::Probe, _) => self.fail(&replies::only_probing()),
+            // Longer lines are for AUTH alone.
+            (Role::Client, Ok(Command::Auth(mechanism))) => self.auth(mechanism, line),
+            (Role::Client, _) if line.len() + CRLF.len() > MAX_COMMAND_OCTETS => {
+                self.fail(&replies::line_too_long());
+            }
             (Role::Client, Ok(command)) => self.serve(command),
             // How many octets of content follow is not known, and they must not be read as commands.
             (Role::Client, Err(error @ CommandError::Chunk)) => {
@@ -47,7 +52,7 @@ impl Session {
             Command::Vrfy => self.out.say(&replies::will_not_verify(), false),
             Command::Help => self.out.say(&replies::help(&self.config), false),
             Command::StartTls => self.start_tls(),
-            Command::Auth(mechanism) => self.auth(mechanism),
+            Command::Auth(_) => self.fail(&replies::not_implemented()),
             Command::Unsupported => self.fail(&replies::not_implemented()),
             Command::Bdat { octets, last } => self.bdat(Chunk { octets, last }),
             // What follows is a body that somebody else may have chosen, with commands in it.
@@ -78,17 +83,6 @@ impl Session {
         self.chunks_refused = false;
     }
 
-    fn auth(&mut self, mechanism: Mechanism) {
-        if self.hello.is_none() {
-            return self.fail(&replies::out_of_order("say EHLO first"));
-        }
-        // RFC 4954 section 4.
-        if self.is_in_transaction() {
-            return self.fail(&replies::transaction_open());
-        }
-        self.ask(Asked::Auth, Question::Auth(mechanism));
-    }
-
     fn mail(&mut self, mail: Mail) {
         let Some(Greeted { hello, offer }) = &self.hello else {
             return self.fail(&replies::out_of_order("say EHLO first"));
@@ -99,7 +93,7 @@ impl Session {
         if !hello.esmtp && mail.has_parameters() {
             return self.fail(&replies::parameter_without_ehlo());
         }
-        if let Some(keyword) = offer.lacks(&mail) {
+        if let Some(keyword) = offer.lacks(&mail, self.tls) {
             return self.fail(&replies::parameter_not_offered(keyword));
         }
         if !mail.smtputf8 && !mail.reverse_path.is_ascii() {
@@ -109,6 +103,10 @@ impl Session {
             let limit = offer.max_message_octets;
             return self.out.say(&replies::too_large(limit), false);
         }
+        if self.mails >= self.config.max_mails {
+            return self.close_with(&replies::too_many_mails());
+        }
+        self.mails += 1;
         self.chunks_refused = false;
         let transaction = Transaction::new(mail.smtputf8);
         self.ask(Asked::Mail(transaction), Question::Mail(mail));
@@ -127,7 +125,8 @@ impl Session {
         if !transaction.utf8 && !recipient.is_ascii() {
             return self.fail(&replies::needs_smtputf8());
         }
-        if transaction.recipients >= self.config.max_recipients {
+        let taken = transaction.recipients;
+        if taken >= self.config.max_recipients || self.offer().is_full_of(taken) {
             return self.out.say(&replies::too_many_recipients(), false);
         }
         let question = Question::Recipient(recipient);
@@ -144,7 +143,7 @@ impl Session {
         self.ask(Asked::Data(transaction, None), Question::Data);
     }
 
-    fn is_in_transaction(&self) -> bool {
+    pub(super) fn is_in_transaction(&self) -> bool {
         matches!(self.state, State::Envelope(_) | State::BetweenChunks(_))
     }
 
@@ -157,6 +156,7 @@ impl Session {
             ),
             State::Pregreet
             | State::Idle
+            | State::Authenticating(_)
             | State::Envelope(_)
             | State::Asked(_)
             | State::Content(_)

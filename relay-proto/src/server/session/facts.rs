@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::envelope::EhloName;
+use crate::sasl::UserName;
 
 impl Session {
     /// What the client calls itself, since its last EHLO or HELO; `None` again after STARTTLS.
@@ -22,6 +23,12 @@ impl Session {
     #[must_use]
     pub fn has_quit(&self) -> bool {
         self.quit
+    }
+
+    /// Who the client has shown that it is, as it said its name.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserName> {
+        self.user.as_ref()
     }
 
     /// Whether TLS has been started.

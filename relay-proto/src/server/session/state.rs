@@ -1,8 +1,9 @@
 //! Where a session stands.
 
 use super::Discard;
+use crate::sasl::Exchange;
 use crate::server::content::{Chunk, Chunks, Content};
-use crate::server::{Hello, Offer};
+use crate::server::{Hello, Offer, UserName};
 
 /// Whom the session serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(super) enum State {
     Pregreet,
     /// Waiting for a command, outside a transaction.
     Idle,
+    /// Waiting for a response, on the way of AUTH.
+    Authenticating(Box<Exchange>),
     /// Waiting for a command, inside a transaction.
     Envelope(Transaction),
     /// Waiting for the application's word.
@@ -41,7 +44,10 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) enum Asked {
     Hello(Hello),
+    /// AUTH, which is not offered.
     Auth,
+    Keys(Box<Exchange>),
+    Claim(UserName),
     Mail(Transaction),
     Recipient(Transaction),
     /// With the first chunk, if it was BDAT.
@@ -71,10 +77,13 @@ impl State {
             Self::Chunk(_) | Self::BetweenChunks(_) => true,
             // Of MAIL the application has said nothing yet; of the message it says the last word itself.
             Self::Asked(Asked::Mail(_) | Asked::Message(_)) => false,
-            Self::Asked(Asked::Hello(_) | Asked::Auth) => false,
-            Self::Pregreet | Self::Idle | Self::Discard(_) | Self::Handshake | Self::Closed => {
-                false
-            }
+            Self::Asked(Asked::Hello(_) | Asked::Auth | Asked::Keys(_) | Asked::Claim(_)) => false,
+            Self::Pregreet
+            | Self::Idle
+            | Self::Authenticating(_)
+            | Self::Discard(_)
+            | Self::Handshake
+            | Self::Closed => false,
         }
     }
 }

@@ -29,7 +29,10 @@ impl Session {
             State::Chunk(_) => replies::too_slow(),
             // It is answered now or never.
             State::Discard(discard) => discard.reply.clone(),
-            State::Idle | State::Envelope(_) | State::BetweenChunks(_) => {
+            State::Idle
+            | State::Authenticating(_)
+            | State::Envelope(_)
+            | State::BetweenChunks(_) => {
                 if now >= self.end_of_session() {
                     replies::session_too_long()
                 } else {
@@ -63,7 +66,9 @@ impl Session {
                 let pause = self.config.pregreet.map_or(Duration::ZERO, |p| p.pause);
                 Some(self.started.saturating_add(pause))
             }
-            State::Idle | State::Envelope(_) => Some(line.min(self.end_of_session())),
+            State::Idle | State::Authenticating(_) | State::Envelope(_) => {
+                Some(line.min(self.end_of_session()))
+            }
             State::BetweenChunks(chunks) => {
                 let message = chunks.pace.end_of_message(&self.config);
                 Some(line.min(self.end_of_session()).min(message))

@@ -50,6 +50,14 @@ fn commands_are_read_in_any_case_and_with_trailing_space() {
             }),
         ),
         (
+            "MAIL FROM:<a@b> requiretls SIZE=1",
+            Command::Mail(Mail {
+                size: Some(1),
+                tls: TlsTag::Required,
+                ..mail_from("<a@b>")
+            }),
+        ),
+        (
             "RCPT TO:<a@b> notify=failure,delay ORCPT=rfc822;c@d",
             Command::Rcpt(Recipient {
                 notify: "FAILURE,DELAY".parse().ok(),
@@ -96,7 +104,7 @@ fn commands_are_read_in_any_case_and_with_trailing_space() {
 fn what_is_no_command_says_which_rule_it_broke() {
     let argument = CommandError::Argument;
     let parameter = |keyword: &str| CommandError::Parameter(keyword.to_owned());
-    let cases: [(&[u8], CommandError); 41] = [
+    let cases: [(&[u8], CommandError); 47] = [
         (b"", CommandError::Unknown),
         (b" EHLO x", CommandError::Unknown),
         (b"HELLO", CommandError::Unknown),
@@ -169,7 +177,22 @@ fn what_is_no_command_says_which_rule_it_broke() {
             b"MAIL FROM:<a@b> SIZE=1 SIZE=1",
             argument("a parameter is given twice"),
         ),
-        (b"MAIL FROM:<a@b> AUTH=<>", parameter("AUTH")),
+        (
+            b"MAIL FROM:<a@b> REQUIRETLS=YES",
+            argument("REQUIRETLS takes no value"),
+        ),
+        (
+            b"MAIL FROM:<a@b> REQUIRETLS requiretls",
+            argument("a parameter is given twice"),
+        ),
+        (b"MAIL FROM:<a@b> AUTH=a b", parameter("b")),
+        (b"MAIL FROM:<a@b> AUTH=a+2", argument(SUBMITTER)),
+        (b"MAIL FROM:<a@b> AUTH=", argument(SUBMITTER)),
+        (b"MAIL FROM:<a@b> AUTH", argument(NO_VALUE)),
+        (
+            b"MAIL FROM:<a@b> AUTH=<> AUTH=<>",
+            argument("a parameter is given twice"),
+        ),
         (b"RCPT TO:<a@b> SIZE=1", parameter("SIZE")),
     ];
     for (line, error) in cases {

@@ -43,6 +43,7 @@ pub(super) fn message(message: &MessageShown) -> String {
         ehlo,
         original_dst,
         flag_id,
+        user,
         until_ms,
         jobs,
     } = message;
@@ -64,6 +65,7 @@ pub(super) fn message(message: &MessageShown) -> String {
         ("ehlo", ehlo.clone()),
         ("was going to", original_dst.clone()),
         ("flag", flag_id.map(|id| id.to_string())),
+        ("submitted by", user.clone()),
     ];
     for (name, value) in optional {
         lines.extend(value.map(|value| format!("{name:13} {value}")));

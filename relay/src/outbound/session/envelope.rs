@@ -42,6 +42,10 @@ impl Upstream {
         answers: &mut Answers,
     ) -> Result<(), Lost> {
         self.reset().await?;
+        self.used.mail();
+        for recipient in recipients {
+            self.used.recipient(recipient);
+        }
         self.session.envelope(self.clock.now(), mail, recipients);
         loop {
             let (stage, reply) = match self.next_event().await? {

@@ -313,14 +313,15 @@ fn shown(view: &View<'_>, reason: Option<&str>) -> JobShown {
 }
 
 fn message(queued: &Queued, lifetime_ms: u64, jobs: Vec<(JobShown, Vec<u32>)>) -> MessageShown {
-    let (original_dst, ehlo, flag_id) = match &queued.source {
+    let (original_dst, ehlo, flag_id, user) = match &queued.source {
         Source::Customer {
             original_dst,
             ehlo,
             flag_id,
+            user,
             ..
-        } => (*original_dst, ehlo.as_ref(), *flag_id),
-        Source::Relay => (None, None, None),
+        } => (*original_dst, ehlo.as_ref(), *flag_id, user.clone()),
+        Source::Relay => (None, None, None, None),
     };
     let to = |indices: Vec<u32>| {
         let indices = indices.into_iter();
@@ -343,6 +344,7 @@ fn message(queued: &Queued, lifetime_ms: u64, jobs: Vec<(JobShown, Vec<u32>)>) -
         ehlo: ehlo.map(ToString::to_string),
         original_dst: original_dst.map(|address| address.to_string()),
         flag_id,
+        user,
         until_ms: queued.arrived.0.saturating_add(lifetime_ms),
         jobs: jobs.collect(),
     }

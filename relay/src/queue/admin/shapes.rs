@@ -107,6 +107,9 @@ pub struct MessageShown {
     pub original_dst: Option<String>,
     /// The flag that diverted it.
     pub flag_id: Option<u32>,
+    /// Who submitted it. An older relay does not say.
+    #[serde(default)]
+    pub user: Option<String>,
     /// Until when it is tried, in milliseconds since 1970.
     pub until_ms: u64,
     /// Its recipients that are not done, by domain.

@@ -126,6 +126,7 @@ pub(super) fn message(id: QueueId, arrived: UnixMillis, customer: &str, to: &[&s
             ehlo: None,
             tls: false,
             flag_id: None,
+            user: None,
         },
         egress: Egress::Pool,
         mail: Mail::new(from),

@@ -50,7 +50,8 @@ struct Batch {
 }
 
 impl Engine {
-    /// Writes all of it and what was said to be done, in as few batches as it fits into; what became of each, in order.
+    /// Writes all of it and what was said to be done before, in as few batches as it fits into; what became of each, in
+    /// order. What is said meanwhile is for the next time: under a long queue it never ends, and somebody waits.
     pub(in crate::spool) fn commit(&self, wishes: Vec<Wish>) -> Vec<Outcome> {
         let mut writing = lock(&self.writing);
         let messages: Vec<u64> = wishes.iter().map(Wish::messages).collect();
@@ -61,7 +62,8 @@ impl Engine {
         let flushes: Vec<usize> = flushes.map(|(place, _)| *place).collect();
         waiting.retain(|(_, wish)| !wish.is_flush());
         let mut failure = self.name_files(&mut waiting, &mut outcomes);
-        while !waiting.is_empty() || self.catalogue().has_unwritten() {
+        let mut unwritten = self.catalogue().unwritten();
+        while !waiting.is_empty() || unwritten > 0 {
             if let Err(error) = self.provide(&mut writing, waiting.front()) {
                 failure = Some(error.clone());
                 let Some((place, _)) = waiting.pop_front() else {
@@ -73,6 +75,7 @@ impl Engine {
                 continue;
             }
             let batch = self.fill(&writing, &mut waiting);
+            unwritten = unwritten.saturating_sub(batch.unwritten.len());
             let places = batch.places.clone();
             if places.is_empty() && batch.list.is_empty() {
                 break;

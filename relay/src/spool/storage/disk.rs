@@ -80,10 +80,13 @@ impl Storage for Disk {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(&path)?;
-        let allocated = match fallocate(&file, FallocateFlags::empty(), 0, octets) {
-            _ if octets == 0 => Ok(()),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(octets),
-            outcome => outcome.map_err(Into::into),
+        // The kernel takes no allocation of nothing.
+        let allocated = match octets {
+            0 => Ok(()),
+            _ => match fallocate(&file, FallocateFlags::empty(), 0, octets) {
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(octets),
+                outcome => outcome.map_err(Into::into),
+            },
         };
         if let Err(error) = allocated {
             // It would take room that others need.

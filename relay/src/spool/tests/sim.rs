@@ -1,11 +1,12 @@
 //! A disk that keeps its word and not a bit more.
 //!
 //! Until they are synced, writes are in memory alone: a crash keeps any of their sectors and loses the others, in
-//! whatever order they were written, and so it does with names. A sync of a file that fails has done some of its work and
-//! forgets the rest, although it can still be read: so kernels do. Names are in a journal, which still has them when a
-//! sync of it fails. Any operation can be made to fail.
+//! whatever order they were written, and so it does with names. A sync that fails has done some of its work and forgets
+//! the rest, although it can still be read: so kernels do. Another sync then says that all is well and does nothing; only
+//! what is written again is synced again, a directory with all of its names when one of them changes. Any operation can
+//! be made to fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,6 +29,8 @@ struct World {
     durable_names: BTreeMap<At, usize>,
     /// What was done to the names since they were synced.
     changes: Vec<Change>,
+    /// Directories with changes that a sync has forgotten.
+    forgetful: BTreeSet<Directory>,
     /// Octets that all files may have.
     capacity: u64,
     fault: Option<Fault>,
@@ -75,6 +78,7 @@ impl Sim {
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             changes: Vec::new(),
+            forgetful: BTreeSet::new(),
             capacity,
             fault: None,
             operations: 0,
@@ -95,25 +99,18 @@ impl Sim {
             .is_some_and(|fault| world.operations > fault.after)
     }
 
+    /// Whether a sync of that directory has forgotten changes, and nothing has made up for it.
+    pub(super) fn is_forgetful(&self, directory: Directory) -> bool {
+        self.world().forgetful.contains(&directory)
+    }
+
     /// The machine stops, and starts again.
     pub(super) fn crash(&self) {
         let mut world = self.world();
         let world = &mut *world;
         let changes = std::mem::take(&mut world.changes);
-        let ordered = world.random.bool();
-        let mut keep = world.random.usize(..=changes.len());
-        for change in changes {
-            // Journals keep a beginning; others may keep anything.
-            let kept = if ordered {
-                keep = keep.saturating_sub(1);
-                keep > 0
-            } else {
-                world.random.bool()
-            };
-            if kept {
-                apply(&mut world.durable_names, change);
-            }
-        }
+        world.keep_some(changes);
+        world.forgetful.clear();
         world.names = world.durable_names.clone();
         for inode in &mut world.files {
             inode.keep_some(&mut world.random);
@@ -155,6 +152,24 @@ impl World {
             return Err(fault.kind.into());
         }
         Ok(())
+    }
+
+    /// What was done to names and not synced is partly there.
+    fn keep_some(&mut self, changes: Vec<Change>) {
+        let ordered = self.random.bool();
+        let mut keep = self.random.usize(..=changes.len());
+        for change in changes {
+            // Journals keep a beginning; others may keep anything.
+            let kept = if ordered {
+                keep = keep.saturating_sub(1);
+                keep > 0
+            } else {
+                self.random.bool()
+            };
+            if kept {
+                apply(&mut self.durable_names, change);
+            }
+        }
     }
 
     fn inode(&self, at: &At) -> io::Result<usize> {
@@ -252,14 +267,31 @@ impl Storage for Sim {
 
     fn sync_directory(&self, directory: Directory) -> io::Result<()> {
         let mut world = self.world();
-        world.operate(false)?;
+        let world = &mut *world;
+        let failed = world.operate(false).err();
         let changes = std::mem::take(&mut world.changes);
         let (here, elsewhere): (Vec<_>, Vec<_>) = changes
             .into_iter()
             .partition(|change| change.is_in(directory));
         world.changes = elsewhere;
+        let changed = !here.is_empty();
+        if let Some(error) = failed {
+            world.keep_some(here);
+            world.forgetful.insert(directory);
+            return Err(error);
+        }
         for change in here {
             apply(&mut world.durable_names, change);
+        }
+        if changed && world.forgetful.remove(&directory) {
+            let World {
+                names,
+                durable_names,
+                ..
+            } = world;
+            durable_names.retain(|(of, _), _| *of != directory);
+            let here = names.iter().filter(|((of, _), _)| *of == directory);
+            durable_names.extend(here.map(|(at, &inode)| (at.clone(), inode)));
         }
         Ok(())
     }

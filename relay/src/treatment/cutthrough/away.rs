@@ -11,10 +11,10 @@ use relay_proto::server::Answer;
 use tokio::time::Instant;
 use tracing::info;
 
+use super::secured::Demanded;
 use super::{Begun, Cutthrough};
 use crate::metrics::Counter;
 use crate::outbound::Unreachable;
-use crate::outbound::requirement::Requirement;
 
 /// When the destination was last found not to answer.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ impl Cutthrough {
         &mut self,
         mail: &Mail,
         ehlo: Option<EhloName>,
-        requirement: &Requirement,
+        demanded: &Demanded,
     ) -> Result<Begun, Unreachable> {
         if let Some(Away(since)) = self.away
             && since.elapsed() < AWAY_FOR
@@ -43,7 +43,7 @@ impl Cutthrough {
             return Ok(Begun::Away);
         }
         self.away = None;
-        match self.begin(mail, ehlo, requirement).await {
+        match self.begin(mail, ehlo, demanded).await {
             Err(unreachable) if self.bridges(&unreachable) => Ok(Begun::Away),
             begun => begun,
         }

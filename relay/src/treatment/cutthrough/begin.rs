@@ -3,6 +3,7 @@
 use relay_proto::envelope::{EhloName, Mail};
 use tracing::debug;
 
+use super::secured::Demanded;
 use super::{Begun, Cutthrough, promise};
 use crate::egress::{Leg, NoWay};
 use crate::outbound::requirement::Requirement;
@@ -14,13 +15,14 @@ impl Cutthrough {
         &mut self,
         mail: &Mail,
         ehlo: Option<EhloName>,
-        requirement: &Requirement,
+        demanded: &Demanded,
     ) -> Result<Begun, Unreachable> {
+        let requirement = &demanded.requirement;
         if let Some(mut upstream) = self.kept_upstream(requirement).await {
             if self.takes_claim().await {
                 // A destination may close a connection that was idle between two messages. Nothing of
                 // this message is there yet, so a new connection loses nothing.
-                match self.begin_on(&mut upstream, mail).await {
+                match self.begin_on(&mut upstream, mail, demanded).await {
                     Ok(begun) => {
                         self.upstream = Some(upstream);
                         return Ok(begun);
@@ -44,7 +46,7 @@ impl Cutthrough {
                 continue;
             }
             let begun = self
-                .begin_on(&mut upstream, mail)
+                .begin_on(&mut upstream, mail, demanded)
                 .await
                 .map_err(Unreachable::Session)?;
             self.upstream = Some(upstream);
@@ -68,13 +70,15 @@ impl Cutthrough {
         &self,
         upstream: &mut Upstream,
         mail: &Mail,
+        demanded: &Demanded,
     ) -> Result<Begun, Lost> {
         if let Some(reply) = promise::broken(mail, upstream.extensions()) {
             let capabilities = self.relay.outbound.capabilities();
             capabilities.forget(self.destination);
             return Ok(Begun::Refused(reply));
         }
-        let reply = upstream.mail(mail).await?;
+        let mail = demanded.sayable(mail, upstream);
+        let reply = upstream.mail(&mail).await?;
         Ok(if reply.code().is_positive() {
             Begun::Yes
         } else if reply.code().is_transient() && self.fallback.is_some() {

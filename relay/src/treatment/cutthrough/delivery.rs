@@ -160,6 +160,7 @@ impl Cutthrough {
             relay: &self.relay,
             admitted: &self.admitted,
             original_dst: Some(self.destination),
+            user: None,
             facts,
             id: &transaction.id,
             mail: &transaction.mail,

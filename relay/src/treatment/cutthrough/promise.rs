@@ -10,7 +10,8 @@ use relay_proto::envelope::{BodyType, Mail, Recipient};
 use relay_proto::reply::Reply;
 use relay_proto::server::Offer;
 
-/// What both this relay and the destination can do. STARTTLS and CHUNKING are about this hop alone, and ours.
+/// What both this relay and the destination can do. STARTTLS and CHUNKING are about this hop alone, and ours. REQUIRETLS
+/// is a promise about the next hop that depends on the recipient's domain, too: `secured` keeps it, or refuses.
 /// DSN is the destination's: here its parameters are passed on, and nobody is notified.
 pub(super) fn offer(own: Offer, destination: &Extensions) -> Offer {
     let destinations_limit = destination.size.flatten().unwrap_or(0);
@@ -24,6 +25,8 @@ pub(super) fn offer(own: Offer, destination: &Extensions) -> Offer {
         eight_bit_mime: own.eight_bit_mime && destination.eight_bit_mime,
         smtputf8: own.smtputf8 && destination.smtputf8,
         dsn: destination.dsn,
+        require_tls: own.require_tls && destination.require_tls,
+        limits: own.limits.least(destination.limits),
         ..own
     }
 }
@@ -40,6 +43,8 @@ pub(super) fn broken(mail: &Mail, destination: &Extensions) -> Option<Reply> {
         "messages of this size"
     } else if (mail.ret.is_some() || mail.envelope_id.is_some()) && !destination.dsn {
         "DSN"
+    } else if mail.insists_on_tls() && !destination.require_tls {
+        "REQUIRETLS"
     } else {
         return None;
     };
@@ -61,9 +66,14 @@ fn ask_again(lacking: &str) -> Reply {
 
 #[cfg(test)]
 mod tests {
+    use relay_proto::limits::Limits;
     use relay_proto::wire::command::Command;
 
     use super::*;
+
+    fn limits(text: &str) -> Limits {
+        Limits::read(text.split(' '))
+    }
 
     #[test]
     fn the_offer_is_what_both_can_do() {
@@ -74,12 +84,17 @@ mod tests {
             chunking: true,
             dsn: true,
             starttls: true,
+            require_tls: true,
+            limits: limits("MAILMAX=50 RCPTMAX=100"),
+            auth: false,
         };
         let all = Extensions {
             size: Some(Some(500)),
             eight_bit_mime: true,
             smtputf8: true,
             dsn: true,
+            require_tls: true,
+            limits: limits("RCPTMAX=100 MAILMAX=70"),
             ..Extensions::default()
         };
         let smaller = Offer {
@@ -103,9 +118,16 @@ mod tests {
             max_message_octets: 1000,
             chunking: true,
             starttls: true,
+            limits: own.limits,
             ..Offer::default()
         };
         assert_eq!(offer(own, &Extensions::default()), bare);
+        let few = Extensions {
+            limits: limits("RCPTMAX=1 RCPTDOMAINMAX=3"),
+            ..all
+        };
+        let least = limits("MAILMAX=50 RCPTMAX=1 RCPTDOMAINMAX=3");
+        assert_eq!(offer(own, &few).limits, least);
     }
 
     #[test]
@@ -130,9 +152,16 @@ mod tests {
             eight_bit_mime: true,
             smtputf8: true,
             dsn: true,
+            require_tls: true,
             ..Extensions::default()
         };
-        for parameters in [" BODY=8BITMIME", " SMTPUTF8", " RET=HDRS", " ENVID=x"] {
+        for parameters in [
+            " BODY=8BITMIME",
+            " SMTPUTF8",
+            " RET=HDRS",
+            " ENVID=x",
+            " REQUIRETLS",
+        ] {
             let mail = mail(parameters);
             let reply = broken(&mail, &Extensions::default()).unwrap();
             assert_eq!(reply.code(), 451, "{reply}");

@@ -20,6 +20,8 @@ impl Cutthrough {
         }
         let demand = match self.demanded_for(&recipient).await {
             Ok(demand) => demand,
+            // The queue would meet the same.
+            Err(reply) if reply.code().is_permanent() => return Answer::Reply(reply),
             Err(reply) => return Answer::Reply(self.noted_or(recipient, reply)),
         };
         if let Some(Transaction {
@@ -29,10 +31,8 @@ impl Cutthrough {
         }) = &self.transaction
         {
             let mail = mail.clone();
-            let begun = match self
-                .begin_unless_away(&mail, ehlo, &demand.requirement)
-                .await
-            {
+            self.leave_if_used_up(&recipient).await;
+            let begun = match self.begin_unless_away(&mail, ehlo, &demand).await {
                 Ok(begun) => begun,
                 Err(Unreachable::Insecure(why)) => {
                     let reply = self.insecure(&demand, why);
@@ -65,6 +65,9 @@ impl Cutthrough {
         if let Err(reply) = transaction.demands.admit(demand, upstream) {
             return Answer::Reply(self.noted_or(recipient, reply));
         }
+        if !upstream.has_room_for_domains(std::iter::once(&recipient)) {
+            return Answer::Reply(self.noted_or(recipient, too_many_domains()));
+        }
         match upstream.recipient(&recipient).await {
             Ok(reply) if reply.code().is_transient() => {
                 debug!(queue.id = %transaction.id, %reply, "recipient deferred");
@@ -91,12 +94,22 @@ impl Cutthrough {
         }
     }
 
+    /// Ends a connection whose destination takes no further message in one session (RFC 9422), so that the next one gets
+    /// another: a customer that does not know of such limits is not to fail by them.
+    async fn leave_if_used_up(&mut self, recipient: &Recipient) {
+        let has_room = |upstream: &Upstream| upstream.has_room_for(std::iter::once(recipient));
+        if let Some(upstream) = self.upstream.take_if(|upstream| !has_room(upstream)) {
+            debug!("the open connection takes no more messages, connecting again");
+            upstream.quit().await;
+        }
+    }
+
     /// The destination's own reply, with a pointer if it demands what this relay does not pass on.
     fn passed_on(&mut self, reply: Reply) -> Reply {
         if !authentication::demands_authentication(&reply) {
             return reply;
         }
-        let reply = authentication::pointed(&reply, &self.relay.config.identity.help_url);
+        let reply = authentication::pointed(&reply, (&self.relay.config).into());
         self.demand.insert(reply).clone()
     }
 
@@ -106,6 +119,12 @@ impl Cutthrough {
         let reply = unreachable(&self.relay, self.destination, id.as_deref(), error);
         Answer::ReplyAndClose(reply)
     }
+}
+
+/// Limits of the destination: its own answer might be one that ends the message.
+fn too_many_domains() -> Reply {
+    let text = "your destination takes no more domains in one session; send this recipient a message of its own";
+    Reply::new(452, "4.5.3", text)
 }
 
 /// What the customer hears when the destination went away before the content: its own last words if

@@ -1,11 +1,16 @@
-//! What recipients' domains demand of the destination's TLS, and that it is shown before MAIL.
+//! What recipients' domains, and senders, demand of the destination's TLS, and that it is shown before MAIL.
 //!
 //! The customer has chosen the destination; a domain's DANE or MTA-STS is in force if that is one of the domain's
 //! servers (then the customer would have been held to it, too), and else there is nothing to hold it to. One message may
 //! be for several domains, and then the one connection must show what each of them demands.
+//!
+//! A sender demands by REQUIRETLS (RFC 8689) that the destination is authenticated: as a server of the recipient's
+//! domain, because nothing else says what its name is. What it says by `TLS-Required: No` is in the header, which is not
+//! there yet when MAIL goes to the destination, so it changes nothing here; where a queue takes what is deferred, it does
+//! there.
 
 use relay_proto::address::Domain;
-use relay_proto::envelope::Recipient;
+use relay_proto::envelope::{Mail, Recipient, TlsTag};
 use relay_proto::reply::Reply;
 use tracing::{debug, info};
 
@@ -14,7 +19,7 @@ use crate::egress::Leg;
 use crate::metrics::Counter;
 use crate::outbound::requirement::{Requirement, Unsatisfied};
 use crate::outbound::{Unreachable, Upstream};
-use crate::routing::RouteError;
+use crate::routing::{RouteError, Terms, Unauthenticated};
 
 /// What one domain demands.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +27,8 @@ pub(super) struct Demanded {
     /// `None` = it is nobody's who could demand anything.
     domain: Option<Domain>,
     pub(super) requirement: Requirement,
+    /// What must be shown so that REQUIRETLS may be said, if anything can.
+    strict: Option<Requirement>,
 }
 
 /// What the domains of one message demand.
@@ -48,11 +55,8 @@ impl Demands {
     }
 
     /// What the first domain demands; a new connection asks for that.
-    pub(super) fn first(&self) -> Requirement {
-        let first = self.0.first();
-        first.map_or_else(Requirement::default, |demanded| {
-            demanded.requirement.clone()
-        })
+    pub(super) fn first(&self) -> Demanded {
+        self.0.first().cloned().unwrap_or_default()
     }
 
     /// Whether another connection shows all of it.
@@ -68,27 +72,60 @@ impl Demands {
     }
 }
 
+impl Demanded {
+    /// As MAIL is said to this destination: REQUIRETLS only where it is what RFC 8689 section 2 wants it to be.
+    pub(super) fn sayable(&self, mail: &Mail, upstream: &Upstream) -> Mail {
+        let shown = |strict: &Requirement| upstream.satisfies(strict).is_ok();
+        let kept = mail.tls == TlsTag::Required
+            && upstream.extensions().require_tls
+            && self.strict.as_ref().is_some_and(shown);
+        Mail {
+            // Who insists has been refused already, or is by the session: it never goes on without.
+            tls: if kept || mail.insists_on_tls() {
+                mail.tls
+            } else {
+                TlsTag::None
+            },
+            ..mail.clone()
+        }
+    }
+}
+
 impl Cutthrough {
-    /// What the recipient's domain demands of the destination; the reply, if that cannot be found out.
+    /// What the recipient's domain, and the sender, demand of the destination; the reply, if that cannot be found out, or
+    /// cannot be shown by anybody.
     pub(super) async fn demanded_for(&self, recipient: &Recipient) -> Result<Demanded, Reply> {
-        let Some(mailbox) = recipient.forward_path.mailbox() else {
-            return Ok(Demanded::default());
-        };
         // What is not scanned goes to the operator's own server, which the configuration names.
         if !self.scanned {
             return Ok(Demanded::default());
         }
-        let domain = mailbox.domain();
         let transaction = self.transaction.as_ref();
+        let insists = transaction.is_some_and(|it| it.mail.insists_on_tls());
+        let Some(mailbox) = recipient.forward_path.mailbox() else {
+            return if insists {
+                Err(self.unauthenticated(Unauthenticated::Nameless))
+            } else {
+                Ok(Demanded::default())
+            };
+        };
+        let domain = mailbox.domain();
         if let Some(known) = transaction.and_then(|it| it.demands.of(domain)) {
             return Ok(known.clone());
         }
         let destination = self.destination.socket_addr();
         match self.relay.router.required(domain, destination).await {
-            Ok(requirement) => Ok(Demanded {
-                domain: Some(domain.clone()),
-                requirement,
-            }),
+            Ok(Terms {
+                strict: Err(why), ..
+            }) if insists => Err(self.unauthenticated(why)),
+            Ok(Terms { usual, strict }) => {
+                let strict = strict.ok();
+                let insisted = strict.clone().filter(|_| insists);
+                Ok(Demanded {
+                    domain: Some(domain.clone()),
+                    requirement: insisted.unwrap_or(usual),
+                    strict,
+                })
+            }
             Err(RouteError::NotNow { status, text } | RouteError::Never { status, text }) => {
                 self.relay.metrics().count(Counter::Insecure);
                 info!(
@@ -99,6 +136,24 @@ impl Cutthrough {
                 let status = format!("4{}", status.get(1..).unwrap_or(".7.5"));
                 Err(Reply::new(451, &status, &format!("{text}; try again")))
             }
+        }
+    }
+
+    /// The reply to a sender that insists on REQUIRETLS where that cannot be kept. Another server of the domain may be
+    /// better only where this one is not known as such.
+    fn unauthenticated(&self, why: Unauthenticated) -> Reply {
+        self.relay.metrics().count(Counter::Insecure);
+        let id = self.transaction.as_ref().map(|transaction| &transaction.id);
+        info!(queue.id = id, error = %why, "REQUIRETLS cannot be kept");
+        let destination = self.destination;
+        if why.is_final() {
+            let text = format!("REQUIRETLS cannot be kept with {destination}: {why}");
+            Reply::new(550, "5.7.30", &text)
+        } else {
+            let text = format!(
+                "REQUIRETLS cannot be kept with {destination}: {why}; try again or try your next MX"
+            );
+            Reply::new(451, "4.7.5", &text)
         }
     }
 

@@ -1,6 +1,6 @@
 //! pebble, and the DNS that it asks (pebble-challtestsrv).
 //!
-//! It rejects one good nonce in ten, as authorities may, and shows that a name is ours anew for each order.
+//! It rejects one good nonce in twenty, as authorities may, and shows that a name is ours anew for each order.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -94,7 +94,7 @@ impl Authority {
         pebble.args(["-dnsserver", "127.0.0.1:8053"]);
         pebble.env("PEBBLE_VA_NOSLEEP", "1");
         pebble.env("PEBBLE_VA_ALWAYS_VALID", "0");
-        pebble.env("PEBBLE_WFE_NONCEREJECT", "10");
+        pebble.env("PEBBLE_WFE_NONCEREJECT", "5");
         pebble.env("PEBBLE_AUTHZREUSE", "0");
         pebble
             .stdout(log.try_clone().unwrap())

@@ -17,7 +17,7 @@ fn with(tables: &str) -> Result<Config, String> {
 fn resolvers_routes_and_policies_are_read() {
     let config = with(
         "[dns]\nservers = [\"127.0.0.1\", \"[2001:db8::53]:5353\"]\ntrusted = [\"2001:db8::53\"]\ndeadline = \"3s\"\n\
-         [routing]\nfamilies = \"ipv4\"\n\
+         [routing]\nfamilies = \"ipv4\"\ntls_required_no = \"ignore\"\n\
          [[route]]\ndomain = \".Example.org\"\nto = [\"mx.example.net:587\"]\ntls = \"verify\"\n\
          [mta_sts]\noff = true\nauthorities = \"/etc/outgate/authorities.pem\"\n",
     )
@@ -29,6 +29,7 @@ fn resolvers_routes_and_policies_are_read() {
     assert_eq!(config.dns.servers, Some(servers));
     assert_eq!(config.dns.deadline, Duration::from_secs(3));
     assert_eq!(config.routing.families, Families::Ipv4Only);
+    assert!(config.routing.ignores_tls_required_no);
     let [route] = &config.routing.routes[..] else {
         panic!("{:?}", config.routing);
     };
@@ -65,6 +66,10 @@ fn mistakes_are_named() {
         (
             "[routing]\nfamilies = \"both\"\n",
             "routing.families: both: must be",
+        ),
+        (
+            "[routing]\ntls_required_no = \"maybe\"\n",
+            "routing.tls_required_no: maybe: must be",
         ),
         (
             "[[route]]\ndomain = \"*.example\"\nto = [\"mx\"]\n",

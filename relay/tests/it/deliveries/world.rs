@@ -75,6 +75,7 @@ impl Running {
                 ehlo: None,
                 tls: false,
                 flag_id: Some(17),
+                user: None,
             },
             egress: Egress::Pool,
             mail: Mail::new("<sender@customer.example>".parse().unwrap()),

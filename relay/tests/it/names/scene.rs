@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use contract::Delivery;
+
 use crate::dialogue::Dialogue;
 use crate::fickle::{Fickle, Script};
-use crate::gate::{Gate, Options, snapshot};
+use crate::gate::{Gate, Options, delivered_by, snapshot};
+use crate::host::wait_until;
 use crate::namespace::{self, MX, STRANGER};
 use crate::pki::{Certified, Pki};
 use crate::policy_host::PolicyHost;
@@ -182,6 +185,8 @@ fn signed(pki: &Pki, server: &Certified) -> String {
         "far.example.net. MX 10 mx-far.example.net.\nmx-far.example.net. A {STRANGER}\n\
          _25._tcp.mx-far.example.net. TLSA {wrong}\n"
     );
+    // Who may be told of what becomes of its mail.
+    records += "ee.example.net. TXT \"v=spf1 ip4:127.0.0.1 -all\"\n";
     records += "_mta-sts.both.example.net. TXT \"v=STSv1; id=1;\"\n";
     records += &format!("mta-sts.both.example.net. A {STRANGER}\n");
     records
@@ -191,6 +196,12 @@ fn plain() -> String {
     let mut records: String = ["sts", "other", "name", "testing", "moved", "unsure"]
         .map(plain_domain)
         .concat();
+    // Its server has TLSA records, and anybody could have named it.
+    records += "crossed.plain.example. MX 10 mx-ee.example.net.\n";
+    // Nobody says that this is its server.
+    records += &format!(
+        "bare.plain.example. MX 10 mx-bare.plain.example.\nmx-bare.plain.example. A {MX}\n"
+    );
     records += &format!(
         "mx-loose.plain.example. A {MX}\n_25._tcp.mx-loose.plain.example. TLSA 3 1 1 {}\n",
         "00".repeat(32)
@@ -198,7 +209,36 @@ fn plain() -> String {
     records
 }
 
+/// The same relay, but what it does with mail; and it has found out that the resolver validates.
+pub(super) async fn deliver_by(scene: &mut Scene, delivery: Delivery, tables: &str) {
+    let directory = scene._directory.path();
+    let mut options = options(directory, &scene.exchanger);
+    options.snapshot = Some(delivered_by(delivery));
+    let spool = directory.join("spool");
+    options.more += &format!(
+        "[spool]\ndir = {spool:?}\nsegment_octets = 1048576\nlarge_octets = 262144\nmax_octets = 67108864\n{tables}"
+    );
+    let before = std::mem::replace(&mut scene.gate, Gate::start(options));
+    before.stop().await;
+    validating(scene).await;
+}
+
+/// Waits until the relay has found out that the resolver validates.
+pub(super) async fn validating(scene: &Scene) {
+    let tending = tokio::spawn(scene.gate.relay.tend());
+    wait_until("the resolver's word for the root", || {
+        scene.gate.relay.router().dns_validates()
+    });
+    tending.abort();
+    // It holds the relay until it has ended.
+    let _ended = tending.await.is_err();
+}
+
 pub(super) fn gate(directory: &Path, exchanger: &Fickle) -> Gate {
+    Gate::start(options(directory, exchanger))
+}
+
+fn options(directory: &Path, exchanger: &Fickle) -> Options {
     let authorities = directory.join("authorities.pem");
     let mut options = Options::to(exchanger.address);
     options.more = format!(
@@ -206,7 +246,7 @@ pub(super) fn gate(directory: &Path, exchanger: &Fickle) -> Gate {
     );
     options.state_dir = Some(directory.into());
     options.snapshot = Some(snapshot());
-    Gate::start(options)
+    options
 }
 
 /// Runs `test` in a namespace with all of them.

@@ -180,7 +180,9 @@ impl Cutthrough {
         facts: &Facts,
     ) -> Result<(), Changed> {
         let demand = transaction.demands.first();
-        let reached = self.reach_again(facts.ehlo.clone(), &demand).await;
+        let reached = self
+            .reach_again(facts.ehlo.clone(), &demand.requirement)
+            .await;
         let mut upstream = reached.map_err(|unreachable| Changed(unreachable.to_string()))?;
         if let Err(unsatisfied) = transaction.demands.hold(&upstream) {
             upstream.quit().await;
@@ -191,7 +193,8 @@ impl Cutthrough {
             return Err(Changed("it offered TLS before and does not now".into()));
         }
         let again = async {
-            match self.begin_on(&mut upstream, &transaction.mail).await? {
+            let begun = self.begin_on(&mut upstream, &transaction.mail, &demand);
+            match begun.await? {
                 Begun::Yes | Begun::No => {}
                 Begun::Refused(reply) => return Ok(Some(reply)),
                 Begun::Away => return Ok(Some(deferred())),
