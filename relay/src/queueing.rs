@@ -156,11 +156,6 @@ impl Backlog {
             listeners,
         } = self;
         let desk = desk(&queueing, &config, peers.clone(), &metrics).await;
-        let transfers = desk
-            .clone()
-            .map(|desk| Arc::new(desk) as Arc<dyn Transfers>);
-        let queue = queueing.0.queue.clone();
-        let door = tokio::spawn(door::serve(queue, transfers, door));
         let queue = queueing.0.queue.clone();
         let taking_in = spawn_blocking(move || take_in(&queue, recovered));
         match taking_in.await {
@@ -174,6 +169,12 @@ impl Backlog {
             // Before anything is attempted: another relay may have some of it.
             desk.hold_back().await;
         }
+        // Not before: an order that is being written down would keep the queue from seeing what is held.
+        let transfers = desk
+            .clone()
+            .map(|desk| Arc::new(desk) as Arc<dyn Transfers>);
+        let queue = queueing.0.queue.clone();
+        let door = tokio::spawn(door::serve(queue, transfers, door));
         let tending = desk.clone().map(|desk| tokio::spawn(Box::pin(desk.tend())));
         let taking_over = peers.filter(|_| desk.is_some()).map(|peers| {
             let taker = Arc::new(Taker {

@@ -4,7 +4,6 @@
 //! # Diagnostics
 //! Returned: [`Refused`] to people. Logged: how a hand-over has ended, and doubts that nobody could settle (`error`).
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,8 +30,6 @@ struct Inner {
     peers: Option<Peers>,
     source: Source,
     doubts: Shared<Doubts>,
-    /// The queue knows all that is in the spool.
-    ready: AtomicBool,
     /// Held by whoever speaks to another relay.
     turn: tokio::sync::Mutex<()>,
     current: Mutex<Option<Current>>,
@@ -59,7 +56,6 @@ impl Desk {
             peers,
             source,
             doubts: Arc::new(tokio::sync::Mutex::new(doubts)),
-            ready: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
             current: Mutex::default(),
             metrics,
@@ -71,7 +67,6 @@ impl Desk {
         for id in self.0.doubts.lock().await.pending() {
             self.0.source.take(id);
         }
-        self.0.ready.store(true, Ordering::Release);
     }
 
     /// Settles what is in doubt, now and whenever a hand-over leaves something behind.
@@ -212,11 +207,6 @@ impl Transfers for Desk {
                 addresses: order.addresses.clone(),
             },
         };
-        if !self.0.ready.load(Ordering::Acquire) {
-            return Err(refused(
-                "the relay still reads its queue; try again in a moment".to_owned(),
-            ));
-        }
         let mut current = self
             .0
             .current
