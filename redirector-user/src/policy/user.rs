@@ -351,7 +351,7 @@ mod tests {
         let had = Terms {
             customer: Some(String::from("x")),
             sender_domains: vec![String::from("a.example")],
-            ..before.clone()
+            ..before
         };
         let expected = Terms {
             messages_per_hour: 7,

@@ -150,7 +150,8 @@ fingerprint = ["{fingerprint}"]
                         ehlo: None,
                         tls: true,
                         flag_id: Some(17),
-                    },
+                user: None,
+            },
                     egress: Egress::Pool,
                     mail: Mail {
                         ret: "HDRS".parse().ok(),
