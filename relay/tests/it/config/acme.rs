@@ -2,17 +2,11 @@
 
 use relay::config::Config;
 
-use super::EXAMPLE;
+use super::{EXAMPLE, left_out};
 
 /// The example with its table `[acme]` switched on.
 fn with_acme() -> String {
-    let (before, acme) = EXAMPLE.split_once("#[acme]\n").unwrap();
-    let lines = acme.lines().map(|line| match line.strip_prefix('#') {
-        Some(setting) if !setting.starts_with(' ') => setting,
-        _ => line,
-    });
-    let lines: Vec<&str> = lines.collect();
-    format!("{before}[acme]\n{}\n", lines.join("\n"))
+    format!("{EXAMPLE}\n{}", left_out("[acme]"))
 }
 
 #[test]

@@ -2,16 +2,12 @@
 
 use relay::config::Config;
 
-use super::EXAMPLE;
+use super::{EXAMPLE, left_out};
 
 /// The example with a spool and its peers, without the lines that begin like this.
 fn with_peers(hide: &str) -> String {
-    let (_, peers) = EXAMPLE.split_once("#[peers]").expect("an example");
-    let (table, relay) = peers.split_once("#[[peers.relay]]").expect("a relay");
-    let relay = relay.split("\n\n").next().unwrap_or_default();
-    let peers = format!("#[peers]{table}#[[peers.relay]]{relay}");
-    let lines = peers.lines().filter_map(|line| line.strip_prefix('#'));
-    let lines = lines.filter(|line| !line.starts_with(' ') && !line.starts_with(hide));
+    let peers = left_out("[peers]") + &left_out("[[peers.relay]]");
+    let lines = peers.lines().filter(|line| !line.starts_with(hide));
     let peers: String = lines.flat_map(|line| [line, "\n"]).collect();
     format!("{EXAMPLE}\n[spool]\ndir = \"/var/spool/outgate-relay\"\n{peers}")
 }

@@ -2,18 +2,13 @@
 
 use relay::config::{Config, DkimSigns};
 
-use super::EXAMPLE;
+use super::{EXAMPLE, left_out};
 
 /// The example with these of its tables in force, and `more` in the last of them.
 fn with(tables: &[&str], more: &str) -> Result<Config, String> {
     let mut text = EXAMPLE.to_owned();
     for table in tables {
-        let (_, rest) = EXAMPLE.split_once(&format!("\n#{table}\n")).unwrap();
-        let lines = rest.lines().take_while(|line| line.starts_with('#'));
-        let settings = lines.filter_map(|line| line.strip_prefix('#'));
-        let settings = settings.filter(|line| !line.starts_with(' '));
-        text += &format!("{table}\n");
-        settings.for_each(|line| text += &format!("{line}\n"));
+        text += &left_out(table);
     }
     Config::parse(&(text + more)).map_err(|error| error.to_string())
 }

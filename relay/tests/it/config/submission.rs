@@ -2,17 +2,9 @@
 
 use relay::config::Config;
 
-use super::EXAMPLE;
+use super::{EXAMPLE, left_out};
 
 const NEEDED: &str = "[spool]\ndir = \"/var/spool/outgate-relay\"\n";
-
-/// The example's own table, without the comment signs.
-fn table() -> String {
-    let (_, table) = EXAMPLE.split_once("#[submission]\n").expect("an example");
-    let settings = table.lines().filter(|line| !line.starts_with("# "));
-    let settings = settings.filter_map(|line| line.strip_prefix('#'));
-    settings.fold("[submission]\n".to_owned(), |text, line| text + line + "\n")
-}
 
 fn parse(table: &str) -> Result<Config, String> {
     let text = format!("{EXAMPLE}\n{NEEDED}{table}");
@@ -21,9 +13,12 @@ fn parse(table: &str) -> Result<Config, String> {
 
 #[test]
 fn what_the_example_says_about_submission_is_true() {
-    let explicit = parse(&table()).unwrap().submission.unwrap();
+    let explicit = parse(&left_out("[submission]"))
+        .unwrap()
+        .submission
+        .unwrap();
     let mut implied = String::new();
-    for line in table().lines() {
+    for line in left_out("[submission]").lines() {
         if ["[", "listen", "name"]
             .iter()
             .any(|it| line.starts_with(it))
@@ -41,7 +36,7 @@ fn what_the_example_says_about_submission_is_true() {
 #[test]
 fn submission_alone_is_a_relay() {
     let listen = EXAMPLE.replacen("\nlisten = ", "\n# listen = ", 1);
-    let text = format!("{listen}\n{NEEDED}{}", table());
+    let text = format!("{listen}\n{NEEDED}{}", left_out("[submission]"));
     let config = Config::parse(&text).unwrap();
     assert!(config.rewritten.is_none() && config.submission.is_some());
     let error = Config::parse(&listen).unwrap_err().to_string();
@@ -101,7 +96,7 @@ fn mistakes_are_named() {
 
 #[test]
 fn it_needs_a_spool_and_ways_to_domains() {
-    let text = format!("{EXAMPLE}\n{}", table());
+    let text = format!("{EXAMPLE}\n{}", left_out("[submission]"));
     let error = Config::parse(&text).unwrap_err().to_string();
     assert!(
         error.starts_with("spool: absent: must be there beside [submission]"),
@@ -113,7 +108,7 @@ fn it_needs_a_spool_and_ways_to_domains() {
         1,
     );
     assert_ne!(nobody, EXAMPLE);
-    let text = format!("{nobody}\n{NEEDED}{}", table());
+    let text = format!("{nobody}\n{NEEDED}{}", left_out("[submission]"));
     let error = Config::parse(&text).unwrap_err().to_string();
     assert!(
         error.starts_with("dns.servers: absent: must name a resolver"),
