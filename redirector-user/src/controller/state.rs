@@ -25,6 +25,10 @@ use crate::{
     store::{Loaded, drains::Word, users},
 };
 
+mod held;
+
+use held::{known_paths, relay_numbers};
+
 /// All that changes.
 #[derive(Debug)]
 pub(super) struct State {
@@ -344,56 +348,6 @@ impl RelayRecord {
             path6,
         }
     }
-}
-
-/// Numbers of the relays, in the order of the configuration. Flows in the kernel name their relay by number,
-/// so a listener keeps the one it has there, however the configuration was reordered.
-fn relay_numbers(config: &Config, held: &EdgeState) -> Vec<u32> {
-    let same_listener = |relay: &config::Relay, held: &abi::Relay| {
-        held.addr4
-            == relay
-                .address4
-                .map(|address| address.octets())
-                .unwrap_or_default()
-            && held.addr6
-                == relay
-                    .address6
-                    .map(|address| address.octets())
-                    .unwrap_or_default()
-            && held.port_be == relay.port.get().to_be_bytes()
-    };
-    let kept: Vec<Option<u32>> = config
-        .relays()
-        .map(|(_, relay)| {
-            held.relays
-                .iter()
-                .find(|(_, held)| same_listener(relay, held))
-                .map(|(number, _)| *number)
-        })
-        .collect();
-    let taken: BTreeSet<u32> = kept.iter().flatten().copied().collect();
-    let mut free = (0..abi::RELAYS_MAX)
-        .filter(|number| !taken.contains(number) && !held.relays.contains_key(number));
-    // With every number in use by old listeners, one of theirs must do.
-    let mut reused = held
-        .relays
-        .keys()
-        .copied()
-        .filter(|number| !taken.contains(number));
-    let number = |kept: Option<u32>| {
-        kept.or_else(|| free.next())
-            .or_else(|| reused.next())
-            .unwrap_or_default()
-    };
-    kept.into_iter().map(number).collect()
-}
-
-fn known_paths(relay: &config::Relay, held: &abi::Relay) -> BTreeMap<IpAddr, L2Path> {
-    let paths = relay.addresses().map(|address| match address {
-        IpAddr::V4(_) => (address, held.path4),
-        IpAddr::V6(_) => (address, held.path6),
-    });
-    paths.filter(|(_, path)| path.ifindex != 0).collect()
 }
 
 /// Long enough for a probe and for a relay to ask again after its connection broke.
