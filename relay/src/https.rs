@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -48,15 +47,9 @@ pub(crate) enum Unconnected {
 impl Https {
     /// With the authorities in `trust`.
     pub(crate) fn new(dns: Dns, trust: &Trust) -> Self {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider supports the default TLS versions")
-            .with_root_certificates(Arc::clone(trust.store()))
-            .with_no_client_auth();
         Self {
             dns,
-            tls: Arc::new(config),
+            tls: trust.client_config(),
         }
     }
 

@@ -19,7 +19,6 @@ use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
 use jiff::{SignedDuration, Timestamp};
 use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -76,15 +75,9 @@ pub(super) enum Failed {
 
 impl Https {
     pub(super) fn new(router: Router, trust: &Trust) -> Self {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider supports the default TLS versions")
-            .with_root_certificates(Arc::clone(trust.store()))
-            .with_no_client_auth();
         Self {
             router,
-            tls: Arc::new(config),
+            tls: trust.client_config(),
             busy_until: Arc::default(),
         }
     }

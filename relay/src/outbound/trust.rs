@@ -6,9 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use tracing::warn;
 
 /// Authorities. Cheap to clone.
@@ -37,6 +38,17 @@ impl Trust {
             warn!(file = %file.display(), "no authorities: nobody's name can be verified, be it for MTA-STS or for [acme]");
         }
         Self(Arc::new(store))
+    }
+
+    /// For a client whose server must show a certificate for its name.
+    pub(crate) fn client_config(&self) -> Arc<ClientConfig> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports the default TLS versions")
+            .with_root_certificates(Arc::clone(&self.0))
+            .with_no_client_auth();
+        Arc::new(config)
     }
 
     /// For the library.
