@@ -38,6 +38,17 @@ fn mails(scene: &Scene) -> Vec<String> {
     lines.filter(|line| line.starts_with("MAIL")).collect()
 }
 
+/// Until somebody has asked the server for that name, and told it nothing.
+fn wait_for_a_vain_attempt(scene: &Scene, name: &str) {
+    wait_until("an attempt", || {
+        let connections = scene.exchanger.connections();
+        let mut attempts = connections
+            .iter()
+            .filter(|it| it.server_name.as_deref() == Some(name));
+        attempts.any(was_told_nothing)
+    });
+}
+
 fn was_told_nothing(connection: &Connection) -> bool {
     let has = |word: &str| connection.lines.iter().any(|line| line.starts_with(word));
     has("QUIT") && !has("MAIL")
@@ -173,14 +184,7 @@ fn the_queue_keeps_it_and_protects_what_it_tells() {
         send(scene, SENDER, "b@none.example.net")
             .await
             .expect("DATA", "250 2.0.0 queued");
-        let name = Some("mx-none.example.net");
-        wait_until("an attempt", || {
-            let connections = scene.exchanger.connections();
-            let mut attempts = connections
-                .iter()
-                .filter(|it| it.server_name.as_deref() == name);
-            attempts.any(was_told_nothing)
-        });
+        wait_for_a_vain_attempt(scene, "mx-none.example.net");
         assert_eq!(scene.exchanger.messages().len(), 4);
     });
 }
@@ -209,14 +213,7 @@ fn a_kept_connection_carries_it_only_if_it_shows_enough() {
         send(scene, SENDER, "b@none.example.net")
             .await
             .expect("DATA", "250");
-        let name = Some("mx-none.example.net");
-        wait_until("an attempt", || {
-            let connections = scene.exchanger.connections();
-            let mut attempts = connections
-                .iter()
-                .filter(|it| it.server_name.as_deref() == name);
-            attempts.any(was_told_nothing)
-        });
+        wait_for_a_vain_attempt(scene, "mx-none.example.net");
         assert_eq!(scene.exchanger.messages().len(), 1);
         // The other way around one connection is enough for both.
         send(scene, SENDER, "b@ee.example.net")
