@@ -288,7 +288,9 @@ impl TryFrom<RawConfig> for Config {
         let limits: Limits = raw.limits.try_into()?;
         let of_authorised = authorised.iter().flat_map(|listener| &listener.listen);
         let of_edge = rewritten.iter().flat_map(|rewritten| &rewritten.listen);
-        let taken: Vec<SocketAddr> = of_edge.chain(of_authorised).copied().collect();
+        let of_acme = acme.iter().flat_map(|acme| &acme.listen);
+        let taken = of_edge.chain(of_authorised).chain(of_acme).copied();
+        let taken: Vec<SocketAddr> = taken.collect();
         let around = Around {
             limits: &limits,
             has_controller: controller.is_some(),

@@ -93,6 +93,9 @@ impl Relay {
         let router = Router::new(&config, dns.clone(), &trust, results.clone());
         let session = config.session.server_config(&config.identity);
         let submission = config.submission.as_ref().map(|submission| {
+            if config.tls.is_none() && config.acme.is_none() {
+                warn!("users of [submission] are shown a self-signed certificate, which their clients refuse; set [tls] or [acme]");
+            }
             let gate = Arc::new(Gate::new(submission));
             (gate, Arc::new(submission_session(&session)))
         });

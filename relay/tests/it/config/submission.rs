@@ -117,3 +117,11 @@ fn it_needs_a_spool_and_ways_to_domains() {
     let routed = format!("{text}[[route]]\ndomain = \"*\"\nto = [\"192.0.2.1\"]\n");
     assert!(Config::parse(&routed).is_ok());
 }
+
+#[test]
+fn a_port_is_one_listeners() {
+    let acme = left_out("[acme]").replace(":80\"", ":587\"");
+    let error = parse(&(acme + &left_out("[submission]"))).unwrap_err();
+    let expected = "submission.listen: 198.51.100.2:587: is another listener, too";
+    assert!(error.starts_with(expected), "{error}");
+}
