@@ -1,10 +1,11 @@
 //! What relays tell the controller: what happened, to whom, in which order.
 //!
-//! A relay numbers its events by `seq`, without a gap, inside of an epoch: the life of its journal, named at random when
-//! the journal is made. It sends them in order, a [`Batch`] at a time, to `POST /v1/relays/{relay}/events`, and is answered
-//! by [`Taken`]: through which number the controller has made them durable. **Each is taken once**: a batch whose answer
-//! was lost is sent again, and the controller passes over the numbers that it has. Two batches of one relay are never on
-//! the way at the same time.
+//! A relay numbers its events by `seq` inside of an epoch, which is one run of its process and has a name that no other
+//! run has. It sends them in order, a [`Batch`] at a time, to `POST /v1/relays/{relay}/events`, and is answered by
+//! [`Taken`]: through which number the controller has made them durable. **Each is taken once**: a batch whose answer was
+//! lost is sent again, and the controller passes over the numbers that it has. Two batches of one relay are never on the
+//! way at the same time. A number that never comes was thrown away by the relay, which says how many by
+//! [`Happening::Lost`]; what a run has left unsent comes from the next one, under its own epoch.
 //!
 //! No event holds a local-part, a subject or content. Texts are bounded ([`Happening::bound`]), because part of them comes
 //! from messages. What a newer relay says, and an older controller does not understand, is kept as it was said
@@ -25,7 +26,7 @@ pub use happening::{
 /// One thing that happened at a relay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Number inside of the epoch, from 1, without a gap.
+    /// Number inside of the epoch, from 1; it only grows.
     pub seq: u64,
     /// When, by the relay's clock.
     pub at: Timestamp,
@@ -39,10 +40,10 @@ pub struct Event {
     pub happening: Happening,
 }
 
-/// Consecutive events of one relay.
+/// Events of one run of a relay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
-    /// The life of the relay's journal that the numbers belong to: up to [`EPOCH_CHARS_MAX`] letters and digits.
+    /// The run that the numbers belong to: up to [`EPOCH_CHARS_MAX`] letters and digits.
     pub epoch: String,
     /// In order, at most [`BATCH_EVENTS_MAX`].
     pub events: Vec<Event>,
@@ -58,22 +59,21 @@ pub struct Taken {
 }
 
 impl Batch {
-    /// Whether the epoch is one, and the events are in order, without a gap, and not too many.
+    /// Whether the epoch is one, and the events are in order and not too many.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let letters = self
             .epoch
             .bytes()
             .all(|octet| octet.is_ascii_alphanumeric());
-        let consecutive = self.events.windows(2).all(|pair| match pair {
-            [before, after] => before.seq.checked_add(1) == Some(after.seq),
-            _ => true,
-        });
+        let in_order = self
+            .events
+            .is_sorted_by(|before, after| before.seq < after.seq);
         letters
             && (1..=EPOCH_CHARS_MAX).contains(&self.epoch.len())
             && self.events.len() <= BATCH_EVENTS_MAX
             && self.events.first().is_none_or(|first| first.seq > 0)
-            && consecutive
+            && in_order
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Happening {
     /// A message was judged, and not just accepted: those that were are only counted, in [`Rates`].
     Verdict(MessageVerdict),
-    /// What the customer did in the last window. Windows of one customer do not overlap, so that counts add up.
+    /// What the customer did.
     Rates(Rates),
     /// The customer met a limit.
     LimitHit {
@@ -162,7 +162,8 @@ pub struct ScannerWord {
     pub elapsed_ms: u32,
 }
 
-/// What a customer did in one window.
+/// What a customer did: counts are those of one window, and windows do not overlap, so that they add up; different
+/// recipients and senders, and shares, are those of the hour before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rates {

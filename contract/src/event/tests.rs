@@ -239,15 +239,26 @@ fn texts_are_bounded_where_characters_end() {
 }
 
 #[test]
-fn a_batch_with_a_gap_or_without_an_epoch_is_not_sound() {
+fn a_batch_out_of_order_or_without_an_epoch_is_not_sound() {
     assert!(batch().is_sound());
-    let spoil: [fn(&mut Batch); 6] = [
+    let mut with_a_gap = batch();
+    with_a_gap.events.remove(3);
+    assert!(with_a_gap.is_sound());
+    let spoil: [fn(&mut Batch); 7] = [
         |batch| batch.epoch.clear(),
         |batch| batch.epoch = "../x".into(),
         |batch| batch.epoch = "x".repeat(EPOCH_CHARS_MAX + 1),
         |batch| batch.events[0].seq = 0,
         |batch| batch.events[3].seq = 3,
-        |batch| batch.events[12].seq = u64::MAX,
+        |batch| batch.events[11].seq = u64::MAX,
+        |batch| {
+            let events = (1..).zip(std::iter::repeat_n(&batch.events[0], BATCH_EVENTS_MAX + 1));
+            let numbered = events.map(|(seq, event)| Event {
+                seq,
+                ..event.clone()
+            });
+            batch.events = numbered.collect();
+        },
     ];
     for (index, spoil) in spoil.into_iter().enumerate() {
         let mut batch = batch();
