@@ -111,4 +111,10 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "users of submission",
         include_str!("migrations/0006_submission.sql"),
     ),
+    (
+        8,
+        None,
+        "events",
+        include_str!("migrations/0008_events.sql"),
+    ),
 ];
