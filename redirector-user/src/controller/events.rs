@@ -52,7 +52,12 @@ impl Controller {
                 tracing::warn!(relay.name = relay, events, "a relay has thrown events away");
             }
             Happening::ScannerDown { scanner, error } => {
-                tracing::warn!(relay.name = relay, scanner, error, "a relay's scanner is down");
+                tracing::warn!(
+                    relay.name = relay,
+                    scanner,
+                    error,
+                    "a relay's scanner is down"
+                );
             }
             Happening::DiskFailed { what, error } => {
                 tracing::error!(relay.name = relay, what, error, "a relay's disk fails");
@@ -151,7 +156,11 @@ impl Controller {
     }
 
     /// What relays saw of the customers of a prefix lately.
-    pub(super) async fn seen(&self, prefix: IpNetwork) -> Result<Seen, Problem> {
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Store`].
+    pub async fn seen(&self, prefix: IpNetwork) -> Result<Seen, Problem> {
         Ok(self.store.seen(prefix, clock()).await?)
     }
 

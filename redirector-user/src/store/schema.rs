@@ -112,9 +112,15 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         include_str!("migrations/0006_submission.sql"),
     ),
     (
-        8,
+        7,
+        None,
+        "what may be looked at",
+        include_str!("migrations/0007_tier.sql"),
+    ),
+    (
+        10,
         None,
         "events",
-        include_str!("migrations/0008_events.sql"),
+        include_str!("migrations/0010_events.sql"),
     ),
 ];

@@ -20,7 +20,9 @@ pub(super) fn events(raw: &RawEvents) -> Result<Events, Wrong> {
         bounds.is_some_and(|(least, most)| (least..=most).contains(keep))
     });
     let keep = keep.ok_or_else(|| {
-        let problem = format!("not a time to keep events for; allowed are {least} to {most}, as \"12h\" or \"30d\"");
+        let problem = format!(
+            "not a time to keep events for; allowed are {least} to {most}, as \"12h\" or \"30d\""
+        );
         Wrong::new("events.keep", &raw.keep, problem)
     })?;
     Ok(Events {
