@@ -232,3 +232,21 @@ const FOLLOWER_EVENTS: usize = 64;
 const FOLLOWER_PATIENCE: Duration = Duration::from_secs(30);
 /// Short enough for whatever stands between.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_follower_that_reads_nothing_is_cut_off() {
+        let (items, mut receiver) = mpsc::channel(2);
+        assert!(hand_over(&items, None).await);
+        assert!(hand_over(&items, None).await);
+        assert!(!hand_over(&items, None).await);
+        // One that reads has room again.
+        receiver.recv().await.unwrap();
+        assert!(hand_over(&items, None).await);
+        drop(receiver);
+        assert!(!hand_over(&items, None).await);
+    }
+}
