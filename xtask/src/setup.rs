@@ -166,8 +166,9 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 28] = [
+const DEBIAN_PACKAGES: [&str; 29] = [
     "build-essential",
+    "curl",
     "dante-server",
     "iproute2",
     "ldnsutils",

@@ -2,11 +2,11 @@
 
 use contract::event::{Batch, Event, Happening, Rates};
 
-use super::{
-    events::{Seen, Wanted},
-    *,
+use super::*;
+use crate::{
+    feed::{Counts, Own},
+    store::events::{Seen, Wanted},
 };
-use crate::feed::{Counts, Own};
 
 fn event(seq: u64, at: Timestamp, customer: &str, happening: Happening) -> Event {
     Event {
@@ -101,7 +101,7 @@ async fn a_flags_life_is_told_with_its_changes() {
         reason: String::from("over"),
     };
     store
-        .end(flag.id, audit::Kind::FlagLifted, &ended)
+        .end(flag.id, Kind::FlagLifted, &ended)
         .await
         .unwrap();
     let imported: Vec<_> = (0..150)
