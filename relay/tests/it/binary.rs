@@ -171,7 +171,9 @@ fn verdicts_are_told_once_also_those_of_a_run_that_was_killed() {
         wait_until("both to be written", || {
             journal().matches("\"verdict\":\"kept\"").count() == 2
         });
-        drop(program);
+        let mut killed = program.into_process();
+        killed.0.kill().unwrap();
+        drop(killed);
         let program = home.start();
         refuse(40_003, CUSTOMER);
         let controller = Controller::start(&home.path("outgated.sock"), snapshot(9));

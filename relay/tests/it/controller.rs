@@ -56,11 +56,13 @@ impl Controller {
     /// Verdicts that the relay has told of, by the message's name and what became of it.
     pub(crate) fn verdicts(&self) -> Vec<(String, Decision)> {
         let state = self.0.lock().unwrap();
-        let verdict = |event: &Event| match &event.happening {
-            Happening::Verdict(verdict) => Some((verdict.id.clone(), verdict.verdict)),
-            _ => None,
-        };
-        state.events.iter().filter_map(verdict).collect()
+        let mut verdicts = Vec::new();
+        for event in &state.events {
+            if let Happening::Verdict(verdict) = &event.happening {
+                verdicts.push((verdict.id.clone(), verdict.verdict));
+            }
+        }
+        verdicts
     }
 
     /// Takes a batch, as outgated does.
