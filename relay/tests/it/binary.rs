@@ -149,7 +149,8 @@ fn it_starts_from_its_cache_without_the_controller() {
 fn verdicts_are_told_once_also_those_of_a_run_that_was_killed() {
     namespace::inside("events", || {
         let pins = PinDirectory::create("events");
-        let home = Home::new(&pins.0);
+        let mut home = Home::new(&pins.0);
+        home.add_table("[verdict]\nspam = \"reject\"\n");
         let _sink = Sink::at(SocketAddr::new(MX.parse().unwrap(), 25), &[]);
         let _sink6 = Sink::at(SocketAddr::new(MX6.parse().unwrap(), 25), &[]);
         let mut flows = pins.pin_flows();
@@ -169,7 +170,7 @@ fn verdicts_are_told_once_also_those_of_a_run_that_was_killed() {
         refuse(40_002, CUSTOMER6);
         let journal = || fs::read_to_string(home.path("events.journal")).unwrap();
         wait_until("both to be written", || {
-            journal().matches("\"verdict\":\"kept\"").count() == 2
+            journal().matches("\"verdict\":\"rejected\"").count() == 2
         });
         let mut killed = program.into_process();
         killed.0.kill().unwrap();
@@ -187,7 +188,7 @@ fn verdicts_are_told_once_also_those_of_a_run_that_was_killed() {
         assert!(
             verdicts
                 .iter()
-                .all(|(_, verdict)| *verdict == Decision::Kept)
+                .all(|(_, verdict)| *verdict == Decision::Rejected)
         );
     });
 }

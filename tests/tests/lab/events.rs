@@ -52,7 +52,10 @@ fn arrived(gate: &Gate<'_>, ids: &[(String, Family)]) -> Result<()> {
 fn a_refused_message_is_told_once_whoever_is_killed() -> Result<()> {
     let lab = lab_up("ogtevents")?;
     let _mx = Postfix::start(&lab, Host::Mx1)?;
-    let options = Options::default();
+    let options = Options {
+        more: String::from("\n[verdict]\nspam = \"reject\"\n"),
+        ..Options::default()
+    };
     let (mut gate, mut relay) = start(&lab, &options)?;
     let mut ids = Vec::new();
     for family in Family::ALL {
@@ -106,7 +109,7 @@ fn a_refused_message_is_told_once_whoever_is_killed() -> Result<()> {
         let customer = format!("{}/{length}", Host::CustomerA.address(*family));
         assert_eq!(event["customer"], customer.as_str(), "{event}");
         assert_eq!(event["relay"], options.pool.relay, "{event}");
-        assert_eq!(event["detail"]["verdict"], "kept", "{event}");
+        assert_eq!(event["detail"]["verdict"], "rejected", "{event}");
         assert_eq!(event["detail"]["concern"], "spam", "{event}");
         assert!(event["flag"].is_u64(), "{event}");
     }
