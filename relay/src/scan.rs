@@ -24,7 +24,9 @@ use crate::config::ScannerConfig;
 use crate::message::Message;
 
 mod builtin;
+mod mime;
 mod rspamd;
+mod words;
 
 /// What the scanners are shown.
 #[derive(Debug)]
