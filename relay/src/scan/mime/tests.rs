@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use super::*;
 
+mod properties;
+
 fn parse(message: &str) -> Bounded {
     Bounded::parse(message.to_owned().into(), Limits::default())
 }
