@@ -64,7 +64,9 @@ pub(crate) enum Scanned {
 
 /// No scanner has the name that was asked for.
 #[derive(Debug, thiserror::Error)]
-#[error("--scanner {asked}: there is none; there are: {there}. Others need --config FILE, in which they stand")]
+#[error(
+    "--scanner {asked}: there is none; there are: {there}. Others need --config FILE, in which they stand"
+)]
 pub(crate) struct NoSuchScanner {
     asked: String,
     there: String,
@@ -183,7 +185,9 @@ fn read(file: &Path, max_octets: u64) -> io::Result<Vec<u8>> {
         File::open(file)?.take(limit).read_to_end(&mut octets)?;
     }
     if octets.len() as u64 > max_octets {
-        let problem = format!("longer than the {max_octets} octets that a message may have (message.max_octets)");
+        let problem = format!(
+            "longer than the {max_octets} octets that a message may have (message.max_octets)"
+        );
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
     Ok(octets)

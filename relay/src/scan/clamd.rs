@@ -9,9 +9,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Buf as _;
+use bytes::Buf;
 use relay_proto::verdict::OnError;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Opinion, Scan, ScanError, Scanner, Stage, Submission};
@@ -100,7 +102,8 @@ async fn send(mut to: impl AsyncWrite + Unpin, message: &Message) -> Result<(), 
     while let Some(block) = reader.next().await.map_err(ScanError::Message)? {
         let octets = u32::try_from(block.len()).map_err(io::Error::other)?;
         let length = octets.to_be_bytes();
-        to.write_all_buf(&mut length.chain(block)).await?;
+        to.write_all_buf(&mut Buf::chain(&length[..], block))
+            .await?;
     }
     // A chunk of no length is the end.
     to.write_all(&0_u32.to_be_bytes()).await?;
@@ -116,7 +119,10 @@ async fn line(from: impl AsyncRead + Unpin) -> Result<String, ScanError> {
     match text.strip_suffix('\0') {
         Some(line) => Ok(line.to_owned()),
         None if line.is_empty() => Err(ScanError::Answer("closed without a word".into())),
-        None => Err(ScanError::Answer(format!("without an end: {:?}", short(&text)))),
+        None => Err(ScanError::Answer(format!(
+            "without an end: {:?}",
+            short(&text)
+        ))),
     }
 }
 

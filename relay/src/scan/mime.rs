@@ -3,8 +3,8 @@
 //! [`Bounded::parse`] takes a content that is in memory and gives its parts, each behind the container that it stands
 //! in. It does not fail. What lies beyond a limit is left out, and the limit is named in [`Bounded::beyond`]; what is
 //! broken is read as programs that show mail to people read it (a base64 with strange octets, a part without its
-//! end), and the part says so ([`Part::broken`]). A scanner may therefore find something in what there is, and says
-//! [`Unscannable`] if it has found nothing and something was left out:
+//! end). A scanner may therefore find something in what there is, and says [`Unscannable`] if it has found nothing and
+//! something was left out:
 //!
 //! ```text
 //! let parsed = Bounded::parse(content, Limits::default());
@@ -83,21 +83,12 @@ pub(crate) struct Bounded {
 pub(crate) struct Part {
     /// Containers around it.
     pub(crate) depth: usize,
-    /// Which of the parts it stands in; `None` for the message itself.
-    pub(crate) container: Option<usize>,
-    /// Its header section as it was sent, without the empty line.
-    pub(crate) header: Bytes,
     /// Type and subtype in small letters; `text/plain` if it does not say.
     pub(crate) media: String,
     /// The charset that it claims.
     pub(crate) charset: Option<String>,
-    /// The name of the file that it claims to be.
-    pub(crate) name: Option<String>,
     /// What it says.
     pub(crate) body: Body,
-    /// Something about it is not as MIME has it: two types, a boundary that is missing or does not come again, octets
-    /// that its encoding does not have.
-    pub(crate) broken: bool,
 }
 
 /// What a part says, decoded from its transfer encoding and not from its charset.
@@ -125,15 +116,6 @@ impl Bounded {
     pub(crate) fn whole(&self) -> Result<(), Unscannable> {
         self.beyond.map_or(Ok(()), Err)
     }
-
-    /// The fields of the message's own header, with their values as they were sent: folded, and not decoded.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let header = self
-            .parts
-            .first()
-            .map_or(&[][..], |message| &message.header);
-        fields::Fields::new(header).map(|field| (field.name, field.value))
-    }
 }
 
 impl Part {
@@ -160,8 +142,8 @@ impl Part {
     }
 }
 
-/// A longer Content-Type or Content-Disposition is not understood, and its part is broken. Names of files are at
-/// most some hundred octets; mail-parser's time grows with the square of what is continued (RFC 2231).
+/// A longer Content-Type is as if it were not there. Names of files in it are some hundred octets at most; mail-parser's
+/// time grows with the square of what is continued (RFC 2231).
 const FIELD_OCTETS_MAX: usize = 4 << 10;
 
 #[cfg(test)]

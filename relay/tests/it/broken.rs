@@ -27,7 +27,8 @@ const BEHAVIOURS: [(&str, Behaviour); 9] = [
     }),
     ("closes in the middle of its answer", |mut stream| {
         read_some(&mut stream);
-        let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"action\": \"no ac");
+        let _sent =
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"action\": \"no ac");
     }),
     ("answers garbage", |mut stream| {
         read_some(&mut stream);
@@ -49,7 +50,9 @@ const BEHAVIOURS: [(&str, Behaviour); 9] = [
         read_some(&mut stream);
         let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         while sent.is_ok() {
-            sent = stream.write_all(b"1000\r\n").and_then(|()| stream.write_all(&[b' '; 0x1000]));
+            sent = stream
+                .write_all(b"1000\r\n")
+                .and_then(|()| stream.write_all(&[b' '; 0x1000]));
             sent = sent.and_then(|()| stream.write_all(b"\r\n"));
         }
     }),
@@ -117,7 +120,10 @@ async fn each_failure_of_a_scanner_is_what_its_on_error_says() {
                     ..Options::to(sink.address)
                 });
                 let reply = send(&gate).await;
-                assert!(reply.starts_with(expected), "{kind} {name} {on_error}: {reply}");
+                assert!(
+                    reply.starts_with(expected),
+                    "{kind} {name} {on_error}: {reply}"
+                );
                 gate.wait_for_count(Counter::ScannerFailed, 1).await;
             }
         }

@@ -106,7 +106,11 @@ async fn what_clamd_cannot_look_into_is_unscannable_and_has_a_policy() {
             let transcript = swaks::send(gate.address, message.as_bytes(), &[]).await;
             transcript.assert_heard(expected);
         }
-        let taken = if policy == "accept" { messages.len() } else { 0 };
+        let taken = if policy == "accept" {
+            messages.len()
+        } else {
+            0
+        };
         assert_eq!(sink.taken().len(), taken, "{policy}");
         // To be unable to look into something is no failure.
         gate.assert_counted(Counter::ScannerFailed, 0);

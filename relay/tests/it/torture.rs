@@ -47,16 +47,25 @@ fn messages() -> Vec<(&'static str, Vec<u8>, Judged)> {
     }
     let mut pieces = GTUBE.as_bytes().to_vec();
     pieces.extend(b"\0\xff\xfe".repeat(1000));
-    let strange = data_encoding::BASE64.encode(GTUBE.as_bytes()).replace('J', "J*\u{1}");
+    let strange = data_encoding::BASE64
+        .encode(GTUBE.as_bytes())
+        .replace('J', "J*\u{1}");
     let mut eight_bit = b"Subject: \xc3\x28\xa0\xff\r\nX\xe4: y\r\n".to_vec();
     eight_bit.extend(encoded.as_bytes());
     eight_bit.extend(b"\r\naGVsbG8=\r\n");
     let text = |text: String| text.into_bytes();
     vec![
-        ("ten thousand multiparts in each other", text(nested), Unscannable),
+        (
+            "ten thousand multiparts in each other",
+            text(nested),
+            Unscannable,
+        ),
         (
             "a chain of messages",
-            text(format!("{encoded}\r\n").replace("\r\n\r\n", "\r\n") + &fill("Content-Type: message/rfc822\r\n\r\n")),
+            text(
+                format!("{encoded}\r\n").replace("\r\n\r\n", "\r\n")
+                    + &fill("Content-Type: message/rfc822\r\n\r\n"),
+            ),
             Whole,
         ),
         (
@@ -66,7 +75,10 @@ fn messages() -> Vec<(&'static str, Vec<u8>, Judged)> {
         ),
         (
             "a hundred thousand parts",
-            text(format!("{encoded}{multipart}\r\n{}", fill("--b\r\n\r\n\r\n"))),
+            text(format!(
+                "{encoded}{multipart}\r\n{}",
+                fill("--b\r\n\r\n\r\n")
+            )),
             Unscannable,
         ),
         (
@@ -79,30 +91,103 @@ fn messages() -> Vec<(&'static str, Vec<u8>, Judged)> {
         ),
         (
             "one boundary for all",
-            text(format!("{encoded}{}", fill("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"))),
+            text(format!(
+                "{encoded}{}",
+                fill("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n")
+            )),
             Unscannable,
         ),
-        ("lines of hyphens", text(format!("{encoded}{multipart}\r\n--b\r\n\r\n{}", fill("--\r\n"))), Whole),
-        ("one field of a megabyte", text(format!("{encoded}X: {}\r\n\r\nx", fill("y"))), Unscannable),
-        ("a field in a hundred thousand lines", text(format!("{encoded}X: y{}\r\n\r\nx", fill("\r\n y"))), Unscannable),
-        ("a hundred thousand fields", text(format!("{encoded}{}\r\nx", fill("X: y\r\n"))), Unscannable),
-        ("a name in ten thousand pieces", text(continued + "\r\n\r\naGVsbG8=\r\n"), Whole),
-        ("ten thousand parameters", text(renamed + "\r\n\r\naGVsbG8=\r\n"), Whole),
-        ("a comment without an end", text(format!("{encoded}Content-Type: text/plain {}\r\n\r\nx", fill("(").get(..2000).unwrap())), Whole),
-        ("a quotation without an end", text(format!("{encoded}Content-Type: text/plain; a=\"{}\r\n\r\nx", "\\".repeat(2000))), Whole),
-        ("nothing but NUL", [encoded.as_bytes(), b"\r\n", &[0; 100_000]].concat(), Whole),
+        (
+            "lines of hyphens",
+            text(format!(
+                "{encoded}{multipart}\r\n--b\r\n\r\n{}",
+                fill("--\r\n")
+            )),
+            Whole,
+        ),
+        (
+            "one field of a megabyte",
+            text(format!("{encoded}X: {}\r\n\r\nx", fill("y"))),
+            Unscannable,
+        ),
+        (
+            "a field in a hundred thousand lines",
+            text(format!("{encoded}X: y{}\r\n\r\nx", fill("\r\n y"))),
+            Unscannable,
+        ),
+        (
+            "a hundred thousand fields",
+            text(format!("{encoded}{}\r\nx", fill("X: y\r\n"))),
+            Unscannable,
+        ),
+        (
+            "a name in ten thousand pieces",
+            text(continued + "\r\n\r\naGVsbG8=\r\n"),
+            Whole,
+        ),
+        (
+            "ten thousand parameters",
+            text(renamed + "\r\n\r\naGVsbG8=\r\n"),
+            Whole,
+        ),
+        (
+            "a comment without an end",
+            text(format!(
+                "{encoded}Content-Type: text/plain {}\r\n\r\nx",
+                fill("(").get(..2000).unwrap()
+            )),
+            Whole,
+        ),
+        (
+            "a quotation without an end",
+            text(format!(
+                "{encoded}Content-Type: text/plain; a=\"{}\r\n\r\nx",
+                "\\".repeat(2000)
+            )),
+            Whole,
+        ),
+        (
+            "nothing but NUL",
+            [encoded.as_bytes(), b"\r\n", &[0; 100_000]].concat(),
+            Whole,
+        ),
         ("octets in the header that no charset has", eight_bit, Whole),
-        ("a charset that lies", text(format!("Content-Type: text/plain; charset=utf-16\r\n{encoded}\r\n{}", fill("aGVs"))), Whole),
-        ("a charset that does not exist", text(format!("Content-Type: text/plain; charset={}\r\n{encoded}\r\naGVs", "x".repeat(3000))), Whole),
-        ("strange octets between those of the pattern", text(format!("{encoded}\r\n{strange}\r\n")), Found),
+        (
+            "a charset that lies",
+            text(format!(
+                "Content-Type: text/plain; charset=utf-16\r\n{encoded}\r\n{}",
+                fill("aGVs")
+            )),
+            Whole,
+        ),
+        (
+            "a charset that does not exist",
+            text(format!(
+                "Content-Type: text/plain; charset={}\r\n{encoded}\r\naGVs",
+                "x".repeat(3000)
+            )),
+            Whole,
+        ),
+        (
+            "strange octets between those of the pattern",
+            text(format!("{encoded}\r\n{strange}\r\n")),
+            Found,
+        ),
         (
             "the pattern, and too many parts",
-            text(format!("{encoded}{multipart}\r\n--b\r\n{encoded}\r\n{strange}\r\n{}", fill("--b\r\n\r\n\r\n"))),
+            text(format!(
+                "{encoded}{multipart}\r\n--b\r\n{encoded}\r\n{strange}\r\n{}",
+                fill("--b\r\n\r\n\r\n")
+            )),
             Found,
         ),
         (
             "an equals sign that means nothing",
-            text(format!("Content-Transfer-Encoding: quoted-printable\r\n\r\n{}{}\r\n", fill("=").get(..100_000).unwrap(), GTUBE.replace('-', "=2D"))),
+            text(format!(
+                "Content-Transfer-Encoding: quoted-printable\r\n\r\n{}{}\r\n",
+                fill("=").get(..100_000).unwrap(),
+                GTUBE.replace('-', "=2D")
+            )),
             Found,
         ),
     ]
@@ -129,9 +214,15 @@ async fn a_message_is_judged_or_called_unscannable_and_the_relay_goes_on() {
         };
         let reply = customer.expect(".\r\n", "").await;
         assert!(reply.starts_with(expected), "{name}: {reply}");
-        assert_eq!(reply.contains("GTUBE"), judged == Judged::Found, "{name}: {reply}");
+        assert_eq!(
+            reply.contains("GTUBE"),
+            judged == Judged::Found,
+            "{name}: {reply}"
+        );
     }
     customer.envelope("b@mx.example").await;
     customer.expect("DATA\r\n", "354").await;
-    customer.expect("Subject: x\r\n\r\nx\r\n.\r\n", "250 ").await;
+    customer
+        .expect("Subject: x\r\n\r\nx\r\n.\r\n", "250 ")
+        .await;
 }

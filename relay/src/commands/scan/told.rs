@@ -34,7 +34,10 @@ impl Told {
             Verdict::Accept { .. } => ("accept", None),
             Verdict::Hold { reason } => ("hold", Some(reason)),
             Verdict::Defer { reason } => ("defer", Some(reason)),
-            Verdict::Reject { reason, keep: false } => ("reject", Some(reason)),
+            Verdict::Reject {
+                reason,
+                keep: false,
+            } => ("reject", Some(reason)),
             Verdict::Reject { reason, keep: true } => ("reject+keep", Some(reason)),
         };
         Self {
@@ -67,7 +70,8 @@ pub(super) struct Table(Vec<[String; 4]>);
 impl Table {
     pub(super) fn push(&mut self, told: &Told) {
         if self.0.is_empty() {
-            self.0.push(["FILE", "VERDICT", "LOG-ODDS", "REASONS"].map(str::to_owned));
+            self.0
+                .push(["FILE", "VERDICT", "LOG-ODDS", "REASONS"].map(str::to_owned));
         }
         let reason = told.reason.clone().unwrap_or_else(|| "-".into());
         self.0.push([
@@ -83,7 +87,11 @@ impl Table {
                 format!("  {}", word.name),
                 word.finding.into(),
                 figure(word.log_odds),
-                if reasons.is_empty() { "-".into() } else { reasons.join(" ") },
+                if reasons.is_empty() {
+                    "-".into()
+                } else {
+                    reasons.join(" ")
+                },
             ]);
         }
     }

@@ -77,7 +77,9 @@ mod tests {
             ),
             (
                 "stream: Heuristics.Limits.Exceeded.MaxFileSize FOUND",
-                unscannable("clamd could not look into it (Heuristics.Limits.Exceeded.MaxFileSize)"),
+                unscannable(
+                    "clamd could not look into it (Heuristics.Limits.Exceeded.MaxFileSize)",
+                ),
             ),
             (
                 "stream: Heuristics.Encrypted.Zip FOUND",

@@ -79,10 +79,7 @@ pub(super) struct Description {
     pub(super) media: Option<String>,
     pub(super) charset: Option<String>,
     pub(super) boundary: Option<String>,
-    pub(super) name: Option<String>,
     pub(super) encoding: Encoding,
-    /// It contradicts itself, or cannot be understood.
-    pub(super) broken: bool,
 }
 
 /// Content-Transfer-Encoding.
@@ -101,26 +98,16 @@ impl Description {
         let mut description = Self::default();
         let (mut typed, mut encoded) = (false, false);
         for field in Fields::new(section) {
-            if field.name.eq_ignore_ascii_case(b"content-type") {
-                description.broken |= typed;
-                if !typed {
-                    description.read_type(field.value);
-                }
+            if field.name.eq_ignore_ascii_case(b"content-type") && !typed {
                 typed = true;
+                description.read_type(field.value);
             } else if field
                 .name
                 .eq_ignore_ascii_case(b"content-transfer-encoding")
+                && !encoded
             {
-                description.broken |= encoded;
-                if !encoded {
-                    description.encoding = encoding(field.value);
-                }
                 encoded = true;
-            } else if field.name.eq_ignore_ascii_case(b"content-disposition")
-                && let Some(disposition) = parsed(field.value)
-                && let Some(name) = disposition.attribute("filename")
-            {
-                description.name = Some(name.to_owned());
+                description.encoding = encoding(field.value);
             }
         }
         description
@@ -128,16 +115,13 @@ impl Description {
 
     fn read_type(&mut self, value: &[u8]) {
         let Some(parsed) = parsed(value) else {
-            self.broken = true;
             return;
         };
         let subtype = parsed.subtype().unwrap_or_default();
-        self.broken |= subtype.is_empty();
         self.media = Some(format!("{}/{subtype}", parsed.ctype()).to_ascii_lowercase());
         let attribute = |name| parsed.attribute(name).map(str::to_owned);
         self.charset = attribute("charset");
         self.boundary = attribute("boundary").filter(|boundary| !boundary.is_empty());
-        self.name = self.name.take().or_else(|| attribute("name"));
     }
 }
 

@@ -87,7 +87,7 @@ impl Walk {
             if let Some((index, is_last)) = reading.delimiter(line) {
                 self.end(&mut reading, place, before_delimiter(&content, line_start));
                 // Multiparts inside whose own end never came end here, too.
-                self.close(&mut reading, index + 1);
+                reading.open.truncate(index + 1);
                 place = reading.behind_delimiter(is_last, next);
             } else if let Place::Header { start, container } = place {
                 let is_first = line_start == start;
@@ -103,7 +103,6 @@ impl Walk {
             line_start = next;
         }
         self.end(&mut reading, place, content.len());
-        self.close(&mut reading, 0);
     }
 
     /// A header section has ended, and the body stands behind it.
@@ -132,13 +131,9 @@ impl Walk {
         let part = self.bounded.parts.len();
         let mut described = Part {
             depth,
-            container,
-            header,
             media: description.media.unwrap_or_else(|| untyped.to_owned()),
             charset: description.charset,
-            name: description.name,
             body: Body::Other(Bytes::new()),
-            broken: description.broken,
         };
         let mut place = Place::Leaf {
             start: body,
@@ -152,13 +147,10 @@ impl Walk {
                 self.leave_out(Unscannable::Depth(self.limits.depth));
             }
         } else if is_multipart {
-            match description.boundary {
-                Some(boundary) => {
-                    described.body = Body::Multipart;
-                    reading.open.push(Open { boundary, part });
-                    place = Place::Between;
-                }
-                None => described.broken = true,
+            if let Some(boundary) = description.boundary {
+                described.body = Body::Multipart;
+                reading.open.push(Open { boundary, part });
+                place = Place::Between;
             }
         } else if is_message && description.encoding == Encoding::Identity {
             described.body = Body::Message;
@@ -186,53 +178,37 @@ impl Walk {
             return;
         };
         let octets = reading.content.slice(start..until.max(start));
-        let octets = self.decode(octets, part, encoding);
-        let may_contain = encoding != Encoding::Identity;
-        let part_index = part;
-        let Some(part) = self.bounded.parts.get_mut(part_index) else {
+        let octets = self.decode(octets, encoding);
+        let is_encoded = encoding != Encoding::Identity;
+        let index = part;
+        let Some(part) = self.bounded.parts.get_mut(index) else {
             return;
         };
         part.body = match &*part.media {
             "text/html" => Body::Html(octets),
             text if text.starts_with("text/") => Body::Text(octets),
             message
-                if MESSAGES.contains(&message) && may_contain && part.depth < self.limits.depth =>
+                if MESSAGES.contains(&message) && is_encoded && part.depth < self.limits.depth =>
             {
-                self.encoded.push_back((part_index, octets));
+                self.encoded.push_back((index, octets));
                 Body::Message
             }
             _ => Body::Other(octets),
         };
     }
 
-    fn decode(&mut self, octets: Bytes, part: usize, encoding: Encoding) -> Bytes {
+    fn decode(&mut self, octets: Bytes, encoding: Encoding) -> Bytes {
         let decode = match encoding {
             Encoding::Identity => return octets,
             Encoding::Base64 => transfer::base64,
             Encoding::QuotedPrintable => transfer::quoted_printable,
         };
-        let Decoded {
-            octets,
-            broken,
-            cut,
-        } = decode(&octets, self.decodable_octets);
+        let Decoded { octets, cut } = decode(&octets, self.decodable_octets);
         self.decodable_octets = self.decodable_octets.saturating_sub(octets.len());
         if cut {
             self.leave_out(Unscannable::Decoded(self.limits.decoded_octets));
         }
-        if let Some(part) = self.bounded.parts.get_mut(part) {
-            part.broken |= broken;
-        }
         octets.into()
-    }
-
-    /// The multiparts from this one on have ended without saying so.
-    fn close(&mut self, reading: &mut Reading, from: usize) {
-        for unclosed in reading.open.drain(from..) {
-            if let Some(part) = self.bounded.parts.get_mut(unclosed.part) {
-                part.broken = true;
-            }
-        }
     }
 
     fn leave_out(&mut self, why: Unscannable) {

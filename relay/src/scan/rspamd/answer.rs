@@ -101,7 +101,11 @@ mod tests {
         assert_eq!(said.score, Some(8.0));
         assert_eq!(said.log_odds, Some(1.0));
         assert_eq!(said.reasons, ["BAD??(5.25)", "GOOD(-2.50)", "LIGHT(0.10)"]);
-        for (action, expected) in [("reject", "found"), ("discard", "found"), ("greylist", "defer")] {
+        for (action, expected) in [
+            ("reject", "found"),
+            ("discard", "found"),
+            ("greylist", "defer"),
+        ] {
             let said = opinion(&format!("{{\"action\": \"{action}\"}}")).unwrap();
             let finding = match said.finding {
                 Finding::Found { .. } => "found",
@@ -118,7 +122,10 @@ mod tests {
         let symbols: Vec<String> = (0..5000)
             .map(|number| format!("\"{}{number}\": {{\"score\": {number}}}", "S".repeat(200)))
             .collect();
-        let octets = format!("{{\"action\": \"reject\", \"symbols\": {{{}}}}}", symbols.join(","));
+        let octets = format!(
+            "{{\"action\": \"reject\", \"symbols\": {{{}}}}}",
+            symbols.join(",")
+        );
         let said = opinion(&octets).unwrap();
         assert_eq!(said.reasons.len(), REASONS_MAX);
         assert!(said.reasons.iter().all(|reason| reason.len() < 100));
@@ -126,7 +133,17 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_answer() {
-        for octets in ["", "{}", "[]", "null", "\"reject\"", "{\"action\": 5}", "{\"action\": \"eat\"}", "<html>", "{\"action\": \"reject\""] {
+        for octets in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "\"reject\"",
+            "{\"action\": 5}",
+            "{\"action\": \"eat\"}",
+            "<html>",
+            "{\"action\": \"reject\"",
+        ] {
             assert!(opinion(octets).is_err(), "{octets}");
         }
         let said = opinion(r#"{"action": "no action", "score": 1e999}"#);

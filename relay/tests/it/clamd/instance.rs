@@ -1,7 +1,6 @@
 //! A clamd of the test's own, which knows one signature.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -79,11 +78,6 @@ impl Clamd {
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.process.0.id()
-    }
-
-    /// Its own TCP address.
-    pub(crate) fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], self.port).into()
     }
 }
 
