@@ -120,7 +120,7 @@ impl Rspamd {
         // operator's settings rules often on the operator's own networks. Senders that are flagged
         // are no users (there is no User header but for those who have logged in, whose own
         // address says nothing about their mail), and explicit empty settings take the place of
-        // such rules.
+        // rules of low priority. What others bring about shows in the answer.
         put("settings", "{}");
         request
     }
