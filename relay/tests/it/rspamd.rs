@@ -82,7 +82,7 @@ options {{
 }}
 logging {{ type = "file"; filename = "{directory}/rspamd.log"; level = "info"; }}
 worker "normal" {{ bind_socket = "{address}"; count = 1; }}
-actions {{ reject = 15; add_header = 6; greylist = 4; }}
+actions {{ discard = 1000; reject = 15; add_header = 6; greylist = 4; }}
 modules {{ path = "/usr/share/rspamd/plugins/settings.lua"; }}
 regexp {{
     PRETEND_SPAM {{ re = "Subject=/pretend-spam/H"; score = 20; }}
@@ -101,7 +101,7 @@ lua = "{directory}/rules.lua";
 
 /// Wants a message changed, or dropped in silence, if its subject says so; and says what it has been told of who sends it.
 const RULES: &str = r#"
-rspamd_config:register_symbol({
+local id = rspamd_config:register_symbol({
   name = 'PRETEND_CHANGES', type = 'callback', score = 1.0,
   callback = function(task)
     local subject = task:get_header('Subject') or ''
@@ -124,8 +124,8 @@ rspamd_config:register_symbol({
     end
   end
 })
-rspamd_config:register_symbol({name = 'TOLD_RIGHTLY', type = 'virtual', score = 0.25})
-rspamd_config:register_symbol({name = 'TRUSTED', type = 'virtual', score = 1.0})
+rspamd_config:register_symbol({name = 'TOLD_RIGHTLY', type = 'virtual', parent = id, score = 0.25})
+rspamd_config:register_symbol({name = 'TRUSTED', type = 'virtual', parent = id, score = 1.0})
 "#;
 
 fn answers(address: SocketAddr) -> bool {
@@ -197,7 +197,7 @@ async fn rspamds_actions_decide() {
         assert!(envelope.contains("sender@customer.example"), "{envelope}");
     }
 
-    // What its score says adds up with what others say: 8.25 points of 6 are half a point each.
+    // What its score says adds up with what others say: two points above the neutral six are odds of e to 1.
     let gate = Gate::start(Options {
         scanners: scanners.clone(),
         more: "[verdict]\nspam_log_odds = 1.0\n".into(),
