@@ -63,7 +63,10 @@ fn mistakes_in_scanners_are_named() {
             "kind = \"clamd\"\nsocket = \"/run/clamd\"\ndeadline = \"3m\"",
             "scanner.deadline: 3m: must be between",
         ),
-        ("kind = \"clamd\"\nsockets = 5", "scanner[0]: [[scanner]]: unknown field `sockets`"),
+        (
+            "kind = \"clamd\"\nsockets = 5",
+            "scanner[0]: [[scanner]]: unknown field `sockets`",
+        ),
     ] {
         let error = Config::parse(&with(lines)).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{lines}\n{error}");
