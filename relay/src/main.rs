@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod logging;
 mod reloading;
 
 use std::net::TcpListener;
@@ -18,6 +19,7 @@ use clap::Parser;
 use commands::scan::{NoSuchScanner, ScanArguments, Scanned};
 use commands::{Asked, scan};
 use contract::Generation;
+use logging::start_log;
 use relay::Relay;
 use relay::acme::{self, Acme};
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
@@ -36,7 +38,6 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 /// A message is some hundred short-lived allocations, many of which another thread gives back.
 #[global_allocator]
@@ -367,28 +368,6 @@ impl Signals {
             }
         }
     }
-}
-
-/// Starts it; what it returns changes its filter.
-fn start_log(log: &Log) -> anyhow::Result<SetFilter> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&log.filter))
-        .with_writer(std::io::stderr);
-    // The two formats are two types.
-    Ok(match log.format {
-        LogFormat::Text => {
-            let builder = builder.with_ansi(false).with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.init();
-            Box::new(move |filter| Ok(handle.reload(EnvFilter::new(filter))?))
-        }
-        LogFormat::Json => {
-            let builder = builder.json().with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.init();
-            Box::new(move |filter| Ok(handle.reload(EnvFilter::new(filter))?))
-        }
-    })
 }
 
 fn notify(state: NotifyState<'_>) {
