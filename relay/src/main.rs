@@ -92,7 +92,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return scan_files(scan, arguments.config.as_deref());
     }
     let file = arguments.config.as_deref();
-    let file = file.unwrap_or(Path::new(DEFAULT_CONFIG));
+    let file = file.unwrap_or_else(|| Path::new(DEFAULT_CONFIG));
     let config = Config::read(file)?;
     if let Some(Asked::OfARelay(command)) = &arguments.command {
         drop(start_log(&config.log)?);
