@@ -190,7 +190,8 @@ const DEBIAN_PACKAGES: [&str; 29] = [
     "libnet-ssleay-perl",
     // Nor IPv6 without this.
     "libio-socket-inet6-perl",
-    // Libraries of mail servers that are unpacked only.
+    // Libraries of servers that are unpacked only.
+    "libclamav12",
     "libevent-2.1-7",
     "libgnutls-dane0",
     "libidn12",
