@@ -1,0 +1,380 @@
+//! A model: weights of some buckets, and what their sum means.
+//!
+//! In memory the weights are an array of all buckets, so that looking one up is one access; in a file they are those
+//! that are not zero, quantised to steps, which makes the shipped model a few hundred kilobytes. A file says where it
+//! comes from and how well it did on mail that it was not made of.
+//!
+//! # Diagnostics
+//! Returned: [`ModelError`], which says what to do. A file with any octet changed is refused.
+
+use std::path::Path;
+
+use super::features::{FEATURES_VERSION, Features};
+use super::hash::{BUCKET_BITS, BUCKETS};
+use super::varint::{Reader, Writer};
+use super::{Reason, ftrl::Ftrl};
+
+/// The model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// In steps.
+    weights: Vec<i16>,
+    step: f64,
+    bias: f64,
+    calibration: Calibration,
+    /// Log-odds from which on a message is called spam by this model alone.
+    threshold: f64,
+    provenance: Provenance,
+    measured: Measured,
+}
+
+/// From a sum of weights to log-odds (Platt 1999), fitted on mail that the weights were not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibration {
+    /// Always above zero: more weight never means less odds.
+    pub slope: f64,
+    /// Log-odds of the sum zero.
+    pub offset: f64,
+}
+
+impl Calibration {
+    pub(super) fn log_odds(self, score: f64) -> f64 {
+        (self.slope * score + self.offset).clamp(-LOG_ODDS_MAX, LOG_ODDS_MAX)
+    }
+}
+
+/// Where a model comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// Of which mail it was made, and under which licence.
+    pub corpus: String,
+    /// When, in RFC 3339.
+    pub trained_at: String,
+    /// Messages of it that were wanted.
+    pub ham: u64,
+    /// Messages of it that were not.
+    pub spam: u64,
+    /// It only adds to what others say: it was made of mail that is not the operator's.
+    pub advisory: bool,
+}
+
+/// How it did on mail that it was not made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// Chance that a spam message scores above a ham message.
+    pub auc: f64,
+    /// Wanted messages that were looked at.
+    pub ham: u64,
+    /// Those of them at or above the threshold.
+    pub false_positives: u64,
+    /// Unwanted messages that were looked at.
+    pub spam: u64,
+    /// Those of them at or above the threshold.
+    pub found: u64,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file system.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// Another kind of file.
+    #[error("is not {0}; make one with `outgate-relay classifier train`")]
+    SomethingElse(&'static str),
+    /// Of another program.
+    #[error("has version {found}, this program reads {version}; make it anew with `outgate-relay classifier train`")]
+    Version {
+        /// What it says.
+        found: u16,
+        /// What is known.
+        version: u16,
+    },
+    /// Other features.
+    #[error("was made for other features (version {0}) than this program's; make it anew with `outgate-relay classifier train`")]
+    Features(u64),
+    /// Octets have changed or are missing.
+    #[error("is damaged; copy it again, or make it anew with `outgate-relay classifier train`")]
+    Damaged,
+}
+
+impl Model {
+    /// What training has found, in as few octets as it takes.
+    pub(super) fn new(ftrl: &Ftrl, calibration: Calibration, threshold: f64, provenance: Provenance, measured: Measured) -> Self {
+        let buckets = || 0..u32::try_from(BUCKETS).unwrap_or(u32::MAX);
+        let largest = buckets().map(|bucket| ftrl.weight(bucket).abs()).fold(0.0, f64::max);
+        let step = (largest / STEPS).max(f64::MIN_POSITIVE);
+        #[expect(clippy::cast_possible_truncation, reason = "at most STEPS")]
+        let weights = buckets().map(|bucket| (ftrl.weight(bucket) / step).round() as i16).collect();
+        Self {
+            weights,
+            step,
+            bias: ftrl.bias(),
+            calibration,
+            threshold,
+            provenance,
+            measured,
+        }
+    }
+
+    /// The one that comes with the relay.
+    #[must_use]
+    pub fn shipped() -> Self {
+        Self::decode(SHIPPED).expect("the shipped model is one: a test reads it")
+    }
+
+    /// Reads a file.
+    pub fn read(file: &Path) -> Result<Self, ModelError> {
+        Self::decode(&std::fs::read(file)?)
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// How it did.
+    #[must_use]
+    pub fn measured(&self) -> &Measured {
+        &self.measured
+    }
+
+    /// Log-odds from which on a message is called spam by this model alone.
+    #[must_use]
+    pub fn threshold(&self) -> f64 {
+        self.threshold
+    }
+
+    /// What its sums mean.
+    #[must_use]
+    pub fn calibration(&self) -> Calibration {
+        self.calibration
+    }
+
+    /// Buckets that weigh something.
+    #[must_use]
+    pub fn weights(&self) -> usize {
+        self.weights.iter().filter(|weight| **weight != 0).count()
+    }
+
+    /// Log-odds that a message with these features is spam.
+    #[must_use]
+    pub fn log_odds(&self, features: &Features) -> f64 {
+        self.calibration.log_odds(self.score(features))
+    }
+
+    /// The features that weigh most for spam, in words, at most so many. They have to be named.
+    #[must_use]
+    pub fn reasons(&self, features: &Features, most: usize) -> Vec<Reason> {
+        let mut reasons: Vec<Reason> = self.weighed(features);
+        reasons.sort_by(|one, other| other.weight.total_cmp(&one.weight));
+        reasons.retain(|reason| reason.weight > 0.0);
+        reasons.truncate(most);
+        reasons
+    }
+
+    /// All features that weigh something, in words.
+    #[must_use]
+    pub fn weighed(&self, features: &Features) -> Vec<Reason> {
+        let value = features.value() * self.calibration.slope;
+        let named = features.named.iter().map(|(bucket, what)| Reason {
+            what: what.clone(),
+            weight: self.weight(*bucket) * value,
+        });
+        named.filter(|reason| reason.weight != 0.0).collect()
+    }
+
+    /// The sum of the weights.
+    pub(super) fn score(&self, features: &Features) -> f64 {
+        let weights = features.buckets.iter().filter_map(|bucket| self.weights.get(*bucket as usize));
+        let steps: i64 = weights.map(|weight| i64::from(*weight)).sum();
+        #[expect(clippy::cast_precision_loss, reason = "some thousands of small numbers")]
+        let sum = steps as f64 * self.step;
+        self.bias + sum * features.value()
+    }
+
+    fn weight(&self, bucket: u32) -> f64 {
+        self.weights.get(bucket as usize).map_or(0.0, |weight| f64::from(*weight) * self.step)
+    }
+
+    /// As a file has it.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new(MAGIC, VERSION);
+        writer.number(u64::from(FEATURES_VERSION));
+        writer.number(u64::from(BUCKET_BITS));
+        for text in [&self.provenance.corpus, &self.provenance.trained_at] {
+            writer.text(text);
+        }
+        let measured = &self.measured;
+        for number in [
+            self.provenance.ham,
+            self.provenance.spam,
+            u64::from(self.provenance.advisory),
+            measured.ham,
+            measured.false_positives,
+            measured.spam,
+            measured.found,
+        ] {
+            writer.number(number);
+        }
+        let calibration = self.calibration;
+        for float in [measured.auc, calibration.slope, calibration.offset, self.threshold, self.bias, self.step] {
+            writer.float(float);
+        }
+        writer.number(self.weights() as u64);
+        let mut last = 0;
+        for (bucket, weight) in self.weights.iter().enumerate().filter(|(_, weight)| **weight != 0) {
+            writer.number((bucket - last) as u64);
+            writer.signed(i64::from(*weight));
+            last = bucket;
+        }
+        writer.finish()
+    }
+
+    /// Reads what [`encode`](Self::encode) has made.
+    pub fn decode(file: &[u8]) -> Result<Self, ModelError> {
+        let mut reader = Reader::new(file, MAGIC, VERSION, "a model of the classifier")?;
+        let (features, bits) = (reader.number()?, reader.number()?);
+        if (features, bits) != (u64::from(FEATURES_VERSION), u64::from(BUCKET_BITS)) {
+            return Err(ModelError::Features(features));
+        }
+        let (corpus, trained_at) = (reader.text()?.to_owned(), reader.text()?.to_owned());
+        let provenance = Provenance {
+            corpus,
+            trained_at,
+            ham: reader.number()?,
+            spam: reader.number()?,
+            advisory: reader.number()? != 0,
+        };
+        let mut measured = Measured {
+            ham: reader.number()?,
+            false_positives: reader.number()?,
+            spam: reader.number()?,
+            found: reader.number()?,
+            auc: 0.0,
+        };
+        measured.auc = reader.float()?;
+        let calibration = Calibration {
+            slope: reader.float()?,
+            offset: reader.float()?,
+        };
+        let (threshold, bias, step) = (reader.float()?, reader.float()?, reader.float()?);
+        if calibration.slope <= 0.0 {
+            return Err(ModelError::Damaged);
+        }
+        let mut weights = vec![0; BUCKETS];
+        let mut bucket = 0_usize;
+        for _ in 0..reader.number()? {
+            let distance = usize::try_from(reader.number()?).map_err(|_| ModelError::Damaged)?;
+            bucket = bucket.checked_add(distance).ok_or(ModelError::Damaged)?;
+            let weight = i16::try_from(reader.signed()?).map_err(|_| ModelError::Damaged)?;
+            *weights.get_mut(bucket).ok_or(ModelError::Damaged)? = weight;
+        }
+        reader.end()?;
+        Ok(Self {
+            weights,
+            step,
+            bias,
+            calibration,
+            threshold,
+            provenance,
+            measured,
+        })
+    }
+}
+
+/// Made of a public corpus; `models/README.md` says how.
+const SHIPPED: &[u8] = include_bytes!("../../models/spam-assassin.ogcm");
+const MAGIC: [u8; 4] = *b"OGCM";
+const VERSION: u16 = 1;
+/// Of either sign; the usual weight then fits an octet.
+const STEPS: f64 = 500.0;
+/// Nobody can be surer than this of a message by looking at it.
+const LOG_ODDS_MAX: f64 = 12.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classifier::Label;
+
+    fn model() -> Model {
+        let mut ftrl = Ftrl::default();
+        for round in 0..100 {
+            for (label, bucket) in [(Label::Spam, 7), (Label::Ham, 200_000)] {
+                let features = Features {
+                    buckets: vec![bucket, 3 + round],
+                    named: Vec::new(),
+                };
+                ftrl.learn(&features, label);
+            }
+        }
+        let calibration = Calibration { slope: 1.5, offset: -0.5 };
+        let provenance = Provenance {
+            corpus: "a test".into(),
+            trained_at: "2026-11-22T12:00:00Z".into(),
+            ham: 100,
+            spam: 100,
+            advisory: true,
+        };
+        let measured = Measured {
+            auc: 0.99,
+            ham: 10,
+            false_positives: 1,
+            spam: 12,
+            found: 11,
+        };
+        Model::new(&ftrl, calibration, 3.25, provenance, measured)
+    }
+
+    #[test]
+    fn a_model_comes_back_from_its_file() {
+        let model = model();
+        assert!(model.weights() > 1);
+        assert_eq!(Model::decode(&model.encode()).unwrap(), model);
+    }
+
+    #[test]
+    fn a_file_with_any_octet_changed_or_missing_is_refused() {
+        let file = model().encode();
+        for at in 0..file.len() {
+            let mut changed = file.clone();
+            changed[at] ^= 0x40;
+            assert!(Model::decode(&changed).is_err(), "octet {at}");
+            assert!(Model::decode(&file[..at]).is_err(), "{at} octets");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_with_what_to_do() {
+        let mut other_version = model().encode();
+        other_version[4] = 9;
+        let mut damaged = model().encode();
+        damaged[20] ^= 1;
+        for (file, expected) in [
+            (&b"From: a@b.example\r\n"[..], "is not a model of the classifier; make one with"),
+            (&other_version, "has version 9, this program reads 1; make it anew with"),
+            (&damaged, "is damaged; copy it again, or make it anew with"),
+        ] {
+            let said = Model::decode(file).unwrap_err().to_string();
+            assert!(said.starts_with(expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn more_weight_is_never_less_odds() {
+        let calibration = model().calibration();
+        let odds: Vec<f64> = (-100..100).map(|score| calibration.log_odds(f64::from(score) / 4.0)).collect();
+        assert!(odds.is_sorted(), "{odds:?}");
+    }
+
+    #[test]
+    fn the_shipped_model_is_small_and_says_where_it_comes_from() {
+        let shipped = Model::shipped();
+        assert!(SHIPPED.len() < 300 << 10, "{} octets", SHIPPED.len());
+        assert!(shipped.provenance().corpus.contains("SpamAssassin"));
+        assert!(shipped.measured().auc > 0.98 && shipped.weights() > 1000);
+        assert_eq!(shipped.encode(), SHIPPED);
+    }
+}
