@@ -18,14 +18,14 @@ pub mod features;
 pub mod figures;
 mod ftrl;
 mod hash;
-//mod lessons;
-//mod live;
+mod lessons;
+mod live;
 mod model;
 pub mod training;
 mod varint;
 
 pub use features::{Extractor, Features, Unscannable};
-//pub use live::{LearnError, Lesson, Live, LiveError};
+pub use live::{LearnError, Lesson, Live, LiveError};
 pub use model::{Calibration, Measured, Model, ModelError, Provenance};
 
 /// What people call a message.
