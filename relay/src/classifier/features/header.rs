@@ -123,9 +123,9 @@ fn author(name: &str, address: &str, bag: &mut Bag) {
 
 fn subject(message: &Message<'_>, by_list: bool, bag: &mut Bag) {
     let whole = message.subject().unwrap_or_default();
-    let (before, subject) = if by_list { lists::without_tag(whole) } else { ("", whole) };
-    let text = if before.trim().is_empty() { subject.trim() } else { before };
-    let lower = text.to_lowercase();
+    let subject = if by_list { lists::without_tag(whole) } else { whole.into() };
+    let subject = subject.trim();
+    let lower = subject.to_lowercase();
     let is_reply = lower.starts_with("re:") || lower.starts_with("aw:");
     if is_reply {
         let answers = message.in_reply_to().as_text_list().is_some() || message.references().as_text_list().is_some();

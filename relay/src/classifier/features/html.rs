@@ -218,7 +218,7 @@ mod tests {
             ("<p>Hello <b>wor</b>ld</p>", "\nHello world\n", 0),
             ("Vi<!-- x -->agra", "Viagra", 0),
             ("<style>b { }</style>x", "x", 5),
-            ("<div style='display: none'>a<div>b</div>c</div>d", " d ", 3),
+            ("<div style='display: none'>a<div>b</div>c</div>d", " d", 3),
             ("<br style=\"display:none\">x", "\nx", 0),
             ("5 &lt; 6 &amp;&#x41;&#66; &bogus; &", "5 < 6 &AB &bogus; &", 0),
             ("a < b", "a ", 0),

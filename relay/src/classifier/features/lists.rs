@@ -4,6 +4,8 @@
 //! often comes from lists that its collector reads. So a message that went through a list loses them before anything is
 //! made of it. A newsletter's own `List-Unsubscribe` stays: nobody but its author wrote that.
 
+use std::borrow::Cow;
+
 use mail_parser::{Header, HeaderName};
 
 /// Whether a list has passed it on.
@@ -17,19 +19,16 @@ pub(super) fn distributed(headers: &[Header<'_>]) -> bool {
     })
 }
 
-/// A subject without the tags of lists: `Re: [ILUG] hello` is `Re: hello`, in two pieces.
-pub(super) fn without_tag(subject: &str) -> (&str, &str) {
-    let Some((before, rest)) = subject.split_once('[') else {
-        return ("", subject);
-    };
-    let Some((tag, after)) = rest.split_once(']') else {
-        return ("", subject);
-    };
-    let is_reply = before.trim().is_empty() || before.trim_end().ends_with(':');
-    if tag.len() > TAG_OCTETS_MAX || !is_reply {
-        return ("", subject);
-    }
-    (before, after)
+/// A subject without the tag of a list: `Re: [ILUG] hello` is `Re: hello`.
+pub(super) fn without_tag(subject: &str) -> Cow<'_, str> {
+    let tagged = subject.split_once('[').and_then(|(before, rest)| {
+        let (tag, after) = rest.split_once(']')?;
+        let leads = before.trim().is_empty() || before.trim_end().ends_with(':');
+        (leads && tag.len() <= TAG_OCTETS_MAX).then_some((before, after))
+    });
+    tagged.map_or(Cow::Borrowed(subject), |(before, after)| {
+        Cow::Owned(format!("{before}{}", after.trim_start()))
+    })
 }
 
 /// A text without the footer of a list, if it has one that can be told from the text.

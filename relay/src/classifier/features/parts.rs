@@ -36,7 +36,8 @@ pub(super) fn each(
     while let Some((octets, depth)) = waiting.pop() {
         let octets = legible(&extractor.traps, octets)?;
         let Some(message) = extractor.parser.parse(&*octets) else {
-            if depth == 0 && octets.starts_with(NO_HEADER) {
+            let tried = octets.starts_with(NO_HEADER) || octets.trim_ascii().is_empty();
+            if depth == 0 && tried {
                 return Err(Unscannable::NoHeader);
             }
             if depth == 0 {

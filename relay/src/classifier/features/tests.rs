@@ -95,7 +95,7 @@ fn words_are_found_in_every_encoding_and_part() {
 #[test]
 fn messages_inside_of_messages_are_read_and_have_a_bound() {
     let nest = |depth: usize, inner: &str| {
-        let outer = "Subject: x\r\nContent-Type: Message/\r\n RFC822\r\n\r\n";
+        let outer = "Subject: x\r\nContent-Type: Message/ (x) RFC822\r\n\r\n";
         outer.repeat(depth) + inner
     };
     let inner = "Subject: y\r\n\r\njackpot\r\n";
