@@ -25,8 +25,13 @@ pub mod training;
 mod varint;
 
 pub use features::{Extractor, Features, Unscannable};
-pub use live::{LearnError, Lesson, Live, LiveError};
+pub use live::{LearnError, Lesson, Live, LiveError, check, open};
 pub use model::{Calibration, Measured, Model, ModelError, Provenance};
+
+/// Makes `content` what `file` holds, whole even after a crash. Blocks on the disk.
+pub fn store(file: &std::path::Path, content: &[u8]) -> std::io::Result<()> {
+    crate::durable::replace(file, content)
+}
 
 /// What people call a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

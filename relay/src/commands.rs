@@ -6,6 +6,7 @@
 //! written before it next decides.
 
 mod acme;
+pub(crate) mod classifier;
 mod queue;
 mod spool;
 mod tls;
@@ -16,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use acme::AcmeCommand;
+use classifier::ClassifierCommand;
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use queue::QueueCommand;
@@ -76,6 +78,14 @@ pub(crate) enum Command {
         after_help = "Examples:\n  outgate-relay acme status\n  outgate-relay acme status --json"
     )]
     Acme(AcmeCommand),
+    /// The embedded classifier. Reads no configuration
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay classifier train --ham /srv/mail/wanted --spam /srv/mail/spam --model /var/lib/outgate-relay/our.ogcm\n  \
+                      outgate-relay classifier show --model /var/lib/outgate-relay/our.ogcm\n  \
+                      outgate-relay classifier explain message.eml"
+    )]
+    Classifier(ClassifierCommand),
 }
 
 /// What can be done with keys.
@@ -123,6 +133,7 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
             Ok(!config.dkim.is_empty())
         }
         Command::Spool(command) => spool::run(command, config),
+        Command::Classifier(command) => classifier::run(command),
     }
 }
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 mod acme;
 mod authorised;
 mod check;
+mod classifier;
 mod dkim;
 mod dns;
 mod egress;
@@ -41,6 +42,7 @@ use check::{
     absolute, delivery, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
     transparent_listeners, treatment,
 };
+pub use classifier::ClassifierConfig;
 pub use dkim::{DkimKey, DkimSigns};
 pub use dns::DnsConfig;
 pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
@@ -50,7 +52,7 @@ pub use notifications::Notifications;
 pub use operator_mail::{Mailboxes, OperatorMail};
 pub use peers::{Fingerprint, NotAFingerprint, PeerRelay, PeersConfig};
 pub use queue::QueueConfig;
-use raw::{RawConfig, RawController, RawOrigin};
+use raw::{RawConfig, RawController, RawOrigin, RawScanner};
 pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
 pub use sandbox::Sandbox;
 pub use scanner::ScannerConfig;
@@ -234,6 +236,11 @@ impl TryFrom<RawConfig> for Config {
         if raw.scanner.is_empty() {
             let problem = "must appear at least once; without a scanner every message would pass";
             return Err(Invalid::new("scanner", "[]", problem));
+        }
+        let is_classifier = |raw: &&RawScanner| matches!(raw, RawScanner::Classifier(_));
+        if raw.scanner.iter().filter(is_classifier).count() > 1 {
+            let problem = "may stand there once: what it learns is one file in state_dir";
+            return Err(Invalid::new("scanner.kind", "classifier", problem));
         }
         let by_the_edge = !raw.listen.is_empty() || !raw.transparent.is_empty();
         if !by_the_edge && raw.authorised.is_empty() && raw.submission.is_none() {

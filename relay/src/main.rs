@@ -19,6 +19,7 @@ use commands::Command;
 use contract::Generation;
 use relay::Relay;
 use relay::acme::{self, Acme};
+use relay::classifier;
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
 use relay::dkim::Signer;
 use relay::egress::Egresses;
@@ -85,6 +86,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Before anything else opens a file.
     let inherited = Inherited::take()?;
     keep_memory_private().context("cannot keep core dumps from being written")?;
+    // Where mail is sorted, there need not be a relay.
+    if let Some(Command::Classifier(command)) = &arguments.command {
+        let found = commands::classifier::run(command)?;
+        return Ok(ExitCode::from(if found { 0 } else { NOT_FOUND }));
+    }
     let config = Config::read(&arguments.config)?;
     if let Some(command) = &arguments.command {
         drop(start_log(&config.log)?);
@@ -97,6 +103,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let peers = config.peers.as_ref().map(Peers::open).transpose();
     let peers = peers.map_err(|invalid| invalid.in_file(&arguments.config))?;
     let acme = Acme::open(&config).map_err(|error| error.in_file(&arguments.config))?;
+    classifier::check(&config).map_err(|invalid| invalid.in_file(&arguments.config))?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }

@@ -11,13 +11,14 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tracing::warn;
 
 use super::lessons::Lessons;
 use super::model::{Model, ModelError};
 use super::{Extractor, Judged, Label, Reason, Unscannable};
+use crate::config::{ClassifierConfig, Config, Invalid, ScannerConfig};
 use crate::durable;
 
 /// The model and its lessons.
@@ -77,16 +78,14 @@ pub struct LiveError {
 impl Live {
     /// `model` is a file, or the one that comes with the relay; `lessons` the file of what is learnt, if anything is to be.
     pub fn open(model: Option<&Path>, lessons: Option<&Path>) -> Result<Self, LiveError> {
-        let in_file = |file: &Path| {
-            let file = file.to_owned();
-            move |problem| LiveError { file, problem }
-        };
-        let model = match model {
-            Some(file) => Model::read(file).map_err(in_file(file))?,
-            None => Model::shipped(),
-        };
+        let model = self::model(model)?;
         let id = model.id();
-        let lessons_kept = lessons.map(|file| keep(file, id).map_err(in_file(file)));
+        let lessons_kept = lessons.map(|file| {
+            keep(file, id).map_err(|problem| LiveError {
+                file: file.to_owned(),
+                problem,
+            })
+        });
         Ok(Self {
             extractor: Extractor::default(),
             model,
@@ -150,6 +149,50 @@ impl Live {
     }
 }
 
+/// The classifier of a configuration, if it is one of its scanners. It is `running`, if that is of the same model: then
+/// nothing that it is just learning is lost.
+pub fn open(config: &Config, running: Option<&Arc<Live>>) -> Result<Option<Arc<Live>>, LiveError> {
+    let Some(of) = configured(config) else {
+        return Ok(None);
+    };
+    let lessons = of.learn.then(|| config.state_dir.join(LESSONS));
+    if let Some(running) = running
+        && running.file == lessons
+        && model(of.model.as_deref())?.id() == running.model.id()
+    {
+        return Ok(Some(Arc::clone(running)));
+    }
+    let live = Live::open(of.model.as_deref(), lessons.as_deref())?;
+    Ok(Some(Arc::new(live)))
+}
+
+/// Whether the model that a configuration names can be used.
+pub fn check(config: &Config) -> Result<(), Invalid> {
+    let Some(of) = configured(config) else {
+        return Ok(());
+    };
+    let read = model(of.model.as_deref());
+    let invalid = |error: LiveError| Invalid::new("scanner.model", error.file.display(), error.problem);
+    read.map(drop).map_err(invalid)
+}
+
+fn configured(config: &Config) -> Option<&ClassifierConfig> {
+    config.scanners.iter().find_map(|scanner| match scanner {
+        ScannerConfig::Classifier(of) => Some(of),
+        ScannerConfig::Builtin | ScannerConfig::Rspamd { .. } => None,
+    })
+}
+
+fn model(file: Option<&Path>) -> Result<Model, LiveError> {
+    let Some(file) = file else {
+        return Ok(Model::shipped());
+    };
+    Model::read(file).map_err(|problem| LiveError {
+        file: file.to_owned(),
+        problem,
+    })
+}
+
 /// What a file holds for this model.
 fn keep(file: &Path, of_model: u32) -> Result<Lessons, ModelError> {
     let octets = match fs::read(file) {
@@ -168,6 +211,8 @@ fn keep(file: &Path, of_model: u32) -> Result<Lessons, ModelError> {
     Ok(Lessons::new(of_model))
 }
 
+/// In `state_dir`.
+const LESSONS: &str = "classifier.learnt";
 /// In a log line, or a refusal.
 const REASONS_MAX: usize = 5;
 

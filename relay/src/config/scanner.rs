@@ -7,6 +7,7 @@ use relay_proto::verdict::OnError;
 
 use super::Invalid;
 use super::check::duration;
+use super::classifier::ClassifierConfig;
 use super::raw::RawScanner;
 
 /// One scanner.
@@ -23,6 +24,8 @@ pub enum ScannerConfig {
         /// What becomes of the message if it takes longer or answers nonsense.
         on_error: OnError,
     },
+    /// The embedded classifier.
+    Classifier(ClassifierConfig),
 }
 
 impl TryFrom<RawScanner> for ScannerConfig {
@@ -60,11 +63,12 @@ impl TryFrom<RawScanner> for ScannerConfig {
                     on_error,
                 })
             }
+            RawScanner::Classifier(raw) => raw.try_into().map(Self::Classifier),
         }
     }
 }
 
-fn check_on_error(word: &str) -> Result<OnError, Invalid> {
+pub(super) fn check_on_error(word: &str) -> Result<OnError, Invalid> {
     match word {
         "open" => Ok(OnError::Open),
         "limit" => Ok(OnError::Limit),
@@ -78,4 +82,4 @@ fn check_on_error(word: &str) -> Result<OnError, Invalid> {
 
 /// A sender gives up ten minutes after its dot (RFC 5321 section 4.5.3.2.6), some after five; what
 /// remains after the scan is for the MX.
-const SCAN_DEADLINE_MAX: Duration = Duration::from_secs(120);
+pub(super) const SCAN_DEADLINE_MAX: Duration = Duration::from_secs(120);
