@@ -121,7 +121,7 @@ impl Lessons {
         }
         let mut bucket = 0_usize;
         for _ in 0..reader.number()? {
-            let distance = usize::try_from(reader.number()?).map_err(|_| ModelError::Damaged)?;
+            let distance = usize::try_from(reader.number()?).map_err(|_unfit| ModelError::Damaged)?;
             bucket = bucket.checked_add(distance).ok_or(ModelError::Damaged)?;
             let correction = f32::from_le_bytes(reader.array()?);
             if correction.is_nan() || correction.abs() > CORRECTION_MAX {

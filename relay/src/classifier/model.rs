@@ -284,9 +284,9 @@ impl Model {
         let mut weights = vec![0; BUCKETS];
         let mut bucket = 0_usize;
         for _ in 0..reader.number()? {
-            let distance = usize::try_from(reader.number()?).map_err(|_| ModelError::Damaged)?;
+            let distance = usize::try_from(reader.number()?).map_err(|_unfit| ModelError::Damaged)?;
             bucket = bucket.checked_add(distance).ok_or(ModelError::Damaged)?;
-            let weight = i16::try_from(reader.signed()?).map_err(|_| ModelError::Damaged)?;
+            let weight = i16::try_from(reader.signed()?).map_err(|_unfit| ModelError::Damaged)?;
             *weights.get_mut(bucket).ok_or(ModelError::Damaged)? = weight;
         }
         reader.end()?;

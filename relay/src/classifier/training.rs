@@ -177,7 +177,7 @@ impl State {
         let mut ftrl = Ftrl::default();
         let mut bucket = 0_usize;
         for _ in 0..reader.number()? {
-            let distance = usize::try_from(reader.number()?).map_err(|_| ModelError::Damaged)?;
+            let distance = usize::try_from(reader.number()?).map_err(|_unfit| ModelError::Damaged)?;
             bucket = bucket.checked_add(distance).ok_or(ModelError::Damaged)?;
             let coordinate = Coordinate {
                 z: f32::from_le_bytes(reader.array()?),

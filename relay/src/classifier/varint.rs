@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
         let octets = usize::try_from(self.number()?).ok().and_then(|octets| self.0.split_at_checked(octets));
         let (text, rest) = octets.ok_or(ModelError::Damaged)?;
         self.0 = rest;
-        std::str::from_utf8(text).map_err(|_| ModelError::Damaged)
+        std::str::from_utf8(text).map_err(|_unfit| ModelError::Damaged)
     }
 
     pub(super) fn float(&mut self) -> Result<f64, ModelError> {

@@ -17,6 +17,7 @@ mod authorised;
 mod binary;
 mod by_mx;
 mod canary;
+mod classifier;
 mod config;
 mod content;
 mod controller;
