@@ -58,7 +58,10 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Target>> {
     let corpora = if options.corpus.is_empty() {
         corpus::public(&extractor)?
     } else {
-        let read = options.corpus.iter().map(|dir| Corpus::read(&extractor, dir));
+        let read = options
+            .corpus
+            .iter()
+            .map(|dir| Corpus::read(&extractor, dir));
         read.collect::<Result<Vec<_>>>()?
     };
     let rspamd = options.rspamd.then(Rspamd::start).transpose()?;
@@ -95,38 +98,68 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Target>> {
 /// One half judges the other.
 fn within(corpus: &Corpus, rspamd: Option<&Rspamd>) -> Result<Vec<Filtered>> {
     say(&format!("{}: one half made, the other judged", corpus.name));
-    let (training, judged): (Vec<&Mail>, Vec<&Mail>) =
-        corpus.mail.iter().partition(|mail| mail.example.part(HALVES) == 0);
+    let (training, judged): (Vec<&Mail>, Vec<&Mail>) = corpus
+        .mail
+        .iter()
+        .partition(|mail| mail.example.part(HALVES) == 0);
     let model = model_of(&training)?;
     let embedded = scores(&model, &judged);
     let name = |filter: &str| format!("{} by {filter} of its other half", corpus.name);
-    let mut filtered = vec![Filtered::new(name("the classifier"), "in-domain", &embedded, Some(model.threshold()))];
+    let mut filtered = vec![Filtered::new(
+        name("the classifier"),
+        "in-domain",
+        &embedded,
+        Some(model.threshold()),
+    )];
     let Some(rspamd) = rspamd else {
         return Ok(filtered);
     };
     say(&format!("{}: asking rspamd", corpus.name));
     let raw_training = rspamd.scores(&training)?;
     let raw = rspamd.scores(&judged)?;
-    let (slope, offset) = platt(&raw_training).context("rspamd's scores do not tell spam from ham")?;
+    let (slope, offset) =
+        platt(&raw_training).context("rspamd's scores do not tell spam from ham")?;
     let odds = |one: &Scored| Scored {
         score: slope * one.score + offset,
         ..*one
     };
     let theirs: Vec<Scored> = raw.iter().map(odds).collect();
-    let mut of_rspamd = Filtered::new(format!("{} by rspamd", corpus.name), "rspamd", &theirs, None);
-    of_rspamd.note = format!("log-odds = {slope:.3} x score {offset:+.3}, fitted on the other half");
+    let mut of_rspamd = Filtered::new(
+        format!("{} by rspamd", corpus.name),
+        "rspamd",
+        &theirs,
+        None,
+    );
+    of_rspamd.note =
+        format!("log-odds = {slope:.3} x score {offset:+.3}, fitted on the other half");
     filtered.push(of_rspamd);
-    let both: Vec<Scored> = embedded.iter().zip(&theirs).map(|(one, other)| pooled(one, other)).collect();
-    filtered.push(Filtered::new(format!("{} by both", corpus.name), "combined", &both, None));
+    let both: Vec<Scored> = embedded
+        .iter()
+        .zip(&theirs)
+        .map(|(one, other)| pooled(one, other))
+        .collect();
+    filtered.push(Filtered::new(
+        format!("{} by both", corpus.name),
+        "combined",
+        &both,
+        None,
+    ));
     Ok(filtered)
 }
 
 /// By a model that was made of other mail.
 fn across(made_of: &Corpus, taken_to: &Corpus) -> Result<Filtered> {
-    say(&format!("{} judged by what was made of {}", taken_to.name, made_of.name));
+    say(&format!(
+        "{} judged by what was made of {}",
+        taken_to.name, made_of.name
+    ));
     let known: HashSet<u64> = made_of.mail.iter().map(|mail| mail.sameness).collect();
     let model = model_of(&made_of.mail.iter().collect::<Vec<_>>())?;
-    let judged: Vec<&Mail> = taken_to.mail.iter().filter(|mail| !known.contains(&mail.sameness)).collect();
+    let judged: Vec<&Mail> = taken_to
+        .mail
+        .iter()
+        .filter(|mail| !known.contains(&mail.sameness))
+        .collect();
     let name = format!("{} by the classifier of {}", taken_to.name, made_of.name);
     let scored = scores(&model, &judged);
     let mut filtered = Filtered::new(name, "cross-corpus", &scored, Some(model.threshold()));

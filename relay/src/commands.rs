@@ -17,9 +17,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use acme::AcmeCommand;
-use classifier::ClassifierCommand;
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
+use classifier::ClassifierCommand;
 use queue::QueueCommand;
 use relay::config::Config;
 use relay::dkim::Signer;

@@ -13,8 +13,8 @@
 pub mod acme;
 mod admission;
 mod allowance;
-pub mod classifier;
 mod backoff;
+pub mod classifier;
 mod clock;
 pub mod config;
 mod delivery;

@@ -145,11 +145,7 @@ impl Relay {
             notifier: Arc::clone(&notifier),
             signer,
             outbound,
-            scanners: Pipeline::from_config(
-                &config.scanners,
-                classifier.as_ref(),
-                &config.verdict,
-            ),
+            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict),
             classifier,
             unscanned: Arc::new(Allowance::new(config.verdict.unscanned_per_hour)),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),

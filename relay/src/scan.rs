@@ -125,10 +125,7 @@ pub trait Scanner: Send + Sync {
 }
 
 /// The scanners of a configuration, in its order.
-fn from_config(
-    scanners: &[ScannerConfig],
-    live: Option<&Arc<Live>>,
-) -> Vec<Arc<dyn Scanner>> {
+fn from_config(scanners: &[ScannerConfig], live: Option<&Arc<Live>>) -> Vec<Arc<dyn Scanner>> {
     let build = |scanner: &ScannerConfig| -> Option<Arc<dyn Scanner>> {
         Some(match scanner {
             ScannerConfig::Builtin => Arc::new(builtin::Builtin::new()),

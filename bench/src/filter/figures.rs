@@ -86,14 +86,28 @@ impl Share {
     fn shown(self) -> String {
         let percent = |share: f64| share * 100.0;
         let share = self.share.map_or(f64::NAN, percent);
-        format!("{share:.2} % ({:.2}-{:.2})", percent(self.lower), percent(self.upper))
+        format!(
+            "{share:.2} % ({:.2}-{:.2})",
+            percent(self.lower),
+            percent(self.upper)
+        )
     }
 }
 
 impl Filtered {
     /// Of log-odds; `own` is the threshold that the filter comes with.
-    pub(super) fn new(name: String, kind: &'static str, scored: &[Scored], own: Option<f64>) -> Self {
-        let chosen = FALSE_POSITIVES.map(|share| (format!("{} % of the ham", share * 100.0), threshold(scored, share)));
+    pub(super) fn new(
+        name: String,
+        kind: &'static str,
+        scored: &[Scored],
+        own: Option<f64>,
+    ) -> Self {
+        let chosen = FALSE_POSITIVES.map(|share| {
+            (
+                format!("{} % of the ham", share * 100.0),
+                threshold(scored, share),
+            )
+        });
         let own = own.map(|own| ("its own".to_owned(), own));
         let reliable = reliable(scored);
         Self {
@@ -102,20 +116,28 @@ impl Filtered {
             auc: auc(scored),
             brier: reliable.brier,
             ece: reliable.ece,
-            at: chosen.into_iter().chain(own).map(|(chosen, threshold)| {
-                let rates = at(scored, threshold);
-                Threshold {
-                    chosen,
-                    threshold,
-                    recall: rates.recall.into(),
-                    false_positives: rates.false_positives.into(),
-                }
-            }).collect(),
-            reliability: reliable.classes.into_iter().map(|class| Class {
-                from: class.from,
-                said: Some(class.said).filter(|said| said.is_finite()),
-                spam: class.spam.into(),
-            }).collect(),
+            at: chosen
+                .into_iter()
+                .chain(own)
+                .map(|(chosen, threshold)| {
+                    let rates = at(scored, threshold);
+                    Threshold {
+                        chosen,
+                        threshold,
+                        recall: rates.recall.into(),
+                        false_positives: rates.false_positives.into(),
+                    }
+                })
+                .collect(),
+            reliability: reliable
+                .classes
+                .into_iter()
+                .map(|class| Class {
+                    from: class.from,
+                    said: Some(class.said).filter(|said| said.is_finite()),
+                    spam: class.spam.into(),
+                })
+                .collect(),
             note: String::new(),
         }
     }
@@ -123,10 +145,19 @@ impl Filtered {
 
 /// For people.
 pub(super) fn text(report: &Report) -> String {
-    let mut text = format!("{}\nload {} before, {} after\n\n", report.machine.line(), report.load_before, report.load_after);
-    let mut write = |line: std::fmt::Arguments<'_>| text.write_fmt(line).expect("a String takes everything");
+    let mut text = format!(
+        "{}\nload {} before, {} after\n\n",
+        report.machine.line(),
+        report.load_before,
+        report.load_after
+    );
+    let mut write =
+        |line: std::fmt::Arguments<'_>| text.write_fmt(line).expect("a String takes everything");
     for corpus in &report.corpora {
-        write(format_args!("{}: {} ham, {} spam, {} unusable\n", corpus.name, corpus.ham, corpus.spam, corpus.unusable));
+        write(format_args!(
+            "{}: {} ham, {} spam, {} unusable\n",
+            corpus.name, corpus.ham, corpus.spam, corpus.unusable
+        ));
     }
     let mut rates = table(&["", "threshold", "spam found", "ham refused"]);
     let mut odds = table(&["", "AUC", "Brier", "ECE", ""]);
@@ -147,35 +178,80 @@ pub(super) fn text(report: &Report) -> String {
             ]);
         }
     }
-    write(format_args!("\n{odds}\n\nRates, with bounds of 95 % (Clopper and Pearson):\n{rates}\n"));
-    for filtered in report.filtered.iter().filter(|filtered| filtered.kind != "rspamd") {
+    write(format_args!(
+        "\n{odds}\n\nRates, with bounds of 95 % (Clopper and Pearson):\n{rates}\n"
+    ));
+    for filtered in report
+        .filtered
+        .iter()
+        .filter(|filtered| filtered.kind != "rspamd")
+    {
         let mut classes = table(&["said", "mean", "spam", "of"]);
-        for class in filtered.reliability.iter().filter(|class| class.spam.of > 0) {
+        for class in filtered
+            .reliability
+            .iter()
+            .filter(|class| class.spam.of > 0)
+        {
             let said = class.said.unwrap_or(f64::NAN);
-            classes.add_row([format!("{:.1}-", class.from), format!("{said:.3}"), class.spam.shown(), class.spam.of.to_string()]);
+            classes.add_row([
+                format!("{:.1}-", class.from),
+                format!("{said:.3}"),
+                class.spam.shown(),
+                class.spam.of.to_string(),
+            ]);
         }
-        write(format_args!("\nHow far it can be believed: {}\n{classes}\n", filtered.name));
+        write(format_args!(
+            "\nHow far it can be believed: {}\n{classes}\n",
+            filtered.name
+        ));
     }
     let cost = &report.cost;
     write(format_args!(
         "\nA message of {:.0} octets costs {:.3} ms (99 %: {:.3} ms) and {:.0} KiB (at most {:.0} KiB); {} messages\n\n{}\n",
-        cost.octets, cost.median_ms, cost.p99_ms, cost.peak_kib, cost.peak_kib_max, cost.messages, targets_table(&report.targets)
+        cost.octets,
+        cost.median_ms,
+        cost.p99_ms,
+        cost.peak_kib,
+        cost.peak_kib_max,
+        cost.messages,
+        targets_table(&report.targets)
     ));
     text
 }
 
 /// What was to be reached.
 pub(super) fn targets(report: &Report) -> Vec<Target> {
-    let in_domain = report.filtered.iter().filter(|filtered| filtered.kind == "in-domain");
+    let in_domain = report
+        .filtered
+        .iter()
+        .filter(|filtered| filtered.kind == "in-domain");
     let recall = in_domain.flat_map(|filtered| {
         let at = filtered.at.first()?;
         let name = format!("{}: spam found at {}", filtered.name, at.chosen);
-        Some(Target::by_one(&name, "%", Wanted::AtLeast, 90.0, at.recall.share? * 100.0))
+        Some(Target::by_one(
+            &name,
+            "%",
+            Wanted::AtLeast,
+            90.0,
+            at.recall.share? * 100.0,
+        ))
     });
     let cost = &report.cost;
     let costs = [
-        Target::by_one("time of a message of 4 KiB, median", "ms", Wanted::AtMost, 0.2, cost.median_ms),
-        Target::by_one("memory of the same, at most", "KiB", Wanted::AtMost, 200.0, cost.peak_kib_max),
+        Target::by_one(
+            "time of a message of 4 KiB, median",
+            "ms",
+            Wanted::AtMost,
+            0.2,
+            cost.median_ms,
+        ),
+        Target::by_one(
+            "memory of the same, at most",
+            "KiB",
+            Wanted::AtMost,
+            200.0,
+            cost.peak_kib_max,
+        ),
     ];
     recall.chain(costs).collect()
 }

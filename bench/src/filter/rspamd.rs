@@ -42,14 +42,29 @@ impl Rspamd {
         let overrides = directory.path().join("override.d");
         fs::create_dir_all(&overrides)?;
         for module in NETWORK {
-            fs::write(overrides.join(format!("{module}.conf")), "enabled = false;\n")?;
+            fs::write(
+                overrides.join(format!("{module}.conf")),
+                "enabled = false;\n",
+            )?;
         }
-        fs::write(overrides.join("classifier-bayes.conf"), "autolearn = false;\n")?;
-        let variables = [("LOCAL_CONFDIR", &path), ("DBDIR", &path), ("RUNDIR", &path), ("LOGDIR", &path)];
+        fs::write(
+            overrides.join("classifier-bayes.conf"),
+            "autolearn = false;\n",
+        )?;
+        let variables = [
+            ("LOCAL_CONFDIR", &path),
+            ("DBDIR", &path),
+            ("RUNDIR", &path),
+            ("LOGDIR", &path),
+        ];
         let process = Command::new("rspamd")
             .args(["--no-fork", "--insecure", "--config"])
             .arg(&config)
-            .args(variables.iter().flat_map(|(name, value)| ["--var".to_owned(), format!("{name}={value}")]))
+            .args(
+                variables
+                    .iter()
+                    .flat_map(|(name, value)| ["--var".to_owned(), format!("{name}={value}")]),
+            )
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -64,7 +79,10 @@ impl Rspamd {
             let ended = rspamd.process.try_wait()?;
             if ended.is_some() || begun.elapsed() > START {
                 let log = fs::read_to_string(rspamd.directory.path().join("rspamd.log"));
-                bail!("rspamd does not answer: {ended:?} {}", log.unwrap_or_default());
+                bail!(
+                    "rspamd does not answer: {ended:?} {}",
+                    log.unwrap_or_default()
+                );
             }
             thread::sleep(Duration::from_millis(200));
         }
@@ -86,7 +104,9 @@ impl Rspamd {
         };
         let scores: Vec<Result<Vec<(usize, f64)>>> = thread::scope(|scope| {
             let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
-            let join = |worker: thread::ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|_| bail!("a thread panicked"));
+            let join = |worker: thread::ScopedJoinHandle<'_, _>| {
+                worker.join().unwrap_or_else(|_| bail!("a thread panicked"))
+            };
             workers.into_iter().map(join).collect()
         });
         let mut all = Vec::new();
@@ -94,7 +114,10 @@ impl Rspamd {
             all.extend(scores?);
         }
         all.sort_by_key(|(at, _)| *at);
-        ensure!(all.len() == mail.len(), "rspamd has not judged every message");
+        ensure!(
+            all.len() == mail.len(),
+            "rspamd has not judged every message"
+        );
         let scored = all.iter().zip(mail).map(|((_, score), mail)| Scored {
             score: *score,
             label: mail.example.label(),
@@ -105,13 +128,18 @@ impl Rspamd {
     fn ask(&self, content: &[u8]) -> Result<f64> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(ANSWER))?;
-        let head = format!("POST /checkv2 HTTP/1.0\r\nContent-Length: {}\r\nsettings: {{}}\r\n\r\n", content.len());
+        let head = format!(
+            "POST /checkv2 HTTP/1.0\r\nContent-Length: {}\r\nsettings: {{}}\r\n\r\n",
+            content.len()
+        );
         stream.write_all(head.as_bytes())?;
         stream.write_all(content)?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
-        let at = memchr::memmem::find(&answer, b"\r\n\r\n").context("rspamd's answer has no end of header")?;
-        let answer: Answer = serde_json::from_slice(&answer[at + 4..]).context("rspamd's answer")?;
+        let at = memchr::memmem::find(&answer, b"\r\n\r\n")
+            .context("rspamd's answer has no end of header")?;
+        let answer: Answer =
+            serde_json::from_slice(&answer[at + 4..]).context("rspamd's answer")?;
         Ok(answer.score)
     }
 }

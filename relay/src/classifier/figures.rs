@@ -30,9 +30,22 @@ impl Rate {
     pub fn new(count: u64, of: u64) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "numbers of messages")]
         let (k, n) = (count as f64, of as f64);
-        let lower = if count == 0 { 0.0 } else { beta_quantile(0.025, k, n - k + 1.0) };
-        let upper = if count >= of { 1.0 } else { beta_quantile(0.975, k + 1.0, n - k) };
-        Self { count, of, lower, upper }
+        let lower = if count == 0 {
+            0.0
+        } else {
+            beta_quantile(0.025, k, n - k + 1.0)
+        };
+        let upper = if count >= of {
+            1.0
+        } else {
+            beta_quantile(0.975, k + 1.0, n - k)
+        };
+        Self {
+            count,
+            of,
+            lower,
+            upper,
+        }
     }
 
     /// The share itself; NaN of none.
@@ -83,7 +96,8 @@ pub fn threshold(scored: &[Scored], false_positives: f64) -> f64 {
         reason = "a share of what is in memory"
     )]
     let allowed = (ham.len() as f64 * false_positives) as usize;
-    ham.get(allowed).map_or(f64::MAX, |first_below| first_below.next_up())
+    ham.get(allowed)
+        .map_or(f64::MAX, |first_below| first_below.next_up())
 }
 
 /// The chance that a spam message scores above a ham message; ties are half (Mann and Whitney).
@@ -129,7 +143,11 @@ pub struct Reliable {
 #[must_use]
 pub fn reliable(scored: &[Scored]) -> Reliable {
     let class = |one: &Scored| {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 to 10"
+        )]
         let class = (probability(one.score) * 10.0) as usize;
         class.min(9)
     };
@@ -197,7 +215,10 @@ pub fn platt(scored: &[Scored]) -> Option<(f64, f64)> {
             oo += curve;
         }
         let determinant = ss * oo - so * so;
-        let (down, aside) = ((oo * by_slope - so * by_offset) / determinant, (ss * by_offset - so * by_slope) / determinant);
+        let (down, aside) = (
+            (oo * by_slope - so * by_offset) / determinant,
+            (ss * by_offset - so * by_slope) / determinant,
+        );
         let before = loss(slope, offset);
         let mut size = 1.0;
         while loss(slope - size * down, offset - size * aside) > before && size > STEP_MIN {
@@ -231,7 +252,8 @@ fn beta(x: f64, a: f64, b: f64) -> f64 {
     if x > (a + 1.0) / (a + b + 2.0) {
         return 1.0 - beta(1.0 - x, b, a);
     }
-    let front = (ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b) + a * x.ln() + b * (-x).ln_1p()).exp() / a;
+    let front =
+        (ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b) + a * x.ln() + b * (-x).ln_1p()).exp() / a;
     let away = |number: f64| if number.abs() < TINY { TINY } else { number };
     let (mut c, mut d) = (1.0, 1.0 / away(1.0 - (a + b) * x / (a + 1.0)));
     let mut fraction = d;
@@ -258,7 +280,9 @@ fn ln_gamma(x: f64) -> f64 {
         return ln_gamma(x + 1.0) - x.ln();
     }
     let square = x * x;
-    let series = (1.0 / 12.0 - (1.0 / 360.0 - (1.0 / 1260.0 - 1.0 / (1680.0 * square)) / square) / square) / x;
+    let series = (1.0 / 12.0
+        - (1.0 / 360.0 - (1.0 / 1260.0 - 1.0 / (1680.0 * square)) / square) / square)
+        / x;
     (x - 0.5) * x.ln() - x + std::f64::consts::TAU.ln() / 2.0 + series
 }
 
@@ -274,8 +298,16 @@ mod tests {
     use super::*;
 
     fn scored(spam: &[f64], ham: &[f64]) -> Vec<Scored> {
-        let of = |label| move |score: &f64| Scored { score: *score, label };
-        spam.iter().map(of(Label::Spam)).chain(ham.iter().map(of(Label::Ham))).collect()
+        let of = |label| {
+            move |score: &f64| Scored {
+                score: *score,
+                label,
+            }
+        };
+        spam.iter()
+            .map(of(Label::Spam))
+            .chain(ham.iter().map(of(Label::Ham)))
+            .collect()
     }
 
     #[test]
@@ -289,7 +321,10 @@ mod tests {
             (4, 4150, 0.000_262_7, 0.002_466_2),
         ] {
             let rate = Rate::new(count, of);
-            assert!((rate.lower - lower).abs() < 1e-6 && (rate.upper - upper).abs() < 1e-6, "{rate:?}");
+            assert!(
+                (rate.lower - lower).abs() < 1e-6 && (rate.upper - upper).abs() < 1e-6,
+                "{rate:?}"
+            );
         }
     }
 
@@ -301,7 +336,10 @@ mod tests {
             (&[1.0], &[1.0], 0.5),
             (&[0.5, 2.0], &[1.0, 0.0], 0.75),
         ] {
-            assert!((auc(&scored(spam, ham)) - expected).abs() < 1e-12, "{spam:?} {ham:?}");
+            assert!(
+                (auc(&scored(spam, ham)) - expected).abs() < 1e-12,
+                "{spam:?} {ham:?}"
+            );
         }
     }
 
@@ -311,9 +349,18 @@ mod tests {
         let mail = scored(&[500.0, 998.5, 999.5, 2000.0], &ham);
         for (share, false_positives, found) in [(0.0, 0, 2), (0.001, 1, 3), (0.5, 500, 4)] {
             let rates = at(&mail, threshold(&mail, share));
-            assert_eq!((rates.false_positives.count, rates.recall.count), (false_positives, found), "{share}");
+            assert_eq!(
+                (rates.false_positives.count, rates.recall.count),
+                (false_positives, found),
+                "{share}"
+            );
         }
-        assert_eq!(at(&mail, threshold(&scored(&[1.0], &[]), 0.001)).recall.count, 0);
+        assert_eq!(
+            at(&mail, threshold(&scored(&[1.0], &[]), 0.001))
+                .recall
+                .count,
+            0
+        );
     }
 
     #[test]
@@ -324,15 +371,25 @@ mod tests {
             let score = f64::from(step) / 10.0;
             let spam = probability(2.0 * score - 1.0) * 1000.0;
             for number in 0..1000 {
-                let label = if f64::from(number) < spam { Label::Spam } else { Label::Ham };
+                let label = if f64::from(number) < spam {
+                    Label::Spam
+                } else {
+                    Label::Ham
+                };
                 mail.push(Scored { score, label });
             }
         }
         let (slope, offset) = platt(&mail).unwrap();
-        assert!((slope - 2.0).abs() < 0.02 && (offset + 1.0).abs() < 0.02, "{slope} {offset}");
+        assert!(
+            (slope - 2.0).abs() < 0.02 && (offset + 1.0).abs() < 0.02,
+            "{slope} {offset}"
+        );
         let calibrated: Vec<Scored> = mail
             .iter()
-            .map(|one| Scored { score: slope * one.score + offset, ..*one })
+            .map(|one| Scored {
+                score: slope * one.score + offset,
+                ..*one
+            })
             .collect();
         assert!(reliable(&calibrated).ece < 0.01);
         assert!(reliable(&mail).ece > 0.05);

@@ -33,7 +33,11 @@ impl Default for Ftrl {
 impl Ftrl {
     /// The sum of a message's weights.
     pub(super) fn score(&self, features: &Features) -> f64 {
-        let sum: f64 = features.buckets.iter().map(|bucket| self.weight(*bucket)).sum();
+        let sum: f64 = features
+            .buckets
+            .iter()
+            .map(|bucket| self.weight(*bucket))
+            .sum();
         self.bias() + sum * features.value()
     }
 
@@ -77,7 +81,10 @@ impl Coordinate {
         let n = f64::from(self.n);
         let squared = gradient * gradient;
         let sigma = ((n + squared).sqrt() - n.sqrt()) / ALPHA;
-        #[expect(clippy::cast_possible_truncation, reason = "the state is kept in single precision")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the state is kept in single precision"
+        )]
         {
             self.z = (f64::from(self.z) + gradient - sigma * weight) as f32;
             self.n = (n + squared) as f32;
@@ -122,7 +129,9 @@ mod tests {
     #[test]
     fn what_is_seen_once_weighs_exactly_nothing() {
         let ftrl = learnt();
-        let weighing = (100..900).filter(|bucket| ftrl.weight(*bucket) != 0.0).count();
+        let weighing = (100..900)
+            .filter(|bucket| ftrl.weight(*bucket) != 0.0)
+            .count();
         assert!(weighing < 40, "{weighing} of 400");
     }
 

@@ -61,7 +61,10 @@ mod tests {
         assert_eq!(Hash(OFFSET).octets(b"foobar").0, 0x8594_4171_f739_67e8);
         let bucket = |word: &str| Hash::of(1).octets(word.as_bytes()).bucket();
         assert_ne!(bucket("offer"), bucket("offers"));
-        assert_ne!(Hash::of(1).octets(b"offer").bucket(), Hash::of(2).octets(b"offer").bucket());
+        assert_ne!(
+            Hash::of(1).octets(b"offer").bucket(),
+            Hash::of(2).octets(b"offer").bucket()
+        );
         assert!((0..=255).all(|kind| (Hash::of(kind).bucket() as usize) < BUCKETS));
     }
 }

@@ -42,7 +42,10 @@ impl Lessons {
 
     /// Log-odds of a message by the model and what was learnt since.
     pub(super) fn log_odds(&self, model: &Model, features: &Features) -> f64 {
-        let corrections = features.buckets.iter().filter_map(|bucket| self.corrections.get(*bucket as usize));
+        let corrections = features
+            .buckets
+            .iter()
+            .filter_map(|bucket| self.corrections.get(*bucket as usize));
         let sum: f64 = corrections.map(|correction| f64::from(*correction)).sum();
         let moved = sum * features.value() * model.calibration().slope;
         model.log_odds(features) + moved.clamp(-TOTAL_MAX, TOTAL_MAX)
@@ -73,7 +76,10 @@ impl Lessons {
         // Every feature takes the same share, so that no single word is to blame.
         #[expect(clippy::cast_precision_loss, reason = "some thousands")]
         let shares = features.len().max(1) as f64 * features.value() * model.calibration().slope;
-        #[expect(clippy::cast_possible_truncation, reason = "the file keeps them in single precision")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the file keeps them in single precision"
+        )]
         let correction = (sign * step / shares) as f32;
         for bucket in &features.buckets {
             if let Some(of_bucket) = self.corrections.get_mut(*bucket as usize) {
@@ -96,7 +102,12 @@ impl Lessons {
         for digest in &self.known {
             writer.octets(&digest.to_le_bytes());
         }
-        let corrected = || self.corrections.iter().enumerate().filter(|(_, correction)| **correction != 0.0);
+        let corrected = || {
+            self.corrections
+                .iter()
+                .enumerate()
+                .filter(|(_, correction)| **correction != 0.0)
+        };
         writer.number(corrected().count() as u64);
         let mut last = 0;
         for (bucket, correction) in corrected() {
@@ -109,7 +120,12 @@ impl Lessons {
 
     /// Reads what [`encode`](Self::encode) has made; `None` if it belongs to another model.
     pub(super) fn decode(file: &[u8], of_model: u32) -> Result<Option<Self>, ModelError> {
-        let mut reader = Reader::new(file, MAGIC, FEATURES_VERSION, "what the classifier has learnt")?;
+        let mut reader = Reader::new(
+            file,
+            MAGIC,
+            FEATURES_VERSION,
+            "what the classifier has learnt",
+        )?;
         if u32::from_le_bytes(reader.array()?) != of_model {
             return Ok(None);
         }
@@ -121,13 +137,17 @@ impl Lessons {
         }
         let mut bucket = 0_usize;
         for _ in 0..reader.number()? {
-            let distance = usize::try_from(reader.number()?).map_err(|_unfit| ModelError::Damaged)?;
+            let distance =
+                usize::try_from(reader.number()?).map_err(|_unfit| ModelError::Damaged)?;
             bucket = bucket.checked_add(distance).ok_or(ModelError::Damaged)?;
             let correction = f32::from_le_bytes(reader.array()?);
             if correction.is_nan() || correction.abs() > CORRECTION_MAX {
                 return Err(ModelError::Damaged);
             }
-            *lessons.corrections.get_mut(bucket).ok_or(ModelError::Damaged)? = correction;
+            *lessons
+                .corrections
+                .get_mut(bucket)
+                .ok_or(ModelError::Damaged)? = correction;
         }
         reader.end()?;
         Ok(Some(lessons))
@@ -137,7 +157,10 @@ impl Lessons {
 /// Of what a message is made of, and what it was called: who has changed his mind may say so.
 fn digest(features: &Features, label: Label) -> u64 {
     let hash = Hash::of(3).octet(u8::from(label == Label::Spam));
-    let hash = features.buckets.iter().fold(hash, |hash, bucket| hash.octets(&bucket.to_le_bytes()));
+    let hash = features
+        .buckets
+        .iter()
+        .fold(hash, |hash, bucket| hash.octets(&bucket.to_le_bytes()));
     hash.digest()
 }
 
@@ -174,9 +197,18 @@ mod tests {
     fn one_lesson_moves_its_message_by_no_more_than_a_step_and_others_by_less() {
         let (model, extractor) = (Model::shipped(), Extractor::default());
         let mut lessons = Lessons::new(1);
-        let spam = features(&extractor, "click here to claim your free money now, guaranteed casino winner");
-        let other = features(&extractor, "could you send me the slides of the talk about routing");
-        let (spam_before, other_before) = (lessons.log_odds(&model, &spam), lessons.log_odds(&model, &other));
+        let spam = features(
+            &extractor,
+            "click here to claim your free money now, guaranteed casino winner",
+        );
+        let other = features(
+            &extractor,
+            "could you send me the slides of the talk about routing",
+        );
+        let (spam_before, other_before) = (
+            lessons.log_odds(&model, &spam),
+            lessons.log_odds(&model, &other),
+        );
         let lesson = lessons.learn(&model, &spam, Label::Ham);
         let by = moved(&lesson);
         assert!((-1.001..-0.5).contains(&by), "{by}, from {spam_before}");
@@ -189,10 +221,17 @@ mod tests {
     fn a_thousand_lessons_of_an_attacker_have_a_bound() {
         let (model, extractor) = (Model::shipped(), Extractor::default());
         let mut lessons = Lessons::new(1);
-        let victim = features(&extractor, "the report that you asked for is on the server since noon");
+        let victim = features(
+            &extractor,
+            "the report that you asked for is on the server since noon",
+        );
         let before = lessons.log_odds(&model, &victim);
         for number in 0..1000 {
-            let word: String = (0..4).map(|shift| char::from(b'a' + u8::try_from(number / 26_usize.pow(shift) % 26).unwrap())).collect();
+            let word: String = (0..4)
+                .map(|shift| {
+                    char::from(b'a' + u8::try_from(number / 26_usize.pow(shift) % 26).unwrap())
+                })
+                .collect();
             let text = format!("the report that you asked for is on the server since {word}");
             lessons.learn(&model, &features(&extractor, &text), Label::Spam);
         }
@@ -214,7 +253,11 @@ mod tests {
     fn lessons_come_back_and_belong_to_their_model() {
         let (model, extractor) = (Model::shipped(), Extractor::default());
         let mut lessons = Lessons::new(7);
-        lessons.learn(&model, &features(&extractor, "free money free money"), Label::Ham);
+        lessons.learn(
+            &model,
+            &features(&extractor, "free money free money"),
+            Label::Ham,
+        );
         let file = lessons.encode();
         assert_eq!(Lessons::decode(&file, 7).unwrap(), Some(lessons));
         assert_eq!(Lessons::decode(&file, 8).unwrap(), None);

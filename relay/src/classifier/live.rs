@@ -89,7 +89,11 @@ impl Live {
         Ok(Self {
             extractor: Extractor::default(),
             model,
-            lessons: RwLock::new(lessons_kept.transpose()?.unwrap_or_else(|| Lessons::new(id))),
+            lessons: RwLock::new(
+                lessons_kept
+                    .transpose()?
+                    .unwrap_or_else(|| Lessons::new(id)),
+            ),
             file: lessons.map(Path::to_owned),
             writing: Mutex::default(),
         })
@@ -125,7 +129,9 @@ impl Live {
 
     /// What weighs most for spam in a message, in words.
     pub fn explain(&self, content: &[u8], most: usize) -> Result<Vec<Reason>, Unscannable> {
-        Ok(self.model.reasons(&self.extractor.named_features(content)?, most))
+        Ok(self
+            .model
+            .reasons(&self.extractor.named_features(content)?, most))
     }
 
     /// Learns that `content` was wanted or not. Returns when that is durable.
@@ -172,7 +178,8 @@ pub fn check(config: &Config) -> Result<(), Invalid> {
         return Ok(());
     };
     let read = model(of.model.as_deref());
-    let invalid = |error: LiveError| Invalid::new("scanner.model", error.file.display(), error.problem);
+    let invalid =
+        |error: LiveError| Invalid::new("scanner.model", error.file.display(), error.problem);
     read.map(drop).map_err(invalid)
 }
 
@@ -235,7 +242,10 @@ mod tests {
         };
         assert!(after < before);
         let again = Live::open(None, Some(&file)).unwrap();
-        assert_eq!(again.judge(SPAM, f64::MAX).unwrap().log_odds.to_bits(), after.to_bits());
+        assert_eq!(
+            again.judge(SPAM, f64::MAX).unwrap().log_odds.to_bits(),
+            after.to_bits()
+        );
         assert_eq!(again.learnt(), (1, 0));
         assert_eq!(again.learn(SPAM, Label::Ham).unwrap(), Lesson::Known);
     }
@@ -253,7 +263,10 @@ mod tests {
         fs::write(&file, b"nonsense").unwrap();
         let live = Live::open(None, Some(&file)).unwrap();
         assert_eq!(live.learnt(), (0, 0));
-        assert_eq!(fs::read(directory.path().join("classifier.set-aside")).unwrap(), b"nonsense");
+        assert_eq!(
+            fs::read(directory.path().join("classifier.set-aside")).unwrap(),
+            b"nonsense"
+        );
         assert!(!file.exists());
     }
 
@@ -271,9 +284,23 @@ mod tests {
         let live = Live::open(None, None).unwrap();
         let judged = live.judge(SPAM, 0.0).unwrap();
         assert!(judged.probability() > 0.5);
-        let reasons: Vec<&str> = judged.reasons.iter().map(|reason| reason.what.as_str()).collect();
-        assert!(reasons.len() == REASONS_MAX && reasons.iter().any(|what| what.contains("free") || what.contains("click") || what.contains("HTML")), "{reasons:?}");
-        assert!(judged.reasons.is_sorted_by(|one, other| one.weight >= other.weight));
+        let reasons: Vec<&str> = judged
+            .reasons
+            .iter()
+            .map(|reason| reason.what.as_str())
+            .collect();
+        assert!(
+            reasons.len() == REASONS_MAX
+                && reasons.iter().any(|what| what.contains("free")
+                    || what.contains("click")
+                    || what.contains("HTML")),
+            "{reasons:?}"
+        );
+        assert!(
+            judged
+                .reasons
+                .is_sorted_by(|one, other| one.weight >= other.weight)
+        );
         assert_eq!(live.judge(SPAM, 50.0).unwrap().reasons, []);
     }
 }

@@ -83,7 +83,9 @@ pub enum ModelError {
     #[error("is not {0}; make one with `outgate-relay classifier train`")]
     SomethingElse(&'static str),
     /// Of another program.
-    #[error("has version {found}, this program reads {version}; make it anew with `outgate-relay classifier train`")]
+    #[error(
+        "has version {found}, this program reads {version}; make it anew with `outgate-relay classifier train`"
+    )]
     Version {
         /// What it says.
         found: u16,
@@ -91,7 +93,9 @@ pub enum ModelError {
         version: u16,
     },
     /// Other features.
-    #[error("was made for other features (version {0}) than this program's; make it anew with `outgate-relay classifier train`")]
+    #[error(
+        "was made for other features (version {0}) than this program's; make it anew with `outgate-relay classifier train`"
+    )]
     Features(u64),
     /// Octets have changed or are missing.
     #[error("is damaged; copy it again, or make it anew with `outgate-relay classifier train`")]
@@ -100,12 +104,22 @@ pub enum ModelError {
 
 impl Model {
     /// What training has found, in as few octets as it takes.
-    pub(super) fn new(ftrl: &Ftrl, calibration: Calibration, threshold: f64, provenance: Provenance, measured: Measured) -> Self {
+    pub(super) fn new(
+        ftrl: &Ftrl,
+        calibration: Calibration,
+        threshold: f64,
+        provenance: Provenance,
+        measured: Measured,
+    ) -> Self {
         let buckets = || 0..u32::try_from(BUCKETS).unwrap_or(u32::MAX);
-        let largest = buckets().map(|bucket| ftrl.weight(bucket).abs()).fold(0.0, f64::max);
+        let largest = buckets()
+            .map(|bucket| ftrl.weight(bucket).abs())
+            .fold(0.0, f64::max);
         let step = (largest / STEPS).max(f64::MIN_POSITIVE);
         #[expect(clippy::cast_possible_truncation, reason = "at most STEPS")]
-        let weights = buckets().map(|bucket| (ftrl.weight(bucket) / step).round() as i16).collect();
+        let weights = buckets()
+            .map(|bucket| (ftrl.weight(bucket) / step).round() as i16)
+            .collect();
         Self {
             weights,
             step,
@@ -204,15 +218,23 @@ impl Model {
 
     /// The sum of the weights.
     pub(super) fn score(&self, features: &Features) -> f64 {
-        let weights = features.buckets.iter().filter_map(|bucket| self.weights.get(*bucket as usize));
+        let weights = features
+            .buckets
+            .iter()
+            .filter_map(|bucket| self.weights.get(*bucket as usize));
         let steps: i64 = weights.map(|weight| i64::from(*weight)).sum();
-        #[expect(clippy::cast_precision_loss, reason = "some thousands of small numbers")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "some thousands of small numbers"
+        )]
         let sum = steps as f64 * self.step;
         self.bias + sum * features.value()
     }
 
     fn weight(&self, bucket: u32) -> f64 {
-        self.weights.get(bucket as usize).map_or(0.0, |weight| f64::from(*weight) * self.step)
+        self.weights
+            .get(bucket as usize)
+            .map_or(0.0, |weight| f64::from(*weight) * self.step)
     }
 
     /// As a file has it.
@@ -237,12 +259,24 @@ impl Model {
             writer.number(number);
         }
         let calibration = self.calibration;
-        for float in [measured.auc, calibration.slope, calibration.offset, self.threshold, self.bias, self.step] {
+        for float in [
+            measured.auc,
+            calibration.slope,
+            calibration.offset,
+            self.threshold,
+            self.bias,
+            self.step,
+        ] {
             writer.float(float);
         }
         writer.number(self.weights() as u64);
         let mut last = 0;
-        for (bucket, weight) in self.weights.iter().enumerate().filter(|(_, weight)| **weight != 0) {
+        for (bucket, weight) in self
+            .weights
+            .iter()
+            .enumerate()
+            .filter(|(_, weight)| **weight != 0)
+        {
             writer.number((bucket - last) as u64);
             writer.signed(i64::from(*weight));
             last = bucket;
@@ -284,7 +318,8 @@ impl Model {
         let mut weights = vec![0; BUCKETS];
         let mut bucket = 0_usize;
         for _ in 0..reader.number()? {
-            let distance = usize::try_from(reader.number()?).map_err(|_unfit| ModelError::Damaged)?;
+            let distance =
+                usize::try_from(reader.number()?).map_err(|_unfit| ModelError::Damaged)?;
             bucket = bucket.checked_add(distance).ok_or(ModelError::Damaged)?;
             let weight = i16::try_from(reader.signed()?).map_err(|_unfit| ModelError::Damaged)?;
             *weights.get_mut(bucket).ok_or(ModelError::Damaged)? = weight;
@@ -329,7 +364,10 @@ mod tests {
                 ftrl.learn(&features, label);
             }
         }
-        let calibration = Calibration { slope: 1.5, offset: -0.5 };
+        let calibration = Calibration {
+            slope: 1.5,
+            offset: -0.5,
+        };
         let provenance = Provenance {
             corpus: "a test".into(),
             trained_at: "2026-11-22T12:00:00Z".into(),
@@ -372,8 +410,14 @@ mod tests {
         let mut damaged = model().encode();
         damaged[20] ^= 1;
         for (file, expected) in [
-            (&b"From: a@b.example\r\n"[..], "is not a model of the classifier; make one with"),
-            (&other_version, "has version 9, this program reads 1; make it anew with"),
+            (
+                &b"From: a@b.example\r\n"[..],
+                "is not a model of the classifier; make one with",
+            ),
+            (
+                &other_version,
+                "has version 9, this program reads 1; make it anew with",
+            ),
             (&damaged, "is damaged; copy it again, or make it anew with"),
         ] {
             let said = Model::decode(file).unwrap_err().to_string();
@@ -384,7 +428,9 @@ mod tests {
     #[test]
     fn more_weight_is_never_less_odds() {
         let calibration = model().calibration();
-        let odds: Vec<f64> = (-100..100).map(|score| calibration.log_odds(f64::from(score) / 4.0)).collect();
+        let odds: Vec<f64> = (-100..100)
+            .map(|score| calibration.log_odds(f64::from(score) / 4.0))
+            .collect();
         assert!(odds.is_sorted(), "{odds:?}");
     }
 

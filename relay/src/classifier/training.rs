@@ -53,7 +53,13 @@ impl Example {
     }
 
     fn order(&self) -> u64 {
-        let hash = self.features.buckets.iter().fold(Hash::of(2), |hash, bucket| hash.octets(&bucket.to_le_bytes()));
+        let hash = self
+            .features
+            .buckets
+            .iter()
+            .fold(Hash::of(2), |hash, bucket| {
+                hash.octets(&bucket.to_le_bytes())
+            });
         hash.octet(u8::from(self.label == Label::Spam)).digest()
     }
 }
@@ -79,7 +85,9 @@ pub struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrainError {
     /// Nothing can be learnt of so little.
-    #[error("{ham} wanted and {spam} unwanted messages can be used; at least {EXAMPLES_MIN} of each are needed")]
+    #[error(
+        "{ham} wanted and {spam} unwanted messages can be used; at least {EXAMPLES_MIN} of each are needed"
+    )]
     TooFew {
         /// Usable ham.
         ham: usize,
@@ -87,7 +95,9 @@ pub enum TrainError {
         spam: usize,
     },
     /// The labels say nothing about the messages.
-    #[error("wanted and unwanted messages cannot be told apart; are the directories what they should be?")]
+    #[error(
+        "wanted and unwanted messages cannot be told apart; are the directories what they should be?"
+    )]
     Inseparable,
 }
 
@@ -99,7 +109,10 @@ pub fn train(
     provenance: Provenance,
     mut step: impl FnMut(u64),
 ) -> Result<Trained, TrainError> {
-    let spam = examples.iter().filter(|one| one.label == Label::Spam).count();
+    let spam = examples
+        .iter()
+        .filter(|one| one.label == Label::Spam)
+        .count();
     let ham = examples.len() - spam;
     if ham < EXAMPLES_MIN || spam < EXAMPLES_MIN {
         return Err(TrainError::TooFew { ham, spam });
@@ -108,7 +121,10 @@ pub fn train(
     let start = previous.map_or_else(Ftrl::default, |state| state.ftrl);
     let mut scored = Vec::with_capacity(examples.len());
     for fold in 0..FOLDS {
-        let ftrl = fit(start.clone(), examples.iter().filter(|one| one.part(FOLDS) != fold));
+        let ftrl = fit(
+            start.clone(),
+            examples.iter().filter(|one| one.part(FOLDS) != fold),
+        );
         let held_out = examples.iter().filter(|one| one.part(FOLDS) == fold);
         scored.extend(held_out.map(|one| Scored {
             score: ftrl.score(&one.features),
@@ -159,7 +175,13 @@ impl State {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new(MAGIC, super::features::FEATURES_VERSION);
         let mut last = 0;
-        let touched = || self.ftrl.coordinates.iter().enumerate().filter(|(_, it)| **it != Coordinate::default());
+        let touched = || {
+            self.ftrl
+                .coordinates
+                .iter()
+                .enumerate()
+                .filter(|(_, it)| **it != Coordinate::default())
+        };
         writer.number(touched().count() as u64);
         for (bucket, coordinate) in touched() {
             writer.number((bucket - last) as u64);
@@ -177,7 +199,8 @@ impl State {
         let mut ftrl = Ftrl::default();
         let mut bucket = 0_usize;
         for _ in 0..reader.number()? {
-            let distance = usize::try_from(reader.number()?).map_err(|_unfit| ModelError::Damaged)?;
+            let distance =
+                usize::try_from(reader.number()?).map_err(|_unfit| ModelError::Damaged)?;
             bucket = bucket.checked_add(distance).ok_or(ModelError::Damaged)?;
             let coordinate = Coordinate {
                 z: f32::from_le_bytes(reader.array()?),
@@ -186,7 +209,10 @@ impl State {
             if !coordinate.z.is_finite() || !coordinate.n.is_finite() || coordinate.n < 0.0 {
                 return Err(ModelError::Damaged);
             }
-            *ftrl.coordinates.get_mut(bucket).ok_or(ModelError::Damaged)? = coordinate;
+            *ftrl
+                .coordinates
+                .get_mut(bucket)
+                .ok_or(ModelError::Damaged)? = coordinate;
         }
         reader.end()?;
         debug_assert_eq!(ftrl.coordinates.len(), BUCKETS + 1);
@@ -214,12 +240,23 @@ mod tests {
         let mut examples = Vec::new();
         for number in 0..count {
             let word = |from: usize| {
-                let letter = |shift: usize| char::from(b'a' + u8::try_from((number * 7 + from) / shift % 26).unwrap());
-                [letter(1), letter(26), letter(3), letter(11), letter(5)].iter().collect::<String>()
+                let letter = |shift: usize| {
+                    char::from(b'a' + u8::try_from((number * 7 + from) / shift % 26).unwrap())
+                };
+                [letter(1), letter(26), letter(3), letter(11), letter(5)]
+                    .iter()
+                    .collect::<String>()
             };
             let padding: Vec<String> = (0..30).map(word).collect();
-            for (label, words) in [(Label::Ham, "meeting agenda minutes"), (Label::Spam, "winner casino millions")] {
-                let content = format!("Subject: about {}\r\n\r\n{} {words} please\r\n", word(99), padding.join(" "));
+            for (label, words) in [
+                (Label::Ham, "meeting agenda minutes"),
+                (Label::Spam, "winner casino millions"),
+            ] {
+                let content = format!(
+                    "Subject: about {}\r\n\r\n{} {words} please\r\n",
+                    word(99),
+                    padding.join(" ")
+                );
                 examples.push(Example::new(&extractor, content.as_bytes(), label).unwrap());
             }
         }
@@ -234,16 +271,26 @@ mod tests {
     fn learning_separates_and_most_weights_are_zero() {
         let examples = mail(150);
         let mut steps = Vec::new();
-        let trained = train(examples.clone(), None, provenance(), |step| steps.push(step)).unwrap();
+        let trained = train(examples.clone(), None, provenance(), |step| {
+            steps.push(step)
+        })
+        .unwrap();
         assert_eq!(steps.last(), Some(&STEPS));
         let measured = trained.model.measured();
         assert!(measured.auc > 0.99, "{measured:?}");
         assert_eq!((measured.ham, measured.spam), (150, 150));
-        let mut buckets: Vec<u32> = examples.iter().flat_map(|one| one.features.buckets.clone()).collect();
+        let mut buckets: Vec<u32> = examples
+            .iter()
+            .flat_map(|one| one.features.buckets.clone())
+            .collect();
         buckets.sort_unstable();
         buckets.dedup();
         let weights = trained.model.weights();
-        assert!(weights > 3 && weights < buckets.len() / 5, "{weights} of {}", buckets.len());
+        assert!(
+            weights > 3 && weights < buckets.len() / 5,
+            "{weights} of {}",
+            buckets.len()
+        );
         for one in &examples {
             let odds = trained.model.log_odds(&one.features);
             assert_eq!(odds > 0.0, one.label == Label::Spam, "{odds}");
@@ -254,7 +301,12 @@ mod tests {
     fn the_order_of_files_changes_nothing() {
         let examples = mail(120);
         let backwards = examples.iter().rev().cloned().collect();
-        let model = |examples| train(examples, None, provenance(), |_| ()).unwrap().model.encode();
+        let model = |examples| {
+            train(examples, None, provenance(), |_| ())
+                .unwrap()
+                .model
+                .encode()
+        };
         assert_eq!(model(examples), model(backwards));
     }
 
@@ -264,7 +316,11 @@ mod tests {
         assert_eq!(few, TrainError::TooFew { ham: 20, spam: 20 });
         let mut alike = mail(120);
         for (number, one) in alike.iter_mut().enumerate() {
-            one.label = if number % 4 < 2 { Label::Ham } else { Label::Spam };
+            one.label = if number % 4 < 2 {
+                Label::Ham
+            } else {
+                Label::Spam
+            };
             one.features.buckets = vec![7];
         }
         let alike = train(alike, None, provenance(), |_| ());
@@ -276,11 +332,19 @@ mod tests {
         let trained = train(mail(120), None, provenance(), |_| ()).unwrap();
         let kept = State::decode(&trained.state.encode()).unwrap();
         assert_eq!(kept, trained.state);
-        let grown = |state| train(mail(140), Some(state), provenance(), |_| ()).unwrap().model.encode();
+        let grown = |state| {
+            train(mail(140), Some(state), provenance(), |_| ())
+                .unwrap()
+                .model
+                .encode()
+        };
         assert_eq!(grown(kept), grown(trained.state.clone()));
         let mut damaged = trained.state.encode();
         damaged[30] ^= 4;
         assert!(matches!(State::decode(&damaged), Err(ModelError::Damaged)));
-        assert!(matches!(State::decode(b"OGCM"), Err(ModelError::SomethingElse(_))));
+        assert!(matches!(
+            State::decode(b"OGCM"),
+            Err(ModelError::SomethingElse(_))
+        ));
     }
 }

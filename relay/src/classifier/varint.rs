@@ -55,7 +55,12 @@ pub(super) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     /// Of a whole file; what it is called, if it is something else.
-    pub(super) fn new(file: &'a [u8], magic: [u8; 4], version: u16, what: &'static str) -> Result<Self, ModelError> {
+    pub(super) fn new(
+        file: &'a [u8],
+        magic: [u8; 4],
+        version: u16,
+        what: &'static str,
+    ) -> Result<Self, ModelError> {
         let Some(after) = file.strip_prefix(&magic) else {
             return Err(ModelError::SomethingElse(what));
         };
@@ -68,7 +73,11 @@ impl<'a> Reader<'a> {
         if crc32c::crc32c(content) != u32::from_le_bytes(*sum) {
             return Err(ModelError::Damaged);
         }
-        reader.0 = reader.0.split_last_chunk::<4>().ok_or(ModelError::Damaged)?.0;
+        reader.0 = reader
+            .0
+            .split_last_chunk::<4>()
+            .ok_or(ModelError::Damaged)?
+            .0;
         Ok(reader)
     }
 
@@ -96,7 +105,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn text(&mut self) -> Result<&'a str, ModelError> {
-        let octets = usize::try_from(self.number()?).ok().and_then(|octets| self.0.split_at_checked(octets));
+        let octets = usize::try_from(self.number()?)
+            .ok()
+            .and_then(|octets| self.0.split_at_checked(octets));
         let (text, rest) = octets.ok_or(ModelError::Damaged)?;
         self.0 = rest;
         std::str::from_utf8(text).map_err(|_unfit| ModelError::Damaged)
@@ -104,7 +115,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn float(&mut self) -> Result<f64, ModelError> {
         let float = f64::from_le_bytes(self.array()?);
-        float.is_finite().then_some(float).ok_or(ModelError::Damaged)
+        float
+            .is_finite()
+            .then_some(float)
+            .ok_or(ModelError::Damaged)
     }
 
     /// Nothing may follow.

@@ -26,7 +26,11 @@ pub(crate) enum ClassifierCommand {
         #[arg(long, value_name = "DIR", required = true)]
         spam: Vec<PathBuf>,
         /// Where the model goes; name it in the configuration as `model` of the classifier
-        #[arg(long, value_name = "FILE", default_value = "/var/lib/outgate-relay/classifier.ogcm")]
+        #[arg(
+            long,
+            value_name = "FILE",
+            default_value = "/var/lib/outgate-relay/classifier.ogcm"
+        )]
         model: PathBuf,
         /// Go on from the model that is there, with mail that it has not seen
         #[arg(long)]
@@ -143,7 +147,10 @@ fn training(
     if unusable > 0 {
         say(&format!("{unusable} files were left out, as said above"))?;
     }
-    say(&format!("{}: written; reload the relay if it uses it", file.display()))?;
+    say(&format!(
+        "{}: written; reload the relay if it uses it",
+        file.display()
+    ))?;
     Ok(unusable == 0)
 }
 
@@ -238,16 +245,28 @@ fn show(model: &Model, json: bool) -> anyhow::Result<()> {
     let alone = if provenance.advisory {
         "never refuses by itself".to_owned()
     } else {
-        format!("refuses from a probability of {:.4} on", probability(model.threshold()))
+        format!(
+            "refuses from a probability of {:.4} on",
+            probability(model.threshold())
+        )
     };
     let rows = [
         ("MADE OF", provenance.corpus.clone()),
         ("AT", provenance.trained_at.clone()),
-        ("HAM, SPAM", format!("{}, {}", provenance.ham, provenance.spam)),
-        ("WEIGHTS", format!("{} in {} octets", model.weights(), model.encode().len())),
+        (
+            "HAM, SPAM",
+            format!("{}, {}", provenance.ham, provenance.spam),
+        ),
+        (
+            "WEIGHTS",
+            format!("{} in {} octets", model.weights(), model.encode().len()),
+        ),
         ("CHECKSUM", format!("{:08x}", model.id())),
         ("ALONE", alone),
-        ("AUC", format!("{:.5}, on mail that it was not made of", measured.auc)),
+        (
+            "AUC",
+            format!("{:.5}, on mail that it was not made of", measured.auc),
+        ),
         ("SPAM FOUND", shown(&recall)),
         ("HAM REFUSED", shown(&false_positives)),
     ];
@@ -290,7 +309,9 @@ fn explain(files: &[PathBuf], model: &Model, json: bool) -> anyhow::Result<bool>
                 let mut weighed = model.weighed(&features);
                 weighed.sort_by(|one, other| other.weight.abs().total_cmp(&one.weight.abs()));
                 weighed.truncate(EXPLAINED);
-                let reasons = weighed.into_iter().map(|reason| (reason.what, reason.weight));
+                let reasons = weighed
+                    .into_iter()
+                    .map(|reason| (reason.what, reason.weight));
                 told.reasons = reasons.collect();
             }
             Err(why) => told.unscannable = Some(why.to_string()),
@@ -312,10 +333,20 @@ fn table(told: &Explained<'_>) -> String {
     if let Some(why) = &told.unscannable {
         return format!("{file}: cannot be judged: {why}");
     }
-    let (probability, log_odds) = (told.probability.unwrap_or(0.5), told.log_odds.unwrap_or(0.0));
-    let head = format!("{file}: spam with a probability of {probability:.4} (log-odds {log_odds:+.2})");
-    let reasons = told.reasons.iter().map(|(what, weight)| format!("{weight:+8.3}  {what}"));
-    std::iter::once(head).chain(reasons).collect::<Vec<_>>().join("\n")
+    let (probability, log_odds) = (
+        told.probability.unwrap_or(0.5),
+        told.log_odds.unwrap_or(0.0),
+    );
+    let head =
+        format!("{file}: spam with a probability of {probability:.4} (log-odds {log_odds:+.2})");
+    let reasons = told
+        .reasons
+        .iter()
+        .map(|(what, weight)| format!("{weight:+8.3}  {what}"));
+    std::iter::once(head)
+        .chain(reasons)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn read(file: Option<&Path>) -> anyhow::Result<Model> {

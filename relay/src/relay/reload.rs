@@ -61,11 +61,7 @@ impl Relay {
             newest: self.newest.clone(),
             tls,
             outbound: Arc::clone(&self.outbound),
-            scanners: Pipeline::from_config(
-                &config.scanners,
-                classifier.as_ref(),
-                &config.verdict,
-            ),
+            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict),
             classifier,
             unscanned,
             connections: self.connections.bounded(&config.limits, stressed_at),

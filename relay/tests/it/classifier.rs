@@ -42,7 +42,12 @@ async fn spam_is_refused_in_session_with_what_was_seen_and_ham_passes() {
     let sink = Sink::start();
     let gate = gate(&sink, "reject_at = 0.9", "");
     let transcript = send(&gate, SPAM).await;
-    for part in ["550 5.7.1 ", "the content resembles spam: ", " id=", "see https://abuse.example.net/smtp"] {
+    for part in [
+        "550 5.7.1 ",
+        "the content resembles spam: ",
+        " id=",
+        "see https://abuse.example.net/smtp",
+    ] {
         transcript.assert_heard(part);
     }
     assert_eq!(sink.taken().len(), 0);
@@ -59,17 +64,24 @@ async fn the_shipped_model_alone_refuses_nobody_and_counts_in_the_sum() {
     send(&alone, SPAM).await.assert_accepted();
     // As if others had brought the rest of the evidence.
     let summed = gate(&sink, "", "[verdict]\nspam_log_odds = 2.0\n");
-    send(&summed, SPAM).await.assert_heard("550 5.7.1 the content is classified as spam");
+    send(&summed, SPAM)
+        .await
+        .assert_heard("550 5.7.1 the content is classified as spam");
     send(&summed, HAM).await.assert_accepted();
     assert_eq!(sink.taken().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_can_judge_is_unscannable_and_the_policy_decides() {
-    let nested = "Subject: x\r\nContent-Type: message/rfc822\r\n\r\n".repeat(5000) + "Subject: y\r\n\r\nx\r\n";
+    let nested = "Subject: x\r\nContent-Type: message/rfc822\r\n\r\n".repeat(5000)
+        + "Subject: y\r\n\r\nx\r\n";
     let sink = Sink::start();
     for (unscannable, expected) in [("accept", "250 2.0.0 Ok"), ("reject", "550 5.7.1")] {
-        let gate = gate(&sink, "", &format!("[verdict]\nunscannable = \"{unscannable}\"\n"));
+        let gate = gate(
+            &sink,
+            "",
+            &format!("[verdict]\nunscannable = \"{unscannable}\"\n"),
+        );
         send(&gate, &nested).await.assert_heard(expected);
     }
 }
@@ -88,13 +100,19 @@ async fn what_people_release_is_learnt_and_outlives_the_relay() {
     let Lesson::Learnt { before, after } = live.learn(SPAM.as_bytes(), Label::Ham).unwrap() else {
         panic!("nothing was learnt");
     };
-    assert!(after < before && after >= before - 1.001, "{before} {after}");
+    assert!(
+        after < before && after >= before - 1.001,
+        "{before} {after}"
+    );
     drop(live);
     gate.stop().await;
     let gate = Gate::start(options());
     let live = gate.relay.classifier().unwrap();
     assert_eq!(live.learnt(), (1, 0));
-    assert_eq!(live.learn(SPAM.as_bytes(), Label::Ham).unwrap(), Lesson::Known);
+    assert_eq!(
+        live.learn(SPAM.as_bytes(), Label::Ham).unwrap(),
+        Lesson::Known
+    );
     // A reload of the same model loses nothing.
     gate.reload().unwrap();
     assert_eq!(live.learnt(), (1, 0));
@@ -111,12 +129,26 @@ fn said(output: &Output) -> String {
 
 /// Mail of a house where the shipped model would be wrong: wanted mail is about casinos, and unwanted mail about kernels.
 fn sorted_mail(directory: &Path) {
-    for (kind, words) in [("ham", "casino winner jackpot of the night"), ("spam", "kernel module for the network")] {
+    for (kind, words) in [
+        ("ham", "casino winner jackpot of the night"),
+        ("spam", "kernel module for the network"),
+    ] {
         fs::create_dir_all(directory.join(kind)).unwrap();
         for number in 0..120 {
-            let other: String = (0..6).map(|word| format!("{} ", ["blue", "green", "fast", "slow", "old", "new", "tall"][(number * 5 + word * word * 3) % 7])).collect();
+            let other: String = (0..6)
+                .map(|word| {
+                    format!(
+                        "{} ",
+                        ["blue", "green", "fast", "slow", "old", "new", "tall"]
+                            [(number * 5 + word * word * 3) % 7]
+                    )
+                })
+                .collect();
             let name = ["ann", "bob", "eve", "joe", "kim"][number % 5];
-            let content = format!("From: {name} <{name}@a.example>\nSubject: {other}\n\n{other}{words} {name} {}\n", other.repeat(number % 4));
+            let content = format!(
+                "From: {name} <{name}@a.example>\nSubject: {other}\n\n{other}{words} {name} {}\n",
+                other.repeat(number % 4)
+            );
             fs::write(directory.join(kind).join(format!("{number}.eml")), content).unwrap();
         }
     }
@@ -154,24 +186,46 @@ async fn a_model_of_the_operators_own_mail_refuses_by_itself() {
     let text = said(&trained);
     // One file is none, which is said and fatal to nothing.
     assert_eq!(trained.status.code(), Some(2), "{text}");
-    for part in ["not-mail: left out: it has no header", "1 files were left out", "AUC 1.0000", "reject_at = ", "our.ogcm: written"] {
+    for part in [
+        "not-mail: left out: it has no header",
+        "1 files were left out",
+        "AUC 1.0000",
+        "reject_at = ",
+        "our.ogcm: written",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     let model = house.path("our.ogcm");
     let shown = said(&program(&["show", "--model", &model, "--json"]));
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
-    assert_eq!((&shown["corpus"], &shown["ham"], &shown["advisory"]), (&"this house's mail of 2026".into(), &120.into(), &false.into()));
+    assert_eq!(
+        (&shown["corpus"], &shown["ham"], &shown["advisory"]),
+        (
+            &"this house's mail of 2026".into(),
+            &120.into(),
+            &false.into()
+        )
+    );
 
     let sink = Sink::start();
     let gate = gate(&sink, &format!("model = \"{model}\""), "");
-    let message = |words: &str| format!("From: ann <ann@a.example>\r\nSubject: old blue\r\n\r\nold blue {words} ann\r\n");
-    send(&gate, &message("kernel module for the network")).await.assert_heard("550 5.7.1 the content resembles spam");
-    send(&gate, &message("casino winner jackpot of the night")).await.assert_accepted();
+    let message = |words: &str| {
+        format!("From: ann <ann@a.example>\r\nSubject: old blue\r\n\r\nold blue {words} ann\r\n")
+    };
+    send(&gate, &message("kernel module for the network"))
+        .await
+        .assert_heard("550 5.7.1 the content resembles spam");
+    send(&gate, &message("casino winner jackpot of the night"))
+        .await
+        .assert_accepted();
 
     let file = house.path("kernel.eml");
     fs::write(&file, message("kernel module for the network")).unwrap();
     let explained = said(&program(&["explain", &file, "--model", &model]));
-    assert!(explained.contains("spam with a probability of 0.9") && explained.contains("kernel"), "{explained}");
+    assert!(
+        explained.contains("spam with a probability of 0.9") && explained.contains("kernel"),
+        "{explained}"
+    );
 }
 
 #[test]
@@ -179,7 +233,11 @@ fn a_model_is_added_to_and_never_written_over_unasked() {
     let house = House::new();
     assert!(house.train(&[]).status.success());
     let again = house.train(&[]);
-    assert!(!again.status.success() && said(&again).contains("is there already; add to it with --add"), "{}", said(&again));
+    assert!(
+        !again.status.success() && said(&again).contains("is there already; add to it with --add"),
+        "{}",
+        said(&again)
+    );
     let added = house.train(&["--add"]);
     assert!(added.status.success(), "{}", said(&added));
     let shown = said(&program(&["show", "--model", &house.path("our.ogcm")]));
@@ -192,23 +250,40 @@ fn a_model_that_cannot_be_used_is_named_with_key_and_file() {
     let model = directory.path().join("our.ogcm");
     fs::write(&model, "From: a@b.example\n").unwrap();
     let options = Options {
-        scanners: format!("[[scanner]]\nkind = \"classifier\"\nmodel = \"{}\"\n", model.display()),
+        scanners: format!(
+            "[[scanner]]\nkind = \"classifier\"\nmodel = \"{}\"\n",
+            model.display()
+        ),
         ..Options::to("127.0.0.1:25".parse().unwrap())
     };
     let config = Config::parse(&config_text(directory.path(), &options)).unwrap();
     let wrong = classifier::check(&config).unwrap_err().to_string();
-    let expected = format!("scanner.model: {}: is not a model of the classifier; make one with", model.display());
+    let expected = format!(
+        "scanner.model: {}: is not a model of the classifier; make one with",
+        model.display()
+    );
     assert!(wrong.starts_with(&expected), "{wrong}");
     for (keys, expected) in [
-        ("reject_at = 1.5", "scanner.reject_at: 1.5: must be a probability"),
-        ("model = \"our.ogcm\"", "scanner.model: our.ogcm: must be an absolute path"),
-        ("learn = true\n[[scanner]]\nkind = \"classifier\"", "scanner.kind: classifier: may stand there once"),
+        (
+            "reject_at = 1.5",
+            "scanner.reject_at: 1.5: must be a probability",
+        ),
+        (
+            "model = \"our.ogcm\"",
+            "scanner.model: our.ogcm: must be an absolute path",
+        ),
+        (
+            "learn = true\n[[scanner]]\nkind = \"classifier\"",
+            "scanner.kind: classifier: may stand there once",
+        ),
     ] {
         let options = Options {
             scanners: format!("[[scanner]]\nkind = \"classifier\"\n{keys}\n"),
             ..Options::to("127.0.0.1:25".parse().unwrap())
         };
-        let wrong = Config::parse(&config_text(directory.path(), &options)).unwrap_err().to_string();
+        let wrong = Config::parse(&config_text(directory.path(), &options))
+            .unwrap_err()
+            .to_string();
         assert!(wrong.contains(expected), "{wrong}");
     }
 }

@@ -98,7 +98,11 @@ impl Bag {
         self.put(hash, || match magnitude {
             0 => format!("no {what}"),
             1 => format!("1 {what}"),
-            _ => format!("{}-{} {what}", 1_u64 << (magnitude - 1), (1_u64 << magnitude) - 1),
+            _ => format!(
+                "{}-{} {what}",
+                1_u64 << (magnitude - 1),
+                (1_u64 << magnitude) - 1
+            ),
         });
     }
 

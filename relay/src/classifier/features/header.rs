@@ -30,8 +30,16 @@ pub(super) fn gather(message: &Message<'_>, by_list: bool, bag: &mut Bag) {
                 }
             }
             "x-priority" | "importance" | "x-msmail-priority" | "priority" => {
-                let urgent = raw.trim_start().starts_with(['1', '2']) || raw.to_ascii_lowercase().contains("high");
-                bag.add(Kind::Form, if urgent { "marked as urgent" } else { "has a priority that is not urgent" });
+                let urgent = raw.trim_start().starts_with(['1', '2'])
+                    || raw.to_ascii_lowercase().contains("high");
+                bag.add(
+                    Kind::Form,
+                    if urgent {
+                        "marked as urgent"
+                    } else {
+                        "has a priority that is not urgent"
+                    },
+                );
             }
             "mime-version" if raw.trim() != "1.0" => bag.add(Kind::Form, "an odd MIME-Version"),
             _ => {}
@@ -42,7 +50,11 @@ pub(super) fn gather(message: &Message<'_>, by_list: bool, bag: &mut Bag) {
 fn order(headers: &[Header<'_>], by_list: bool, bag: &mut Bag) {
     let mut last = "start";
     let mut seen = Vec::new();
-    for name in headers.iter().filter_map(|header| author_field(header, by_list)).take(FIELDS_MAX) {
+    for name in headers
+        .iter()
+        .filter_map(|header| author_field(header, by_list))
+        .take(FIELDS_MAX)
+    {
         bag.add_pair(Kind::Order, last, name);
         if seen.contains(&name) {
             if !name.starts_with("x-") {
@@ -54,7 +66,14 @@ fn order(headers: &[Header<'_>], by_list: bool, bag: &mut Bag) {
         }
         last = name;
     }
-    for wanted in ["from", "to", "date", "message-id", "subject", "mime-version"] {
+    for wanted in [
+        "from",
+        "to",
+        "date",
+        "message-id",
+        "subject",
+        "mime-version",
+    ] {
         if !seen.contains(&wanted) {
             bag.add_pair(Kind::Form, "no header field", wanted);
         }
@@ -63,14 +82,21 @@ fn order(headers: &[Header<'_>], by_list: bool, bag: &mut Bag) {
 
 fn addresses(message: &Message<'_>, by_list: bool, bag: &mut Bag) {
     let all = |address: Option<&Address<'_>>| -> Vec<(String, String)> {
-        let some = address.into_iter().flat_map(|address| address.iter()).take(ADDRESSES_MAX);
+        let some = address
+            .into_iter()
+            .flat_map(|address| address.iter())
+            .take(ADDRESSES_MAX);
         some.map(|one| {
             let text = |it: Option<&str>| it.unwrap_or_default().to_lowercase();
             (text(one.name()), text(one.address()))
         })
         .collect()
     };
-    let (from, to, reply_to) = (all(message.from()), all(message.to()), all(message.reply_to()));
+    let (from, to, reply_to) = (
+        all(message.from()),
+        all(message.to()),
+        all(message.reply_to()),
+    );
     bag.add_size("recipients in To", to.len());
     bag.add_size("recipients in Cc", all(message.cc()).len());
     if from.len() > 1 {
@@ -96,7 +122,10 @@ fn addresses(message: &Message<'_>, by_list: bool, bag: &mut Bag) {
     if to.iter().any(|(name, _)| name.contains("undisclosed")) {
         bag.add(Kind::Form, "recipients are not disclosed");
     }
-    if to.iter().any(|(name, address)| !name.is_empty() && name != address) {
+    if to
+        .iter()
+        .any(|(name, address)| !name.is_empty() && name != address)
+    {
         bag.add(Kind::Form, "a recipient is named");
     }
 }
@@ -123,26 +152,51 @@ fn author(name: &str, address: &str, bag: &mut Bag) {
 
 fn subject(message: &Message<'_>, by_list: bool, bag: &mut Bag) {
     let whole = message.subject().unwrap_or_default();
-    let subject = if by_list { lists::without_tag(whole) } else { whole.into() };
+    let subject = if by_list {
+        lists::without_tag(whole)
+    } else {
+        whole.into()
+    };
     let subject = subject.trim();
     let lower = subject.to_lowercase();
     let is_reply = lower.starts_with("re:") || lower.starts_with("aw:");
     if is_reply {
-        let answers = message.in_reply_to().as_text_list().is_some() || message.references().as_text_list().is_some();
-        bag.add(Kind::Form, if answers { "an answer" } else { "\"Re:\" without an answer" });
+        let answers = message.in_reply_to().as_text_list().is_some()
+            || message.references().as_text_list().is_some();
+        bag.add(
+            Kind::Form,
+            if answers {
+                "an answer"
+            } else {
+                "\"Re:\" without an answer"
+            },
+        );
     }
     if lower.starts_with("fwd:") || lower.starts_with("fw:") {
         bag.add(Kind::Form, "forwarded");
     }
-    let letters = subject.chars().filter(|letter| letter.is_alphabetic()).count();
-    let large = subject.chars().filter(|letter| letter.is_uppercase()).count();
+    let letters = subject
+        .chars()
+        .filter(|letter| letter.is_alphabetic())
+        .count();
+    let large = subject
+        .chars()
+        .filter(|letter| letter.is_uppercase())
+        .count();
     if letters >= 6 {
         bag.add_share("the subject in capitals", large, letters);
     }
     if subject.contains('!') {
-        bag.add_size("exclamation marks in the subject", subject.matches('!').count());
+        bag.add_size(
+            "exclamation marks in the subject",
+            subject.matches('!').count(),
+        );
     }
-    for (sign, what) in [("?", "a question in the subject"), ("$", "\"$\" in the subject"), ("   ", "a gap in the subject")] {
+    for (sign, what) in [
+        ("?", "a question in the subject"),
+        ("$", "\"$\" in the subject"),
+        ("   ", "a gap in the subject"),
+    ] {
         if subject.contains(sign) {
             bag.add(Kind::Form, what);
         }
@@ -165,12 +219,25 @@ fn identifiers(message: &Message<'_>, bag: &mut Bag) {
         if !right.contains('.') {
             bag.add(Kind::Form, "the Message-ID names no domain");
         }
-        let author = message.from().and_then(|from| from.first()).and_then(|one| one.address());
+        let author = message
+            .from()
+            .and_then(|from| from.first())
+            .and_then(|one| one.address());
         let of_author = author.is_some_and(|author| {
             let domain = author.rsplit_once('@').map_or("", |(_, domain)| domain);
-            !domain.is_empty() && right.to_ascii_lowercase().ends_with(&domain.to_ascii_lowercase())
+            !domain.is_empty()
+                && right
+                    .to_ascii_lowercase()
+                    .ends_with(&domain.to_ascii_lowercase())
         });
-        bag.add(Kind::Form, if of_author { "the Message-ID is of the author's domain" } else { "the Message-ID is of another domain" });
+        bag.add(
+            Kind::Form,
+            if of_author {
+                "the Message-ID is of the author's domain"
+            } else {
+                "the Message-ID is of another domain"
+            },
+        );
     }
     match message.date() {
         Some(date) if !date.is_valid() => bag.add(Kind::Form, "a Date that never was"),
@@ -179,9 +246,19 @@ fn identifiers(message: &Message<'_>, bag: &mut Bag) {
             if hour_off {
                 bag.add(Kind::Form, "a Date in no time zone");
             }
-            bag.add_pair(Kind::Form, "time zone", &format!("{}{:02}", if date.tz_before_gmt { '-' } else { '+' }, date.tz_hour));
+            bag.add_pair(
+                Kind::Form,
+                "time zone",
+                &format!(
+                    "{}{:02}",
+                    if date.tz_before_gmt { '-' } else { '+' },
+                    date.tz_hour
+                ),
+            );
         }
-        None if message.header(HeaderName::Date).is_some() => bag.add(Kind::Form, "a Date that cannot be read"),
+        None if message.header(HeaderName::Date).is_some() => {
+            bag.add(Kind::Form, "a Date that cannot be read")
+        }
         None => {}
     }
 }
@@ -210,7 +287,9 @@ pub(super) fn pattern(text: &str) -> String {
 /// The name of a field of the author's, in small letters.
 fn author_field(header: &Header<'_>, by_list: bool) -> Option<&'static str> {
     let name = header.name.as_str();
-    let name = AUTHORS.iter().find(|field| field.eq_ignore_ascii_case(name))?;
+    let name = AUTHORS
+        .iter()
+        .find(|field| field.eq_ignore_ascii_case(name))?;
     (!by_list || !LISTS.contains(name)).then_some(name)
 }
 

@@ -43,7 +43,10 @@ pub(super) fn reduce(html: &str, bag: &mut Bag) -> Reduced {
         rest = after;
         let closes = tag.starts_with('/');
         let name = tag.trim_start_matches('/');
-        let name = name.split(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default();
+        let name = name
+            .split(|letter: char| !letter.is_ascii_alphanumeric())
+            .next()
+            .unwrap_or_default();
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         if let Some((hiding, depth)) = &mut hidden {
             if name.eq_ignore_ascii_case(hiding) {
@@ -58,7 +61,9 @@ pub(super) fn reduce(html: &str, bag: &mut Bag) -> Reduced {
             continue;
         }
         if SEPARATING.iter().any(|other| is(other)) {
-            reduced.text.push(if is("br") || is("p") { '\n' } else { ' ' });
+            reduced
+                .text
+                .push(if is("br") || is("p") { '\n' } else { ' ' });
         }
         if closes {
             if is("a")
@@ -82,7 +87,10 @@ pub(super) fn reduce(html: &str, bag: &mut Bag) -> Reduced {
                 image(source, bag);
             }
         }
-        if !tag.ends_with('/') && (UNSEEN.iter().any(|other| is(other)) || (!VOID.iter().any(|other| is(other)) && hides(tag))) {
+        if !tag.ends_with('/')
+            && (UNSEEN.iter().any(|other| is(other))
+                || (!VOID.iter().any(|other| is(other)) && hides(tag)))
+        {
             hidden = Some((name, 0));
         }
     }
@@ -104,7 +112,10 @@ impl Reduced {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('&') {
             self.text.push_str(before);
-            let end = after.bytes().take(ENTITY_OCTETS).position(|octet| octet == b';');
+            let end = after
+                .bytes()
+                .take(ENTITY_OCTETS)
+                .position(|octet| octet == b';');
             let entity = end.and_then(|end| after.get(..end)).and_then(entity);
             match (entity, end) {
                 (Some(letter), Some(end)) => {
@@ -124,10 +135,14 @@ impl Reduced {
 fn entity(name: &str) -> Option<char> {
     if let Some(number) = name.strip_prefix('#') {
         let hexadecimal = number.strip_prefix(['x', 'X']);
-        let code = hexadecimal.map_or_else(|| number.parse(), |number| u32::from_str_radix(number, 16));
+        let code =
+            hexadecimal.map_or_else(|| number.parse(), |number| u32::from_str_radix(number, 16));
         return char::from_u32(code.ok()?);
     }
-    ENTITIES.iter().find(|(entity, _)| *entity == name).map(|(_, letter)| *letter)
+    ENTITIES
+        .iter()
+        .find(|(entity, _)| *entity == name)
+        .map(|(_, letter)| *letter)
 }
 
 /// Whether an element's own style keeps it from being seen.
@@ -135,11 +150,21 @@ fn hides(tag: &str) -> bool {
     let Some(style) = attribute(tag, "style") else {
         return false;
     };
-    let style: String = style.chars().filter(|letter| !letter.is_whitespace()).collect();
+    let style: String = style
+        .chars()
+        .filter(|letter| !letter.is_whitespace())
+        .collect();
     let style = style.to_ascii_lowercase();
-    ["display:none", "visibility:hidden", "font-size:0", "font-size:1px", "max-height:0", "opacity:0;"]
-        .iter()
-        .any(|way| style.contains(way) && !style.contains("font-size:0."))
+    [
+        "display:none",
+        "visibility:hidden",
+        "font-size:0",
+        "font-size:1px",
+        "max-height:0",
+        "opacity:0;",
+    ]
+    .iter()
+    .any(|way| style.contains(way) && !style.contains("font-size:0."))
 }
 
 fn image(source: &str, bag: &mut Bag) {
@@ -161,9 +186,15 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = tag;
     while let Some((before, after)) = rest.split_once('=') {
         rest = after;
-        let found = before.trim_end().rsplit([' ', '\t', '\r', '\n', '"', '\'']).next();
+        let found = before
+            .trim_end()
+            .rsplit([' ', '\t', '\r', '\n', '"', '\''])
+            .next();
         let value = after.trim_start();
-        let quoted = value.chars().next().filter(|letter| matches!(letter, '"' | '\''));
+        let quoted = value
+            .chars()
+            .next()
+            .filter(|letter| matches!(letter, '"' | '\''));
         let value = match quoted {
             Some(quote) => value.get(1..).and_then(|value| value.split(quote).next()),
             None => value.split_whitespace().next(),
@@ -182,7 +213,22 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 
 /// Tags between whose neighbours there is a gap.
 const SEPARATING: [&str; 16] = [
-    "br", "p", "div", "td", "th", "tr", "table", "li", "ul", "h1", "h2", "h3", "h4", "hr", "center", "blockquote",
+    "br",
+    "p",
+    "div",
+    "td",
+    "th",
+    "tr",
+    "table",
+    "li",
+    "ul",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "hr",
+    "center",
+    "blockquote",
 ];
 /// Elements whose text nobody sees.
 const UNSEEN: [&str; 5] = ["script", "style", "template", "title", "noscript"];
@@ -190,7 +236,19 @@ const UNSEEN: [&str; 5] = ["script", "style", "template", "title", "noscript"];
 const VOID: [&str; 6] = ["br", "hr", "img", "input", "link", "meta"];
 /// Elements that say something by being there.
 const TELLING: [&str; 13] = [
-    "form", "input", "script", "iframe", "object", "embed", "font", "table", "center", "marquee", "style", "map", "blockquote",
+    "form",
+    "input",
+    "script",
+    "iframe",
+    "object",
+    "embed",
+    "font",
+    "table",
+    "center",
+    "marquee",
+    "style",
+    "map",
+    "blockquote",
 ];
 const ENTITIES: [(&str, char); 10] = [
     ("nbsp", ' '),
@@ -220,7 +278,11 @@ mod tests {
             ("<style>b { }</style>x", "x", 5),
             ("<div style='display: none'>a<div>b</div>c</div>d", " d", 3),
             ("<br style=\"display:none\">x", "\nx", 0),
-            ("5 &lt; 6 &amp;&#x41;&#66; &bogus; &", "5 < 6 &AB &bogus; &", 0),
+            (
+                "5 &lt; 6 &amp;&#x41;&#66; &bogus; &",
+                "5 < 6 &AB &bogus; &",
+                0,
+            ),
             ("a < b", "a ", 0),
             ("<a href=x", "", 0),
             ("<!-- never ends", "", 0),
@@ -228,14 +290,21 @@ mod tests {
             ("", "", 0),
         ] {
             let reduced = reduce(html, &mut Bag::default());
-            assert_eq!((reduced.text.as_str(), reduced.hidden_octets), (expected, hidden_octets), "{html}");
+            assert_eq!(
+                (reduced.text.as_str(), reduced.hidden_octets),
+                (expected, hidden_octets),
+                "{html}"
+            );
         }
     }
 
     #[test]
     fn attributes_are_found_in_any_dress() {
         for (tag, expected) in [
-            ("a href=\"http://x.example/?a=b\"", Some("http://x.example/?a=b")),
+            (
+                "a href=\"http://x.example/?a=b\"",
+                Some("http://x.example/?a=b"),
+            ),
             ("a class='href=no' HREF = 'y'", Some("y")),
             ("a href=z target=_blank", Some("z")),
             ("a title=\"href='no'\"", None),

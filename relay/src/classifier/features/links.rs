@@ -9,12 +9,24 @@ use super::header::pattern;
 /// Puts the links that stand in a text into the bag.
 pub(super) fn in_text(text: &str, bag: &mut Bag) {
     let starts = text.match_indices("://").filter_map(|(at, _)| {
-        let scheme = text.get(..at)?.bytes().rev().take(5).take_while(u8::is_ascii_alphabetic).count();
+        let scheme = text
+            .get(..at)?
+            .bytes()
+            .rev()
+            .take(5)
+            .take_while(u8::is_ascii_alphabetic)
+            .count();
         text.get(at - scheme..)
     });
     for link in starts.take(LINKS_MAX) {
-        let end = link.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '<' | '>' | ')' | ']' | '\''));
-        one(link.get(..end.unwrap_or(link.len())).unwrap_or_default(), None, bag);
+        let end = link.find(|letter: char| {
+            letter.is_whitespace() || matches!(letter, '"' | '<' | '>' | ')' | ']' | '\'')
+        });
+        one(
+            link.get(..end.unwrap_or(link.len())).unwrap_or_default(),
+            None,
+            bag,
+        );
     }
 }
 
@@ -38,7 +50,9 @@ pub(super) fn one(link: &str, shown: Option<&str>, bag: &mut Bag) {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
     };
-    let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+    let (user, host) = authority
+        .rsplit_once('@')
+        .map_or((None, authority), |(user, host)| (Some(user), host));
     if user.is_some() {
         bag.add(Kind::Form, "a link with a user's name before its host");
     }
@@ -53,23 +67,36 @@ pub(super) fn one(link: &str, shown: Option<&str>, bag: &mut Bag) {
     if host.is_empty() || host.len() > HOST_OCTETS_MAX {
         return;
     }
-    bag.add(Kind::Form, if scheme == "https" { "a link by https" } else { "a link by http" });
+    bag.add(
+        Kind::Form,
+        if scheme == "https" {
+            "a link by https"
+        } else {
+            "a link by http"
+        },
+    );
     place(&host, bag);
     way(path, &host, bag);
     if let Some(shown) = shown {
         let shown = shown.trim().to_ascii_lowercase();
-        let looks = shown.strip_prefix("https://").or_else(|| shown.strip_prefix("http://"));
+        let looks = shown
+            .strip_prefix("https://")
+            .or_else(|| shown.strip_prefix("http://"));
         let looks = looks.or_else(|| shown.starts_with("www.").then_some(shown.as_str()));
         if let Some(seen) = looks.and_then(|looks| looks.split(['/', '?', ' ']).next())
             && domain(seen) != domain(&host)
         {
-            bag.add(Kind::Form, "a link that shows another host than it leads to");
+            bag.add(
+                Kind::Form,
+                "a link that shows another host than it leads to",
+            );
         }
     }
 }
 
 fn place(host: &str, bag: &mut Bag) {
-    let number = |label: &str| label.starts_with("0x") || label.bytes().all(|octet| octet.is_ascii_digit());
+    let number =
+        |label: &str| label.starts_with("0x") || label.bytes().all(|octet| octet.is_ascii_digit());
     if host.starts_with('[') || host.split('.').all(number) {
         return bag.add(Kind::Form, "a link to an address instead of a host");
     }
@@ -99,12 +126,17 @@ fn place(host: &str, bag: &mut Bag) {
     // `paypa1`, `rnicrosoft` in front of another domain.
     let before = host.strip_suffix(domain).unwrap_or_default();
     if before.contains(".com.") || before.ends_with("com.") || before.contains(".com-") {
-        bag.add(Kind::Form, "a link to a host that has another domain's name in front");
+        bag.add(
+            Kind::Form,
+            "a link to a host that has another domain's name in front",
+        );
     }
 }
 
 fn way(path: &str, host: &str, bag: &mut Bag) {
-    let (way, query) = path.split_once('?').map_or((path, None), |(way, query)| (way, Some(query)));
+    let (way, query) = path
+        .split_once('?')
+        .map_or((path, None), |(way, query)| (way, Some(query)));
     let mut segments = way.split('/').filter(|segment| !segment.is_empty());
     let depth = segments.clone().count();
     bag.add_size("levels in a link's path", depth);
@@ -122,10 +154,16 @@ fn way(path: &str, host: &str, bag: &mut Bag) {
     if let Some((_, extension)) = last.rsplit_once('.')
         && extension.len() <= 5
     {
-        bag.add_pair(Kind::Form, "a link to a file of type", &extension.to_ascii_lowercase());
+        bag.add_pair(
+            Kind::Form,
+            "a link to a file of type",
+            &extension.to_ascii_lowercase(),
+        );
     }
     // A service that makes links short shows by its shape: little host, one word that is none.
-    let code = depth == 1 && (4..=10).contains(&last.len()) && last.bytes().all(|octet| octet.is_ascii_alphanumeric());
+    let code = depth == 1
+        && (4..=10).contains(&last.len())
+        && last.bytes().all(|octet| octet.is_ascii_alphanumeric());
     if code && host.len() <= 8 {
         bag.add(Kind::Form, "a link made short");
     }
@@ -176,27 +214,65 @@ mod tests {
     fn said(link: &str, shown: Option<&str>) -> Vec<String> {
         let mut bag = Bag::naming();
         one(link, shown, &mut bag);
-        bag.into_parts().1.into_iter().map(|(_, words)| words).collect()
+        bag.into_parts()
+            .1
+            .into_iter()
+            .map(|(_, words)| words)
+            .collect()
     }
 
     #[test]
     fn links_that_hide_something_are_named() {
         for (link, shown, expected) in [
-            ("http://192.0.2.1/x", None, "a link to an address instead of a host"),
-            ("http://0xC0000201/x", None, "a link to an address instead of a host"),
+            (
+                "http://192.0.2.1/x",
+                None,
+                "a link to an address instead of a host",
+            ),
+            (
+                "http://0xC0000201/x",
+                None,
+                "a link to an address instead of a host",
+            ),
             ("http://[2001:db8::1]:8080/", None, "a link to an odd port"),
-            ("http://bank.example@evil.example/", None, "a link with a user's name before its host"),
-            ("https://xn--pypal-4ve.example/", None, "a link to a host in another script, encoded"),
-            ("https://t.example.com.evil.example/", None, "a link to a host that has another domain's name in front"),
+            (
+                "http://bank.example@evil.example/",
+                None,
+                "a link with a user's name before its host",
+            ),
+            (
+                "https://xn--pypal-4ve.example/",
+                None,
+                "a link to a host in another script, encoded",
+            ),
+            (
+                "https://t.example.com.evil.example/",
+                None,
+                "a link to a host that has another domain's name in front",
+            ),
             ("https://sh.rt/aB3xY", None, "a link made short"),
-            ("https://evil.example/", Some("www.bank.example"), "a link that shows another host than it leads to"),
+            (
+                "https://evil.example/",
+                Some("www.bank.example"),
+                "a link that shows another host than it leads to",
+            ),
             ("javascript:alert(1)", None, "a link that runs something"),
-            ("https://evil.example/?to=a%40b.example", None, "a link with an address in its parameters"),
+            (
+                "https://evil.example/?to=a%40b.example",
+                None,
+                "a link with an address in its parameters",
+            ),
         ] {
             let said = said(link, shown);
             assert!(said.iter().any(|what| what == expected), "{link}: {said:?}");
         }
-        let honest = said("https://www.bank.example/help", Some("https://www.bank.example/help"));
-        assert!(!honest.iter().any(|what| what.contains("another host")), "{honest:?}");
+        let honest = said(
+            "https://www.bank.example/help",
+            Some("https://www.bank.example/help"),
+        );
+        assert!(
+            !honest.iter().any(|what| what.contains("another host")),
+            "{honest:?}"
+        );
     }
 }

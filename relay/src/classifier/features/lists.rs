@@ -39,7 +39,8 @@ pub(super) fn without_footer(text: &str) -> &str {
     for line in text.split_inclusive('\n').rev().take(FOOTER_LINES_MAX) {
         let start = end - line.len();
         let line = line.trim();
-        let drawn = line.len() >= RULE_OCTETS && line.bytes().all(|octet| matches!(octet, b'_' | b'-'));
+        let drawn =
+            line.len() >= RULE_OCTETS && line.bytes().all(|octet| matches!(octet, b'_' | b'-'));
         if drawn || line == "--" {
             let footer = text.get(end..).unwrap_or_default();
             if FOOTER_WORDS.iter().any(|word| footer.contains(word)) {

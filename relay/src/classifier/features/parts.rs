@@ -50,7 +50,14 @@ pub(super) fn each(
         if parts > PARTS_MAX {
             return Err(Unscannable::ManyParts);
         }
-        look(&message, if depth == 0 { Level::Top } else { Level::Attached });
+        look(
+            &message,
+            if depth == 0 {
+                Level::Top
+            } else {
+                Level::Attached
+            },
+        );
         for part in &message.parts {
             let Some(attached) = attached_message(part) else {
                 continue;
@@ -118,8 +125,13 @@ fn legible<'a>(traps: &AhoCorasick, octets: Cow<'a, [u8]>) -> Result<Cow<'a, [u8
 
 /// Whether a subtype may stand after this. The parser allows blanks and comments between `/` and the subtype.
 fn follows_a_type(before: &[u8]) -> bool {
-    let between = before.iter().rev().take_while(|octet| !octet.is_ascii_alphanumeric());
-    between.take(BETWEEN_MAX).any(|octet| matches!(octet, b'/' | b')'))
+    let between = before
+        .iter()
+        .rev()
+        .take_while(|octet| !octet.is_ascii_alphanumeric());
+    between
+        .take(BETWEEN_MAX)
+        .any(|octet| matches!(octet, b'/' | b')'))
 }
 
 fn attached_message<'a>(part: &'a mail_parser::MessagePart<'_>) -> Option<&'a [u8]> {

@@ -14,7 +14,11 @@ pub(super) fn gather(message: &Message<'_>, by_list: bool, text: &mut Text, bag:
         form(part, bag);
         match &part.body {
             PartType::Text(plain) => {
-                let plain = if by_list { lists::without_footer(plain) } else { plain };
+                let plain = if by_list {
+                    lists::without_footer(plain)
+                } else {
+                    plain
+                };
                 plain_octets += plain.len();
                 links::in_text(plain, bag);
                 text.read(plain, bag);
@@ -39,9 +43,20 @@ pub(super) fn gather(message: &Message<'_>, by_list: bool, text: &mut Text, bag:
     bag.add_size("octets of HTML", html_octets);
     if html_octets > 0 {
         bag.add_share("the HTML is text", seen_octets, html_octets);
-        bag.add(Kind::Form, if plain_octets > 0 { "HTML and text" } else { "HTML without text" });
+        bag.add(
+            Kind::Form,
+            if plain_octets > 0 {
+                "HTML and text"
+            } else {
+                "HTML without text"
+            },
+        );
         if plain_octets > 0 {
-            bag.add_share("the HTML's text is in the text, too", plain_octets, seen_octets);
+            bag.add_share(
+                "the HTML's text is in the text, too",
+                plain_octets,
+                seen_octets,
+            );
         }
         if hidden_octets > 0 {
             bag.add_size("octets of text that nobody sees", hidden_octets);
@@ -64,10 +79,16 @@ fn form(part: &MessagePart<'_>, bag: &mut Bag) {
     };
     let subtype = media.subtype().unwrap_or_default();
     let media_type = format!("{}/{subtype}", media.ctype());
-    bag.add(Kind::Media, media_type.get(..MEDIA_OCTETS).unwrap_or(&media_type));
+    bag.add(
+        Kind::Media,
+        media_type.get(..MEDIA_OCTETS).unwrap_or(&media_type),
+    );
     if let Some(charset) = media.attribute("charset") {
         let charset = charset.to_ascii_lowercase();
-        bag.add(Kind::Charset, charset.get(..MEDIA_OCTETS).unwrap_or(&charset));
+        bag.add(
+            Kind::Charset,
+            charset.get(..MEDIA_OCTETS).unwrap_or(&charset),
+        );
     }
     if let Some(boundary) = media.attribute("boundary") {
         // Each program makes them by a pattern of its own.
@@ -85,7 +106,10 @@ fn attachment(part: &MessagePart<'_>, bag: &mut Bag) {
     };
     bag.add(Kind::Extension, &extension.to_ascii_lowercase());
     // `invoice.pdf.exe`
-    let doubled = extensions.next().is_some_and(|before| matches!(before.len(), 3 | 4)) && extensions.next().is_some();
+    let doubled = extensions
+        .next()
+        .is_some_and(|before| matches!(before.len(), 3 | 4))
+        && extensions.next().is_some();
     if doubled {
         bag.add(Kind::Form, "an attachment with two extensions");
     }

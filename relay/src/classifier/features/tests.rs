@@ -3,7 +3,9 @@ use proptest::prelude::*;
 use super::*;
 
 fn named(content: &str) -> Vec<String> {
-    let features = Extractor::default().named_features(content.as_bytes()).unwrap();
+    let features = Extractor::default()
+        .named_features(content.as_bytes())
+        .unwrap();
     features.named.into_iter().map(|(_, words)| words).collect()
 }
 
@@ -11,10 +13,16 @@ fn named(content: &str) -> Vec<String> {
 fn assert_says(content: &str, expected: &[&str], never: &[&str]) {
     let said = named(content);
     for what in expected {
-        assert!(said.iter().any(|words| words == what), "{what:?} is not in {said:#?}");
+        assert!(
+            said.iter().any(|words| words == what),
+            "{what:?} is not in {said:#?}"
+        );
     }
     for what in never {
-        assert!(!said.iter().any(|words| words.contains(what)), "{what:?} is in {said:#?}");
+        assert!(
+            !said.iter().any(|words| words.contains(what)),
+            "{what:?} is in {said:#?}"
+        );
     }
 }
 
@@ -58,13 +66,17 @@ fn what_others_have_added_is_no_feature() {
 
 #[test]
 fn what_a_list_has_added_is_no_feature() {
-    let author = "From: a@b.example\r\nSubject: Re: hello\r\n\r\nsome text that is worth reading\r\n";
+    let author =
+        "From: a@b.example\r\nSubject: Re: hello\r\n\r\nsome text that is worth reading\r\n";
     let through_list = "From: a@b.example\r\nReply-To: list@lists.example\r\nSubject: Re: [ILUG] hello\r\nList-Post: <mailto:list@lists.example>\r\n\
         List-Unsubscribe: <http://lists.example/listinfo>\r\nX-BeenThere: list@lists.example\r\n\r\nsome text that is worth reading\r\n\
         _______________________________________________\r\nirish mailing list\r\nhttp://lists.example/mailman/listinfo/ilug\r\n";
     assert_eq!(named(author), named(through_list));
     // A newsletter's own field is its author's.
-    let newsletter = author.replace("Subject", "List-Unsubscribe: <http://b.example/u>\r\nSubject");
+    let newsletter = author.replace(
+        "Subject",
+        "List-Unsubscribe: <http://b.example/u>\r\nSubject",
+    );
     assert_ne!(named(author), named(&newsletter));
 }
 
@@ -87,7 +99,13 @@ fn words_are_found_in_every_encoding_and_part() {
     // A script without blanks, letters of two alphabets, and what nobody sees.
     assert_says(
         "Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n免费获得大奖请点击这里 p\u{430}ypal lot\u{200b}tery\r\n",
-        &["the word \"免费\"", "the word \"点击\"", "1 words of two alphabets", "the word \"lottery\"", "1 characters that nobody sees"],
+        &[
+            "the word \"免费\"",
+            "the word \"点击\"",
+            "1 words of two alphabets",
+            "the word \"lottery\"",
+            "1 characters that nobody sees",
+        ],
         &[],
     );
 }
@@ -99,11 +117,19 @@ fn messages_inside_of_messages_are_read_and_have_a_bound() {
         outer.repeat(depth) + inner
     };
     let inner = "Subject: y\r\n\r\njackpot\r\n";
-    assert_says(&nest(2, inner), &["the word \"jackpot\"", "a message hangs on it"], &[]);
+    assert_says(
+        &nest(2, inner),
+        &["the word \"jackpot\"", "a message hangs on it"],
+        &[],
+    );
     let extractor = Extractor::default();
     // Enough to overflow a stack, for who follows.
     for depth in [DEPTH_MAX + 1, 8000] {
-        assert_eq!(extractor.features(nest(depth, inner).as_bytes()), Err(Unscannable::Deep), "{depth}");
+        assert_eq!(
+            extractor.features(nest(depth, inner).as_bytes()),
+            Err(Unscannable::Deep),
+            "{depth}"
+        );
     }
 }
 
@@ -112,22 +138,42 @@ fn what_cannot_be_judged_is_named() {
     let extractor = Extractor::default();
     let parts = |count: usize| {
         let part = "--b\r\nContent-Type: text/plain\r\n\r\nx\r\n";
-        format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{}--b--\r\n", part.repeat(count))
+        format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n{}--b--\r\n",
+            part.repeat(count)
+        )
     };
-    let multiparts = (0..100).map(|number| format!("Content-Type: multipart/mixed; boundary=b{number}\r\n\r\n--b{number}\r\n"));
+    let multiparts = (0..100).map(|number| {
+        format!("Content-Type: multipart/mixed; boundary=b{number}\r\n\r\n--b{number}\r\n")
+    });
     let image = format!(
         "Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGA\r\n".repeat(8000)
     );
     for (what, content, expected) in [
         ("nothing", String::new(), Unscannable::NoHeader),
-        ("header", format!("X: {}\r\n\r\n", "x\r\n ".repeat(20_000)), Unscannable::LargeHeader),
+        (
+            "header",
+            format!("X: {}\r\n\r\n", "x\r\n ".repeat(20_000)),
+            Unscannable::LargeHeader,
+        ),
         ("parts", parts(PARTS_MAX + 1), Unscannable::ManyParts),
         ("multiparts", multiparts.collect(), Unscannable::ManyParts),
-        ("parameters", format!("Content-Type: text/plain{}\r\n\r\nx", ";\r\n a*0=x".repeat(4000)), Unscannable::ManyParts),
+        (
+            "parameters",
+            format!(
+                "Content-Type: text/plain{}\r\n\r\nx",
+                ";\r\n a*0=x".repeat(4000)
+            ),
+            Unscannable::ManyParts,
+        ),
         ("an image", image, Unscannable::NoText),
     ] {
-        assert_eq!(extractor.features(content.as_bytes()), Err(expected), "{what}");
+        assert_eq!(
+            extractor.features(content.as_bytes()),
+            Err(expected),
+            "{what}"
+        );
     }
     assert!(extractor.features(parts(PARTS_MAX - 2).as_bytes()).is_ok());
     // Receivers show what has no header, so it is judged.
@@ -145,7 +191,10 @@ fn a_mailing_is_the_same_whatever_it_calls_its_recipient() {
         extractor.sameness(text.as_bytes())
     };
     assert_eq!(letter("a@b.example", 1), letter("c@d.example", 77));
-    assert_ne!(letter("a@b.example", 1), extractor.sameness(b"Subject: x\r\n\r\nquite another text\r\n"));
+    assert_ne!(
+        letter("a@b.example", 1),
+        extractor.sameness(b"Subject: x\r\n\r\nquite another text\r\n")
+    );
 }
 
 #[test]
@@ -155,7 +204,10 @@ fn the_same_octets_have_the_same_features() {
     let extractor = Extractor::default();
     assert_eq!(features(&extractor), features(&Extractor::default()));
     let plain = features(&extractor);
-    assert_eq!(plain.buckets, extractor.named_features(content).unwrap().buckets);
+    assert_eq!(
+        plain.buckets,
+        extractor.named_features(content).unwrap().buckets
+    );
     assert!(plain.buckets.is_sorted_by(|one, other| one < other));
 }
 
@@ -172,7 +224,9 @@ fn line() -> impl Strategy<Value = String> {
         Just("--b".to_owned()),
         Just("--c--".to_owned()),
         Just(String::new()),
-        Just("<a href='http://[::1]@x:99/%%?&'><div style=display:none>&#xFFFFFFFF;</a>".to_owned()),
+        Just(
+            "<a href='http://[::1]@x:99/%%?&'><div style=display:none>&#xFFFFFFFF;</a>".to_owned()
+        ),
         "[ -~]{0,40}",
         "\\PC{0,20}",
     ]

@@ -23,7 +23,8 @@ pub(super) fn each(text: &str, most: usize, mut look: impl FnMut(&str)) {
             if word.len() < RUN_OCTETS_MAX {
                 continue;
             }
-        } else if is_invisible(letter) || (matches!(letter, '\'' | '\u{2019}') && !word.is_empty()) {
+        } else if is_invisible(letter) || (matches!(letter, '\'' | '\u{2019}') && !word.is_empty())
+        {
             continue;
         }
         if word.is_empty() {
@@ -102,7 +103,10 @@ impl Text {
                 _ => {}
             }
         }
-        self.quoted += text.lines().filter(|line| line.starts_with(['>', '|'])).count();
+        self.quoted += text
+            .lines()
+            .filter(|line| line.starts_with(['>', '|']))
+            .count();
         let most = WORDS_MAX.saturating_sub(self.words);
         if most == 0 {
             return;
@@ -153,7 +157,9 @@ impl Text {
         if !word.is_ascii() {
             let latin = word.bytes().any(|octet| octet.is_ascii_lowercase());
             // Greek and Cyrillic have letters that look like Latin ones; nobody uses both in one word.
-            let other = word.chars().any(|letter| matches!(letter, '\u{370}'..='\u{52f}'));
+            let other = word
+                .chars()
+                .any(|letter| matches!(letter, '\u{370}'..='\u{52f}'));
             self.mixed += usize::from(latin && other);
         }
     }
@@ -191,7 +197,8 @@ impl Sameness {
     /// Reads on.
     pub(super) fn read(&mut self, text: &str) {
         for token in text.split_whitespace() {
-            let varies = token.contains(['@', '/', '=']) || token.bytes().any(|octet| octet.is_ascii_digit());
+            let varies = token.contains(['@', '/', '='])
+                || token.bytes().any(|octet| octet.is_ascii_digit());
             if varies || self.words == SAMENESS_WORDS {
                 continue;
             }
