@@ -52,7 +52,7 @@ pub use notifications::Notifications;
 pub use operator_mail::{Mailboxes, OperatorMail};
 pub use peers::{Fingerprint, NotAFingerprint, PeerRelay, PeersConfig};
 pub use queue::QueueConfig;
-use raw::{RawConfig, RawController, RawOrigin, RawScanner};
+use raw::{RawConfig, RawController, RawOrigin};
 pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
 pub use sandbox::Sandbox;
 pub use scanner::ScannerConfig;
@@ -237,11 +237,7 @@ impl TryFrom<RawConfig> for Config {
             let problem = "must appear at least once; without a scanner every message would pass";
             return Err(Invalid::new("scanner", "[]", problem));
         }
-        let is_classifier = |raw: &&RawScanner| matches!(raw, RawScanner::Classifier(_));
-        if raw.scanner.iter().filter(is_classifier).count() > 1 {
-            let problem = "may stand there once: what it learns is one file in state_dir";
-            return Err(Invalid::new("scanner.kind", "classifier", problem));
-        }
+        classifier::at_most_one(&raw.scanner)?;
         let by_the_edge = !raw.listen.is_empty() || !raw.transparent.is_empty();
         if !by_the_edge && raw.authorised.is_empty() && raw.submission.is_none() {
             let problem = "must name at least one ADDRESS:PORT, unless transparent, [[authorised]] or [submission] does";

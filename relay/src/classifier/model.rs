@@ -1,7 +1,7 @@
 //! A model: weights of some buckets, and what their sum means.
 //!
 //! In memory the weights are an array of all buckets, so that looking one up is one access; in a file they are those
-//! that are not zero, quantised to steps, which makes the shipped model a few hundred kilobytes. A file says where it
+//! that are not zero, quantised to steps, so that the shipped model takes less than a hundred kilobytes. A file says where it
 //! comes from and how well it did on mail that it was not made of.
 //!
 //! # Diagnostics
@@ -9,10 +9,11 @@
 
 use std::path::Path;
 
-use super::features::{FEATURES_VERSION, Features};
-use super::hash::{BUCKET_BITS, BUCKETS};
-use super::varint::{Reader, Writer};
+use super::features::Features;
+use super::hash::BUCKETS;
 use super::{Reason, ftrl::Ftrl};
+
+mod file;
 
 /// The model.
 #[derive(Clone, Debug, PartialEq)]
@@ -236,111 +237,10 @@ impl Model {
             .get(bucket as usize)
             .map_or(0.0, |weight| f64::from(*weight) * self.step)
     }
-
-    /// As a file has it.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::new(MAGIC, VERSION);
-        writer.number(u64::from(FEATURES_VERSION));
-        writer.number(u64::from(BUCKET_BITS));
-        for text in [&self.provenance.corpus, &self.provenance.trained_at] {
-            writer.text(text);
-        }
-        let measured = &self.measured;
-        for number in [
-            self.provenance.ham,
-            self.provenance.spam,
-            u64::from(self.provenance.advisory),
-            measured.ham,
-            measured.false_positives,
-            measured.spam,
-            measured.found,
-        ] {
-            writer.number(number);
-        }
-        let calibration = self.calibration;
-        for float in [
-            measured.auc,
-            calibration.slope,
-            calibration.offset,
-            self.threshold,
-            self.bias,
-            self.step,
-        ] {
-            writer.float(float);
-        }
-        writer.number(self.weights() as u64);
-        let mut last = 0;
-        for (bucket, weight) in self
-            .weights
-            .iter()
-            .enumerate()
-            .filter(|(_, weight)| **weight != 0)
-        {
-            writer.number((bucket - last) as u64);
-            writer.signed(i64::from(*weight));
-            last = bucket;
-        }
-        writer.finish()
-    }
-
-    /// Reads what [`encode`](Self::encode) has made.
-    pub fn decode(file: &[u8]) -> Result<Self, ModelError> {
-        let mut reader = Reader::new(file, MAGIC, VERSION, "a model of the classifier")?;
-        let (features, bits) = (reader.number()?, reader.number()?);
-        if (features, bits) != (u64::from(FEATURES_VERSION), u64::from(BUCKET_BITS)) {
-            return Err(ModelError::Features(features));
-        }
-        let (corpus, trained_at) = (reader.text()?.to_owned(), reader.text()?.to_owned());
-        let provenance = Provenance {
-            corpus,
-            trained_at,
-            ham: reader.number()?,
-            spam: reader.number()?,
-            advisory: reader.number()? != 0,
-        };
-        let mut measured = Measured {
-            ham: reader.number()?,
-            false_positives: reader.number()?,
-            spam: reader.number()?,
-            found: reader.number()?,
-            auc: 0.0,
-        };
-        measured.auc = reader.float()?;
-        let calibration = Calibration {
-            slope: reader.float()?,
-            offset: reader.float()?,
-        };
-        let (threshold, bias, step) = (reader.float()?, reader.float()?, reader.float()?);
-        if calibration.slope <= 0.0 {
-            return Err(ModelError::Damaged);
-        }
-        let mut weights = vec![0; BUCKETS];
-        let mut bucket = 0_usize;
-        for _ in 0..reader.number()? {
-            let distance =
-                usize::try_from(reader.number()?).map_err(|_unfit| ModelError::Damaged)?;
-            bucket = bucket.checked_add(distance).ok_or(ModelError::Damaged)?;
-            let weight = i16::try_from(reader.signed()?).map_err(|_unfit| ModelError::Damaged)?;
-            *weights.get_mut(bucket).ok_or(ModelError::Damaged)? = weight;
-        }
-        reader.end()?;
-        Ok(Self {
-            weights,
-            step,
-            bias,
-            calibration,
-            threshold,
-            provenance,
-            measured,
-        })
-    }
 }
 
 /// Made of a public corpus; `models/README.md` says how.
 const SHIPPED: &[u8] = include_bytes!("../../models/spam-assassin.ogcm");
-const MAGIC: [u8; 4] = *b"OGCM";
-const VERSION: u16 = 1;
 /// Of either sign; the usual weight then fits an octet.
 const STEPS: f64 = 500.0;
 /// Nobody can be surer than this of a message by looking at it.
@@ -349,97 +249,4 @@ const LOG_ODDS_MAX: f64 = 12.0;
 const ADVICE_MAX: f64 = 3.0;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::classifier::Label;
-
-    fn model() -> Model {
-        let mut ftrl = Ftrl::default();
-        for round in 0..100 {
-            for (label, bucket) in [(Label::Spam, 7), (Label::Ham, 200_000)] {
-                let features = Features {
-                    buckets: vec![bucket, 3 + round],
-                    named: Vec::new(),
-                };
-                ftrl.learn(&features, label);
-            }
-        }
-        let calibration = Calibration {
-            slope: 1.5,
-            offset: -0.5,
-        };
-        let provenance = Provenance {
-            corpus: "a test".into(),
-            trained_at: "2026-11-22T12:00:00Z".into(),
-            ham: 100,
-            spam: 100,
-            advisory: true,
-        };
-        let measured = Measured {
-            auc: 0.99,
-            ham: 10,
-            false_positives: 1,
-            spam: 12,
-            found: 11,
-        };
-        Model::new(&ftrl, calibration, 3.25, provenance, measured)
-    }
-
-    #[test]
-    fn a_model_comes_back_from_its_file() {
-        let model = model();
-        assert!(model.weights() > 1);
-        assert_eq!(Model::decode(&model.encode()).unwrap(), model);
-    }
-
-    #[test]
-    fn a_file_with_any_octet_changed_or_missing_is_refused() {
-        let file = model().encode();
-        for at in 0..file.len() {
-            let mut changed = file.clone();
-            changed[at] ^= 0x40;
-            assert!(Model::decode(&changed).is_err(), "octet {at}");
-            assert!(Model::decode(&file[..at]).is_err(), "{at} octets");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_file_is_said_with_what_to_do() {
-        let mut other_version = model().encode();
-        other_version[4] = 9;
-        let mut damaged = model().encode();
-        damaged[20] ^= 1;
-        for (file, expected) in [
-            (
-                &b"From: a@b.example\r\n"[..],
-                "is not a model of the classifier; make one with",
-            ),
-            (
-                &other_version,
-                "has version 9, this program reads 1; make it anew with",
-            ),
-            (&damaged, "is damaged; copy it again, or make it anew with"),
-        ] {
-            let said = Model::decode(file).unwrap_err().to_string();
-            assert!(said.starts_with(expected), "{said}");
-        }
-    }
-
-    #[test]
-    fn more_weight_is_never_less_odds() {
-        let calibration = model().calibration();
-        let odds: Vec<f64> = (-100..100)
-            .map(|score| calibration.log_odds(f64::from(score) / 4.0))
-            .collect();
-        assert!(odds.is_sorted(), "{odds:?}");
-    }
-
-    #[test]
-    fn the_shipped_model_is_small_and_says_where_it_comes_from() {
-        let shipped = Model::shipped();
-        assert!(SHIPPED.len() < 300 << 10, "{} octets", SHIPPED.len());
-        assert!(shipped.provenance().corpus.contains("SpamAssassin"));
-        assert!(shipped.measured().auc > 0.98 && shipped.weights() > 1000);
-        assert_eq!(shipped.encode(), SHIPPED);
-    }
-}
+mod tests;

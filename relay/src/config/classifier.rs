@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::Invalid;
 use super::check::{absolute, duration};
+use super::raw::RawScanner;
 use super::scanner::{SCAN_DEADLINE_MAX, check_on_error};
 
 /// How the classifier is used.
@@ -72,4 +73,14 @@ impl TryFrom<RawClassifier> for ClassifierConfig {
             on_error: check_on_error(&raw.on_error)?,
         })
     }
+}
+
+/// What it learns is one file.
+pub(super) fn at_most_one(scanners: &[RawScanner]) -> Result<(), Invalid> {
+    let is_classifier = |raw: &&RawScanner| matches!(raw, RawScanner::Classifier(_));
+    if scanners.iter().filter(is_classifier).count() > 1 {
+        let problem = "may stand there once: what it learns is one file in state_dir";
+        return Err(Invalid::new("scanner.kind", "classifier", problem));
+    }
+    Ok(())
 }
