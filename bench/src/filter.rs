@@ -1,7 +1,7 @@
 //! How well mail is filtered: the embedded classifier, rspamd, and both by the product's own sum of log-odds.
 //!
-//! Each corpus is split in two by what its messages say, so that copies of one mailing lie in one half; one half trains,
-//! the other is judged. Then models are taken to other corpora: what a filter is worth on mail that is not like what it was
+//! Each corpus is split in two by what its messages say, so that copies of one mailing lie in one half; each half is judged
+//! by what was made of the other. Then models are taken to other corpora: what a filter is worth on mail that is not like what it was
 //! made of is the figure that an operator without a corpus of his own has to know. Copies of what a model was made of
 //! are left out there.
 
@@ -17,13 +17,13 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use relay::classifier::{
     Extractor, Model, Provenance,
-    figures::{Scored, platt},
+    figures::{Scored, at, platt},
     training::train,
 };
 use relay_proto::verdict::{Action, Finding, Policy, Report as Said, combine};
 
 use self::{
-    corpus::{Corpus, Mail},
+    corpus::{Corpora, Corpus, Mail},
     figures::{Filtered, Report},
     rspamd::Rspamd,
 };
@@ -55,34 +55,31 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<Vec<Target>> {
     let load_before = machine::load()?;
     let extractor = Extractor::default();
-    let corpora = if options.corpus.is_empty() {
+    let Corpora { whole, apart } = if options.corpus.is_empty() {
         corpus::public(&extractor)?
     } else {
-        let read = options
-            .corpus
-            .iter()
-            .map(|dir| Corpus::read(&extractor, dir));
-        read.collect::<Result<Vec<_>>>()?
+        corpus::named(&extractor, &options.corpus)?
     };
     let rspamd = options.rspamd.then(Rspamd::start).transpose()?;
     let mut filtered = Vec::new();
-    for corpus in &corpora {
+    for corpus in &whole {
         filtered.extend(within(corpus, rspamd.as_ref())?);
     }
-    for made_of in &corpora {
-        for taken_to in &corpora {
+    let apart = if apart.is_empty() { &whole } else { &apart };
+    for made_of in apart {
+        for taken_to in apart {
             if made_of.name != taken_to.name {
                 filtered.push(across(made_of, taken_to)?);
             }
         }
     }
     say("what a message costs");
-    let cost = cost::measure(corpora.first().context("there is a corpus")?)?;
+    let cost = cost::measure(whole.first().context("there is a corpus")?)?;
     let mut report = Report {
         machine: Machine::look(None)?,
         load_before,
         load_after: machine::load()?,
-        corpora: corpora.iter().map(Into::into).collect(),
+        corpora: whole.iter().chain(apart).map(Into::into).collect(),
         filtered,
         cost,
         targets: Vec::new(),
@@ -95,55 +92,52 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Target>> {
     Ok(report.targets)
 }
 
-/// One half judges the other.
+/// Each half is judged by what was made of the other.
 fn within(corpus: &Corpus, rspamd: Option<&Rspamd>) -> Result<Vec<Filtered>> {
-    say(&format!("{}: one half made, the other judged", corpus.name));
-    let (training, judged): (Vec<&Mail>, Vec<&Mail>) = corpus
+    say(&format!("{}: halves judged by each other", corpus.name));
+    let (one, other): (Vec<&Mail>, Vec<&Mail>) = corpus
         .mail
         .iter()
         .partition(|mail| mail.example.part(HALVES) == 0);
-    let model = model_of(&training)?;
-    let embedded = scores(&model, &judged);
-    let name = |filter: &str| format!("{} by {filter} of its other half", corpus.name);
+    let (mut embedded, mut own) = (Vec::new(), Vec::new());
+    for (training, judged) in [(&one, &other), (&other, &one)] {
+        let model = model_of(training)?;
+        let scored = scores(&model, judged);
+        // By the threshold of the model that judges them.
+        own.extend(scored.iter().map(|one| Scored {
+            score: one.score - model.threshold(),
+            ..*one
+        }));
+        embedded.extend(scored);
+    }
+    let name = |filter: &str| format!("{} by {filter}", corpus.name);
     let mut filtered = vec![Filtered::new(
         name("the classifier"),
         "in-domain",
         &embedded,
-        Some(model.threshold()),
+        Some(at(&own, 0.0)),
     )];
     let Some(rspamd) = rspamd else {
         return Ok(filtered);
     };
     say(&format!("{}: asking rspamd", corpus.name));
-    let raw_training = rspamd.scores(&training)?;
-    let raw = rspamd.scores(&judged)?;
-    let (slope, offset) =
-        platt(&raw_training).context("rspamd's scores do not tell spam from ham")?;
-    let odds = |one: &Scored| Scored {
-        score: slope * one.score + offset,
-        ..*one
-    };
-    let theirs: Vec<Scored> = raw.iter().map(odds).collect();
-    let mut of_rspamd = Filtered::new(
-        format!("{} by rspamd", corpus.name),
-        "rspamd",
-        &theirs,
-        None,
-    );
-    of_rspamd.note =
-        format!("log-odds = {slope:.3} x score {offset:+.3}, fitted on the other half");
+    let (of_one, of_other) = (rspamd.scores(&one)?, rspamd.scores(&other)?);
+    let (mut theirs, mut notes) = (Vec::new(), Vec::new());
+    for (fitted, judged) in [(&of_one, &of_other), (&of_other, &of_one)] {
+        let fit = platt(fitted).context("rspamd's scores do not tell spam from ham")?;
+        let (slope, offset) = fit;
+        theirs.extend(judged.iter().map(|one| Scored {
+            score: slope * one.score + offset,
+            ..*one
+        }));
+        notes.push(format!("{slope:.3} x score {offset:+.3}"));
+    }
+    let mut of_rspamd = Filtered::new(name("rspamd"), "rspamd", &theirs, None);
+    of_rspamd.note = format!("log-odds = {}", notes.join(", "));
     filtered.push(of_rspamd);
-    let both: Vec<Scored> = embedded
-        .iter()
-        .zip(&theirs)
-        .map(|(one, other)| pooled(one, other))
-        .collect();
-    filtered.push(Filtered::new(
-        format!("{} by both", corpus.name),
-        "combined",
-        &both,
-        None,
-    ));
+    let both = embedded.iter().zip(&theirs);
+    let both: Vec<Scored> = both.map(|(one, other)| pooled(one, other)).collect();
+    filtered.push(Filtered::new(name("both"), "combined", &both, None));
     Ok(filtered)
 }
 
@@ -162,7 +156,8 @@ fn across(made_of: &Corpus, taken_to: &Corpus) -> Result<Filtered> {
         .collect();
     let name = format!("{} by the classifier of {}", taken_to.name, made_of.name);
     let scored = scores(&model, &judged);
-    let mut filtered = Filtered::new(name, "cross-corpus", &scored, Some(model.threshold()));
+    let own = Some(at(&scored, model.threshold()));
+    let mut filtered = Filtered::new(name, "cross-corpus", &scored, own);
     filtered.note = format!("{} copies left out", taken_to.mail.len() - judged.len());
     Ok(filtered)
 }

@@ -102,30 +102,44 @@ impl From<&Corpus> for Counted {
     }
 }
 
-/// The SpamAssassin public corpus: all of it, and the parts of it that were collected apart from each other, as corpora
-/// of their own. No part shares a message with another.
-pub(super) fn public(extractor: &Extractor) -> Result<Vec<Corpus>> {
+/// What is judged within itself, and what is judged by each other's models; nothing of the latter: the same.
+#[derive(Debug)]
+pub(super) struct Corpora {
+    pub(super) whole: Vec<Corpus>,
+    pub(super) apart: Vec<Corpus>,
+}
+
+/// Those that were asked for.
+pub(super) fn named(extractor: &Extractor, directories: &[PathBuf]) -> Result<Corpora> {
+    let read = directories.iter().map(|dir| Corpus::read(extractor, dir));
+    Ok(Corpora {
+        whole: read.collect::<Result<_>>()?,
+        apart: Vec::new(),
+    })
+}
+
+/// The SpamAssassin public corpus as a whole, and the parts of it that were collected apart from each other.
+pub(super) fn public(extractor: &Extractor) -> Result<Corpora> {
     let data = fetched()?;
-    let parts = |parts: &[(&str, Label)]| -> Vec<(PathBuf, Label)> {
-        parts
-            .iter()
-            .map(|(name, label)| (data.join(name), *label))
-            .collect()
+    let corpus = |name: &str, parts: &[(&str, Label)]| {
+        let parts = parts.iter().map(|(name, label)| (data.join(name), *label));
+        let parts: Vec<_> = parts.collect();
+        Corpus::of(extractor, name.to_owned(), &parts)
     };
     let (ham, spam) = (Label::Ham, Label::Spam);
-    [
-        (
-            "first collection",
-            parts(&[("easy-ham-1", ham), ("spam-1", spam)]),
-        ),
-        (
-            "second collection",
-            parts(&[("easy-ham-2", ham), ("hard-ham-1", ham), ("spam-2", spam)]),
-        ),
-    ]
-    .into_iter()
-    .map(|(name, parts)| Corpus::of(extractor, name.to_owned(), &parts))
-    .collect()
+    let (easy, more, hard) = (
+        ("easy-ham-1", ham),
+        ("easy-ham-2", ham),
+        ("hard-ham-1", ham),
+    );
+    let (first, second) = (("spam-1", spam), ("spam-2", spam));
+    Ok(Corpora {
+        whole: vec![corpus("SpamAssassin", &[easy, more, hard, first, second])?],
+        apart: vec![
+            corpus("its first collection", &[easy, first])?,
+            corpus("its second collection", &[more, hard, second])?,
+        ],
+    })
 }
 
 /// The package that has it, below `target`.

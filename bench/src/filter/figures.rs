@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use relay::classifier::figures::{Rate, Scored, at, auc, reliable, threshold};
+use relay::classifier::figures::{Rate, Rates, Scored, at, auc, reliable, threshold};
 use serde::Serialize;
 
 use super::{corpus::Counted, cost::Cost};
@@ -45,10 +45,18 @@ pub(super) struct Filtered {
 struct Threshold {
     /// How it was chosen.
     chosen: String,
-    /// In log-odds.
-    threshold: f64,
     recall: Share,
     false_positives: Share,
+}
+
+impl Threshold {
+    fn new(chosen: String, rates: Rates) -> Self {
+        Self {
+            chosen,
+            recall: rates.recall.into(),
+            false_positives: rates.false_positives.into(),
+        }
+    }
 }
 
 /// A row of the reliability table.
@@ -95,20 +103,19 @@ impl Share {
 }
 
 impl Filtered {
-    /// Of log-odds; `own` is the threshold that the filter comes with.
+    /// Of log-odds; `own` is what the threshold does that the filter comes with.
     pub(super) fn new(
         name: String,
         kind: &'static str,
         scored: &[Scored],
-        own: Option<f64>,
+        own: Option<Rates>,
     ) -> Self {
         let chosen = FALSE_POSITIVES.map(|share| {
-            (
-                format!("{} % of the ham", share * 100.0),
-                threshold(scored, share),
-            )
+            let rates = at(scored, threshold(scored, share));
+            let chosen = format!("{} % of the ham ({:+.2})", share * 100.0, rates.threshold);
+            Threshold::new(chosen, rates)
         });
-        let own = own.map(|own| ("its own".to_owned(), own));
+        let own = own.map(|rates| Threshold::new("its own".to_owned(), rates));
         let reliable = reliable(scored);
         Self {
             name,
@@ -116,19 +123,7 @@ impl Filtered {
             auc: auc(scored),
             brier: reliable.brier,
             ece: reliable.ece,
-            at: chosen
-                .into_iter()
-                .chain(own)
-                .map(|(chosen, threshold)| {
-                    let rates = at(scored, threshold);
-                    Threshold {
-                        chosen,
-                        threshold,
-                        recall: rates.recall.into(),
-                        false_positives: rates.false_positives.into(),
-                    }
-                })
-                .collect(),
+            at: chosen.into_iter().chain(own).collect(),
             reliability: reliable
                 .classes
                 .into_iter()
@@ -172,7 +167,7 @@ pub(super) fn text(report: &Report) -> String {
         for at in &filtered.at {
             rates.add_row([
                 filtered.name.clone(),
-                format!("{} ({:+.2})", at.chosen, at.threshold),
+                at.chosen.clone(),
                 at.recall.shown(),
                 at.false_positives.shown(),
             ]);
