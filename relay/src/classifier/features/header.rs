@@ -257,7 +257,7 @@ fn identifiers(message: &Message<'_>, bag: &mut Bag) {
             );
         }
         None if message.header(HeaderName::Date).is_some() => {
-            bag.add(Kind::Form, "a Date that cannot be read")
+            bag.add(Kind::Form, "a Date that cannot be read");
         }
         None => {}
     }
