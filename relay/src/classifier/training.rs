@@ -272,7 +272,7 @@ mod tests {
         let examples = mail(150);
         let mut steps = Vec::new();
         let trained = train(examples.clone(), None, provenance(), |step| {
-            steps.push(step)
+            steps.push(step);
         })
         .unwrap();
         assert_eq!(steps.last(), Some(&STEPS));
