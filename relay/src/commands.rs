@@ -6,6 +6,7 @@
 //! written before it next decides.
 
 mod acme;
+pub(crate) mod classifier;
 mod queue;
 pub(crate) mod scan;
 mod spool;
@@ -19,6 +20,7 @@ use std::path::Path;
 use acme::AcmeCommand;
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
+use classifier::ClassifierCommand;
 use queue::QueueCommand;
 use relay::config::Config;
 use relay::dkim::Signer;
@@ -95,6 +97,14 @@ pub(crate) enum Command {
         after_help = "Examples:\n  outgate-relay acme status\n  outgate-relay acme status --json"
     )]
     Acme(AcmeCommand),
+    /// The embedded classifier. Reads no configuration
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay classifier train --ham /srv/mail/wanted --spam /srv/mail/spam --model /var/lib/outgate-relay/our.ogcm\n  \
+                      outgate-relay classifier show --model /var/lib/outgate-relay/our.ogcm\n  \
+                      outgate-relay classifier explain message.eml"
+    )]
+    Classifier(ClassifierCommand),
 }
 
 /// What can be done with keys.
@@ -142,6 +152,7 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
             Ok(!config.dkim.is_empty())
         }
         Command::Spool(command) => spool::run(command, config),
+        Command::Classifier(command) => classifier::run(command),
     }
 }
 

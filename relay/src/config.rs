@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 mod acme;
 mod authorised;
 mod check;
+mod classifier;
 mod dkim;
 mod dns;
 mod egress;
@@ -41,6 +42,7 @@ use check::{
     absolute, delivery, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
     transparent_listeners, treatment,
 };
+pub use classifier::ClassifierConfig;
 pub use dkim::{DkimKey, DkimSigns};
 pub use dns::DnsConfig;
 pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
@@ -235,6 +237,7 @@ impl TryFrom<RawConfig> for Config {
             let problem = "must appear at least once; without a scanner every message would pass";
             return Err(Invalid::new("scanner", "[]", problem));
         }
+        classifier::at_most_one(&raw.scanner)?;
         let by_the_edge = !raw.listen.is_empty() || !raw.transparent.is_empty();
         if !by_the_edge && raw.authorised.is_empty() && raw.submission.is_none() {
             let problem = "must name at least one ADDRESS:PORT, unless transparent, [[authorised]] or [submission] does";

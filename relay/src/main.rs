@@ -17,11 +17,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Parser;
 use commands::scan::{NoSuchScanner, ScanArguments, Scanned};
-use commands::{Asked, scan};
+use commands::{Asked, Command, scan};
 use contract::Generation;
 use logging::start_log;
 use relay::Relay;
 use relay::acme::{self, Acme};
+use relay::classifier;
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
 use relay::dkim::Signer;
 use relay::egress::Egresses;
@@ -88,6 +89,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Before anything else opens a file.
     let inherited = Inherited::take()?;
     keep_memory_private().context("cannot keep core dumps from being written")?;
+    // Where mail is sorted, there need not be a relay.
+    if let Some(Asked::OfARelay(Command::Classifier(command))) = &arguments.command {
+        let found = commands::classifier::run(command)?;
+        return Ok(ExitCode::from(if found { 0 } else { NOT_FOUND }));
+    }
     if let Some(Asked::Scan(scan)) = &arguments.command {
         return scan_files(scan, arguments.config.as_deref());
     }
@@ -105,6 +111,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let peers = config.peers.as_ref().map(Peers::open).transpose();
     let peers = peers.map_err(|invalid| invalid.in_file(file))?;
     let acme = Acme::open(&config).map_err(|error| error.in_file(file))?;
+    classifier::check(&config).map_err(|invalid| invalid.in_file(file))?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }

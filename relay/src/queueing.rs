@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{error, info};
 
+use crate::classifier::LiveError;
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -67,6 +68,9 @@ pub enum StartError {
     /// What was taken from other relays.
     #[error("spool: {0}")]
     Taken(io::Error),
+    /// What the classifier has learnt.
+    #[error("classifier: {0}")]
+    Classifier(#[from] LiveError),
     /// Who is asked for SPF and DKIM.
     #[error(transparent)]
     Voucher(#[from] VoucherError),

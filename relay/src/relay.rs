@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::allowance::Allowance;
+use crate::classifier::{self, Live};
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::dkim::Signer;
@@ -48,6 +49,8 @@ pub struct Relay {
     pub(crate) tls: Arc<ServerTls>,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) scanners: Pipeline,
+    /// The embedded classifier, if it is one of them.
+    classifier: Option<Arc<Live>>,
     /// What customers may send that a scanner with `on_error = "limit"` could not look at.
     pub(crate) unscanned: Arc<Allowance<IpAddr>>,
     pub(crate) connections: Connections,
@@ -135,13 +138,15 @@ impl Relay {
         let tls_reporter = queueing
             .as_ref()
             .and_then(|queueing| Reporter::open(&config, means(queueing)));
+        let classifier = classifier::open(&config, None)?;
         let relay = Arc::new(Self {
             tls_reporter,
             reporter: reporting::Reporter::open(&config),
             notifier: Arc::clone(&notifier),
             signer,
             outbound,
-            scanners: Pipeline::from_config(&config.scanners, &config.verdict),
+            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict),
+            classifier,
             unscanned: Arc::new(Allowance::new(config.verdict.unscanned_per_hour)),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
@@ -215,6 +220,12 @@ impl Relay {
     #[must_use]
     pub fn notifier(&self) -> &Arc<Notifier> {
         &self.notifier
+    }
+
+    /// The embedded classifier, if it is one of the scanners; it learns from what people say of messages.
+    #[must_use]
+    pub fn classifier(&self) -> Option<Arc<Live>> {
+        self.classifier.clone()
     }
 
     /// What has been counted so far.

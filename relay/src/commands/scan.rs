@@ -8,10 +8,12 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
+use relay::classifier::{self, Live};
 use relay::config::{Config, MessageLimits, ScannerConfig, VerdictConfig};
 use relay::message::Message;
 use relay::scan::{Judged, Pipeline, Submission};
@@ -136,7 +138,7 @@ impl ScanArguments {
 }
 
 impl Scanners {
-    fn new(only: Option<&str>, config: Option<&Config>) -> Result<Self, NoSuchScanner> {
+    fn new(only: Option<&str>, config: Option<&Config>) -> anyhow::Result<Self> {
         let (mut scanners, verdict, max_octets) = match config {
             Some(config) => (
                 config.scanners.clone(),
@@ -155,11 +157,15 @@ impl Scanners {
             scanners.retain(|scanner| scanner.kind() == asked);
             if scanners.is_empty() {
                 let asked = asked.to_owned();
-                return Err(NoSuchScanner { asked, there });
+                return Err(NoSuchScanner { asked, there }.into());
             }
         }
+        let live = match config {
+            Some(config) => classifier::open(config, None)?,
+            None => Some(Arc::new(Live::open(None, None)?)),
+        };
         Ok(Self {
-            pipeline: Pipeline::from_config(&scanners, &verdict),
+            pipeline: Pipeline::from_config(&scanners, live.as_ref(), &verdict),
             max_octets,
         })
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::acme::RawAcme;
+use super::classifier::RawClassifier;
 use super::dkim::RawDkimKey;
 use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
@@ -177,6 +178,7 @@ pub(super) enum RawScanner {
         #[serde(default = "default_on_error")]
         on_error: String,
     },
+    Classifier(RawClassifier),
 }
 
 /// `[operator_mail]`.

@@ -9,6 +9,7 @@ use relay_proto::verdict::OnError;
 
 use super::Invalid;
 use super::check::{absolute, duration};
+use super::classifier::ClassifierConfig;
 use super::raw::RawScanner;
 
 /// One scanner.
@@ -36,6 +37,8 @@ pub enum ScannerConfig {
         /// What becomes of the message if it takes longer or answers nonsense.
         on_error: OnError,
     },
+    /// The embedded classifier.
+    Classifier(ClassifierConfig),
 }
 
 /// Where a clamd listens.
@@ -79,7 +82,7 @@ impl ScannerConfig {
     /// Those that need nothing beside the program.
     #[must_use]
     pub fn embedded() -> Vec<Self> {
-        vec![Self::Builtin]
+        vec![Self::Builtin, Self::Classifier(ClassifierConfig::default())]
     }
 
     /// Its kind, as it stands in the file.
@@ -89,6 +92,7 @@ impl ScannerConfig {
             Self::Builtin => "builtin",
             Self::Rspamd { .. } => "rspamd",
             Self::Clamd { .. } => "clamd",
+            Self::Classifier(_) => "classifier",
         }
     }
 }
@@ -133,6 +137,7 @@ impl TryFrom<RawScanner> for ScannerConfig {
                 deadline: check_deadline(&deadline)?,
                 on_error: check_on_error(&on_error)?,
             }),
+            RawScanner::Classifier(raw) => raw.try_into().map(Self::Classifier),
         }
     }
 }
@@ -182,7 +187,7 @@ fn check_deadline(deadline: &str) -> Result<Duration, Invalid> {
     duration("scanner.deadline", deadline, shortest, SCAN_DEADLINE_MAX)
 }
 
-fn check_on_error(word: &str) -> Result<OnError, Invalid> {
+pub(super) fn check_on_error(word: &str) -> Result<OnError, Invalid> {
     match word {
         "open" => Ok(OnError::Open),
         "limit" => Ok(OnError::Limit),
@@ -196,4 +201,4 @@ fn check_on_error(word: &str) -> Result<OnError, Invalid> {
 
 /// A sender gives up ten minutes after its dot (RFC 5321 section 4.5.3.2.6), some after five; what
 /// remains after the scan is for the MX.
-const SCAN_DEADLINE_MAX: Duration = Duration::from_secs(120);
+pub(super) const SCAN_DEADLINE_MAX: Duration = Duration::from_secs(120);

@@ -8,8 +8,11 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tracing::error;
+
 use super::{Relay, operator_allowance, ranges};
 use crate::allowance::Allowance;
+use crate::classifier;
 use crate::config::{Authorised, Config, Destination};
 use crate::dkim::Signer;
 use crate::inbound::submission_session;
@@ -48,11 +51,18 @@ impl Relay {
             let session = Arc::new(submission_session(&session));
             (Arc::clone(gate), session)
         });
+        let classifier = classifier::open(&config, self.classifier.as_ref());
+        let classifier = classifier.unwrap_or_else(|error| {
+            // It could be read a moment ago.
+            error!(%error, "the classifier stays as it was");
+            self.classifier.clone()
+        });
         let relay = Arc::new(Self {
             newest: self.newest.clone(),
             tls,
             outbound: Arc::clone(&self.outbound),
-            scanners: Pipeline::from_config(&config.scanners, &config.verdict),
+            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict),
+            classifier,
             unscanned,
             connections: self.connections.bounded(&config.limits, stressed_at),
             session: Arc::new(session),

@@ -19,6 +19,7 @@ mod broken;
 mod by_mx;
 mod canary;
 mod clamd;
+mod classifier;
 mod config;
 mod content;
 mod controller;
