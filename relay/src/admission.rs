@@ -171,6 +171,10 @@ fn enter(
 ) -> (Admission, Counter) {
     match relay.connections.enter(admitted.customer) {
         Ok(permit) => {
+            if let Err(reached) = relay.behaviour.of(admitted.customer.ip()).connects() {
+                let greeting = reached.greeting(&relay.config.identity.help_url);
+                return (Admission::Refuse(greeting), Counter::RefusedLimited);
+            }
             let served = Admission::Serve {
                 admitted,
                 original_dst,

@@ -13,6 +13,7 @@
 pub mod acme;
 mod admission;
 mod allowance;
+pub mod behaviour;
 mod clock;
 pub mod config;
 mod delivery;

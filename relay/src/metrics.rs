@@ -148,6 +148,12 @@ counters! {
     TlsReportsPosted "tls_reports_posted_total",
     /// Reports about a domain's TLS that did not reach where they were wanted.
     TlsReportsFailed "tls_reports_failed_total",
+    /// Connections, recipients and messages that were refused, because their customer or its site had reached a limit.
+    Limited "limits_reached_total",
+    /// Connections among them.
+    RefusedLimited "refused_limited_total",
+    /// Messages that were refused, because the site inside of a shared host that they came from is locked.
+    IdentityLocked "identity_locked_total",
 }
 
 impl Metrics {

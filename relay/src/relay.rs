@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::allowance::Allowance;
+use crate::behaviour::Behaviour;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::dkim::Signer;
@@ -75,6 +76,8 @@ pub struct Relay {
     pub(crate) ranges: HashMap<SocketAddr, Arc<Ranges>>,
     /// What the sessions of submission share, and what they begin with.
     pub(crate) submission: Option<(Arc<Gate>, Arc<server::Config>)>,
+    /// What customers do, and may do.
+    pub(crate) behaviour: Behaviour,
 }
 
 impl Relay {
@@ -110,6 +113,7 @@ impl Relay {
             notifier: Arc::clone(&notifier),
             metrics: Arc::clone(&metrics),
         };
+        let behaviour = Behaviour::open(&config.behaviour, &config.state_dir, Arc::clone(&metrics));
         let outbound = Outbound::new(
             &config.identity,
             Arc::clone(&egresses),
@@ -124,6 +128,7 @@ impl Relay {
             egresses: Arc::clone(&egresses),
             notifier: Arc::clone(&notifier),
             newest: newest.clone(),
+            behaviour: behaviour.clone(),
         };
         let counted = Arc::clone(&metrics);
         let (queueing, backlog) = queueing::open(&config, counted, delivery)?.unzip();
@@ -154,6 +159,7 @@ impl Relay {
             router,
             ranges: ranges(&config),
             submission,
+            behaviour,
             config,
             newest,
             tls,
@@ -224,7 +230,7 @@ impl Relay {
     /// What has to run beside the sessions, for as long as the relay does.
     pub fn tend(&self) -> impl Future<Output = ()> + Send + use<> {
         let (router, results) = (self.router.clone(), self.outbound.results().clone());
-        let reporter = self.reporter.clone();
+        let (reporter, behaviour) = (self.reporter.clone(), self.behaviour.clone());
         let reports = async move {
             match reporter {
                 Some(reporter) => reporter.run().await,
@@ -232,7 +238,7 @@ impl Relay {
             }
         };
         async move {
-            tokio::join!(router.tend(), results.keep(), reports);
+            tokio::join!(router.tend(), results.keep(), reports, behaviour.keep());
         }
     }
 
@@ -240,6 +246,13 @@ impl Relay {
     pub fn save(&self) {
         self.router.save();
         self.outbound.results().save();
+        self.behaviour.save();
+    }
+
+    /// What customers do, for whoever asks.
+    #[must_use]
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
     }
 }
 

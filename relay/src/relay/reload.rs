@@ -63,6 +63,7 @@ impl Relay {
             tokens: self.tokens.clone(),
             ranges: ranges(&config),
             submission,
+            behaviour: self.behaviour.under(&config.behaviour),
             config,
         });
         (relay, stays)

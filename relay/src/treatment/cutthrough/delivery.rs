@@ -49,6 +49,9 @@ impl Cutthrough {
         let outcome = self
             .deliver(&mut transaction, &facts, received, &mut progress)
             .await;
+        if outcome.counter == Counter::RefusedByDestination {
+            self.limited.watched().refused(&outcome.reply);
+        }
         if let Some(message) = progress.message
             && outcome.reply.code().is_positive()
         {
@@ -94,6 +97,14 @@ impl Cutthrough {
         if self.relay.unheard.take(message.fingerprint).await {
             self.withdraw().await;
             return already_taken(&transaction.id);
+        }
+        if self.scanned {
+            let (mail, recipients) = (&transaction.mail, transaction.recipients.len());
+            let checked = (self.limited).content(&self.relay, None, mail, recipients, &content);
+            if let Some(outcome) = checked.await {
+                self.withdraw().await;
+                return outcome;
+            }
         }
         let inspection = self.inspection(transaction, facts);
         let verdict = if self.scanned {
