@@ -53,6 +53,8 @@ struct Shared {
     changed: AtomicBool,
     locks: Locks,
     metrics: Arc<Metrics>,
+    /// That of the relay which new sessions are given.
+    newest: Mutex<Arc<BehaviourConfig>>,
 }
 
 struct Known {
@@ -84,8 +86,9 @@ impl Behaviour {
             customers: kept::read(&file, config.customers, clock.now()),
             texts: Texts::new(config.suspicion.texts),
         };
+        let config = Arc::new(config.clone());
         Self {
-            config: Arc::new(config.clone()),
+            config: Arc::clone(&config),
             shared: Arc::new(Shared {
                 file,
                 clock,
@@ -93,15 +96,25 @@ impl Behaviour {
                 changed: AtomicBool::new(false),
                 locks: Locks::open(directory),
                 metrics,
+                newest: Mutex::new(config),
             }),
         }
     }
 
-    /// The same customers under another configuration. How many texts are remembered stays until the next start.
+    /// The same customers under another configuration.
     pub(crate) fn under(&self, config: &BehaviourConfig) -> Self {
         self.lock().customers.bound(config.customers);
+        let newest = &self.shared.newest;
+        *newest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
+        self.newest()
+    }
+
+    /// The same customers under the configuration that new sessions are given.
+    pub(crate) fn newest(&self) -> Self {
+        let newest = &self.shared.newest;
+        let newest = newest.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
-            config: Arc::new(config.clone()),
+            config: Arc::clone(&newest),
             shared: Arc::clone(&self.shared),
         }
     }

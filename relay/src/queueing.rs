@@ -20,12 +20,14 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{error, info};
 
+use crate::behaviour::Behaviour;
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::handover::{Desk, Peers, Source, Taken, Taker, Target, listener};
 use crate::metrics::Metrics;
-use crate::queue::admin::{Transfers, door};
+use crate::queue::admin::Transfers;
+use crate::queue::admin::door::{self, Asked};
 use crate::queue::{Queue, Stats};
 use crate::spool::{Kept, OpenError, Recovered, Spool};
 use crate::vouch::{Voucher, VoucherError};
@@ -48,6 +50,7 @@ pub struct Backlog {
     config: Config,
     taken: Taken,
     metrics: Arc<Metrics>,
+    behaviour: Behaviour,
     peers: Option<Peers>,
     listeners: Vec<TcpListener>,
 }
@@ -77,6 +80,7 @@ pub enum StartError {
 pub(crate) fn open(
     config: &Config,
     metrics: Arc<Metrics>,
+    behaviour: Behaviour,
     delivery: impl FnOnce(Spool) -> Delivery,
 ) -> Result<Option<(Queueing, Backlog)>, StartError> {
     let Some(spool_config) = &config.spool else {
@@ -102,6 +106,7 @@ pub(crate) fn open(
         config: config.clone(),
         taken,
         metrics,
+        behaviour,
         peers: None,
         listeners: Vec::new(),
     };
@@ -152,6 +157,7 @@ impl Backlog {
             config,
             taken,
             metrics,
+            behaviour,
             peers,
             listeners,
         } = self;
@@ -173,8 +179,12 @@ impl Backlog {
         let transfers = desk
             .clone()
             .map(|desk| Arc::new(desk) as Arc<dyn Transfers>);
-        let queue = queueing.0.queue.clone();
-        let door = tokio::spawn(door::serve(queue, transfers, door));
+        let asked = Asked {
+            queue: Some(queueing.0.queue.clone()),
+            transfers,
+            behaviour: Some(behaviour),
+        };
+        let door = tokio::spawn(door::serve(asked, door));
         let tending = desk.clone().map(|desk| tokio::spawn(Box::pin(desk.tend())));
         let taking_over = peers.filter(|_| desk.is_some()).map(|peers| {
             let taker = Arc::new(Taker {

@@ -5,10 +5,11 @@ mod reload;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use relay_proto::server::{self, Stress};
+use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -30,6 +31,7 @@ use crate::origin::Ranges;
 use crate::outbound::results::Results;
 use crate::outbound::{Outbound, Trust};
 use crate::queue;
+use crate::queue::admin::door::{self, Asked};
 use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::routing::Router;
 use crate::scan::{self, Scanner};
@@ -78,6 +80,8 @@ pub struct Relay {
     pub(crate) submission: Option<(Arc<Gate>, Arc<server::Config>)>,
     /// What customers do, and may do.
     pub(crate) behaviour: Behaviour,
+    /// Where people ask about that, where no queue is asked there, too.
+    door: Mutex<Option<UnixListener>>,
 }
 
 impl Relay {
@@ -131,7 +135,12 @@ impl Relay {
             behaviour: behaviour.clone(),
         };
         let counted = Arc::clone(&metrics);
-        let (queueing, backlog) = queueing::open(&config, counted, delivery)?.unzip();
+        let (queueing, backlog) =
+            queueing::open(&config, counted, behaviour.clone(), delivery)?.unzip();
+        let door = match queueing {
+            Some(_) => None,
+            None => door_without_queue(&config),
+        };
         let reporter = queueing
             .as_ref()
             .and_then(|queueing| Reporter::open(&config, means(queueing)));
@@ -160,6 +169,7 @@ impl Relay {
             ranges: ranges(&config),
             submission,
             behaviour,
+            door: Mutex::new(door),
             config,
             newest,
             tls,
@@ -237,8 +247,20 @@ impl Relay {
                 None => std::future::pending().await,
             }
         };
+        let listener = self.door.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move {
-            tokio::join!(router.tend(), results.keep(), reports, behaviour.keep());
+            let asked = Asked {
+                queue: None::<queue::Queue<Delivery>>,
+                transfers: None,
+                behaviour: Some(behaviour.clone()),
+            };
+            let answers = async {
+                match listener {
+                    Some(listener) => door::serve(asked, listener).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::join!(router.tend(), results.keep(), reports, behaviour.keep(), answers);
         }
     }
 
@@ -254,6 +276,13 @@ impl Relay {
     pub fn behaviour(&self) -> &Behaviour {
         &self.behaviour
     }
+}
+
+/// A relay without a queue serves without its door, too.
+fn door_without_queue(config: &Config) -> Option<UnixListener> {
+    let door = door::bind(&config.queue.admin);
+    door.inspect_err(|error| warn!(%error, "queue.admin: `outgate-relay behaviour` and `identity` will find nobody"))
+        .ok()
 }
 
 fn aligning(config: &Config) -> Option<Voucher> {

@@ -6,7 +6,7 @@
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::{Relay, operator_allowance, ranges};
 use crate::config::{Authorised, Config, Destination};
@@ -64,6 +64,7 @@ impl Relay {
             ranges: ranges(&config),
             submission,
             behaviour: self.behaviour.under(&config.behaviour),
+            door: Mutex::default(),
             config,
         });
         (relay, stays)
@@ -114,6 +115,11 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     }
     kept.back("submission", &old.submission, &mut new.submission);
     kept.back("tls_reports", &old.tls_reports, &mut new.tls_reports);
+    let (before, after) = (&old.behaviour, &mut new.behaviour);
+    let prefix = "behaviour.ipv6_prefix";
+    kept.back(prefix, &before.ipv6_prefix, &mut after.ipv6_prefix);
+    let (before, after) = (&before.suspicion, &mut after.suspicion);
+    kept.back("behaviour.texts", &before.texts, &mut after.texts);
     stays
 }
 

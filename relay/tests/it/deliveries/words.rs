@@ -22,7 +22,12 @@ impl Scene {
         let home = home();
         let running = Running::start(&home.path(""));
         let listener = door::bind(&home.path("admin.sock")).unwrap();
-        tokio::spawn(door::serve(running.queue.clone(), None, listener));
+        let asked = Asked {
+            queue: Some(running.queue.clone()),
+            transfers: None,
+            behaviour: None,
+        };
+        tokio::spawn(door::serve(asked, listener));
         Self { home, running }
     }
 
