@@ -30,6 +30,7 @@ use crate::metrics::{Counter, Metrics};
 pub mod door;
 mod kept;
 pub mod locks;
+mod scanner;
 pub mod shapes;
 mod site;
 mod text;
@@ -37,7 +38,7 @@ mod text;
 use kept::WallClock;
 use locks::{Lock, Locks};
 pub(crate) use site::Sites;
-pub(crate) use text::simhash;
+use text::simhash;
 
 /// What is known of all customers. Cheap to clone.
 #[derive(Clone)]

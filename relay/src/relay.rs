@@ -34,7 +34,7 @@ use crate::queue;
 use crate::queue::admin::door::{self, Asked};
 use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::routing::Router;
-use crate::scan::{self, Scanner};
+use crate::scan::Pipeline;
 use crate::snapshot::Newest;
 use crate::submission::Gate;
 use crate::tls::ServerTls;
@@ -49,7 +49,9 @@ pub struct Relay {
     pub(crate) newest: watch::Receiver<Newest>,
     pub(crate) tls: Arc<ServerTls>,
     pub(crate) outbound: Arc<Outbound>,
-    pub(crate) scanners: Vec<Arc<dyn Scanner>>,
+    pub(crate) scanners: Pipeline,
+    /// What customers may send that a scanner with `on_error = "limit"` could not look at.
+    pub(crate) unscanned: Arc<Allowance<IpAddr>>,
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
     /// Whose sessions are spliced because of what they have shown.
@@ -149,7 +151,9 @@ impl Relay {
             notifier: Arc::clone(&notifier),
             signer,
             outbound,
-            scanners: scan::from_config(&config.scanners),
+            scanners: Pipeline::from_config(&config.scanners, &config.verdict)
+                .with(behaviour.scanners()),
+            unscanned: Arc::new(Allowance::new(config.verdict.unscanned_per_hour)),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
             learnt: Arc::new(Learnt::open(
@@ -214,6 +218,7 @@ impl Relay {
         });
         let (ends, failed) = self.tls.figures();
         counters
+            + &exposition::scanners(self.metrics.scanners())
             + &exposition::egress(&self.egresses.figures())
             + &exposition::certificate(ends, failed)
             + &queue
@@ -247,7 +252,11 @@ impl Relay {
                 None => std::future::pending().await,
             }
         };
-        let listener = self.door.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let listener = self
+            .door
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         async move {
             let asked = Asked {
                 queue: None::<queue::Queue<Delivery>>,
@@ -260,7 +269,13 @@ impl Relay {
                     None => std::future::pending().await,
                 }
             };
-            tokio::join!(router.tend(), results.keep(), reports, behaviour.keep(), answers);
+            tokio::join!(
+                router.tend(),
+                results.keep(),
+                reports,
+                behaviour.keep(),
+                answers
+            );
         }
     }
 

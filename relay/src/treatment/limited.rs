@@ -5,10 +5,12 @@
 
 use std::net::IpAddr;
 
+use contract::Tier;
 use relay_proto::envelope::Mail;
 use relay_proto::reply::Reply;
 use relay_proto::server::{Answer, Question};
 
+use super::inspection::Inspection;
 use super::outcome::Outcome;
 use crate::Relay;
 use crate::behaviour::{Reached, Sites, Watched};
@@ -95,14 +97,11 @@ impl Limited {
     /// The outcome of a message that has come whole and may not go on, by a lock or a limit; it is counted if it may.
     pub(super) async fn content(
         &self,
-        relay: &Relay,
-        user: Option<&str>,
-        mail: &Mail,
-        recipients: usize,
+        inspection: &Inspection<'_>,
         content: &Message,
     ) -> Option<Outcome> {
-        let sites = self.sites(relay, user, mail);
-        let header = match sites.stand_in_headers() {
+        let sites = self.sites(inspection.relay, inspection.user, inspection.mail);
+        let header = match sites.stand_in_headers() && inspection.tier() >= Tier::Headers {
             // What cannot be read back is found out by whoever delivers it.
             true => header(content).await.unwrap_or_default(),
             false => Vec::new(),
@@ -112,7 +111,8 @@ impl Limited {
             let reply = self.watched.refusal(&lock, &self.help_url);
             return Some(outcome("locked", Counter::Rejected, reply));
         }
-        let sent = (self.watched).sent(content.octets(), recipients as u64, &sites);
+        let recipients = inspection.recipients.len() as u64;
+        let sent = (self.watched).sent(content.octets(), recipients, &sites);
         sent.err().map(|reached| {
             let reply = reached.reply(&self.help_url);
             let counter = match reply.code().is_permanent() {

@@ -107,10 +107,7 @@ async fn answer(asked: Asked<impl Orders>, stream: UnixStream) {
 /// An answer, or a status and why.
 type Answer = Result<Bytes, (StatusCode, Refused)>;
 
-async fn response(
-    asked: &Asked<impl Orders>,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+async fn response(asked: &Asked<impl Orders>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let about_customers = customers::are_asked_about(request.uri().path());
     let answer = match (&asked.queue, &asked.behaviour) {
         (_, Some(behaviour)) if about_customers => {
