@@ -184,7 +184,7 @@ impl Watched {
 
     /// The content was not asked for after all.
     pub(crate) fn sends_not(&self) {
-        self.tell(|customer, limits, _| customer.unused(Measure::Messages, 1, limits));
+        self.tell(|customer, limits, now| customer.message_never_came(limits, now));
     }
 
     /// The content has come whole; it is counted if it may go on, for the customer and for the sites that it is of.
@@ -393,7 +393,7 @@ impl Reached {
     fn text(&self, help_url: &str) -> String {
         let (who, exceeded) = (&self.who, &self.exceeded);
         // Rounded up: who comes back at the second that was named shall not be early.
-        let wait = exceeded.wait.as_secs() + 1;
+        let wait = exceeded.wait.as_nanos().div_ceil(1_000_000_000);
         format!("{who} {exceeded}, try again in {wait} s; see {help_url}")
     }
 }

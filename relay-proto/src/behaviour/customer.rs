@@ -89,9 +89,14 @@ impl Customer {
         self.usage.used(measure, units, limits, now);
     }
 
-    /// A message that was asked for never came.
-    pub fn unused(&mut self, measure: Measure, units: u64, limits: &Limits) {
-        self.usage.unused(measure, units, limits);
+    /// The content of a message was not asked for after all.
+    pub fn message_never_came(&mut self, limits: &Limits, now: Time) {
+        for rate in limits.rates(Measure::Messages) {
+            if let Some(cell) = self.usage.cell_mut(Measure::Messages, rate) {
+                cell.give_back(rate, 1);
+            }
+        }
+        self.usage.tally.take_back(Count::Messages, now);
     }
 
     /// An address was written to, or as; in any case of letters it is the same.
@@ -250,14 +255,6 @@ impl Usage {
         }
     }
 
-    fn unused(&mut self, measure: Measure, units: u64, limits: &Limits) {
-        for rate in limits.rates(measure) {
-            if let Some(cell) = self.cell_mut(measure, rate) {
-                cell.give_back(rate, units);
-            }
-        }
-    }
-
     fn cell(&self, measure: Measure, rate: Rate) -> Option<&Cell> {
         self.cells.get(measure as usize)?.get(rate.per as usize)
     }
@@ -307,7 +304,7 @@ mod tests {
         assert_eq!((0..3).try_for_each(|_| send(later)), Ok(()));
         assert_eq!(send(later), Err(hour));
         let figures = customer.figures(&limits, later);
-        assert_eq!(figures.used, [(minute, 3, 5), (hour, 7, 8)]);
+        assert_eq!(figures.used, [(minute, 3, 5), (hour, 8, 8)]);
         assert_eq!(figures.counts.messages, 8);
     }
 

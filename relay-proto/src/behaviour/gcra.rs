@@ -65,7 +65,8 @@ impl Cell {
     pub fn used(&self, rate: Rate, now: Time) -> u64 {
         let now = nanoseconds(now);
         let ahead = u128::from(self.from(rate, now).saturating_sub(now));
-        let used = ahead * u128::from(rate.count.get()) / u128::from(rate.per.nanoseconds());
+        // What has begun to come back is not back yet.
+        let used = (ahead * u128::from(rate.count.get())).div_ceil(rate.per.nanoseconds().into());
         u64::try_from(used).unwrap_or(u64::MAX)
     }
 

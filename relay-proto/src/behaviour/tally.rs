@@ -95,6 +95,13 @@ impl Tally {
         }
     }
 
+    /// One that was just added was none.
+    pub(super) fn take_back(&mut self, what: Count, now: Time) {
+        if let Some(kept) = self.piece(now).counts.get_mut(what as usize) {
+            *kept = kept.saturating_sub(1);
+        }
+    }
+
     pub(super) fn add_octets(&mut self, octets: u64, now: Time) {
         let piece = self.piece(now);
         piece.octets = piece.octets.saturating_add(octets);

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use relay::queue::admin::door;
+use relay::queue::admin::door::{self, Asked};
 use relay_proto::queued::QueueId;
 use tokio::task::spawn_blocking;
 
