@@ -7,7 +7,7 @@
 //! site, `text` says what its content is like, [`door`] is what people ask.
 //!
 //! # Diagnostics
-//! Logged: a limit that was reached (`info`, once a minute for a customer), files that are damaged or cannot be written.
+//! Logged: a limit that was reached (`info`, the first one of a customer in an hour; `debug` each), files that are damaged or cannot be written.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use relay_proto::behaviour::{
 };
 use relay_proto::reply::Reply;
 use relay_proto::{Time, behaviour};
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::config::{BehaviourConfig, Over};
 use crate::metrics::{Counter, Metrics};
@@ -209,7 +209,8 @@ impl Watched {
                 })
             });
             if let Some(exceeded) = full.filter(|_| self.behaviour.config.enforce) {
-                return Err(self.reached(format!("{site} on {}", self.key), exceeded));
+                let is_first = self.tell(|customer, _, now| is_first(customer, now));
+                return Err(self.reached(format!("{site} on {}", self.key), exceeded, is_first));
             }
         }
         self.tell(|customer, limits, now| {
@@ -316,9 +317,9 @@ impl Watched {
         if let Err(exceeded) = room
             && self.behaviour.config.enforce
         {
-            customer.was_limited(now);
+            let is_first = is_first(customer, now);
             drop(known);
-            return Err(self.reached(self.key.to_string(), exceeded));
+            return Err(self.reached(self.key.to_string(), exceeded, is_first));
         }
         customer.used(measure, units, limits, now);
         drop(known);
@@ -335,8 +336,8 @@ impl Watched {
         match full.filter(|_| self.behaviour.config.enforce) {
             None => Ok(()),
             Some(exceeded) => {
-                self.tell(|customer, _, now| customer.was_limited(now));
-                Err(self.reached(self.key.to_string(), exceeded))
+                let is_first = self.tell(|customer, _, now| is_first(customer, now));
+                Err(self.reached(self.key.to_string(), exceeded, is_first))
             }
         }
     }
@@ -349,21 +350,25 @@ impl Watched {
         question(customer, now)
     }
 
-    fn tell(&self, told: impl FnOnce(&mut Customer, &Limits, Time)) {
+    fn tell<T>(&self, told: impl FnOnce(&mut Customer, &Limits, Time) -> T) -> T {
         let now = self.behaviour.shared.clock.now();
+        let limits = &self.behaviour.config.limits;
         let mut known = self.behaviour.lock();
-        told(
-            known.customers.heard(self.key),
-            &self.behaviour.config.limits,
-            now,
-        );
+        let answer = told(known.customers.heard(self.key), limits, now);
         drop(known);
         self.behaviour.shared.changed.store(true, Ordering::Relaxed);
+        answer
     }
 
-    fn reached(&self, who: String, exceeded: Exceeded) -> Reached {
+    fn reached(&self, who: String, exceeded: Exceeded, is_first: bool) -> Reached {
         self.behaviour.shared.metrics.count(Counter::Limited);
-        info!(limit = %exceeded.name, who, wait_s = exceeded.wait.as_secs(), "a limit is reached");
+        let (limit, wait_s) = (exceeded.name, exceeded.wait.as_secs());
+        // Who does not heed one is told again and again.
+        if is_first {
+            info!(%limit, who, wait_s, "a limit is reached");
+        } else {
+            debug!(%limit, who, wait_s, "a limit is reached");
+        }
         Reached {
             who,
             exceeded,
@@ -396,6 +401,13 @@ impl Reached {
         let wait = exceeded.wait.as_nanos().div_ceil(1_000_000_000);
         format!("{who} {exceeded}, try again in {wait} s; see {help_url}")
     }
+}
+
+/// Notes that a limit was reached; whether there was none in the hour before.
+fn is_first(customer: &mut Customer, now: Time) -> bool {
+    let is_first = customer.counts(now).limited == 0;
+    customer.was_limited(now);
+    is_first
 }
 
 /// What the last hour of a customer had, for whoever shows it.
