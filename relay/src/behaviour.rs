@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use contract::event::{Happening, Rates};
 use relay_proto::behaviour::identity::Identity;
 use relay_proto::behaviour::texts::{SENDERS_MAX, Texts};
 use relay_proto::behaviour::{
-    Counts, Customer, CustomerKey, Customers, Distinct, Exceeded, Limits, Measure, answers,
+    Counts, Customer, CustomerKey, Customers, Distinct, Exceeded, Limits, Measure, Period, answers,
 };
 use relay_proto::reply::Reply;
 use relay_proto::{Time, behaviour};
@@ -73,9 +74,13 @@ pub(crate) struct Watched {
 /// A limit that a customer, or one of its sites, has reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reached {
-    who: String,
+    key: CustomerKey,
+    /// The site, if the limit is not the whole customer's.
+    site: Option<Identity>,
     exceeded: Exceeded,
     over: Over,
+    /// It is the customer's first one in an hour.
+    is_first: bool,
 }
 
 impl Behaviour {
@@ -210,7 +215,7 @@ impl Watched {
             });
             if let Some(exceeded) = full.filter(|_| self.behaviour.config.enforce) {
                 let is_first = self.tell(|customer, _, now| is_first(customer, now));
-                return Err(self.reached(format!("{site} on {}", self.key), exceeded, is_first));
+                return Err(self.reached(Some(site), exceeded, is_first));
             }
         }
         self.tell(|customer, limits, now| {
@@ -319,7 +324,7 @@ impl Watched {
         {
             let is_first = is_first(customer, now);
             drop(known);
-            return Err(self.reached(self.key.to_string(), exceeded, is_first));
+            return Err(self.reached(None, exceeded, is_first));
         }
         customer.used(measure, units, limits, now);
         drop(known);
@@ -337,7 +342,7 @@ impl Watched {
             None => Ok(()),
             Some(exceeded) => {
                 let is_first = self.tell(|customer, _, now| is_first(customer, now));
-                Err(self.reached(self.key.to_string(), exceeded, is_first))
+                Err(self.reached(None, exceeded, is_first))
             }
         }
     }
@@ -360,20 +365,23 @@ impl Watched {
         answer
     }
 
-    fn reached(&self, who: String, exceeded: Exceeded, is_first: bool) -> Reached {
+    fn reached(&self, site: Option<&Identity>, exceeded: Exceeded, is_first: bool) -> Reached {
         self.behaviour.shared.metrics.count(Counter::Limited);
+        let reached = Reached {
+            key: self.key,
+            site: site.cloned(),
+            exceeded,
+            over: self.behaviour.config.over,
+            is_first,
+        };
         let (limit, wait_s) = (exceeded.name, exceeded.wait.as_secs());
         // Who does not heed one is told again and again.
         if is_first {
-            info!(%limit, who, wait_s, "a limit is reached");
+            info!(%limit, who = reached.who(), wait_s, "a limit is reached");
         } else {
-            debug!(%limit, who, wait_s, "a limit is reached");
+            debug!(%limit, who = reached.who(), wait_s, "a limit is reached");
         }
-        Reached {
-            who,
-            exceeded,
-            over: self.behaviour.config.over,
-        }
+        reached
     }
 }
 
@@ -395,8 +403,27 @@ impl Reached {
         }
     }
 
+    /// What the controller is told of it, once an hour for a customer.
+    pub(crate) fn happening(&self) -> Option<Happening> {
+        let allowed = self.exceeded.limit.get() as f64;
+        self.is_first.then(|| Happening::LimitHit {
+            limit: self.exceeded.name.to_string(),
+            // It is used up; how much more there would have been nobody knows.
+            figure: allowed,
+            allowed,
+            identity: self.site.as_ref().map(ToString::to_string),
+        })
+    }
+
+    fn who(&self) -> String {
+        match &self.site {
+            Some(site) => format!("{site} on {}", self.key),
+            None => self.key.to_string(),
+        }
+    }
+
     fn text(&self, help_url: &str) -> String {
-        let (who, exceeded) = (&self.who, &self.exceeded);
+        let (who, exceeded) = (self.who(), &self.exceeded);
         // Rounded up: who comes back at the second that was named shall not be early.
         let wait = exceeded.wait.as_nanos().div_ceil(1_000_000_000);
         format!("{who} {exceeded}, try again in {wait} s; see {help_url}")
@@ -419,6 +446,21 @@ impl Behaviour {
         let known = self.lock();
         let customer = known.customers.known(key)?;
         Some((key, customer.figures(&self.config.limits, now)))
+    }
+
+    /// Lays what is known of a customer's last hour to figures that are told of it.
+    pub(crate) fn describe(&self, customer: IpAddr, rates: &mut Rates) {
+        let now = self.shared.clock.now();
+        let known = self.lock();
+        let key = CustomerKey::of(customer, self.config.ipv6_prefix);
+        let Some(customer) = known.customers.known(key) else {
+            return;
+        };
+        let counts = customer.counts(now);
+        rates.unknown_share = counts.unknown_share();
+        rates.refused_share = counts.refused_share();
+        rates.distinct_recipients = customer.distinct(Distinct::Recipients, Period::Hour, now);
+        rates.distinct_senders = customer.distinct(Distinct::Senders, Period::Hour, now);
     }
 
     /// The customers that did something in the last hour, those with the most messages first.

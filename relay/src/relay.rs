@@ -33,6 +33,7 @@ use crate::outbound::{Outbound, Trust};
 use crate::queue;
 use crate::queue::admin::door::{self, Asked};
 use crate::queueing::{self, Backlog, Queueing, StartError};
+use crate::reporting;
 use crate::routing::Router;
 use crate::scan::Pipeline;
 use crate::snapshot::Newest;
@@ -73,7 +74,9 @@ pub struct Relay {
     /// Signs what is relayed, if the operator wants that.
     pub(crate) signer: Arc<Signer>,
     /// Tells domains of their servers' TLS; `None` = nobody is told.
-    reporter: Option<Reporter>,
+    tls_reporter: Option<Reporter>,
+    /// Tells the controller what happens.
+    reporter: reporting::Reporter,
     metrics: Arc<Metrics>,
     pub(crate) router: Router,
     /// Whom authorised listeners serve, by their configured addresses.
@@ -143,11 +146,12 @@ impl Relay {
             Some(_) => None,
             None => door_without_queue(&config),
         };
-        let reporter = queueing
+        let tls_reporter = queueing
             .as_ref()
             .and_then(|queueing| Reporter::open(&config, means(queueing)));
         let relay = Arc::new(Self {
-            reporter,
+            tls_reporter,
+            reporter: reporting::Reporter::open(&config),
             notifier: Arc::clone(&notifier),
             signer,
             outbound,
@@ -242,12 +246,18 @@ impl Relay {
         &self.router
     }
 
+    /// The way to tell the controller what happens.
+    #[must_use]
+    pub fn reporter(&self) -> &reporting::Reporter {
+        &self.reporter
+    }
+
     /// What has to run beside the sessions, for as long as the relay does.
     pub fn tend(&self) -> impl Future<Output = ()> + Send + use<> {
         let (router, results) = (self.router.clone(), self.outbound.results().clone());
-        let (reporter, behaviour) = (self.reporter.clone(), self.behaviour.clone());
-        let reports = async move {
-            match reporter {
+        let (tls_reporter, behaviour) = (self.tls_reporter.clone(), self.behaviour.clone());
+        let tls_reports = async move {
+            match tls_reporter {
                 Some(reporter) => reporter.run().await,
                 None => std::future::pending().await,
             }
@@ -257,6 +267,8 @@ impl Relay {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        let spool = self.queueing.as_ref().map(|it| it.spool().clone());
+        let reports = self.reporter.clone().tend(spool);
         async move {
             let asked = Asked {
                 queue: None::<queue::Queue<Delivery>>,
@@ -272,6 +284,7 @@ impl Relay {
             tokio::join!(
                 router.tend(),
                 results.keep(),
+                tls_reports,
                 reports,
                 behaviour.keep(),
                 answers
@@ -284,6 +297,7 @@ impl Relay {
         self.router.save();
         self.outbound.results().save();
         self.behaviour.save();
+        self.reporter.save();
     }
 
     /// What customers do, for whoever asks.

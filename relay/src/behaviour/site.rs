@@ -49,8 +49,8 @@ impl Sites<'_> {
 
     /// Whether the header has to be read.
     pub(crate) fn stand_in_headers(&self) -> bool {
-        let by_header = |rule: &&IdentityRule| matches!(rule.by, IdentityBy::Header(_));
-        self.rules().filter(by_header).next().is_some()
+        let mut rules = self.rules();
+        rules.any(|rule| matches!(rule.by, IdentityBy::Header(_)))
     }
 
     fn named(&self, name: impl Fn(&IdentityBy) -> Option<Identity>) -> Vec<Identity> {

@@ -137,7 +137,7 @@ impl Cutthrough {
         drain: Drain,
     ) -> Self {
         Self {
-            limited: Limited::new(&relay, admitted.customer.ip()),
+            limited: Limited::new(&relay, &admitted),
             relay,
             admitted,
             destination,

@@ -13,6 +13,7 @@ use relay_proto::server::{Answer, Question};
 use super::inspection::Inspection;
 use super::outcome::Outcome;
 use crate::Relay;
+use crate::admission::Admitted;
 use crate::behaviour::{Reached, Sites, Watched};
 use crate::message::Message;
 use crate::metrics::Counter;
@@ -22,6 +23,7 @@ use crate::metrics::Counter;
 pub(super) struct Limited {
     watched: Watched,
     customer: IpAddr,
+    flag_id: Option<u32>,
     help_url: String,
     /// The reverse-path of the open transaction.
     sender: String,
@@ -39,10 +41,12 @@ pub(super) enum Asked {
 }
 
 impl Limited {
-    pub(super) fn new(relay: &Relay, customer: IpAddr) -> Self {
+    pub(super) fn new(relay: &Relay, admitted: &Admitted) -> Self {
+        let customer = admitted.customer.ip();
         Self {
             watched: relay.behaviour.of(customer),
             customer,
+            flag_id: admitted.flag_id(),
             help_url: relay.config.identity.help_url.clone(),
             sender: String::new(),
         }
@@ -60,7 +64,7 @@ impl Limited {
         user: Option<&str>,
         question: &Question,
     ) -> Result<Asked, Answer> {
-        let reached = |reached: Reached| Answer::Reply(reached.reply(&self.help_url));
+        let reached = |reached: Reached| Answer::Reply(self.reply(relay, &reached));
         match question {
             Question::Mail(mail) => {
                 self.watched.announces(mail.size).map_err(reached)?;
@@ -114,13 +118,33 @@ impl Limited {
         let recipients = inspection.recipients.len() as u64;
         let sent = (self.watched).sent(content.octets(), recipients, &sites);
         sent.err().map(|reached| {
-            let reply = reached.reply(&self.help_url);
+            let reply = self.reply(inspection.relay, &reached);
             let counter = match reply.code().is_permanent() {
                 true => Counter::Rejected,
                 false => Counter::Deferred,
             };
             outcome("limited", counter, reply)
         })
+    }
+
+    /// A server has answered about a recipient.
+    pub(super) fn answered(&self, relay: &Relay, reply: &Reply) {
+        self.watched.answered(reply);
+        if reply.code().is_permanent() {
+            // Who writes to nobody that exists never has a message of which this would be told.
+            let reporter = relay.reporter();
+            reporter.count(self.customer, self.flag_id, |rates| {
+                relay.behaviour.describe(self.customer, rates);
+            });
+        }
+    }
+
+    fn reply(&self, relay: &Relay, reached: &Reached) -> Reply {
+        if let Some(happening) = reached.happening() {
+            let reporter = relay.reporter();
+            reporter.happened(self.customer, self.flag_id, happening);
+        }
+        reached.reply(&self.help_url)
     }
 
     fn sites<'a>(&self, relay: &'a Relay, user: Option<&'a str>, mail: &'a Mail) -> Sites<'a> {
