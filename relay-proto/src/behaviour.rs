@@ -25,5 +25,5 @@ pub use customers::{CustomerKey, Customers, Damaged};
 pub use gcra::{Cell, Rate};
 pub use limits::{Distinct, Exceeded, Limits, Measure, Name, Period};
 pub use sketch::Sketch;
-pub use tally::{Counts, Tally};
+pub use tally::Counts;
 pub use window::Window;

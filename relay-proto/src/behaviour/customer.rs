@@ -7,7 +7,7 @@ use super::gcra::{Cell, Rate};
 use super::hash;
 use super::identity::Identity;
 use super::limits::{Distinct, Exceeded, Limits, Measure, Name, Period};
-use super::tally::{Count, Counts, Tally};
+use super::tally::{ALL, Count, Counts, Tally};
 use super::window::Window;
 use crate::Time;
 
@@ -15,16 +15,16 @@ use crate::Time;
 /// that what was refused elsewhere costs nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Customer {
-    pub(super) usage: Usage,
+    pub(super) usage: Usage<ALL>,
     pub(super) distinct: [[Window; 2]; 2],
-    pub(super) sites: BTreeMap<Identity, Usage>,
+    pub(super) sites: BTreeMap<Identity, Usage<OF_A_SITE>>,
 }
 
 /// What is used up, and what the last hour had. A site inside of a shared host has this and no more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(super) struct Usage<const KINDS: usize> {
     pub(super) cells: [[Cell; 3]; 4],
-    pub(super) tally: Tally,
+    pub(super) tally: Tally<KINDS>,
     pub(super) last: Time,
 }
 
@@ -212,7 +212,7 @@ impl Customer {
         size_of::<Self>()
             + windows.sum::<usize>()
             + sites.sum::<usize>()
-            + self.sites.len() * size_of::<(Identity, Usage)>()
+            + self.sites.len() * size_of::<(Identity, Usage<OF_A_SITE>)>()
     }
 
     fn window(&self, what: Distinct, period: Period) -> Option<&Window> {
@@ -221,7 +221,7 @@ impl Customer {
     }
 }
 
-impl Usage {
+impl<const KINDS: usize> Usage<KINDS> {
     fn room(
         &self,
         measure: Measure,
@@ -265,6 +265,8 @@ impl Usage {
     }
 }
 
+/// Messages and recipients.
+pub(super) const OF_A_SITE: usize = 2;
 /// Sites of one customer that are remembered.
 pub(super) const SITES_MAX: usize = 64;
 

@@ -22,7 +22,7 @@ pub struct CustomerKey {
 #[derive(Debug)]
 pub struct Customers {
     known: HashMap<CustomerKey, Known, std::hash::RandomState>,
-    /// By the turn in which they were heard last.
+    /// By the turn in which they were heard last, more or less. The first one is 1.
     silent: BTreeMap<u64, CustomerKey>,
     turn: u64,
     capacity: usize,
@@ -126,15 +126,19 @@ impl Customers {
                 self.known.remove(&silent);
             }
         }
-        self.turn += 1;
-        let turn = self.turn;
+        // Who is far from being forgotten keeps its place: most of what is told is told of the same few.
+        let safe = self.known.len() as u64 / 8;
+        let (turn, silent) = (&mut self.turn, &mut self.silent);
         let known = self.known.entry(key).or_insert_with(|| Known {
             customer: Box::default(),
-            turn,
+            turn: 0,
         });
-        self.silent.remove(&known.turn);
-        known.turn = turn;
-        self.silent.insert(turn, key);
+        if known.turn == 0 || known.turn + safe < *turn {
+            *turn += 1;
+            silent.remove(&known.turn);
+            known.turn = *turn;
+            silent.insert(*turn, key);
+        }
         &mut known.customer
     }
 
@@ -144,7 +148,7 @@ impl Customers {
         self.known.get(&key).map(|known| &*known.customer)
     }
 
-    /// All of them; who was heard last stands last.
+    /// All of them; who was heard last stands among the last.
     pub fn all(&self) -> impl Iterator<Item = (CustomerKey, &Customer)> {
         let keys = self.silent.values();
         keys.filter_map(|key| Some((*key, self.known(*key)?)))

@@ -9,7 +9,7 @@ use super::gcra::Cell;
 use super::identity::Identity;
 use super::limits::Distinct;
 use super::sketch::{FEW, REGISTERS, Sketch};
-use super::tally::{KINDS, PIECES, Piece, Tally};
+use super::tally::{PIECES, Piece, Tally};
 use super::window::{THIRDS, Window};
 use crate::Time;
 
@@ -60,7 +60,7 @@ fn put_customer(out: &mut Vec<u8>, key: CustomerKey, customer: &Customer) {
     }
 }
 
-fn put_usage(out: &mut Vec<u8>, usage: &Usage) {
+fn put_usage<const KINDS: usize>(out: &mut Vec<u8>, usage: &Usage<KINDS>) {
     for cell in usage.cells.iter().flatten() {
         out.extend_from_slice(&cell.raw().to_be_bytes());
     }
@@ -121,7 +121,7 @@ fn customer(reader: &mut Reader<'_>, now: Time) -> Option<(CustomerKey, Customer
     reader.0.is_empty().then_some((key, customer))
 }
 
-fn usage(reader: &mut Reader<'_>, now: Time) -> Option<Usage> {
+fn usage<const KINDS: usize>(reader: &mut Reader<'_>, now: Time) -> Option<Usage<KINDS>> {
     let mut cells = [[Cell::default(); 3]; 4];
     for cell in cells.iter_mut().flatten() {
         *cell = Cell::from_raw(reader.u64()?);

@@ -29,12 +29,12 @@ pub struct Counts {
     pub limited: u64,
 }
 
-/// What can be counted.
+/// What can be counted. A tally of few kinds counts the first ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Count {
-    Connections,
     Messages,
     Recipients,
+    Connections,
     Taken,
     Unknown,
     ByPolicy,
@@ -43,18 +43,36 @@ pub(super) enum Count {
     Limited,
 }
 
-/// The numbers of one customer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+/// The numbers of one customer, or of a site of it, which has fewer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tally<const KINDS: usize> {
     /// Number of the latest piece since 1970; the place of a piece is its number, modulo six.
     latest: u64,
-    pieces: [Piece; PIECES],
+    pieces: [Piece<KINDS>; PIECES],
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Piece {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece<const KINDS: usize> {
     pub(super) octets: u64,
     pub(super) counts: [u32; KINDS],
+}
+
+impl<const KINDS: usize> Default for Tally<KINDS> {
+    fn default() -> Self {
+        Self {
+            latest: 0,
+            pieces: [Piece::default(); PIECES],
+        }
+    }
+}
+
+impl<const KINDS: usize> Default for Piece<KINDS> {
+    fn default() -> Self {
+        Self {
+            octets: 0,
+            counts: [0; KINDS],
+        }
+    }
 }
 
 impl Counts {
@@ -87,7 +105,7 @@ fn share(part: u64, of: u64) -> f64 {
     part as f64 / of as f64
 }
 
-impl Tally {
+impl<const KINDS: usize> Tally<KINDS> {
     pub(super) fn add(&mut self, what: Count, count: u64, now: Time) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         if let Some(kept) = self.piece(now).counts.get_mut(what as usize) {
@@ -108,8 +126,7 @@ impl Tally {
     }
 
     /// All that is not older than an hour.
-    #[must_use]
-    pub fn sum(&self, now: Time) -> Counts {
+    pub(super) fn sum(&self, now: Time) -> Counts {
         let passed = number(now).saturating_sub(self.latest);
         let mut counts = Counts::default();
         for age in (0..PIECES as u64).take_while(|age| age + passed < PIECES as u64) {
@@ -134,16 +151,16 @@ impl Tally {
         self.latest <= number(now)
     }
 
-    pub(super) const fn parts(&self) -> (u64, &[Piece; PIECES]) {
+    pub(super) const fn parts(&self) -> (u64, &[Piece<KINDS>; PIECES]) {
         (self.latest, &self.pieces)
     }
 
-    pub(super) const fn of_parts(latest: u64, pieces: [Piece; PIECES]) -> Self {
+    pub(super) const fn of_parts(latest: u64, pieces: [Piece<KINDS>; PIECES]) -> Self {
         Self { latest, pieces }
     }
 
     /// The one of now. A clock that was set back adds to the latest.
-    fn piece(&mut self, now: Time) -> &mut Piece {
+    fn piece(&mut self, now: Time) -> &mut Piece<KINDS> {
         let number = number(now);
         let passed = number.saturating_sub(self.latest).min(PIECES as u64);
         for age in 0..passed {
@@ -164,11 +181,11 @@ impl Tally {
 
 impl Counts {
     /// In the order of [`Count`].
-    fn each(&mut self) -> [&mut u64; KINDS] {
+    fn each(&mut self) -> [&mut u64; ALL] {
         [
-            &mut self.connections,
             &mut self.messages,
             &mut self.recipients,
+            &mut self.connections,
             &mut self.taken,
             &mut self.unknown,
             &mut self.by_policy,
@@ -185,7 +202,8 @@ fn number(now: Time) -> u64 {
 
 const PIECE: Duration = Duration::from_secs(600);
 pub(super) const PIECES: usize = 6;
-pub(super) const KINDS: usize = 9;
+/// Of [`Count`].
+pub(super) const ALL: usize = 9;
 
 #[cfg(test)]
 mod tests {
@@ -195,7 +213,7 @@ mod tests {
     fn an_hour_is_told_and_what_is_older_is_forgotten() {
         let start = Duration::from_secs(1_790_000_400);
         let later = |minutes: u64| start + Duration::from_secs(60 * minutes);
-        let mut tally = Tally::default();
+        let mut tally = Tally::<ALL>::default();
         tally.add(Count::Messages, 3, start);
         tally.add_octets(1000, start);
         tally.add(Count::Messages, 4, later(30));
