@@ -78,12 +78,9 @@ fn a_64_shares_its_limits_and_people_see_and_lock() {
         let table = ask(&home, &["behaviour"], 0);
         assert!(table.starts_with("CUSTOMER "), "{table}");
         let one = ask(&home, &["behaviour", NEIGHBOUR6], 0);
-        for line in [
-            "  messages           2",
-            "messages_per_day             2     2",
-            "bad       2",
-        ] {
-            assert!(one.contains(line), "{line} is not in\n{one}");
+        let words = one.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        for figure in ["messages 2", "messages_per_day 2 2", "bad 2 2"] {
+            assert!(words.contains(figure), "{figure} is not in\n{one}");
         }
         ask(&home, &["behaviour", "192.0.2.99"], 2);
         let error = ask(&home, &["behaviour", "example.org"], 1);
