@@ -25,7 +25,7 @@ fn home() -> Home {
     home.add_table(&format!(
         "[spool]\ndir = {spool:?}\nsegment_octets = 1048576\nlarge_octets = 262144\nmax_octets = 67108864\n\
          [[route]]\ndomain = \"*\"\nto = [\"192.0.2.1\"]\n\
-         [behaviour.limits]\nmessages_per_day = 2\n\
+         [behaviour.limits]\nmessages_per_day = 4\n\
          [[identity]]\nby = \"header\"\nheader = \"X-Site\"\n"
     ));
     home
@@ -61,10 +61,10 @@ fn a_64_shares_its_limits_and_people_see_and_lock() {
         assert!(done.success());
         let home = home();
         let program = home.start();
-        for customer in [CUSTOMER6, NEIGHBOUR6, CUSTOMER] {
+        for customer in [CUSTOMER6, NEIGHBOUR6, CUSTOMER6, NEIGHBOUR6, CUSTOMER] {
             from(customer).assert_heard("250 2.0.0 queued as ");
         }
-        let limit = "451 4.7.1 2001:db8:a:a::/64 sent more than 2 messages in a day (limit messages_per_day)";
+        let limit = "451 4.7.1 2001:db8:a:a::/64 sent more than 4 messages in a day (limit messages_per_day)";
         from(CUSTOMER6).assert_heard(limit);
         from(NEIGHBOUR6).assert_heard(limit);
 
@@ -74,12 +74,12 @@ fn a_64_shares_its_limits_and_people_see_and_lock() {
             .iter()
             .map(|hour| (hour.customer.as_str(), hour.messages, hour.limited))
             .collect();
-        assert_eq!(messages, [("2001:db8:a:a::/64", 2, 2), (CUSTOMER, 1, 0)]);
+        assert_eq!(messages, [("2001:db8:a:a::/64", 4, 2), (CUSTOMER, 1, 0)]);
         let table = ask(&home, &["behaviour"], 0);
         assert!(table.starts_with("CUSTOMER "), "{table}");
         let one = ask(&home, &["behaviour", NEIGHBOUR6], 0);
         let words = one.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-        for figure in ["messages 2", "messages_per_day 2 2", "bad 2 2"] {
+        for figure in ["messages 4", "messages_per_day 4 4", "bad 4 4"] {
             assert!(words.contains(figure), "{figure} is not in\n{one}");
         }
         ask(&home, &["behaviour", "192.0.2.99"], 2);
