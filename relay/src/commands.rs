@@ -1,11 +1,12 @@
 //! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
 //! `token` reads those in complaints, `tls` is what came of destinations' TLS, and is told of it, `spool` is what is kept,
-//! `acme` is the relay's own certificate.
+//! `acme` is the relay's own certificate, `behaviour` and `identity` are what customers do, and may not do.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
 
 mod acme;
+mod behaviour;
 pub(crate) mod classifier;
 mod queue;
 pub(crate) mod scan;
@@ -19,6 +20,7 @@ use std::path::Path;
 
 use acme::AcmeCommand;
 use anyhow::{Context, anyhow, bail};
+use behaviour::{BehaviourArguments, IdentityCommand};
 use clap::Subcommand;
 use classifier::ClassifierCommand;
 use queue::QueueCommand;
@@ -105,6 +107,20 @@ pub(crate) enum Command {
                       outgate-relay classifier explain message.eml"
     )]
     Classifier(ClassifierCommand),
+    /// What customers do: how much, to whom, with what answers, and how much of their limits is used up
+    #[command(
+        after_help = "Examples:\n  outgate-relay behaviour\n  outgate-relay behaviour 192.0.2.10\n  \
+                      outgate-relay behaviour 2001:db8:a:a::/64 --json"
+    )]
+    Behaviour(BehaviourArguments),
+    /// Sites inside of shared hosts, and the locks on them
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay identity lock 1001:mail.php --customer 192.0.2.10 --for 7d \
+                      --reason 'sends spam, ticket 4711'\n  outgate-relay identity ls\n  \
+                      outgate-relay identity unlock 1001:mail.php --customer 192.0.2.10"
+    )]
+    Identity(IdentityCommand),
 }
 
 /// What can be done with keys.
@@ -141,6 +157,8 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
         Command::Tls(command) => tls::run(command, config),
         Command::Queue(command) => queue::run(command, config),
         Command::Acme(command) => acme::run(command, config),
+        Command::Behaviour(arguments) => behaviour::behaviour(arguments, config),
+        Command::Identity(command) => behaviour::identity(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
             for record in signer.records() {

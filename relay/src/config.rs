@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 mod acme;
 mod authorised;
+mod behaviour;
 mod check;
 mod classifier;
 mod dkim;
@@ -38,6 +39,7 @@ mod verdict;
 pub(crate) use acme::literal;
 pub use acme::{AcmeConfig, ExternalAccount};
 pub use authorised::{Authorised, Destination, Terms};
+pub use behaviour::{BehaviourConfig, IdentityBy, IdentityRule, Over, Suspicion};
 use check::{
     absolute, delivery, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
     transparent_listeners, treatment,
@@ -133,6 +135,8 @@ pub struct Config {
     pub submission: Option<SubmissionConfig>,
     /// Reports about destinations' TLS; `None` = none are sent.
     pub tls_reports: Option<TlsReports>,
+    /// What one customer may do, and what is found suspicious.
+    pub behaviour: BehaviourConfig,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -307,6 +311,7 @@ impl TryFrom<RawConfig> for Config {
         };
         let submission = raw.submission.map(|submission| submission.check(around));
         let submission = submission.transpose()?;
+        let behaviour = (raw.behaviour).check(raw.identity, raw.message.max_octets)?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity,
@@ -350,6 +355,7 @@ impl TryFrom<RawConfig> for Config {
             acme,
             submission,
             tls_reports: tls_reports.transpose()?,
+            behaviour,
         })
     }
 }

@@ -20,13 +20,15 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{error, info};
 
+use crate::behaviour::Behaviour;
 use crate::classifier::LiveError;
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::handover::{Desk, Peers, Source, Taken, Taker, Target, listener};
 use crate::metrics::Metrics;
-use crate::queue::admin::{Transfers, door};
+use crate::queue::admin::Transfers;
+use crate::queue::admin::door::{self, Asked};
 use crate::queue::{Queue, Stats};
 use crate::spool::{Kept, OpenError, Recovered, Spool};
 use crate::vouch::{Voucher, VoucherError};
@@ -49,6 +51,7 @@ pub struct Backlog {
     config: Config,
     taken: Taken,
     metrics: Arc<Metrics>,
+    behaviour: Behaviour,
     peers: Option<Peers>,
     listeners: Vec<TcpListener>,
 }
@@ -81,6 +84,7 @@ pub enum StartError {
 pub(crate) fn open(
     config: &Config,
     metrics: Arc<Metrics>,
+    behaviour: Behaviour,
     delivery: impl FnOnce(Spool) -> Delivery,
 ) -> Result<Option<(Queueing, Backlog)>, StartError> {
     let Some(spool_config) = &config.spool else {
@@ -106,6 +110,7 @@ pub(crate) fn open(
         config: config.clone(),
         taken,
         metrics,
+        behaviour,
         peers: None,
         listeners: Vec::new(),
     };
@@ -156,6 +161,7 @@ impl Backlog {
             config,
             taken,
             metrics,
+            behaviour,
             peers,
             listeners,
         } = self;
@@ -177,8 +183,12 @@ impl Backlog {
         let transfers = desk
             .clone()
             .map(|desk| Arc::new(desk) as Arc<dyn Transfers>);
-        let queue = queueing.0.queue.clone();
-        let door = tokio::spawn(door::serve(queue, transfers, door));
+        let asked = Asked {
+            queue: Some(queueing.0.queue.clone()),
+            transfers,
+            behaviour: Some(behaviour),
+        };
+        let door = tokio::spawn(door::serve(asked, door));
         let tending = desk.clone().map(|desk| tokio::spawn(Box::pin(desk.tend())));
         let taking_over = peers.filter(|_| desk.is_some()).map(|peers| {
             let taker = Arc::new(Taker {

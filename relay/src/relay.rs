@@ -5,14 +5,16 @@ mod reload;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use relay_proto::server::{self, Stress};
+use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::allowance::Allowance;
+use crate::behaviour::Behaviour;
 use crate::classifier::{self, Live};
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -30,6 +32,7 @@ use crate::origin::Ranges;
 use crate::outbound::results::Results;
 use crate::outbound::{Outbound, Trust};
 use crate::queue;
+use crate::queue::admin::door::{self, Asked};
 use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::reporting;
 use crate::routing::Router;
@@ -83,6 +86,10 @@ pub struct Relay {
     pub(crate) ranges: HashMap<SocketAddr, Arc<Ranges>>,
     /// What the sessions of submission share, and what they begin with.
     pub(crate) submission: Option<(Arc<Gate>, Arc<server::Config>)>,
+    /// What customers do, and may do.
+    pub(crate) behaviour: Behaviour,
+    /// Where people ask about that, where no queue is asked there, too.
+    door: Mutex<Option<UnixListener>>,
 }
 
 impl Relay {
@@ -118,6 +125,7 @@ impl Relay {
             notifier: Arc::clone(&notifier),
             metrics: Arc::clone(&metrics),
         };
+        let behaviour = Behaviour::open(&config.behaviour, &config.state_dir, Arc::clone(&metrics));
         let outbound = Outbound::new(
             &config.identity,
             Arc::clone(&egresses),
@@ -132,9 +140,15 @@ impl Relay {
             egresses: Arc::clone(&egresses),
             notifier: Arc::clone(&notifier),
             newest: newest.clone(),
+            behaviour: behaviour.clone(),
         };
         let counted = Arc::clone(&metrics);
-        let (queueing, backlog) = queueing::open(&config, counted, delivery)?.unzip();
+        let (queueing, backlog) =
+            queueing::open(&config, counted, behaviour.clone(), delivery)?.unzip();
+        let door = match queueing {
+            Some(_) => None,
+            None => door_without_queue(&config),
+        };
         let tls_reporter = queueing
             .as_ref()
             .and_then(|queueing| Reporter::open(&config, means(queueing)));
@@ -145,7 +159,8 @@ impl Relay {
             notifier: Arc::clone(&notifier),
             signer,
             outbound,
-            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict),
+            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict)
+                .with(behaviour.scanners()),
             classifier,
             unscanned: Arc::new(Allowance::new(config.verdict.unscanned_per_hour)),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
@@ -166,6 +181,8 @@ impl Relay {
             router,
             ranges: ranges(&config),
             submission,
+            behaviour,
+            door: Mutex::new(door),
             config,
             newest,
             tls,
@@ -249,17 +266,40 @@ impl Relay {
     /// What has to run beside the sessions, for as long as the relay does.
     pub fn tend(&self) -> impl Future<Output = ()> + Send + use<> {
         let (router, results) = (self.router.clone(), self.outbound.results().clone());
-        let tls_reporter = self.tls_reporter.clone();
+        let (tls_reporter, behaviour) = (self.tls_reporter.clone(), self.behaviour.clone());
         let tls_reports = async move {
             match tls_reporter {
                 Some(reporter) => reporter.run().await,
                 None => std::future::pending().await,
             }
         };
+        let listener = self
+            .door
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let spool = self.queueing.as_ref().map(|it| it.spool().clone());
         let reports = self.reporter.clone().tend(spool);
         async move {
-            tokio::join!(router.tend(), results.keep(), tls_reports, reports);
+            let asked = Asked {
+                queue: None::<queue::Queue<Delivery>>,
+                transfers: None,
+                behaviour: Some(behaviour.clone()),
+            };
+            let answers = async {
+                match listener {
+                    Some(listener) => door::serve(asked, listener).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::join!(
+                router.tend(),
+                results.keep(),
+                tls_reports,
+                reports,
+                behaviour.keep(),
+                answers
+            );
         }
     }
 
@@ -267,8 +307,22 @@ impl Relay {
     pub fn save(&self) {
         self.router.save();
         self.outbound.results().save();
+        self.behaviour.save();
         self.reporter.save();
     }
+
+    /// What customers do, for whoever asks.
+    #[must_use]
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
+    }
+}
+
+/// A relay without a queue serves without its door, too.
+fn door_without_queue(config: &Config) -> Option<UnixListener> {
+    let door = door::bind(&config.queue.admin);
+    door.inspect_err(|error| warn!(%error, "queue.admin: `outgate-relay behaviour` and `identity` will find nobody"))
+        .ok()
 }
 
 fn aligning(config: &Config) -> Option<Voucher> {

@@ -20,6 +20,7 @@ mod departure;
 mod doubts;
 mod inspection;
 mod keeping;
+mod limited;
 mod opaque;
 mod outcome;
 mod queue;

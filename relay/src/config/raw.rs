@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::acme::RawAcme;
+use super::behaviour::{RawBehaviour, RawIdentity};
 use super::classifier::RawClassifier;
 use super::dkim::RawDkimKey;
 use super::dns::RawDns;
@@ -92,6 +93,10 @@ pub(super) struct RawConfig {
     pub(super) acme: Option<RawAcme>,
     pub(super) submission: Option<RawSubmission>,
     pub(super) tls_reports: Option<RawTlsReports>,
+    #[serde(default)]
+    pub(super) behaviour: RawBehaviour,
+    #[serde(default)]
+    pub(super) identity: Vec<RawIdentity>,
 }
 
 /// `[metrics]`.

@@ -6,7 +6,7 @@
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tracing::error;
 
@@ -57,11 +57,13 @@ impl Relay {
             error!(%error, "the classifier stays as it was");
             self.classifier.clone()
         });
+        let behaviour = self.behaviour.under(&config.behaviour);
         let relay = Arc::new(Self {
             newest: self.newest.clone(),
             tls,
             outbound: Arc::clone(&self.outbound),
-            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict),
+            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict)
+                .with(behaviour.scanners()),
             classifier,
             unscanned,
             connections: self.connections.bounded(&config.limits, stressed_at),
@@ -82,6 +84,8 @@ impl Relay {
             tokens: self.tokens.clone(),
             ranges: ranges(&config),
             submission,
+            behaviour,
+            door: Mutex::default(),
             config,
         });
         (relay, stays)
@@ -132,6 +136,11 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     }
     kept.back("submission", &old.submission, &mut new.submission);
     kept.back("tls_reports", &old.tls_reports, &mut new.tls_reports);
+    let (before, after) = (&old.behaviour, &mut new.behaviour);
+    let prefix = "behaviour.ipv6_prefix";
+    kept.back(prefix, &before.ipv6_prefix, &mut after.ipv6_prefix);
+    let (before, after) = (&before.suspicion, &mut after.suspicion);
+    kept.back("behaviour.texts", &before.texts, &mut after.texts);
     stays
 }
 

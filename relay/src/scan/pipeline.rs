@@ -48,6 +48,13 @@ impl Pipeline {
         }
     }
 
+    /// The same, and these.
+    #[must_use]
+    pub fn with(mut self, scanners: Vec<Arc<dyn Scanner>>) -> Self {
+        self.scanners.extend(scanners);
+        self
+    }
+
     /// Their names, in the configuration's order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.scanners.iter().map(|scanner| scanner.name())

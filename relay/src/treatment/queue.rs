@@ -26,6 +26,7 @@ use super::departure::Departure;
 use super::doubts::{Doubts, InDoubt, already_taken};
 use super::inspection::{Asked, Inspection};
 use super::keeping;
+use super::limited::Limited;
 use super::outcome::{Described, Outcome, elapsed_ms, late, shutting_down, spill_failed};
 use crate::Relay;
 use crate::admission::Admitted;
@@ -54,6 +55,7 @@ pub(crate) struct Queue {
     transaction: Option<Transaction>,
     /// Messages whose 250 it may not have heard.
     doubts: Doubts,
+    limited: Limited,
 }
 
 /// What the customer has said since MAIL.
@@ -88,6 +90,7 @@ impl Queue {
         drain: Drain,
     ) -> Self {
         Self {
+            limited: Limited::new(&relay, &admitted),
             relay,
             queueing,
             admitted,
@@ -106,6 +109,20 @@ impl Queue {
 
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
+        match self
+            .limited
+            .before(&self.relay, self.user.as_deref(), &question)
+        {
+            Ok(asked) => {
+                let answer = self.decide(question, facts).await;
+                self.limited.after(asked, &answer);
+                answer
+            }
+            Err(answer) => answer,
+        }
+    }
+
+    async fn decide(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
             Question::Hello(_) if self.drain.has_begun() => shutting_down(&self.relay),
             Question::Hello(_) => Answer::Offer(self.offer()),
@@ -289,6 +306,9 @@ impl Queue {
         progress.message = Some(message);
         if self.relay.unheard.take(message.fingerprint).await {
             return already_taken(inspection.id);
+        }
+        if let Some(outcome) = self.limited.content(&inspection, &content).await {
+            return outcome;
         }
         let scan = inspection.scan(&content, &mut progress.asked);
         let Ok(judgement) = timeout_at(deadline, scan).await else {

@@ -14,6 +14,7 @@ mod activation;
 mod admission;
 mod alignment;
 mod authorised;
+mod behaviour;
 mod binary;
 mod broken;
 mod by_mx;

@@ -31,6 +31,9 @@ use tracing::debug;
 
 use super::shapes::Refused;
 use super::{Orders, Transfers};
+use crate::behaviour::Behaviour;
+
+mod customers;
 
 /// Opens the socket. One that a relay has left behind is replaced.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -52,12 +55,19 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers for ever; about hand-overs, if `transfers` is there.
-pub async fn serve(
-    queue: impl Orders,
-    transfers: Option<Arc<dyn Transfers>>,
-    listener: UnixListener,
-) {
+/// Whatever can be asked here.
+#[derive(Clone)]
+pub struct Asked<Q> {
+    /// The queue; `None` without a spool.
+    pub queue: Option<Q>,
+    /// Hand-overs of it, if there can be any.
+    pub transfers: Option<Arc<dyn Transfers>>,
+    /// What customers do, where there are any.
+    pub behaviour: Option<Behaviour>,
+}
+
+/// Answers for ever.
+pub async fn serve(asked: Asked<impl Orders>, listener: UnixListener) {
     let places = Arc::new(Semaphore::new(VISITORS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -65,9 +75,9 @@ pub async fn serve(
         };
         match listener.accept().await {
             Ok((stream, _peer)) => {
-                let (queue, transfers) = (queue.clone(), transfers.clone());
+                let asked = asked.clone();
                 tokio::spawn(async move {
-                    answer(queue, transfers, stream).await;
+                    answer(asked, stream).await;
                     drop(place);
                 });
             }
@@ -79,10 +89,10 @@ pub async fn serve(
     }
 }
 
-async fn answer(queue: impl Orders, transfers: Option<Arc<dyn Transfers>>, stream: UnixStream) {
+async fn answer(asked: Asked<impl Orders>, stream: UnixStream) {
     let service = service_fn(|request: Request<Incoming>| {
-        let (queue, transfers) = (queue.clone(), transfers.clone());
-        async move { Ok::<_, Infallible>(response(&queue, transfers.as_deref(), request).await) }
+        let asked = asked.clone();
+        async move { Ok::<_, Infallible>(response(&asked, request).await) }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -97,12 +107,19 @@ async fn answer(queue: impl Orders, transfers: Option<Arc<dyn Transfers>>, strea
 /// An answer, or a status and why.
 type Answer = Result<Bytes, (StatusCode, Refused)>;
 
-async fn response(
-    queue: &impl Orders,
-    transfers: Option<&dyn Transfers>,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
-    let (status, body) = match dispatch(queue, transfers, request).await {
+async fn response(asked: &Asked<impl Orders>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let about_customers = customers::are_asked_about(request.uri().path());
+    let answer = match (&asked.queue, &asked.behaviour) {
+        (_, Some(behaviour)) if about_customers => {
+            customers::answer(&behaviour.newest(), request).await
+        }
+        (Some(queue), _) => dispatch(queue, asked.transfers.as_deref(), request).await,
+        (None, _) => Err(refused(
+            StatusCode::BAD_REQUEST,
+            "this relay has no queue: there is no [spool] in its configuration",
+        )),
+    };
+    let (status, body) = match answer {
         Ok(body) => (StatusCode::OK, body),
         Err((status, refused)) => (status, json(&refused).unwrap_or_default()),
     };
