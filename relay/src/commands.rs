@@ -1,11 +1,12 @@
 //! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
 //! `token` reads those in complaints, `tls` is what came of destinations' TLS, and is told of it, `spool` is what is kept,
-//! `acme` is the relay's own certificate.
+//! `acme` is the relay's own certificate, `quarantine` is what was refused and kept.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
 
 mod acme;
+mod quarantine;
 mod queue;
 mod spool;
 mod tls;
@@ -18,6 +19,7 @@ use std::path::Path;
 use acme::AcmeCommand;
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
+use quarantine::QuarantineCommand;
 use queue::QueueCommand;
 use relay::config::Config;
 use relay::dkim::Signer;
@@ -76,6 +78,42 @@ pub(crate) enum Command {
         after_help = "Examples:\n  outgate-relay acme status\n  outgate-relay acme status --json"
     )]
     Acme(AcmeCommand),
+    /// Copies of refused messages that the running relay has kept
+    #[command(
+        subcommand,
+        after_help = "Exit codes: 0 done, 2 not found, 3 refused, 4 done in part.\n\nExamples:\n  \
+                      outgate-relay quarantine ls --customer 192.0.2.10 --since 24h\n  \
+                      outgate-relay quarantine show 0QZ8K3V5M00AB12.3 --headers --reason 'ticket 4711'\n  \
+                      outgate-relay quarantine show 0QZ8K3V5M00AB12.3 --body --identity-file desk.key --reason 'ticket 4711'\n  \
+                      outgate-relay quarantine release --alike 0QZ8K3V5M00AB12.3 --identity-file desk.key --reason 'newsletter, asked for'\n  \
+                      outgate-relay quarantine drop 0QZ8K3V5M00AB12.3 --reason 'erasure, ticket 4712'"
+    )]
+    Quarantine(QuarantineCommand),
+}
+
+/// A command that has ended otherwise than well, and how it says so to programs: as `outgate` does.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Ended {
+    pub(crate) exit_code: u8,
+    text: String,
+}
+
+impl Ended {
+    /// There is no such thing.
+    fn not_found(text: String) -> Self {
+        Self { exit_code: 2, text }
+    }
+
+    /// It must not be done.
+    fn refused(text: String) -> Self {
+        Self { exit_code: 3, text }
+    }
+
+    /// Some of it was done.
+    fn partial(text: String) -> Self {
+        Self { exit_code: 4, text }
+    }
 }
 
 /// What can be done with keys.
@@ -112,6 +150,7 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
         Command::Tls(command) => tls::run(command, config),
         Command::Queue(command) => queue::run(command, config),
         Command::Acme(command) => acme::run(command, config),
+        Command::Quarantine(command) => quarantine::run(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
             for record in signer.records() {

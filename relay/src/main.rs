@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use commands::Command;
+use commands::{Command, Ended};
 use contract::Generation;
 use relay::Relay;
 use relay::acme::{self, Acme};
@@ -378,6 +378,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let not_permitted = error
         .downcast_ref::<BindError>()
         .is_some_and(|bind| bind.source.kind() == std::io::ErrorKind::PermissionDenied);
+    if let Some(ended) = error.downcast_ref::<Ended>() {
+        return ended.exit_code;
+    }
     if error.is::<ConfigError>() || error.is::<InheritedError>() {
         EX_CONFIG
     } else if not_permitted

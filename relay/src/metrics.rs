@@ -148,6 +148,16 @@ counters! {
     TlsReportsPosted "tls_reports_posted_total",
     /// Reports about a domain's TLS that did not reach where they were wanted.
     TlsReportsFailed "tls_reports_failed_total",
+    /// Copies of refused messages that were kept.
+    Kept "quarantine_kept_total",
+    /// Octets of those.
+    KeptOctets "quarantine_kept_octets_total",
+    /// Refused messages of which no copy could be kept, or no more of their customer.
+    NotKept "quarantine_not_kept_total",
+    /// Messages that were released from the quarantine.
+    Released "quarantine_released_total",
+    /// Messages in the quarantine whose content a person has deleted.
+    Dropped "quarantine_dropped_total",
 }
 
 impl Metrics {

@@ -25,7 +25,9 @@ use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::handover::{Desk, Peers, Source, Taken, Taker, Target, listener};
 use crate::metrics::Metrics;
-use crate::queue::admin::{Transfers, door};
+use crate::quarantine::desk::Desk as QuarantineDesk;
+use crate::queue::admin::Transfers;
+use crate::queue::admin::door::{self, Beside};
 use crate::queue::{Queue, Stats};
 use crate::spool::{Kept, OpenError, Recovered, Spool};
 use crate::vouch::{Voucher, VoucherError};
@@ -50,6 +52,8 @@ pub struct Backlog {
     metrics: Arc<Metrics>,
     peers: Option<Peers>,
     listeners: Vec<TcpListener>,
+    /// Where people look at what was refused and kept.
+    quarantine: Option<QuarantineDesk>,
 }
 
 /// Why there can be no queue.
@@ -67,6 +71,9 @@ pub enum StartError {
     /// What was taken from other relays.
     #[error("spool: {0}")]
     Taken(io::Error),
+    /// The store of what was refused and kept.
+    #[error("quarantine.store: {0}")]
+    Quarantine(io::Error),
     /// Who is asked for SPF and DKIM.
     #[error(transparent)]
     Voucher(#[from] VoucherError),
@@ -104,6 +111,7 @@ pub(crate) fn open(
         metrics,
         peers: None,
         listeners: Vec::new(),
+        quarantine: None,
     };
     Ok(Some((queueing, backlog)))
 }
@@ -141,6 +149,11 @@ impl Backlog {
         (self.peers, self.listeners) = (peers, listeners);
     }
 
+    /// People find this at the door, too.
+    pub(crate) fn show(&mut self, quarantine: QuarantineDesk) {
+        self.quarantine = Some(quarantine);
+    }
+
     /// Takes in what was left, and delivers until `stop` holds true; then ends when what is in flight has come back, or
     /// after `limit`. What is not delivered then goes to the relay that the configuration names for that, or stays on the
     /// disk.
@@ -154,6 +167,7 @@ impl Backlog {
             metrics,
             peers,
             listeners,
+            quarantine,
         } = self;
         let desk = desk(&queueing, &config, peers.clone(), &metrics).await;
         let queue = queueing.0.queue.clone();
@@ -174,7 +188,11 @@ impl Backlog {
             .clone()
             .map(|desk| Arc::new(desk) as Arc<dyn Transfers>);
         let queue = queueing.0.queue.clone();
-        let door = tokio::spawn(door::serve(queue, transfers, door));
+        let beside = Beside {
+            transfers,
+            quarantine,
+        };
+        let door = tokio::spawn(door::serve_with(queue, beside, door));
         let tending = desk.clone().map(|desk| tokio::spawn(Box::pin(desk.tend())));
         let taking_over = peers.filter(|_| desk.is_some()).map(|peers| {
             let taker = Arc::new(Taker {

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use relay_proto::server::{self, Stress};
 use tokio::sync::watch;
 use tracing::warn;
@@ -28,6 +29,9 @@ use crate::notify::Notifier;
 use crate::origin::Ranges;
 use crate::outbound::results::Results;
 use crate::outbound::{Outbound, Trust};
+use crate::privacy::Redactor;
+use crate::quarantine::Quarantine;
+use crate::quarantine::desk::{self, Desk};
 use crate::queue;
 use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::routing::Router;
@@ -57,6 +61,8 @@ pub struct Relay {
     pub(crate) unheard: Arc<Unheard>,
     /// The way into the queue, if there is one.
     pub(crate) queueing: Option<Queueing>,
+    /// Where copies of refused messages are kept, if there is such a place.
+    pub(crate) quarantine: Option<Arc<Quarantine>>,
     /// What legs to destinations leave from.
     pub(crate) egresses: Arc<Egresses>,
     /// Judges what DMARC says of a message's address; `None` = nobody is asked.
@@ -126,7 +132,23 @@ impl Relay {
             newest: newest.clone(),
         };
         let counted = Arc::clone(&metrics);
-        let (queueing, backlog) = queueing::open(&config, counted, delivery)?.unzip();
+        let (queueing, mut backlog) = queueing::open(&config, counted, delivery)?.unzip();
+        let redactor = Arc::new(Redactor::open(&config.state_dir, config.privacy.redact));
+        let quarantine = Quarantine::open(&config, redactor, Arc::clone(&metrics));
+        let quarantine = quarantine.map_err(StartError::Quarantine)?;
+        if let (Some(quarantine), Some(queueing), Some(backlog)) =
+            (&quarantine, &queueing, &mut backlog)
+        {
+            // Before anything of the queue is delivered: then it still tells what was queued.
+            quarantine.settle(|id| queueing.spool().has(id));
+            backlog.show(Desk::new(desk::Means {
+                quarantine: Arc::clone(quarantine),
+                queueing: queueing.clone(),
+                newest: newest.clone(),
+                signer: Arc::clone(&signer),
+                limits: config.message.clone(),
+            }));
+        }
         let reporter = queueing
             .as_ref()
             .and_then(|queueing| Reporter::open(&config, means(queueing)));
@@ -146,6 +168,7 @@ impl Relay {
             operator_allowance: operator_allowance(&config),
             unheard: Unheard::open(&config.state_dir),
             queueing,
+            quarantine,
             egresses,
             aligning: aligning(&config),
             tokens: (config.token.field)
@@ -231,8 +254,15 @@ impl Relay {
                 None => std::future::pending().await,
             }
         };
+        let quarantine = self.quarantine.clone();
+        let quarantine = async move {
+            match quarantine {
+                Some(quarantine) => quarantine.tend(Timestamp::now).await,
+                None => std::future::pending().await,
+            }
+        };
         async move {
-            tokio::join!(router.tend(), results.keep(), reports);
+            tokio::join!(router.tend(), results.keep(), reports, quarantine);
         }
     }
 

@@ -14,6 +14,7 @@ use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
 use super::notifications::RawNotifications;
 use super::peers::RawPeers;
+use super::quarantine::{Privacy, RawQuarantine};
 use super::queue::RawQueue;
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::sandbox::Sandbox;
@@ -86,6 +87,9 @@ pub(super) struct RawConfig {
     pub(super) acme: Option<RawAcme>,
     pub(super) submission: Option<RawSubmission>,
     pub(super) tls_reports: Option<RawTlsReports>,
+    pub(super) quarantine: Option<RawQuarantine>,
+    #[serde(default)]
+    pub(super) privacy: Privacy,
 }
 
 /// `[metrics]`.

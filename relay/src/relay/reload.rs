@@ -53,6 +53,7 @@ impl Relay {
             operator_allowance,
             unheard: Arc::clone(&self.unheard),
             queueing: self.queueing.clone(),
+            quarantine: self.quarantine.clone(),
             egresses: Arc::clone(&self.egresses),
             notifier: Arc::clone(&self.notifier),
             signer,
@@ -113,6 +114,8 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     }
     kept.back("submission", &old.submission, &mut new.submission);
     kept.back("tls_reports", &old.tls_reports, &mut new.tls_reports);
+    kept.back("quarantine", &old.quarantine, &mut new.quarantine);
+    kept.back("privacy", &old.privacy, &mut new.privacy);
     stays
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -31,6 +31,8 @@ use tracing::debug;
 
 use super::shapes::Refused;
 use super::{Orders, Transfers};
+use crate::quarantine::desk::Desk;
+use crate::quarantine::desk::http::{Body, PREFIX, whole};
 
 /// Opens the socket. One that a relay has left behind is replaced.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -52,12 +54,22 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers for ever; about hand-overs, if `transfers` is there.
-pub async fn serve(
-    queue: impl Orders,
-    transfers: Option<Arc<dyn Transfers>>,
-    listener: UnixListener,
-) {
+/// Answers for ever about the queue.
+pub async fn serve(queue: impl Orders, listener: UnixListener) {
+    serve_with(queue, Beside::default(), listener).await;
+}
+
+/// What else is asked at the door.
+#[derive(Clone, Default)]
+pub(crate) struct Beside {
+    /// Hand-overs.
+    pub(crate) transfers: Option<Arc<dyn Transfers>>,
+    /// What was refused and kept.
+    pub(crate) quarantine: Option<Desk>,
+}
+
+/// The same, with what stands beside it.
+pub(crate) async fn serve_with(queue: impl Orders, beside: Beside, listener: UnixListener) {
     let places = Arc::new(Semaphore::new(VISITORS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -65,9 +77,9 @@ pub async fn serve(
         };
         match listener.accept().await {
             Ok((stream, _peer)) => {
-                let (queue, transfers) = (queue.clone(), transfers.clone());
+                let (queue, beside) = (queue.clone(), beside.clone());
                 tokio::spawn(async move {
-                    answer(queue, transfers, stream).await;
+                    answer(queue, beside, stream).await;
                     drop(place);
                 });
             }
@@ -79,10 +91,11 @@ pub async fn serve(
     }
 }
 
-async fn answer(queue: impl Orders, transfers: Option<Arc<dyn Transfers>>, stream: UnixStream) {
+async fn answer(queue: impl Orders, beside: Beside, stream: UnixStream) {
+    let actor = actor(&stream);
     let service = service_fn(|request: Request<Incoming>| {
-        let (queue, transfers) = (queue.clone(), transfers.clone());
-        async move { Ok::<_, Infallible>(response(&queue, transfers.as_deref(), request).await) }
+        let (queue, beside, actor) = (queue.clone(), beside.clone(), actor.clone());
+        async move { Ok::<_, Infallible>(response(&queue, &beside, &actor, request).await) }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -97,16 +110,30 @@ async fn answer(queue: impl Orders, transfers: Option<Arc<dyn Transfers>>, strea
 /// An answer, or a status and why.
 type Answer = Result<Bytes, (StatusCode, Refused)>;
 
+/// Who is at the other end, as the kernel says it.
+fn actor(stream: &UnixStream) -> String {
+    match stream.peer_cred() {
+        Ok(peer) => format!("uid {}", peer.uid()),
+        Err(error) => format!("unknown ({error})"),
+    }
+}
+
 async fn response(
     queue: &impl Orders,
-    transfers: Option<&dyn Transfers>,
+    beside: &Beside,
+    actor: &str,
     request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
-    let (status, body) = match dispatch(queue, transfers, request).await {
+) -> Response<Body> {
+    if request.uri().path().starts_with(PREFIX)
+        && let Some(desk) = &beside.quarantine
+    {
+        return desk.answer(actor, request).await;
+    }
+    let (status, body) = match dispatch(queue, beside.transfers.as_deref(), request).await {
         Ok(body) => (StatusCode::OK, body),
         Err((status, refused)) => (status, json(&refused).unwrap_or_default()),
     };
-    let mut response = Response::new(Full::from(body));
+    let mut response = Response::new(whole(body));
     *response.status_mut() = status;
     let json = header::HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);

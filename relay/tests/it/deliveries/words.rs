@@ -22,7 +22,7 @@ impl Scene {
         let home = home();
         let running = Running::start(&home.path(""));
         let listener = door::bind(&home.path("admin.sock")).unwrap();
-        tokio::spawn(door::serve(running.queue.clone(), None, listener));
+        tokio::spawn(door::serve(running.queue.clone(), listener));
         Self { home, running }
     }
 

@@ -1,0 +1,138 @@
+//! The store: a directory of this host, behind the interface that object stores elsewhere have, too.
+//!
+//! What is written is durable when that is said, and whole or not there.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+
+/// Where records are.
+#[derive(Debug, Clone)]
+pub(super) struct Store(Arc<dyn ObjectStore>);
+
+/// An object that is being written. One that is dropped leaves nothing that has a name.
+#[derive(Debug)]
+pub(super) struct Writing {
+    upload: Box<dyn MultipartUpload>,
+    pending: Vec<u8>,
+    octets: u64,
+}
+
+impl Store {
+    /// That directory; made if it is not there, for this user alone. Blocks.
+    pub(super) fn open(directory: &FilePath) -> io::Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
+        let local = LocalFileSystem::new_with_prefix(directory)?.with_fsync(true);
+        Ok(Self(Arc::new(local)))
+    }
+
+    pub(super) async fn put(&self, path: &Path, octets: Vec<u8>) -> io::Result<()> {
+        self.0.put(path, PutPayload::from(octets)).await?;
+        Ok(())
+    }
+
+    pub(super) async fn write(&self, path: &Path) -> io::Result<Writing> {
+        Ok(Writing {
+            upload: self.0.put_multipart(path).await?,
+            pending: Vec::new(),
+            octets: 0,
+        })
+    }
+
+    /// All of a small object.
+    pub(super) async fn get(&self, path: &Path) -> io::Result<Bytes> {
+        let found = self.0.get(path).await?;
+        if found.meta.size > SMALL_OCTETS_MAX {
+            let what = format!("{path}: {} octets are too many", found.meta.size);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        Ok(found.bytes().await?)
+    }
+
+    /// An object by and by.
+    pub(super) async fn stream(
+        &self,
+        path: &Path,
+    ) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
+        let found = self.0.get(path).await?;
+        Ok(found.into_stream().map_err(io::Error::from).boxed())
+    }
+
+    /// How many octets an object has; 0 = it is not there.
+    pub(super) async fn octets(&self, path: &Path) -> io::Result<u64> {
+        match self.0.head(path).await {
+            Ok(meta) => Ok(meta.size),
+            Err(object_store::Error::NotFound { .. }) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether it is gone now; that it was not there is as good.
+    pub(super) async fn remove(&self, path: &Path) -> io::Result<()> {
+        match self.0.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes an object out of the way, and keeps it.
+    pub(super) async fn set_aside(&self, path: &Path) -> io::Result<()> {
+        let aside = Path::from(format!("{ASIDE}/{path}"));
+        Ok(self.0.rename(path, &aside).await?)
+    }
+
+    /// All objects below a folder.
+    pub(super) fn list(&self, folder: &str) -> BoxStream<'static, io::Result<ObjectMeta>> {
+        let folder = Path::from(folder);
+        self.0.list(Some(&folder)).map_err(io::Error::from).boxed()
+    }
+}
+
+impl Writing {
+    /// More of it.
+    pub(super) async fn append(&mut self, octets: &mut Vec<u8>) -> io::Result<()> {
+        self.octets += octets.len() as u64;
+        self.pending.append(octets);
+        if self.pending.len() >= PART_OCTETS {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives it its name; how many octets it has.
+    pub(super) async fn finish(mut self) -> io::Result<u64> {
+        self.flush().await?;
+        self.upload.complete().await?;
+        Ok(self.octets)
+    }
+
+    /// Leaves nothing of it.
+    pub(super) async fn give_up(mut self) {
+        // What is left then has no name that is ever listed.
+        drop(self.upload.abort().await);
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let part = std::mem::take(&mut self.pending);
+        Ok(self.upload.put_part(PutPayload::from(part)).await?)
+    }
+}
+
+/// The folder of what nobody can read.
+pub(super) const ASIDE: &str = "aside";
+/// Metadata and header sections.
+const SMALL_OCTETS_MAX: u64 = 4 << 20;
+/// S3 and its like want parts of at least so much.
+const PART_OCTETS: usize = 5 << 20;
