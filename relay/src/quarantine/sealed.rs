@@ -104,6 +104,7 @@ mod tests {
             recipients: (0..recipients).map(recipient).collect(),
             trace: "Received: x\r\n".into(),
             may_notify: false,
+            held: None,
         }
     }
 

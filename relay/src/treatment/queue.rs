@@ -18,13 +18,14 @@ use relay_proto::envelope::{Mail, Recipient};
 use relay_proto::queued::QueueId;
 use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Offer, Question};
+use relay_proto::verdict::Verdict;
 use tokio::time::{self, timeout_at};
 use tracing::{debug, info};
 
 use super::cutthrough::auth_refused;
 use super::departure::Departure;
 use super::doubts::{Doubts, InDoubt, already_taken};
-use super::inspection::Inspection;
+use super::inspection::{Asked, Inspection};
 use super::keeping;
 use super::outcome::{Described, Outcome, elapsed_ms, late, shutting_down, spill_failed};
 use crate::Relay;
@@ -62,6 +63,8 @@ struct Transaction {
     id: QueueId,
     mail: Mail,
     recipients: Vec<Recipient>,
+    /// What scanners said that need no content.
+    asked: Asked,
     /// The content, from DATA on.
     intake: Option<Intake>,
     hash: ContentHash,
@@ -72,7 +75,7 @@ struct Transaction {
 #[derive(Debug, Default)]
 struct Progress {
     octets: u64,
-    scanners: String,
+    asked: Asked,
     message: Option<InDoubt>,
 }
 
@@ -114,7 +117,7 @@ impl Queue {
             Question::Mail(_) if self.drain.has_begun() => shutting_down(&self.relay),
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient),
-            Question::Data => self.data(),
+            Question::Data => self.data(facts).await,
             Question::Message => self.message(facts).await,
         }
     }
@@ -175,6 +178,7 @@ impl Queue {
             id: self.queueing.spool().next_id(unix_now()),
             mail,
             recipients: Vec::new(),
+            asked: Asked::default(),
             intake: None,
             hash: ContentHash::default(),
             started: Instant::now(),
@@ -196,12 +200,40 @@ impl Queue {
         Answer::Reply(Reply::new(250, "2.1.5", "recipient noted"))
     }
 
-    fn data(&mut self) -> Answer {
-        let Some(transaction) = &mut self.transaction else {
+    async fn data(&mut self, facts: Facts) -> Answer {
+        let Some(mut transaction) = self.transaction.take() else {
             return out_of_turn();
         };
+        let mut asked = Asked::default();
+        let id = transaction.id.to_string();
+        let inspection = self.inspection(&transaction, &id, &facts);
+        if let Some(outcome) = inspection.before_data(&mut asked).await {
+            let described = described(&transaction, &id, 0, &asked);
+            return outcome.conclude(&self.relay, &described, &facts);
+        }
+        transaction.asked = asked;
         transaction.intake = Some(Intake::new(&self.relay.config.message));
+        self.transaction = Some(transaction);
         Answer::Proceed
+    }
+
+    fn inspection<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+        id: &'a str,
+        facts: &'a Facts,
+    ) -> Inspection<'a> {
+        Inspection {
+            relay: &self.relay,
+            admitted: &self.admitted,
+            original_dst: self.original_dst,
+            user: self.user.as_deref(),
+            facts,
+            id,
+            mail: &transaction.mail,
+            recipients: &transaction.recipients,
+            from_customer: false,
+        }
     }
 
     async fn message(&mut self, facts: Facts) -> Answer {
@@ -213,18 +245,11 @@ impl Queue {
         };
         let id = transaction.id.to_string();
         let hash = std::mem::take(&mut transaction.hash);
-        let mut progress = Progress::default();
-        let inspection = Inspection {
-            relay: &self.relay,
-            admitted: &self.admitted,
-            original_dst: self.original_dst,
-            user: self.user.as_deref(),
-            facts: &facts,
-            id: &id,
-            mail: &transaction.mail,
-            recipients: &transaction.recipients,
-            from_customer: false,
+        let mut progress = Progress {
+            asked: std::mem::take(&mut transaction.asked),
+            ..Progress::default()
         };
+        let inspection = self.inspection(&transaction, &id, &facts);
         let outcome = self
             .take_in(inspection, transaction.id, intake, hash, &mut progress)
             .await;
@@ -233,15 +258,7 @@ impl Queue {
         {
             self.doubts.add(message);
         }
-        let described = Described {
-            id: &id,
-            octets: progress.octets,
-            recipients: &transaction.recipients,
-            scanners: &progress.scanners,
-            started: transaction.started,
-            outbound: Protection::default(),
-            way: None,
-        };
+        let described = described(&transaction, &id, progress.octets, &progress.asked);
         outcome.conclude(&self.relay, &described, &facts)
     }
 
@@ -268,13 +285,19 @@ impl Queue {
         if self.relay.unheard.take(message.fingerprint).await {
             return already_taken(inspection.id);
         }
-        let scan = inspection.scan(&content, &mut progress.scanners);
-        let Ok(verdict) = timeout_at(deadline, scan).await else {
+        let scan = inspection.scan(&content, &mut progress.asked);
+        let Ok(judgement) = timeout_at(deadline, scan).await else {
             return late();
         };
-        if let Some(outcome) = inspection.refusal(&verdict) {
+        if let Some(outcome) = inspection.refusal(&judgement) {
+            let copy = inspection.keep_copy(&judgement, &progress.asked, &content);
+            copy.await;
             return outcome;
         }
+        let held = match judgement.verdict {
+            Verdict::Hold { reason } => Some(reason),
+            Verdict::Accept { .. } | Verdict::Defer { .. } | Verdict::Reject { .. } => None,
+        };
         let mut inspection = inspection;
         // A deferral of the address or its count is the queue's matter; where it would leave from is known all the same.
         if let Some(destination) = self.heading(inspection.recipients).await
@@ -288,11 +311,15 @@ impl Queue {
             }
         }
         let trace = inspection.fields(&content).await;
-        match inspection.keep(&self.queueing, id, trace, &content).await {
+        let kept = inspection.keep(&self.queueing, id, trace, &content, held);
+        match kept.await {
             Ok((kept, queued)) => {
                 let all: Vec<usize> = (0..queued.recipients.len()).collect();
                 self.queueing.begin(kept, &queued, &all);
-                keeping::queued(id)
+                match queued.held {
+                    Some(_) => keeping::held(id),
+                    None => keeping::queued(id),
+                }
             }
             Err(error) => keeping::no_room(inspection.id, &error),
         }
@@ -305,6 +332,23 @@ impl fmt::Debug for Queue {
             .field("admitted", &self.admitted)
             .field("transaction", &self.transaction)
             .finish_non_exhaustive()
+    }
+}
+
+fn described<'a>(
+    transaction: &'a Transaction,
+    id: &'a str,
+    octets: u64,
+    asked: &'a Asked,
+) -> Described<'a> {
+    Described {
+        id,
+        octets,
+        recipients: &transaction.recipients,
+        asked,
+        started: transaction.started,
+        outbound: Protection::default(),
+        way: None,
     }
 }
 

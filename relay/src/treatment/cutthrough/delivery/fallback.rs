@@ -139,7 +139,7 @@ impl Cutthrough {
             ..self.inspection(transaction, facts)
         };
         let trace = inspection.fields(content).await;
-        let (kept, queued) = inspection.keep(queueing, id, trace, content).await?;
+        let (kept, queued) = inspection.keep(queueing, id, trace, content, None).await?;
         Ok(Stored { kept, queued })
     }
 }
