@@ -247,3 +247,6 @@ const PLACES: usize = 32;
 /// A refused sender waits at most so long for its copy to be on disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RESTARTED: &str = "found at the start";
+
+#[cfg(test)]
+mod tests;

@@ -83,8 +83,7 @@ fn action(key: &str, word: &str) -> Result<Action, Invalid> {
         "reject" => Ok(Action::Reject),
         "reject+keep" => Ok(Action::RejectAndKeep),
         _ => {
-            let problem =
-                "must be \"accept\", \"hold\", \"defer\", \"reject\" or \"reject+keep\"";
+            let problem = "must be \"accept\", \"hold\", \"defer\", \"reject\" or \"reject+keep\"";
             Err(Invalid::new(key, word, problem))
         }
     }

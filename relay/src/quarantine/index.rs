@@ -33,7 +33,6 @@ pub(super) struct Entry {
     /// What it takes in the store.
     stored_octets: u64,
     pub(super) likeness: Likeness,
-    tier: Tier,
     pub(super) has_headers: bool,
     pub(super) has_body: bool,
     pub(super) state: State,
@@ -193,7 +192,6 @@ impl Entry {
                 simhash: record.simhash,
                 text: record.text_hash,
             },
-            tier: record.tier,
             has_headers: record.header_octets.is_some(),
             has_body: record.sealed.is_some(),
             state,
@@ -219,10 +217,6 @@ impl Entry {
     /// Whether its content can still go out.
     pub(super) fn is_releasable(&self) -> bool {
         self.has_body && matches!(self.state, State::Kept | State::Confirmed)
-    }
-
-    pub(super) fn customer(&self) -> IpAddr {
-        self.customer
     }
 
     fn who(&self) -> (Option<&str>, Option<&str>) {

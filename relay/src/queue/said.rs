@@ -96,7 +96,8 @@ impl Said {
         &mut self,
         change: impl FnOnce(&mut BTreeSet<Pause>, &mut BTreeSet<QueueId>),
     ) -> io::Result<()> {
-        self.change_all(|paused, held, _| change(paused, held)).await
+        self.change_all(|paused, held, _| change(paused, held))
+            .await
     }
 
     /// The same, and of what was released.

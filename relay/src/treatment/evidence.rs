@@ -30,7 +30,7 @@ impl Inspection<'_> {
                 None => "unscannable",
             },
             reason: reason.clone(),
-            reasons: judgement.reasons.clone(),
+            reasons: asked.reasons(),
             scanners: asked.to_string(),
             tier: self.tier(),
             simhash: None,

@@ -30,6 +30,19 @@ use crate::token::Attribution;
 #[derive(Debug, Default)]
 pub(super) struct Asked(Vec<Report>);
 
+impl Asked {
+    /// What they saw, each with its scanner.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        let of = |report: &Report| {
+            let scanner = report.scanner;
+            let reasons = report.reasons.iter().take(REASONS_MAX);
+            let reasons = reasons.map(move |reason| format!("{scanner}: {reason}"));
+            reasons.collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of).collect()
+    }
+}
+
 /// Each one's word.
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -225,3 +238,6 @@ impl Inspection<'_> {
         .fields()
     }
 }
+
+/// Of one scanner; the weightiest come first.
+const REASONS_MAX: usize = 20;
