@@ -166,7 +166,8 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 28] = [
+const DEBIAN_PACKAGES: [&str; 29] = [
+    "age",
     "build-essential",
     "dante-server",
     "iproute2",

@@ -11,6 +11,7 @@ mod egress;
 mod names;
 mod operator;
 mod peers;
+mod quarantine;
 mod reports;
 mod spool;
 mod submission;

@@ -297,11 +297,12 @@ async fn a_restart_finds_what_is_whole_and_sets_aside_what_is_not() {
     let scene = Scene::with(sink.address, "");
     let first = scene.refused(spam(1).as_bytes()).await;
     let second = scene.refused(spam(2).as_bytes()).await;
+    let key = scene.key.clone();
     let words = [
         "release",
         &first,
         "--identity-file",
-        &scene.key,
+        &key,
         "--reason",
         "asked for",
     ];
