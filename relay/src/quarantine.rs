@@ -33,6 +33,7 @@ use crate::config::{Config, QuarantineConfig};
 use crate::message::Message;
 use crate::metrics::{Counter, Metrics};
 use crate::privacy::Redactor;
+use crate::reporting::Reporter;
 
 mod audit;
 pub(crate) mod desk;
@@ -70,6 +71,8 @@ pub(crate) struct Quarantine {
     /// Of copies that are being written.
     places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
+    /// Tells the controller what is kept, and what people do with it.
+    reporter: Reporter,
     opened_at: Timestamp,
 }
 
@@ -106,6 +109,7 @@ impl Quarantine {
         config: &Config,
         redactor: Arc<Redactor>,
         metrics: Arc<Metrics>,
+        reporter: Reporter,
     ) -> io::Result<Option<Arc<Self>>> {
         let Some(quarantine) = config.quarantine.clone() else {
             return Ok(None);
@@ -128,6 +132,7 @@ impl Quarantine {
             redactor,
             places: Arc::new(Semaphore::new(PLACES)),
             metrics,
+            reporter,
             opened_at: Timestamp::now(),
         })))
     }

@@ -34,6 +34,7 @@ use crate::quarantine::Quarantine;
 use crate::quarantine::desk::{self, Desk};
 use crate::queue;
 use crate::queueing::{self, Backlog, Queueing, StartError};
+use crate::reporting;
 use crate::routing::Router;
 use crate::scan::Pipeline;
 use crate::snapshot::Newest;
@@ -76,7 +77,9 @@ pub struct Relay {
     /// Signs what is relayed, if the operator wants that.
     pub(crate) signer: Arc<Signer>,
     /// Tells domains of their servers' TLS; `None` = nobody is told.
-    reporter: Option<Reporter>,
+    tls_reporter: Option<Reporter>,
+    /// Tells the controller what happens.
+    reporter: reporting::Reporter,
     metrics: Arc<Metrics>,
     pub(crate) router: Router,
     /// Whom authorised listeners serve, by their configured addresses.
@@ -136,7 +139,9 @@ impl Relay {
         let counted = Arc::clone(&metrics);
         let (queueing, mut backlog) = queueing::open(&config, counted, delivery)?.unzip();
         let redactor = Arc::new(Redactor::open(&config.state_dir, config.privacy.redact));
-        let quarantine = Quarantine::open(&config, redactor, Arc::clone(&metrics));
+        let reporter = reporting::Reporter::open(&config);
+        let tell = reporter.clone();
+        let quarantine = Quarantine::open(&config, redactor, Arc::clone(&metrics), tell);
         let quarantine = quarantine.map_err(StartError::Quarantine)?;
         if let (Some(quarantine), Some(queueing), Some(backlog)) =
             (&quarantine, &queueing, &mut backlog)
@@ -151,10 +156,11 @@ impl Relay {
                 limits: config.message.clone(),
             }));
         }
-        let reporter = queueing
+        let tls_reporter = queueing
             .as_ref()
             .and_then(|queueing| Reporter::open(&config, means(queueing)));
         let relay = Arc::new(Self {
+            tls_reporter,
             reporter,
             notifier: Arc::clone(&notifier),
             signer,
@@ -248,12 +254,18 @@ impl Relay {
         &self.router
     }
 
+    /// The way to tell the controller what happens.
+    #[must_use]
+    pub fn reporter(&self) -> &reporting::Reporter {
+        &self.reporter
+    }
+
     /// What has to run beside the sessions, for as long as the relay does.
     pub fn tend(&self) -> impl Future<Output = ()> + Send + use<> {
         let (router, results) = (self.router.clone(), self.outbound.results().clone());
-        let reporter = self.reporter.clone();
-        let reports = async move {
-            match reporter {
+        let tls_reporter = self.tls_reporter.clone();
+        let tls_reports = async move {
+            match tls_reporter {
                 Some(reporter) => reporter.run().await,
                 None => std::future::pending().await,
             }
@@ -265,8 +277,16 @@ impl Relay {
                 None => std::future::pending().await,
             }
         };
+        let spool = self.queueing.as_ref().map(|it| it.spool().clone());
+        let reports = self.reporter.clone().tend(spool);
         async move {
-            tokio::join!(router.tend(), results.keep(), reports, quarantine);
+            tokio::join!(
+                router.tend(),
+                results.keep(),
+                tls_reports,
+                reports,
+                quarantine
+            );
         }
     }
 
@@ -274,6 +294,7 @@ impl Relay {
     pub fn save(&self) {
         self.router.save();
         self.outbound.results().save();
+        self.reporter.save();
     }
 }
 

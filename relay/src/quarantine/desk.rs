@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use contract::event::Happening;
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 use tracing::info;
@@ -181,7 +182,7 @@ impl Desk {
     }
 
     async fn confirm(&self, actor: &str, id: &RecordId, reason: &str) -> Result<(), Refusal> {
-        let (_, entry) = self.record(id).await?;
+        let (record, entry) = self.record(id).await?;
         self.change(id, State::Confirmed, &[State::Kept])?;
         if let Err(error) = self
             .quarantine()
@@ -191,6 +192,11 @@ impl Desk {
             self.set_state(id, entry.state);
             return Err(error.into());
         }
+        let confirmed = Happening::Confirmed {
+            record: id.to_string(),
+            by: actor.to_owned(),
+        };
+        self.tell(&record, confirmed);
         Ok(())
     }
 
@@ -207,7 +213,20 @@ impl Desk {
             .note(actor, &record.id, act, reason)
             .await?;
         info!(record.id = %record.id, actor, part, reason, "viewed in the quarantine");
+        let viewed = Happening::Viewed {
+            record: record.id.to_string(),
+            by: actor.to_owned(),
+            reason: reason.to_owned(),
+            what: part.to_owned(),
+        };
+        self.tell(record, viewed);
         Ok(())
+    }
+
+    /// Tells the controller what a person has done.
+    fn tell(&self, record: &Record, happening: Happening) {
+        let reporter = &self.quarantine().reporter;
+        reporter.happened(record.customer, record.flag_id, happening);
     }
 
     async fn record(&self, id: &RecordId) -> Result<(Record, Entry), Refusal> {

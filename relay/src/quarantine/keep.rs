@@ -3,6 +3,7 @@
 use std::io;
 
 use contract::Tier;
+use contract::event::Happening;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use relay_proto::address::{ForwardPath, ReversePath};
@@ -61,6 +62,11 @@ impl Quarantine {
         let octets = record.stored_octets() + json.len() as u64;
         self.store.put(&Part::Metadata.path(id, at), json).await?;
         self.index_mut().insert(&record, State::Kept);
+        let kept = Happening::Kept {
+            record: id.to_string(),
+        };
+        self.reporter
+            .happened(record.customer, record.flag_id, kept);
         Ok(octets)
     }
 

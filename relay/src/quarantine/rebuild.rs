@@ -93,7 +93,7 @@ impl Quarantine {
     fn is_left_over(&self, object: &ObjectMeta) -> bool {
         // A record beyond max_records has metadata that was passed over; then nothing is known of what has none.
         self.index().len() < self.config.max_records
-            && object.last_modified.timestamp() < self.opened_at.as_second()
+            && object.last_modified.timestamp_millis() < self.opened_at.as_millisecond()
     }
 
     async fn aside(&self, path: &Path, problem: &str) -> usize {

@@ -55,7 +55,9 @@ impl Scene {
             keep: self.keep,
         });
         let redactor = Arc::new(Redactor::open(directory, true));
-        let quarantine = Quarantine::open(&config, redactor, Arc::new(Metrics::new()));
+        config.controller = None;
+        let reporter = Reporter::open(&config);
+        let quarantine = Quarantine::open(&config, redactor, Arc::new(Metrics::new()), reporter);
         quarantine.unwrap().unwrap()
     }
 

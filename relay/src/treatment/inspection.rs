@@ -31,6 +31,10 @@ use crate::token::Attribution;
 pub(super) struct Asked(Vec<Report>);
 
 impl Asked {
+    pub(super) fn reports(&self) -> &[Report] {
+        &self.0
+    }
+
     /// What they saw, each with its scanner.
     pub(super) fn reasons(&self) -> Vec<String> {
         let of = |report: &Report| {
@@ -186,6 +190,16 @@ impl Inspection<'_> {
                 metrics.count(Counter::ScannerFailed);
             }
             metrics.scanners().count(report);
+            let outcome = match &report.finding {
+                // Nobody knows.
+                Finding::Skipped => continue,
+                Finding::Failed { .. } => Err(report.reasons.join("; ")),
+                Finding::Clean
+                | Finding::Found { .. }
+                | Finding::Defer { .. }
+                | Finding::Unscannable { .. } => Ok(()),
+            };
+            self.relay.reporter().scanner(report.scanner, outcome);
         }
     }
 

@@ -208,7 +208,7 @@ impl Queue {
         let id = transaction.id.to_string();
         let inspection = self.inspection(&transaction, &id, &facts);
         if let Some(outcome) = inspection.before_data(&mut asked).await {
-            let described = described(&transaction, &id, 0, &asked);
+            let described = described(&self.admitted, &transaction, &id, 0, &asked);
             return outcome.conclude(&self.relay, &described, &facts);
         }
         transaction.asked = asked;
@@ -258,7 +258,13 @@ impl Queue {
         {
             self.doubts.add(message);
         }
-        let described = described(&transaction, &id, progress.octets, &progress.asked);
+        let described = described(
+            &self.admitted,
+            &transaction,
+            &id,
+            progress.octets,
+            &progress.asked,
+        );
         outcome.conclude(&self.relay, &described, &facts)
     }
 
@@ -336,6 +342,7 @@ impl fmt::Debug for Queue {
 }
 
 fn described<'a>(
+    admitted: &'a Admitted,
     transaction: &'a Transaction,
     id: &'a str,
     octets: u64,
@@ -343,6 +350,7 @@ fn described<'a>(
 ) -> Described<'a> {
     Described {
         id,
+        admitted,
         octets,
         recipients: &transaction.recipients,
         asked,

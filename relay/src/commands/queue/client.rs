@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use relay::queue::admin::shapes::Refused;
+use relay::unix_http::{self, AskError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -135,12 +136,20 @@ impl Client {
     }
 
     fn ask(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
-        self.wait(async {
-            let response = self.send(method, path, whole(body)).await?;
-            let status = response.status();
-            let octets = response.into_body().collect().await?.to_bytes();
-            Ok((status, octets))
-        })
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "outgate-relay")
+            .body(Full::new(body))
+            .with_context(|| format!("{path}: cannot be asked for"))?;
+        let exchange = async {
+            match unix_http::ask(&self.socket, request, ANSWER_OCTETS_MAX).await {
+                Ok(answer) => Ok(answer),
+                Err(AskError::Socket(error)) => Err(self.no_relay(error)),
+                Err(error @ (AskError::Http(_) | AskError::Body(_))) => Err(error.into()),
+            }
+        };
+        self.wait(exchange)
     }
 
     async fn send(
@@ -218,3 +227,5 @@ fn whole(octets: impl Into<Bytes>) -> Body {
 const BLOCK_OCTETS: usize = 64 << 10;
 /// Deleting a million messages takes a while.
 const DEADLINE: Duration = Duration::from_secs(600);
+/// A list of a million messages.
+const ANSWER_OCTETS_MAX: usize = 1 << 30;

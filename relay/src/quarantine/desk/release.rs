@@ -3,6 +3,7 @@
 use std::io;
 
 use contract::Egress;
+use contract::event::Happening;
 use data_encoding::HEXLOWER;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -116,6 +117,12 @@ impl Desk {
         self.quarantine().metrics.count(Counter::Released);
         info!(record.id = %id, queue.id = %queued.id, customer.addr = %received.record.customer, actor, reason,
             "released from the quarantine");
+        let released = Happening::Released {
+            record: id.to_string(),
+            by: actor.to_owned(),
+            reason: reason.to_owned(),
+        };
+        self.tell(&received.record, released);
         Ok(Did {
             id: id.clone(),
             queue_id: Some(queued.id.to_string()),

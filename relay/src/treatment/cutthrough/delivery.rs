@@ -196,6 +196,7 @@ impl Cutthrough {
     ) -> Described<'a> {
         Described {
             id: &transaction.id,
+            admitted: &self.admitted,
             octets,
             recipients: &transaction.recipients,
             asked,
