@@ -20,6 +20,7 @@ use crate::egress::Egresses;
 use crate::message::Message;
 use crate::notify::Notifier;
 use crate::outbound::Outbound;
+use crate::privacy::Redactor;
 use crate::queue::World;
 use crate::queue::world::{
     Attempted, Departure, NoConnection, NoRoute, Routed, Stored, Unreadable,
@@ -49,6 +50,8 @@ pub(crate) struct Delivery {
     pub(crate) notifier: Arc<Notifier>,
     /// Whose address is lent to the relay now.
     pub(crate) newest: watch::Receiver<Newest>,
+    /// What becomes of addresses in the log.
+    pub(crate) redactor: Arc<Redactor>,
 }
 
 /// The servers of a domain, in the order to try.
@@ -157,6 +160,10 @@ impl World for Delivery {
 
     async fn close(&self, connection: Connection) {
         connection.close().await;
+    }
+
+    fn loggable(&self, text: String) -> String {
+        self.redactor.address(&text)
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Relay {
     pub(crate) queueing: Option<Queueing>,
     /// Where copies of refused messages are kept, if there is such a place.
     pub(crate) quarantine: Option<Arc<Quarantine>>,
+    /// What becomes of addresses in evidence and in the log.
+    pub(crate) redactor: Arc<Redactor>,
     /// What legs to destinations leave from.
     pub(crate) egresses: Arc<Egresses>,
     /// Judges what DMARC says of a message's address; `None` = nobody is asked.
@@ -128,7 +130,9 @@ impl Relay {
             results.clone(),
         );
         let outbound = Arc::new(outbound);
+        let redactor = Arc::new(Redactor::open(&config.state_dir, config.privacy.redact));
         let delivery = |spool| Delivery {
+            redactor: Arc::clone(&redactor),
             spool,
             router: router.clone(),
             outbound: Arc::clone(&outbound),
@@ -138,10 +142,10 @@ impl Relay {
         };
         let counted = Arc::clone(&metrics);
         let (queueing, mut backlog) = queueing::open(&config, counted, delivery)?.unzip();
-        let redactor = Arc::new(Redactor::open(&config.state_dir, config.privacy.redact));
         let reporter = reporting::Reporter::open(&config);
         let tell = reporter.clone();
-        let quarantine = Quarantine::open(&config, redactor, Arc::clone(&metrics), tell);
+        let quarantine =
+            Quarantine::open(&config, Arc::clone(&redactor), Arc::clone(&metrics), tell);
         let quarantine = quarantine.map_err(StartError::Quarantine)?;
         if let (Some(quarantine), Some(queueing), Some(backlog)) =
             (&quarantine, &queueing, &mut backlog)
@@ -178,6 +182,7 @@ impl Relay {
             unheard: Unheard::open(&config.state_dir),
             queueing,
             quarantine,
+            redactor,
             egresses,
             aligning: aligning(&config),
             tokens: (config.token.field)

@@ -3,148 +3,27 @@
 //! What is sealed is opened here, with an identity that the relay never sees; what is released goes back through the
 //! socket, and the relay takes nothing but what it has sealed.
 
+mod arguments;
+mod release;
 mod tables;
 
-use std::fs;
-use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
-use clap::{Args, Subcommand};
+use anyhow::{Context, bail};
+use arguments::OrderArguments;
+pub(crate) use arguments::QuarantineCommand;
 use contract::Tier;
 use hyper::StatusCode;
-use ipnetwork::IpNetwork;
-use jiff::{SignedDuration, Timestamp};
 use relay::config::Config;
-use relay::quarantine::seal::{Identity, Opener};
 use relay::quarantine::shapes::{
-    BodyQuestion, Did, Done, Failed, ListQuestion, Listing, Opened, Order, RecordId, ShowQuestion,
-    Shown, Verb, Wanted,
+    Done, ListQuestion, Listing, Order, RecordId, ShowQuestion, Shown, Verb, Wanted,
 };
 use relay::quarantine::without_envelope;
+use release::{identities, meant, open, release};
 
 use super::Ended;
 use super::queue::client::{Client, SaysNo};
 use super::say;
-
-/// The verbs.
-#[derive(Debug, Subcommand)]
-pub(crate) enum QuarantineCommand {
-    /// List what is kept, the newest first
-    Ls {
-        #[command(flatten)]
-        wanted: WantedArguments,
-        /// Show so many at most
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: usize,
-        /// JSON instead of a table
-        #[arg(short, long)]
-        json: bool,
-    },
-    /// Show one record; each view is audited
-    Show {
-        /// Its name, as `ls` and the reply to the sender (id=) show it
-        id: RecordId,
-        /// With its header section, addresses redacted
-        #[arg(long, conflicts_with = "body")]
-        headers: bool,
-        /// The message itself, and nothing else
-        #[arg(long, requires_all = ["identity_file", "reason"])]
-        body: bool,
-        /// With which it is opened, here: a file as `age-keygen` makes it
-        #[arg(long, value_name = "FILE")]
-        identity_file: Option<PathBuf>,
-        /// Why; it is audited
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
-        /// JSON instead of a table
-        #[arg(short, long, conflicts_with = "body")]
-        json: bool,
-    },
-    /// Deliver messages after all, as their customer wrote them. Never twice
-    Release {
-        #[command(flatten)]
-        which: WhichArguments,
-        /// With which they are opened, here: a file as `age-keygen` makes it
-        #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
-        identity_file: Option<PathBuf>,
-        /// Why; it is audited
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-        /// Only say which are meant
-        #[arg(long)]
-        dry_run: bool,
-        /// JSON instead of a table
-        #[arg(short, long)]
-        json: bool,
-    },
-    /// Delete the header section and the content of messages; what is known of them otherwise stays
-    Drop(OrderArguments),
-    /// Say of messages that they are spam indeed
-    Confirm(OrderArguments),
-    /// Show some by chance, for review
-    Sample {
-        /// So many
-        number: usize,
-        /// Of this customer: address or prefix
-        #[arg(long, value_name = "PREFIX")]
-        customer: Option<IpNetwork>,
-        /// JSON instead of a table
-        #[arg(short, long)]
-        json: bool,
-    },
-}
-
-/// Which records: all conditions must hold.
-#[derive(Debug, Args)]
-pub(crate) struct WantedArguments {
-    /// Of this customer: address or prefix
-    #[arg(long, value_name = "PREFIX")]
-    customer: Option<IpNetwork>,
-    /// Refused because of this flag
-    #[arg(long, value_name = "ID")]
-    flag: Option<u32>,
-    /// Not older than this: an age as 30m or 2h, or a time as 2026-11-22T06:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = since)]
-    since: Option<Timestamp>,
-    /// With this verdict, as `ls` shows it
-    #[arg(long)]
-    verdict: Option<String>,
-    /// Sent by this user, or by this one inside of the customer
-    #[arg(long, value_name = "NAME")]
-    identity: Option<String>,
-    /// Of nearly the same text as this one
-    #[arg(long, value_name = "ID")]
-    alike: Option<RecordId>,
-}
-
-/// Which messages are to go out.
-#[derive(Debug, Args)]
-#[group(id = "which", required = true, multiple = false)]
-pub(crate) struct WhichArguments {
-    /// They, by name
-    #[arg(value_name = "ID")]
-    ids: Vec<RecordId>,
-    /// All of nearly the same text as this one, itself included
-    #[arg(long, value_name = "ID")]
-    alike: Option<RecordId>,
-    /// All that this user has sent, or this one inside of a customer
-    #[arg(long, value_name = "NAME")]
-    identity: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OrderArguments {
-    /// Which
-    #[arg(required = true, value_name = "ID")]
-    ids: Vec<RecordId>,
-    /// Why; it is audited
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
-    /// JSON instead of a table
-    #[arg(short, long)]
-    json: bool,
-}
 
 /// Runs it; whether there was something to do it with.
 pub(super) fn run(command: &QuarantineCommand, config: &Config) -> anyhow::Result<bool> {
@@ -276,86 +155,6 @@ fn print_body(
     Ok(true)
 }
 
-/// The sealed part, opened here.
-fn open(
-    client: &Client,
-    id: &RecordId,
-    identities: &[Identity],
-    reason: &str,
-) -> anyhow::Result<impl Read> {
-    let question = BodyQuestion {
-        id: id.clone(),
-        reason: reason.to_owned(),
-    };
-    let sealed = client.download("/v1/quarantine/body", &question)?;
-    Opener::new(BufReader::new(sealed), identities).with_context(|| id.to_string())
-}
-
-fn identities(file: Option<&Path>) -> anyhow::Result<Vec<Identity>> {
-    let file = file.ok_or_else(|| anyhow!("--identity-file is needed"))?;
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    Identity::read(&text).with_context(|| file.display().to_string())
-}
-
-/// The names of those that are meant and can be released.
-fn meant(client: &Client, which: &WhichArguments) -> anyhow::Result<Vec<RecordId>> {
-    if !which.ids.is_empty() {
-        return Ok(which.ids.clone());
-    }
-    let wanted = Wanted {
-        alike: which.alike.clone(),
-        identity: which.identity.clone(),
-        releasable: true,
-        ..Wanted::default()
-    };
-    let listing = list(client, &wanted, AT_ONCE, false).map_err(ended)?;
-    if !listing.complete {
-        bail!("the quarantine is still being read: not all that is meant is known; try again");
-    }
-    Ok(listing.records.into_iter().map(|found| found.id).collect())
-}
-
-fn release(
-    client: &Client,
-    ids: &[RecordId],
-    identity_file: Option<&Path>,
-    reason: &str,
-    json: bool,
-) -> anyhow::Result<bool> {
-    let identities = identities(identity_file)?;
-    let mut done = Done::default();
-    for id in ids {
-        match release_one(client, id, &identities, reason) {
-            Ok(did) => done.done.push(did),
-            // Of one alone everything is said.
-            Err(error) if ids.len() == 1 => return Err(error),
-            Err(error) => {
-                let status = error.downcast_ref::<SaysNo>().map(|no| no.status);
-                done.failed.push(Failed {
-                    id: id.clone(),
-                    is_missing: status == Some(StatusCode::NOT_FOUND),
-                    error: format!("{error:#}"),
-                });
-            }
-        }
-    }
-    told(&done, json, "released")
-}
-
-fn release_one(
-    client: &Client,
-    id: &RecordId,
-    identities: &[Identity],
-    reason: &str,
-) -> anyhow::Result<Did> {
-    let text = open(client, id, identities, reason)?;
-    let question = Opened {
-        id: id.clone(),
-        reason: reason.to_owned(),
-    };
-    client.upload("/v1/quarantine/release", &question, text)
-}
-
 fn give(client: &Client, verb: Verb, arguments: &OrderArguments) -> anyhow::Result<bool> {
     let mut done = Done::default();
     for ids in arguments.ids.chunks(ORDERS_AT_ONCE) {
@@ -404,33 +203,5 @@ fn ended(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-impl From<&WantedArguments> for Wanted {
-    fn from(arguments: &WantedArguments) -> Self {
-        Self {
-            customer: arguments.customer,
-            flag_id: arguments.flag,
-            since: arguments.since,
-            verdict: arguments.verdict.clone(),
-            identity: arguments.identity.clone(),
-            alike: arguments.alike.clone(),
-            state: None,
-            releasable: false,
-        }
-    }
-}
-
-fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
-    }
-    let wrong =
-        || format!("{text}: neither an age, as 30m or 48h, nor a time, as 2026-11-22T06:00:00Z");
-    let ago: SignedDuration = text.parse().map_err(|_parse| wrong())?;
-    Timestamp::now()
-        .saturating_sub(ago)
-        .map_err(|_range| wrong())
-}
-
-/// As many as the relay gives at once.
-const AT_ONCE: usize = 10_000;
+/// As many as fit in one question.
 const ORDERS_AT_ONCE: usize = 1000;

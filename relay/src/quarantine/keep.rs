@@ -170,8 +170,13 @@ impl Quarantine {
             original_dst,
             ehlo: ehlo.map(ToString::to_string),
             verdict: evidence.verdict.to_owned(),
-            reason: evidence.reason.clone(),
-            reasons: evidence.reasons.clone(),
+            reason: self.redactor.address(&evidence.reason),
+            // Part of what scanners say is from the message.
+            reasons: evidence
+                .reasons
+                .iter()
+                .map(|it| self.redactor.address(it))
+                .collect(),
             scanners: evidence.scanners.clone(),
             from: match &queued.mail.reverse_path {
                 ReversePath::Null => "<>".to_owned(),

@@ -57,7 +57,7 @@ impl Quarantine {
                 Ok(_) => {
                     aside += self
                         .aside(&path, "it lies where another record should")
-                        .await
+                        .await;
                 }
                 Err(problem) => aside += self.aside(&path, &problem).await,
             }
@@ -100,7 +100,7 @@ impl Quarantine {
         match self.store.set_aside(path).await {
             Ok(()) => warn!(object = %path, problem, "set aside in the quarantine"),
             Err(error) => {
-                warn!(object = %path, problem, %error, "cannot be set aside in the quarantine")
+                warn!(object = %path, problem, %error, "cannot be set aside in the quarantine");
             }
         }
         1

@@ -49,7 +49,7 @@ pub struct Record {
     pub original_dst: Option<SocketAddr>,
     /// What the customer called itself.
     pub ehlo: Option<String>,
-    /// One word: `rejected`.
+    /// One word: `spam`, `malware` or `unscannable`.
     pub verdict: String,
     /// What its sender has read.
     pub reason: String,
@@ -209,7 +209,7 @@ pub(super) mod tests {
         "user": null,
         "original_dst": "[2001:db8:b:1::10]:25",
         "ehlo": "client.example",
-        "verdict": "rejected",
+        "verdict": "spam",
         "reason": "spam",
         "reasons": ["GTUBE"],
         "scanners": "builtin=spam/3ms",

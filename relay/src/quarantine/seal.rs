@@ -147,12 +147,14 @@ impl<R: BufRead> Opener<R> {
         };
         let file_key = head.stanzas.iter().find_map(fitting);
         let file_key = file_key.ok_or(OpenError::WrongIdentity)?;
-        let key = hkdf(None, &file_key, HEADER_CONTEXT).map_err(|_| OpenError::Forged)?;
+        let key =
+            hkdf(None, &file_key, HEADER_CONTEXT).map_err(|_unspecified| OpenError::Forged)?;
         let key = hmac::Key::new(HMAC_SHA256, &key);
-        hmac::verify(&key, head.text.as_bytes(), &head.mac).map_err(|_| OpenError::Forged)?;
+        hmac::verify(&key, head.text.as_bytes(), &head.mac)
+            .map_err(|_unspecified| OpenError::Forged)?;
         let mut nonce = [0; PAYLOAD_NONCE_OCTETS];
         inner.read_exact(&mut nonce)?;
-        let key = payload_key(&file_key, &nonce).map_err(|_| OpenError::Forged)?;
+        let key = payload_key(&file_key, &nonce).map_err(|_unspecified| OpenError::Forged)?;
         let mut opener = Self {
             inner,
             key,

@@ -25,7 +25,7 @@ pub struct Wanted {
     pub flag_id: Option<u32>,
     /// Not older than this.
     pub since: Option<Timestamp>,
-    /// `rejected`.
+    /// `spam`, `malware` or `unscannable`.
     pub verdict: Option<String>,
     /// The user, or who inside of the customer.
     pub identity: Option<String>,

@@ -62,6 +62,7 @@ impl Relay {
             unheard: Arc::clone(&self.unheard),
             queueing: self.queueing.clone(),
             quarantine: self.quarantine.clone(),
+            redactor: Arc::clone(&self.redactor),
             egresses: Arc::clone(&self.egresses),
             notifier: Arc::clone(&self.notifier),
             signer,

@@ -118,7 +118,8 @@ impl Cutthrough {
         info!(
             queue.id = %transaction.id,
             queued.id = %stored.kept.id,
-            instead_of = instead_of.map(|outcome| outcome.reply.to_string()),
+            // Servers like to name the mailbox.
+            instead_of = instead_of.map(|it| self.relay.redactor.address(&it.reply.to_string())),
             may_arrive_twice,
             "queued"
         );
