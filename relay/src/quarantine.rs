@@ -30,8 +30,10 @@ use tracing::{error, warn};
 
 use crate::allowance::Allowance;
 use crate::config::{Config, QuarantineConfig};
+use crate::listen::limits::counted_as;
 use crate::message::Message;
 use crate::metrics::{Counter, Metrics};
+use crate::origin::CustomerAddr;
 use crate::privacy::Redactor;
 use crate::reporting::Reporter;
 
@@ -66,7 +68,7 @@ pub(crate) struct Quarantine {
     states: Mutex<States>,
     config: QuarantineConfig,
     redactor: Arc<Redactor>,
-    /// Copies of each customer.
+    /// Copies of each customer (IPv6: of each /64).
     allowance: Allowance<IpAddr>,
     /// Of copies that are being written.
     places: Arc<Semaphore>,
@@ -84,7 +86,7 @@ pub(crate) struct Evidence {
     /// As it would have gone into the queue.
     pub(crate) queued: Queued,
     /// Whose it is.
-    pub(crate) customer: IpAddr,
+    pub(crate) customer: CustomerAddr,
     /// Who inside of the customer has sent it.
     pub(crate) identity: Option<String>,
     /// One word.
@@ -166,7 +168,10 @@ impl Quarantine {
             self.metrics.count(Counter::NotKept);
             warn!(queue.id = %evidence.id, error = why, "no copy of a refused message was kept");
         };
-        if !self.allowance.take(evidence.customer, Instant::now()) {
+        if !self
+            .allowance
+            .take(counted_as(evidence.customer), Instant::now())
+        {
             return not_kept("its customer has had its share of this hour");
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {

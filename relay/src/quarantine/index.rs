@@ -1,10 +1,11 @@
 //! What is in the store, in memory: enough of each record to find it, and no more.
 //!
-//! A million records are some 250 MB; the number is bounded by the configuration. It is made anew from the store at each
+//! A million records are some 250 MB (a tree, because a table that has just grown is twice as large as what is in it); the number is bounded by the configuration. It is made anew from the store at each
 //! start, which needs no second place where a record could be missing or left over.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
 use contract::Tier;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use super::shapes::{Found, Wanted};
 /// All records.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    entries: HashMap<RecordId, Entry>,
+    entries: BTreeMap<RecordId, Entry>,
     octets: u64,
 }
 
@@ -41,8 +42,8 @@ pub(super) struct Entry {
 /// What records of the same text share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Likeness {
-    simhash: Option<u64>,
-    text: Option<u64>,
+    simhash: Option<NonZeroU64>,
+    text: Option<NonZeroU64>,
 }
 
 impl Index {
@@ -189,8 +190,8 @@ impl Entry {
             octets: record.octets,
             stored_octets: record.stored_octets(),
             likeness: Likeness {
-                simhash: record.simhash,
-                text: record.text_hash,
+                simhash: record.simhash.and_then(NonZeroU64::new),
+                text: record.text_hash.and_then(NonZeroU64::new),
             },
             has_headers: record.header_octets.is_some(),
             has_body: record.sealed.is_some(),
@@ -251,7 +252,8 @@ impl Likeness {
     /// Whether two texts are nearly the same.
     fn is_near(self, other: Self) -> bool {
         let same = self.text.is_some() && self.text == other.text;
-        let near = |one: u64, two: u64| (one ^ two).count_ones() <= DISTANCE_MAX;
+        let near =
+            |one: NonZeroU64, two: NonZeroU64| (one.get() ^ two.get()).count_ones() <= DISTANCE_MAX;
         same || matches!((self.simhash, other.simhash), (Some(one), Some(two)) if near(one, two))
     }
 }

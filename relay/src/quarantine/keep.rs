@@ -163,7 +163,7 @@ impl Quarantine {
             version: VERSION,
             id: id.clone(),
             at,
-            customer: evidence.customer,
+            customer: evidence.customer.ip(),
             flag_id,
             user,
             identity: evidence.identity.clone(),

@@ -16,7 +16,10 @@ impl Quarantine {
     /// Reads all of it, beside what is kept and asked meanwhile.
     pub(crate) async fn rebuild(self: Arc<Self>) {
         let read = async {
-            let aside = self.read_metadata().await?;
+            let (store, before) = (self.store.clone(), self.opened_at.into());
+            let unfinished = move || store.set_aside_unfinished(before);
+            let unfinished = tokio::task::spawn_blocking(unfinished).await??;
+            let aside = unfinished + self.read_metadata().await?;
             let half = self.find_parts(Part::Headers).await? + self.find_parts(Part::Body).await?;
             Ok::<_, io::Error>(aside + half)
         };

@@ -103,7 +103,7 @@ fn evidence(id: &str, tier: Tier) -> Evidence {
             may_notify: false,
             held: None,
         },
-        customer: "192.0.2.10".parse().unwrap(),
+        customer: CustomerAddr::new("192.0.2.10".parse().unwrap()),
         identity: None,
         verdict: "spam",
         reason: "spam".into(),

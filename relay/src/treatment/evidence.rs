@@ -22,7 +22,7 @@ impl Inspection<'_> {
             id: self.id.to_owned(),
             // It is given its own name when it is released.
             queued: self.queued(name, self.trace_fields(), content).await,
-            customer: self.admitted.customer.ip(),
+            customer: self.admitted.customer,
             identity: None,
             verdict: match judgement.concern {
                 Some(Concern::Spam) => "spam",

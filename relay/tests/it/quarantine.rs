@@ -312,6 +312,7 @@ async fn a_restart_finds_what_is_whole_and_sets_aside_what_is_not() {
     let day = scene.only_file("bodies");
     let day = day.parent().unwrap();
     fs::write(day.join("0QZ8K3V5M00AB12.7.age"), "half").unwrap();
+    fs::write(day.join("0QZ8K3V5M00AB12.9.age#1"), "ha").unwrap();
     let records = scene
         .store()
         .join("records")
@@ -326,7 +327,7 @@ async fn a_restart_finds_what_is_whole_and_sets_aside_what_is_not() {
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
     let aside = scene.store().join("aside");
     wait_until("half a record to be set aside", || {
-        scene::files(&aside).len() == 2
+        scene::files(&aside).len() == 3
     });
     // It is still known what was released, and what was not still can be.
     assert_eq!(scene.run(&words).status.code(), Some(3));

@@ -4,13 +4,13 @@ use crate::quarantine::record::tests::record;
 fn index() -> Index {
     let mut index = Index::default();
     for (id, at, customer, simhash, text) in [
-        ("A", "2026-11-20T12:00:00Z", "192.0.2.10", Some(0b0000), 1),
-        ("B", "2026-11-21T12:00:00Z", "192.0.2.11", Some(0b0111), 2),
+        ("A", "2026-11-20T12:00:00Z", "192.0.2.10", Some(0b10000), 1),
+        ("B", "2026-11-21T12:00:00Z", "192.0.2.11", Some(0b10111), 2),
         (
             "C",
             "2026-11-22T12:00:00Z",
             "2001:db8:a:a::10",
-            Some(0b1111),
+            Some(0b11111),
             3,
         ),
         ("D", "2026-11-23T12:00:00Z", "192.0.2.10", None, 1),
@@ -167,4 +167,11 @@ fn a_sample_is_of_what_is_wanted_and_everybody_has_a_chance() {
         ..all
     };
     assert_eq!(ids(&index.sample(&one, 3)), "B");
+}
+
+#[test]
+fn a_million_records_take_less_than_half_a_gigabyte() {
+    // Leaves of the tree are half full at worst; a name has its octets elsewhere, and an allocation at least 32.
+    let each = 2 * size_of::<(RecordId, Entry)>() + 2 * 32;
+    assert!(1_000_000 * each < 500_000_000, "{each} octets");
 }
