@@ -48,7 +48,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     name = "outgate-relay",
     version,
     after_help = "Signals: TERM and INT drain and stop; HUP reads the configuration again.\n\
-                  Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 77 missing privileges, 78 wrong configuration.\n\n\
+                  Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 3 refused, 4 done in part, 77 missing privileges, 78 wrong configuration.\n\n\
                   Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml\n  \
                   outgate-relay learnt ls\n  outgate-relay spool ls"
 )]

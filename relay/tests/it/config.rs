@@ -251,7 +251,7 @@ fn a_mistake_names_key_and_value() {
         "scanner[0].kind: ",
     );
     check(
-        "# malware = \"reject\"",
+        "# malware = \"reject+keep\"",
         "malware = \"disinfect\"",
         "verdict.malware: disinfect: must be",
     );

@@ -81,7 +81,7 @@ fn mistakes_are_named() {
         error.contains("quarantine: without [spool]: needs [spool]"),
         "{error}"
     );
-    let hold = EXAMPLE.replace("spam = \"reject+keep\"", "spam = \"keep\"");
+    let hold = EXAMPLE.replace("# spam = \"reject+keep\"", "spam = \"keep\"");
     let error = Config::parse(&hold).unwrap_err().to_string();
     assert!(
         error.contains("\"hold\"") && error.contains("\"reject+keep\""),
