@@ -252,7 +252,7 @@ impl fmt::Debug for Quarantine {
 
 /// In `state_dir`.
 const AUDIT_FILE: &str = "quarantine.audit";
-/// Each holds at most one part of a copy in memory: 10 MiB.
+/// Each holds one part of a copy in memory: some 2 MiB.
 const PLACES: usize = 32;
 /// A refused sender waits at most so long for its copy to be on disk.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -171,6 +171,9 @@ impl Writing {
 
     async fn flush(&mut self) -> io::Result<()> {
         let part = std::mem::take(&mut self.pending);
+        if part.is_empty() {
+            return Ok(());
+        }
         Ok(self.upload.put_part(PutPayload::from(part)).await?)
     }
 }
@@ -179,5 +182,5 @@ impl Writing {
 pub(super) const ASIDE: &str = "aside";
 /// Metadata and header sections.
 const SMALL_OCTETS_MAX: u64 = 4 << 20;
-/// S3 and its like want parts of at least so much.
-const PART_OCTETS: usize = 5 << 20;
+/// What a copy holds in memory on its way. S3 and its like want parts of at least 5 MiB.
+const PART_OCTETS: usize = 1 << 20;
