@@ -47,6 +47,7 @@ pub(super) fn queued(sender: &str, recipients: &[&str]) -> Queued {
                 Sat, 21 Nov 2026 20:03:00 +0000\r\n"
                 .into(),
         may_notify: true,
+        held: None,
     }
 }
 

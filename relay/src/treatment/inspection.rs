@@ -34,6 +34,17 @@ impl Asked {
     pub(super) fn reports(&self) -> &[Report] {
         &self.0
     }
+
+    /// What they saw, each with its scanner.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        let of = |report: &Report| {
+            let scanner = report.scanner;
+            let reasons = report.reasons.iter().take(REASONS_MAX);
+            let reasons = reasons.map(move |reason| format!("{scanner}: {reason}"));
+            reasons.collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of).collect()
+    }
 }
 
 /// Each one's word.
@@ -216,7 +227,7 @@ impl Inspection<'_> {
         }
     }
 
-    fn trace_fields(&self) -> String {
+    pub(super) fn trace_fields(&self) -> String {
         let identity = &self.relay.config.identity;
         let nameless = EhloName::new("unknown").expect("a visible word is a name");
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
@@ -252,3 +263,6 @@ impl Inspection<'_> {
         .fields()
     }
 }
+
+/// Of one scanner; the weightiest come first.
+const REASONS_MAX: usize = 20;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use relay_proto::handover::{
     BATCH_MESSAGES, CONTENT_OCTETS, ENVELOPE_OCTETS, Frame, Handed, Welcome, Why,
 };
-use relay_proto::queued::QueueId;
+use relay_proto::queued::{QueueId, Queued};
 use relay_proto::record::envelope;
 use tracing::info;
 
@@ -141,7 +141,15 @@ impl Giver<'_> {
     ) -> Result<Vec<QueueId>, Stopped> {
         let mut sent = Vec::new();
         for (id, opened) in batch {
-            let envelope = envelope::encode(&opened.queued);
+            let envelope = match opened.queued.held.is_some() && self.source.has_released(*id).await
+            {
+                // Else a person would have to do it again there.
+                true => envelope::encode(&Queued {
+                    held: None,
+                    ..opened.queued.clone()
+                }),
+                false => envelope::encode(&opened.queued),
+            };
             if envelope.len() > ENVELOPE_OCTETS as usize {
                 self.keep(*id, "it has too many recipients to be handed over");
                 continue;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use relay_proto::reply::Reply;
 use relay_proto::server::Answer;
+use relay_proto::verdict::{Judgement, Verdict};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::recipient::lost_reply;
@@ -104,7 +105,10 @@ impl Cutthrough {
                 self.withdraw().await;
                 return late();
             };
+            let judgement = without_queue(judgement);
             if let Some(outcome) = inspection.refusal(&judgement) {
+                let copy = inspection.keep_copy(&judgement, &progress.asked, &content);
+                copy.await;
                 self.withdraw().await;
                 return outcome;
             }
@@ -219,6 +223,20 @@ impl Cutthrough {
         if !matches!(timeout(RSET_DEADLINE, upstream.reset()).await, Ok(Ok(()))) {
             self.upstream = None;
         }
+    }
+}
+
+/// Where the customer waits for its destination, nothing can wait for a person.
+fn without_queue(judgement: Judgement) -> Judgement {
+    let verdict = match judgement.verdict {
+        Verdict::Hold { reason } => Verdict::Reject { reason, keep: true },
+        verdict @ (Verdict::Accept { .. } | Verdict::Defer { .. } | Verdict::Reject { .. }) => {
+            verdict
+        }
+    };
+    Judgement {
+        verdict,
+        ..judgement
     }
 }
 

@@ -118,7 +118,8 @@ impl Cutthrough {
         info!(
             queue.id = %transaction.id,
             queued.id = %stored.kept.id,
-            instead_of = instead_of.map(|outcome| outcome.reply.to_string()),
+            // Servers like to name the mailbox.
+            instead_of = instead_of.map(|it| self.relay.redactor.address(&it.reply.to_string())),
             may_arrive_twice,
             "queued"
         );
@@ -139,7 +140,7 @@ impl Cutthrough {
             ..self.inspection(transaction, facts)
         };
         let trace = inspection.fields(content).await;
-        let (kept, queued) = inspection.keep(queueing, id, trace, content).await?;
+        let (kept, queued) = inspection.keep(queueing, id, trace, content, None).await?;
         Ok(Stored { kept, queued })
     }
 }
