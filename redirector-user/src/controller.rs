@@ -24,6 +24,7 @@ mod problem;
 mod radar;
 mod relays;
 mod rings;
+mod rules;
 mod scope;
 mod start;
 mod state;
@@ -46,11 +47,13 @@ pub use self::{
     flags::NewFlag,
     kernel::Kernel,
     problem::Problem,
+    rules::{ReplayOrder, load_rules},
     start::StartError,
     views::{Opening, Reasons},
 };
 use self::{
     interfaces::Attempts,
+    rules::Ruling,
     start::{refuse_lost_pools, refuse_unsteered},
     state::State,
 };
@@ -76,6 +79,8 @@ pub struct Controller {
     history: std::sync::Mutex<History>,
     /// Asks the host behind the probe's wire, where there is one.
     probes: OnceLock<probe::Line>,
+    /// What is done by itself.
+    ruling: Ruling,
     /// What came of attaching.
     attempts: std::sync::Mutex<Attempts>,
     /// Changes after each pass over the kernel.
@@ -104,6 +109,7 @@ impl Controller {
         store: Store,
         kernel: Kernel,
     ) -> Result<Arc<Self>, StartError> {
+        let rules = load_rules(&config)?;
         let loaded = store.load().await.map_err(Problem::from)?;
         refuse_lost_pools(&config, &loaded.flags)?;
         refuse_unsteered(&config, &loaded.flags)?;
@@ -121,6 +127,7 @@ impl Controller {
         let controller = Arc::new(Self {
             generation: watch::Sender::new(state.generation),
             history: std::sync::Mutex::default(),
+            ruling: Ruling::new(rules),
             probes: OnceLock::new(),
             attempts: std::sync::Mutex::default(),
             passes: watch::Sender::new(0),
@@ -140,6 +147,7 @@ impl Controller {
         controller.sweep().await?;
         controller.prepare_probe().await?;
         controller.attach_at_start().await?;
+        controller.recall_rotations().await?;
         Ok(controller)
     }
 

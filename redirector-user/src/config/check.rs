@@ -5,6 +5,7 @@
 mod health;
 mod pools;
 mod refuse;
+mod statistics;
 
 use std::{
     collections::BTreeSet,
@@ -47,6 +48,8 @@ impl TryFrom<RawConfig> for Config {
             customer_prefixes,
             radar_window: radar_window(&raw.radar)?,
             refuse,
+            rules: raw.rules.map(|file| absolute("rules", file)).transpose()?,
+            statistics: statistics::statistics(&raw.statistics)?,
         })
     }
 }

@@ -17,12 +17,15 @@ use self::row::{flag_id, insert_all, payload, read};
 use super::{
     Store, StoreError,
     audit::{Chain, Entry, Kind},
-    next_generation,
+    conduct, next_generation,
 };
-use crate::policy::dial::{Ended, Flag, FlagId, Proposal};
+use crate::policy::{
+    dial::{Ended, Flag, FlagId, Proposal},
+    rules::Conduct,
+};
 
 /// What [`Store::add`] did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Added {
     /// The new flag.
     pub flag: Flag,
@@ -37,6 +40,20 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Row`], [`StoreError::Random`]; nothing is stored then.
     pub async fn add(&self, terms: &Proposal) -> Result<Added, StoreError> {
+        self.add_as(terms, Kind::FlagAdded, &terms.actor).await
+    }
+
+    /// The same, with another word for it in the trail, and by somebody else than whose flag it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::add`].
+    pub async fn add_as(
+        &self,
+        terms: &Proposal,
+        kind: Kind,
+        actor: &str,
+    ) -> Result<Added, StoreError> {
         let mut transaction = self.writer.begin().await?;
         let generation = next_generation(&mut transaction).await?;
         let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM flags")
@@ -77,8 +94,8 @@ impl Store {
         insert_all(&mut transaction, std::slice::from_ref(&flag)).await?;
         let entry = Entry {
             at: terms.created_at,
-            actor: terms.actor.clone(),
-            kind: Kind::FlagAdded,
+            actor: actor.to_owned(),
+            kind,
             subject: subject(id),
             payload: payload(&flag),
         };
@@ -88,7 +105,8 @@ impl Store {
         Ok(Added { flag, replaced })
     }
 
-    /// Ends a flag, by hand or ([`Kind::FlagExpired`]) by time.
+    /// Ends a flag, by hand or ([`Kind::FlagExpired`]) by time; with `conduct`, what is remembered of its customer
+    /// from then on.
     ///
     /// # Errors
     ///
@@ -98,8 +116,12 @@ impl Store {
         id: FlagId,
         kind: Kind,
         ended: &Ended,
+        conduct: Option<(IpNetwork, &Conduct)>,
     ) -> Result<Generation, StoreError> {
         let mut transaction = self.writer.begin().await?;
+        if let Some((customer, conduct)) = conduct {
+            conduct::write(&mut transaction, customer, conduct).await?;
+        }
         let mut chain = Chain::open(&mut transaction, &self.name).await?;
         self.write_end(&mut transaction, &mut chain, id, kind, ended)
             .await?;

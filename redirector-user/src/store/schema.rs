@@ -111,4 +111,11 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "users of submission",
         include_str!("migrations/0006_submission.sql"),
     ),
+    (7, None, "rules", include_str!("migrations/0007_rules.sql")),
+    (
+        9,
+        Some("SQLite"),
+        "figures of rotations",
+        include_str!("migrations/0009_rotations_sqlite.sql"),
+    ),
 ];

@@ -22,7 +22,7 @@ pub(super) async fn insert_all(
     }
     let text = format!(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery) VALUES {}",
+         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, cause) VALUES {}",
         placeholders(flags.len(), COLUMNS)
     );
     // Only the number of flags went into the text.
@@ -52,7 +52,13 @@ pub(super) async fn insert_all(
             .bind(i64::from(
                 redirect.is_some_and(|redirect| redirect.confirmed),
             ))
-            .bind(redirect.map(|redirect| redirect.delivery.name()));
+            .bind(redirect.map(|redirect| redirect.delivery.name()))
+            .bind(
+                terms
+                    .cause
+                    .as_ref()
+                    .map(|cause| serde_json::json!(cause).to_string()),
+            );
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -88,6 +94,10 @@ pub(super) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
             .map_err(|_too_large| wrong(format!("grace_s {grace_s}")))?,
         created_at: time(row.try_get("created_us")?)?,
         expires_at: time(row.try_get("expires_us")?)?,
+        cause: row
+            .try_get::<Option<String>, _>("cause")?
+            .map(|text| serde_json::from_str(&text).map_err(|error| wrong(error.to_string())))
+            .transpose()?,
     };
     Ok(Flag {
         id,
@@ -171,10 +181,11 @@ pub(super) fn payload(flag: &Flag) -> Value {
         "ticket": flag.terms.ticket,
         "grace_s": flag.terms.grace_s,
         "expires_at": flag.terms.expires_at,
+        "cause": flag.terms.cause,
         "replaces": flag.replaces,
         "generation": flag.generation,
     })
 }
 
 /// Columns that a new flag fills.
-const COLUMNS: usize = 19;
+const COLUMNS: usize = 20;
