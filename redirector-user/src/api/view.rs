@@ -5,6 +5,7 @@
 mod capture;
 mod flags;
 mod relays;
+mod rules;
 mod status;
 mod users;
 mod why;
@@ -15,6 +16,10 @@ pub use self::{
     capture::{CaptureLine, CaptureRequest, CapturedView},
     flags::{FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView},
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
+    rules::{
+        FreezeRequest, ProbationView, ReallyView, ReloadRequest, ReplayView, RuleView, RulesView,
+        StatisticsView, WouldView,
+    },
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
     users::{UserToldView, UserView},
     why::{FrameView, FramesRequest, FramesView, WhyView},

@@ -184,6 +184,25 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Flags that were there at any time between two moments, by number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Row`].
+    pub async fn flags_between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Flag>, StoreError> {
+        let text = "SELECT * FROM flags WHERE created_us <= $1 AND (ended_us IS NULL OR ended_us >= $2) ORDER BY id";
+        let rows = sqlx::query(text)
+            .bind(to.as_microsecond())
+            .bind(from.as_microsecond())
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
     /// The newest flag of exactly this prefix, ended or not.
     ///
     /// # Errors

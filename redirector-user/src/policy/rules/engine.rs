@@ -159,6 +159,12 @@ impl Engine {
         self.ring.push(rotation)
     }
 
+    /// Forgets what was counted, so that it can be pushed anew.
+    pub fn forget_rotations(&mut self) {
+        self.ring = Ring::default();
+        self.ring.reach(self.rules.longest_window());
+    }
+
     /// Adds up what the rules ask for; the one call that takes long.
     #[must_use]
     pub fn survey(&self) -> Survey {
