@@ -8,6 +8,7 @@ mod commands;
 mod import;
 mod radar;
 mod relay;
+mod rules;
 mod tables;
 mod user;
 mod why;
@@ -69,6 +70,11 @@ enum Command {
     /// Show relays, take one out of rotation, let it back
     #[command(subcommand)]
     Relay(relay::RelayCommand),
+    /// Show what is done by itself, try other rules, freeze them
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
+    /// Say who would have been flagged by other rules, as `outgate rules replay`
+    Replay(rules::ReplayArgs),
     /// Say who may submit mail to the relays
     #[command(subcommand)]
     User(user::UserCommand),
@@ -207,6 +213,8 @@ enum CliError {
     NotFound(String),
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    #[error("{0}")]
+    Rules(String),
     #[error("--mode: {0}")]
     Mode(#[from] crate::edge::LadderError),
     #[error(transparent)]
@@ -267,6 +275,7 @@ impl CliError {
                 ErrorKind::Usage | ErrorKind::Internal | ErrorKind::Busy => Outcome::Failed,
             },
             Self::Config(_)
+            | Self::Rules(_)
             | Self::Mode(_)
             | Self::Capture(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })

@@ -25,11 +25,11 @@ use std::{
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{OnFailure, Role, Via};
 
+pub use self::probe::Through;
 pub(crate) use self::{
     check::{is_interface_name, parse_role},
     locate::describe as key_of,
 };
-pub use self::probe::Through;
 use crate::{
     edge::{EdgeConfig, Ladder},
     policy::refusal::Words,

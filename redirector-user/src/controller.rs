@@ -42,12 +42,13 @@ use contract::Generation;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+pub(crate) use self::flags::pool_terms;
 pub use self::{
     capture::CaptureOrder,
     flags::NewFlag,
     kernel::Kernel,
     problem::Problem,
-    rules::{ReplayOrder, load_rules},
+    rules::{ReplayOrder, RulesError, load_rules},
     start::StartError,
     views::{Opening, Reasons},
 };

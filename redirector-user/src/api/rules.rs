@@ -92,7 +92,9 @@ pub(super) async fn replay(
     let file = file.map_err(|rejection| ApiError::usage(rejection.body_text()))?;
     let rules = String::from_utf8(file.into());
     let rules = rules.map_err(|error| ApiError::usage(format!("the file of rules: {error}")))?;
-    Ok(Json(controller.replay(ReplayOrder { rules, from, to }).await?))
+    Ok(Json(
+        controller.replay(ReplayOrder { rules, from, to }).await?,
+    ))
 }
 
 const fn default_limit() -> u32 {

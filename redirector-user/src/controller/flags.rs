@@ -163,7 +163,9 @@ impl Controller {
         let conduct = flag
             .as_ref()
             .and_then(|flag| self.conduct_after(state, flag, ended));
-        let remembered = conduct.as_ref().map(|(customer, conduct)| (*customer, conduct));
+        let remembered = conduct
+            .as_ref()
+            .map(|(customer, conduct)| (*customer, conduct));
         let generation = match self.store.end(id, kind, ended, remembered).await {
             Ok(generation) => generation,
             // Stored by an attempt whose answer was lost: what is left to do is the kernel's part.
@@ -242,7 +244,7 @@ impl Controller {
 }
 
 /// The configured pools, as far as a flag depends on them.
-pub(super) fn pool_terms(config: &Config) -> Vec<PoolTerms> {
+pub(crate) fn pool_terms(config: &Config) -> Vec<PoolTerms> {
     let pools = config.pools.iter().map(|pool| PoolTerms {
         name: pool.name.clone(),
         via: pool.via,

@@ -236,7 +236,7 @@ impl Trouble {
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
 const REFRESH: Duration = Duration::from_secs(3);
-const RULES: Duration = Duration::from_secs(5);
+const RULES: Duration = Duration::from_secs(10);
 const WITHOUT_RADAR: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 const FORGET: Duration = Duration::from_secs(600);
 const RETRY_PROBES: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ mod world;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{MutexGuard, PoisonError},
 };
 
 use ipnetwork::IpNetwork;
@@ -35,8 +35,7 @@ use crate::{
 /// What is done by itself.
 #[derive(Debug)]
 pub(super) struct Ruling {
-    /// Shared with the threads that add up.
-    engine: Arc<std::sync::Mutex<Engine>>,
+    engine: std::sync::Mutex<Engine>,
     /// Held for a turn, so that rotations are judged in their order.
     turning: Mutex<()>,
     /// What relays have said since the last turn.
@@ -83,7 +82,7 @@ pub fn load_rules(config: &Config) -> Result<RuleSet, RulesError> {
 impl Ruling {
     pub(super) fn new(rules: RuleSet) -> Self {
         Self {
-            engine: Arc::new(std::sync::Mutex::new(Engine::new(rules))),
+            engine: std::sync::Mutex::new(Engine::new(rules)),
             turning: Mutex::new(()),
             said: std::sync::Mutex::default(),
         }
@@ -168,7 +167,7 @@ impl Controller {
     /// Only what the store answers.
     pub async fn rules(&self) -> Result<RulesView, Problem> {
         let now = clock();
-        let since = now.saturating_sub(jiff::SignedDuration::from_hours(24))?;
+        let since = ago(DAY);
         let counts = self.store.count_firings(since).await?;
         let kept = self.store.kept_rotations().await?;
         let rules = self.ruling.engine().rules().clone();
@@ -254,3 +253,6 @@ fn ago(span: std::time::Duration) -> Timestamp {
     let span = jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX);
     clock().checked_sub(span).unwrap_or(Timestamp::MIN)
 }
+
+/// What the list of rules counts over.
+const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);

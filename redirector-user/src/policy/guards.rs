@@ -42,9 +42,8 @@ impl Guards {
     /// The customer prefix that a prefix is in.
     #[must_use]
     pub fn customer_prefix(&self, target: IpNetwork) -> Option<IpNetwork> {
-        let around = |wide: &&IpNetwork| {
-            wide.contains(target.network()) && wide.prefix() <= target.prefix()
-        };
+        let around =
+            |wide: &&IpNetwork| wide.contains(target.network()) && wide.prefix() <= target.prefix();
         self.customer_prefixes.iter().find(around).copied()
     }
 

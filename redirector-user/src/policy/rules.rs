@@ -1,7 +1,7 @@
 //! Rules: what is done with a customer by itself, because of figures that the edge and the relays have counted.
 //!
 //! Pure. [`RuleSet::parse`] reads the operator's file, whole or not at all. A [`Rotation`] is what was counted of all
-//! customers between two moments; [`Engine::push`] takes it, [`Engine::survey`] adds up the windows that the rules ask
+//! customers between two moments; [`Engine::push`] takes it, [`Surveyor::survey`] adds up the windows that the rules ask
 //! for, and [`Engine::judge`] says what follows, in a [`World`] that knows who is flagged already. The controller does
 //! what it says; [`replay`] only notes it, over the rotations that the store has kept. Both go through the same three
 //! calls, so what a replay says is what would have happened.
@@ -25,6 +25,7 @@ mod read;
 pub mod replay;
 mod ring;
 mod template;
+mod trial;
 
 use std::time::Duration;
 
@@ -35,12 +36,13 @@ pub use self::{
     codec::{Damaged, decode, encode},
     condition::{Condition, Sense, When},
     conduct::{Conduct, Ending, Probation},
-    engine::{Doing, Engine, Firing, Outcome, Position, World},
+    engine::{Doing, Engine, Firing, Outcome, Position, Surveyor, World},
     figures::{Figure, Figures},
     observation::{Observation, Rotation},
     read::Wrong,
-    ring::{Ring, Survey},
+    ring::{Ring, Survey, Watched},
     template::Template,
+    trial::Trial,
 };
 use super::{
     dial::{Action, FlagRequest, Height},

@@ -85,7 +85,9 @@ pub(super) async fn write(
 pub(super) async fn standing(
     readers: &AnyPool,
 ) -> Result<BTreeMap<IpNetwork, Conduct>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM conduct").fetch_all(readers).await?;
+    let rows = sqlx::query("SELECT * FROM conduct")
+        .fetch_all(readers)
+        .await?;
     rows.iter().map(read).collect()
 }
 

@@ -101,7 +101,11 @@ impl Store {
             .bind(before.as_microsecond())
             .execute(&self.writer)
             .await?;
-        let mut over = self.kept_rotations().await?.octets.saturating_sub(octets_max);
+        let mut over = self
+            .kept_rotations()
+            .await?
+            .octets
+            .saturating_sub(octets_max);
         while over > 0 {
             let oldest = sqlx::query(
                 "SELECT until_us, octets FROM rotations ORDER BY until_us, id LIMIT 1000",

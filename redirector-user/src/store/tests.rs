@@ -155,7 +155,10 @@ async fn a_flag_ends_once() {
         reason: String::from("clean"),
     };
     assert_eq!(
-        store.end(flag.id, Kind::FlagLifted, &ended, None).await.unwrap(),
+        store
+            .end(flag.id, Kind::FlagLifted, &ended, None)
+            .await
+            .unwrap(),
         Generation(2)
     );
     assert!(matches!(

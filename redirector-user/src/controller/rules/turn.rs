@@ -13,7 +13,7 @@ use super::{ago, world::Live};
 use crate::{
     policy::{
         dial::{Ended, FlagId, Proposal, read_target},
-        rules::{Doing, Firing, Observation, Outcome, Rotation, Survey, encode},
+        rules::{Doing, Firing, Observation, Outcome, Rotation, Survey},
     },
     store::{
         audit::Kind,
@@ -34,7 +34,13 @@ impl Controller {
             Happening::Rates(rates) => self.figures_from_relay(customer, rates),
             Happening::LimitHit { .. } => {
                 let limit_hits = 1;
-                self.said_by_relay(customer, &Observation { limit_hits, ..nothing });
+                self.said_by_relay(
+                    customer,
+                    &Observation {
+                        limit_hits,
+                        ..nothing
+                    },
+                );
             }
             Happening::Learnt {
                 verifying: true, ..
@@ -93,13 +99,18 @@ impl Controller {
     pub(in crate::controller) async fn turn_rules(&self, rotation: Rotation) {
         let _turn = self.ruling.turning.lock().await;
         let rotation = self.with_what_was_said(rotation.above(self.config.statistics.floor_syns));
-        let octets = encode(&rotation.seen);
+        let (octets, surveyor) = {
+            let mut engine = self.ruling.engine();
+            (engine.push(&rotation), engine.surveyor())
+        };
         let (from, until, sources) = (rotation.from, rotation.until, rotation.seen.len());
+        let octets = octets.to_vec();
         let kept = self.store.keep_rotation(from, until, sources, octets).await;
         if let Err(error) = kept {
             tracing::error!(%error, "the figures of a turn were not kept");
         }
-        match self.survey(rotation).await {
+        // Off the runtime: two hours of a large network take a while.
+        match spawn_blocking(move || surveyor.survey()).await {
             Ok(survey) => {
                 if let Err(error) = self.act(&survey).await {
                     tracing::error!(%error, "what rules wanted could not be done");
@@ -124,22 +135,13 @@ impl Controller {
         rotation
     }
 
-    /// Adds up, off the runtime: two hours of a large network take a while.
-    async fn survey(&self, rotation: Rotation) -> Result<Survey, tokio::task::JoinError> {
-        let engine = std::sync::Arc::clone(&self.ruling.engine);
-        spawn_blocking(move || {
-            let mut engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-            engine.push(&rotation);
-            engine.survey()
-        })
-        .await
-    }
-
     /// Judges, and does what is due.
     async fn act(&self, survey: &Survey) -> Result<(), Problem> {
         let mut state = self.lock().await;
-        // An import holds the store; what is due is due at the next turn, too.
-        self.unless_importing()?;
+        if self.unless_importing().is_err() {
+            // What is due now is due at the next turn, too.
+            return Ok(());
+        }
         let guards = self.guards(&state);
         let world = Live {
             state: &state,
@@ -192,7 +194,8 @@ impl Controller {
                     by: format!("{}{}", crate::policy::rules::ACTOR_PREFIX, firing.rule),
                     reason: firing.cause.in_words(),
                 };
-                self.end_flag(state, *flag, Kind::FlagLifted, &ended).await?;
+                self.end_flag(state, *flag, Kind::FlagLifted, &ended)
+                    .await?;
                 Ok(*flag)
             }
         }
@@ -231,7 +234,9 @@ impl Controller {
         let forgotten: Vec<_> = forgotten.map(|(customer, _)| *customer).collect();
         if !forgotten.is_empty() {
             self.store.forget_conduct(&forgotten).await?;
-            state.conduct.retain(|customer, _| !forgotten.contains(customer));
+            state
+                .conduct
+                .retain(|customer, _| !forgotten.contains(customer));
         }
         Ok(())
     }

@@ -208,20 +208,32 @@ mod tests {
         let overall = caps(0, 0.01);
         let four = wish("one", "192.0.2.0/24", true);
         for _ in 0..2 {
-            assert_eq!(ask(&mut tally, &four, Caps::default(), overall, at(0)), Ok(()));
+            assert_eq!(
+                ask(&mut tally, &four, Caps::default(), overall, at(0)),
+                Ok(())
+            );
         }
         let full = ask(&mut tally, &four, Caps::default(), overall, at(0)).unwrap_err();
         assert_eq!(full, "1 % of 192.0.2.0/24, which is 2, by all rules");
         // Who is flagged already takes no more room, and another prefix has its own.
         let again = wish("one", "192.0.2.0/24", false);
-        assert_eq!(ask(&mut tally, &again, Caps::default(), overall, at(0)), Ok(()));
+        assert_eq!(
+            ask(&mut tally, &again, Caps::default(), overall, at(0)),
+            Ok(())
+        );
         let six = wish("one", "2001:db8:a::/48", true);
-        assert_eq!(ask(&mut tally, &six, Caps::default(), overall, at(0)), Ok(()));
+        assert_eq!(
+            ask(&mut tally, &six, Caps::default(), overall, at(0)),
+            Ok(())
+        );
         let standing = [("192.0.2.0/24", "other"); 2];
         let standing = standing.map(|(prefix, rule)| (prefix.parse().unwrap(), rule.to_owned()));
         tally.refresh(at(100), standing);
         assert!(ask(&mut tally, &four, Caps::default(), overall, at(100)).is_err());
-        assert_eq!(ask(&mut tally, &four, caps(0, 0.01), Caps::default(), at(100)), Ok(()));
+        assert_eq!(
+            ask(&mut tally, &four, caps(0, 0.01), Caps::default(), at(100)),
+            Ok(())
+        );
     }
 
     #[test]

@@ -95,9 +95,10 @@ impl Family {
 
 fn put_observation(out: &mut Vec<u8>, seen: &Observation) {
     let counters = counters(seen);
-    let bits = counters.iter().rev().fold(0_u64, |bits, count| {
-        (bits << 1) | u64::from(*count != 0)
-    });
+    let bits = counters
+        .iter()
+        .rev()
+        .fold(0_u64, |bits, count| (bits << 1) | u64::from(*count != 0));
     put(out, bits);
     for count in counters.into_iter().filter(|count| *count != 0) {
         put(out, count);

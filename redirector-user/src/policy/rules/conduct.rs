@@ -73,9 +73,10 @@ impl Conduct {
         self.changed_at = ending.at;
         let length = ending.rule.and_then(|rule| rule.probation);
         // A probation that a person has begun on this flag does not end with it.
-        let begun = self.probation.take().filter(|begun| {
-            begun.flag == ending.flag && begun.until > ending.at
-        });
+        let begun = self
+            .probation
+            .take()
+            .filter(|begun| begun.flag == ending.flag && begun.until > ending.at);
         let fresh = ending.rule.zip(length).map(|(rule, length)| Probation {
             rule: Some(rule.name.clone()),
             flag: ending.flag,
@@ -135,7 +136,7 @@ pub(super) fn after(at: Timestamp, span: Duration) -> Timestamp {
 }
 
 /// Who was not flagged for that long begins anew.
-pub const FORGET_AFTER: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const FORGET_AFTER: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// Probation of a person's flag, or of a rule's without one of its own.
 const PROBATION: Duration = Duration::from_secs(24 * 60 * 60);
 const FACTOR: f64 = 0.5;

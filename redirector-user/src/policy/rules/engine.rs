@@ -3,15 +3,19 @@
 //! It remembers rotations, since when which rule has held for whom, and the last minute's flags for the caps; nothing
 //! else. What it says is due is expected to be done; if it is not, it says it again at the next turn.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod look;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
-use super::{
-    Beneath, Cause, Conduct, Figures, Ring, Rotation, Rule, RuleSet, Survey, Then,
-    condition::Circumstances,
-};
+use self::look::{look, whom};
+use super::{Beneath, Cause, Conduct, Figures, Ring, Rotation, Rule, RuleSet, Survey, Then};
 use crate::policy::{
     dial::{FlagId, FlagRequest, Height, LONGEST_LIFE},
     guards::caps::{Tally, Wish},
@@ -107,11 +111,19 @@ pub struct Engine {
     tally: Tally,
 }
 
+/// Since when a rule has held for somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Holding {
     since: Timestamp,
     /// What was said of it at the last turn.
     said: Option<Outcome>,
+}
+
+/// What was counted, and which windows are asked for.
+#[derive(Clone, Debug)]
+pub struct Surveyor {
+    ring: Ring,
+    windows: Vec<Duration>,
 }
 
 /// A rule that holds for somebody, long enough.
@@ -155,7 +167,7 @@ impl Engine {
     }
 
     /// Takes what was counted; answers with it as the store keeps it.
-    pub fn push(&mut self, rotation: &Rotation) -> Vec<u8> {
+    pub fn push(&mut self, rotation: &Rotation) -> Arc<[u8]> {
         self.ring.push(rotation)
     }
 
@@ -165,19 +177,22 @@ impl Engine {
         self.ring.reach(self.rules.longest_window());
     }
 
-    /// Adds up what the rules ask for; the one call that takes long.
+    /// What can add up what the rules ask for, wherever there is time for it.
     #[must_use]
-    pub fn survey(&self) -> Survey {
-        self.ring
-            .survey(self.rules.rules.iter().map(|rule| rule.window))
+    pub fn surveyor(&self) -> Surveyor {
+        let windows = self.rules.rules.iter().map(|rule| rule.window);
+        Surveyor {
+            ring: self.ring.clone(),
+            windows: windows.collect(),
+        }
     }
 
     /// What follows, the worst first.
     pub fn judge(&mut self, survey: &Survey, world: &impl World) -> Vec<Firing> {
         let automatic = world.automatic();
-        let flagged = automatic.iter().filter_map(|(customer, rule)| {
-            Some((world.customer_prefix(*customer)?, rule.clone()))
-        });
+        let flagged = automatic
+            .iter()
+            .filter_map(|(customer, rule)| Some((world.customer_prefix(*customer)?, rule.clone())));
         self.tally.refresh(survey.at, flagged);
         let automatic: BTreeSet<IpNetwork> = automatic.into_iter().map(|(who, _)| who).collect();
 
@@ -285,119 +300,6 @@ impl Engine {
     }
 }
 
-/// Whom a rule must be asked about. Only what a rule has flagged can be lowered or lifted.
-fn whom(
-    index: usize,
-    rule: &Rule,
-    survey: &Survey,
-    automatic: &BTreeSet<IpNetwork>,
-    before: &HashMap<(usize, IpNetwork), Holding>,
-) -> BTreeSet<IpNetwork> {
-    match rule.then {
-        Then::Lower(_) | Then::Lift => automatic.clone(),
-        Then::Raise(_) => {
-            let seen = survey.windows.get(&rule.window).into_iter();
-            let seen = seen.flat_map(|watched| watched.figures.keys().copied());
-            let held = before.keys().filter(|(of, _)| *of == index);
-            seen.chain(held.map(|(_, customer)| *customer)).collect()
-        }
-    }
-}
-
-/// A rule that holds for somebody.
-struct Look {
-    holding: Holding,
-    position: Option<Position>,
-    /// Figures, excess and cause, if it has held long enough and would change anything.
-    met: Option<(Figures, f64, Cause)>,
-}
-
-fn look(
-    rule: &Rule,
-    customer: IpNetwork,
-    survey: &Survey,
-    world: &impl World,
-    last: Option<&Holding>,
-) -> Option<Look> {
-    if !rule.scope.covers(customer) {
-        return None;
-    }
-    let at = survey.at;
-    let conduct = world.conduct(customer);
-    let pardoned_at = conduct.and_then(|conduct| conduct.pardoned_at);
-    // What a person has judged is not judged again: until the window holds nothing of it.
-    if pardoned_at.is_some_and(|pardoned_at| super::conduct::after(pardoned_at, rule.window) > at) {
-        return None;
-    }
-    let figures = survey.figures(rule.window, customer);
-    let on_probation = conduct.and_then(|conduct| conduct.factor(&rule.name, at));
-    // Nearly everybody is beyond no limit, not even a lowered one; only of the others is more asked.
-    let circumstances = |factor| Circumstances {
-        figures: &figures,
-        held: last.is_some(),
-        factor,
-        watched: survey.is_watched(rule.window),
-    };
-    if !rule.when.holds(circumstances(on_probation.unwrap_or(1.0))) {
-        return None;
-    }
-    let position = world.position(customer);
-    // Under a flag, probation is a mark and no more: what is released must not be what a rule turns against.
-    let free = position.as_ref().is_none_or(|stands| stands.height == Height::None);
-    let factor = on_probation.filter(|_| free);
-    let circumstances = circumstances(factor.unwrap_or(1.0));
-    if factor != on_probation && !rule.when.holds(circumstances) {
-        return None;
-    }
-    let holding = last.cloned().unwrap_or(Holding {
-        since: at,
-        said: None,
-    });
-    let held = at.duration_since(holding.since);
-    let held_s = u64::try_from(held.as_secs()).unwrap_or_default();
-    let long_enough = held_s >= rule.held_for.as_secs();
-    let met = (long_enough && changes(rule, position.as_ref())).then(|| {
-        let lifts = conduct.map_or(0, |conduct| conduct.lifts);
-        let cause = Cause {
-            rule: rule.name.clone(),
-            at,
-            window_s: rule.window.as_secs(),
-            held_s,
-            compared: rule.when.compared(circumstances),
-            probation_factor: factor,
-            only_by_person: rule.max_lifts.is_some_and(|most| lifts >= most)
-                && matches!(rule.then, Then::Raise(_)),
-            beneath: position.as_ref().and_then(|stands| stands.beneath.clone()),
-        };
-        (figures, rule.when.excess(circumstances), cause)
-    });
-    // What is said no more is news when it is said again.
-    let said = holding.said.filter(|_| met.is_some());
-    Some(Look {
-        holding: Holding { said, ..holding },
-        position,
-        met,
-    })
-}
-
-/// Whether a rule would turn the dial at all.
-fn changes(rule: &Rule, position: Option<&Position>) -> bool {
-    let height = position.map_or(Height::None, |stands| stands.height);
-    if !rule.scope.present.is_empty() && !rule.scope.present.contains(&height) {
-        return false;
-    }
-    let loose = position.filter(|stands| {
-        stands.own && stands.rule.is_some() && !stands.only_by_person
-    });
-    match &rule.then {
-        Then::Raise(terms) => terms.height > height,
-        Then::Lower(terms) => loose.is_some_and(|stands| {
-            terms.height < stands.height && terms.height >= stands.floor
-        }),
-        Then::Lift => loose.is_some(),
-    }
-}
-
 /// Of several rules that hold for one customer, the one that turns the dial highest; of lowering ones the most
 /// careful, and only if none raises it.
 fn foremost(candidates: Vec<Candidate<'_>>) -> Option<Candidate<'_>> {
@@ -406,16 +308,31 @@ fn foremost(candidates: Vec<Candidate<'_>>) -> Option<Candidate<'_>> {
         Then::Lower(terms) => (1, terms.height),
         Then::Lift => (0, Height::None),
     };
-    candidates
-        .into_iter()
-        .reduce(|best, next| if rank(&next) > rank(&best) { next } else { best })
+    candidates.into_iter().reduce(|best, next| {
+        if rank(&next) > rank(&best) {
+            next
+        } else {
+            best
+        }
+    })
+}
+
+impl Surveyor {
+    /// Adds up; the one call that takes long.
+    #[must_use]
+    pub fn survey(self) -> Survey {
+        self.ring.survey(self.windows)
+    }
 }
 
 impl Candidate<'_> {
     fn doing(&self) -> Doing {
         let Some(terms) = self.rule.terms() else {
             // Only what is flagged can be lifted.
-            let flag = self.position.as_ref().map_or(FlagId(0), |stands| stands.flag);
+            let flag = self
+                .position
+                .as_ref()
+                .map_or(FlagId(0), |stands| stands.flag);
             return Doing::Lift(flag);
         };
         let rule = self.rule;

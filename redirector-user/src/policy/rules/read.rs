@@ -138,7 +138,12 @@ fn name(field: String, name: String) -> Result<String, Fault> {
 fn when(at: &str, raw: &RawWhen) -> Result<When, Fault> {
     let conditions = |kind: &str, texts: &[String]| -> Result<Vec<Condition>, Fault> {
         let read = texts.iter().enumerate().map(|(index, text)| {
-            let wrong = |problem| fault(format!("{at}.{kind}[{index}]"), format!("{text:?}: {problem}"));
+            let wrong = |problem| {
+                fault(
+                    format!("{at}.{kind}[{index}]"),
+                    format!("{text:?}: {problem}"),
+                )
+            };
             text.parse().map_err(wrong)
         });
         read.collect()
@@ -161,7 +166,8 @@ fn scope(at: &str, raw: &RawScope) -> Result<Scope, Fault> {
         let read = texts.iter().enumerate().map(|(index, text)| {
             let read = text.parse::<IpNetwork>().ok();
             let read = read.filter(|prefix| prefix.ip() == prefix.network());
-            let problem = format!("{text:?}: allowed is a prefix without host bits, as 192.0.2.0/24");
+            let problem =
+                format!("{text:?}: allowed is a prefix without host bits, as 192.0.2.0/24");
             read.ok_or_else(|| fault(format!("{at}.{kind}[{index}]"), problem))
         });
         read.collect()
@@ -208,11 +214,7 @@ fn then(at: &str, raw: RawThen, pools: &[PoolTerms]) -> Result<Then, Fault> {
     }
 }
 
-fn terms(
-    key: &impl Fn(&str) -> String,
-    raw: RawThen,
-    pools: &[PoolTerms],
-) -> Result<Terms, Fault> {
+fn terms(key: &impl Fn(&str) -> String, raw: RawThen, pools: &[PoolTerms]) -> Result<Terms, Fault> {
     let action = raw.action.ok_or_else(|| {
         let problem = "missing; allowed are observe, limit, redirect, refuse, reset and drop";
         fault(key("action"), problem)
@@ -240,7 +242,8 @@ fn terms(
         Refusal::Usage(problem) | Refusal::Guard(problem) => fault(key("action"), problem),
     })?;
     if action == Action::Pass {
-        let problem = "pass is an exemption, which only a person gives; dial = \"lift\" lifts a rule's flag";
+        let problem =
+            "pass is an exemption, which only a person gives; dial = \"lift\" lifts a rule's flag";
         return Err(fault(key("action"), problem));
     }
     Ok(Terms {
@@ -254,7 +257,10 @@ fn terms(
 fn caps(at: &str, raw: &RawCaps) -> Result<Caps, Fault> {
     let per_minute = raw.new_flags_per_minute.map(|most| {
         let read = u32::try_from(most).ok().and_then(NonZeroU32::new);
-        let problem = format!("{most}: allowed are 1 to {}; `outgate rules freeze` is 0", u32::MAX);
+        let problem = format!(
+            "{most}: allowed are 1 to {}; `outgate rules freeze` is 0",
+            u32::MAX
+        );
         read.ok_or_else(|| fault(format!("{at}.new_flags_per_minute"), problem))
     });
     let share = raw.share_of_prefix.map(|share| match share {
@@ -287,7 +293,8 @@ fn span(field: String, text: &str, range: RangeInclusive<u64>) -> Result<Duratio
     let read = read.filter(|span| range.contains(&span.as_secs()) && span.subsec_nanos() == 0);
     let words = |seconds: &u64| in_words(Duration::from_secs(*seconds));
     let (least, most) = (words(range.start()), words(range.end()));
-    let problem = format!("{text:?}: allowed are whole seconds from {least} to {most}, as 90s, 10m or 2h");
+    let problem =
+        format!("{text:?}: allowed are whole seconds from {least} to {most}, as 90s, 10m or 2h");
     read.ok_or_else(|| fault(field, problem))
 }
 

@@ -11,8 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     Beneath, Conduct, Doing, Engine, Firing, Outcome, Position, Rotation, RuleSet, World,
-    conduct::Ending,
-    rule_of,
+    conduct::Ending, rule_of,
 };
 use crate::policy::{
     dial::{Flag, FlagId, FlagRequest, Height, Proposal},
@@ -64,7 +63,10 @@ impl Replay {
     #[must_use]
     pub fn new(rules: RuleSet, guards: Guards, flags: &[Flag]) -> Self {
         let mut persons: BTreeMap<IpNetwork, Vec<Stood>> = BTreeMap::new();
-        for flag in flags.iter().filter(|flag| rule_of(&flag.terms.actor).is_none()) {
+        for flag in flags
+            .iter()
+            .filter(|flag| rule_of(&flag.terms.actor).is_none())
+        {
             let ended = flag.ended.as_ref().map(|ended| ended.at);
             persons.entry(flag.terms.prefix).or_default().push(Stood {
                 flag: flag.id,
@@ -92,7 +94,7 @@ impl Replay {
         self.engine.push(rotation);
         self.world.now = rotation.until;
         self.expire();
-        let survey = self.engine.survey();
+        let survey = self.engine.surveyor().survey();
         let fired = self.engine.judge(&survey, &self.world);
         for firing in fired.iter().filter(|firing| firing.outcome == Outcome::Due) {
             self.done(firing);
@@ -102,7 +104,10 @@ impl Replay {
 
     fn expire(&mut self) {
         let now = self.world.now;
-        let over = self.world.automatic.extract_if(.., |_, flag| flag.until <= now);
+        let over = self
+            .world
+            .automatic
+            .extract_if(.., |_, flag| flag.until <= now);
         let over: Vec<_> = over.collect();
         for (customer, flag) in over {
             let (until, rule) = (flag.until, flag.rule.clone());
@@ -132,14 +137,7 @@ impl Replay {
         }
     }
 
-    fn ended(
-        &mut self,
-        customer: IpNetwork,
-        flag: &Simulated,
-        at: Timestamp,
-        by: &str,
-        why: &str,
-    ) {
+    fn ended(&mut self, customer: IpNetwork, flag: &Simulated, at: Timestamp, by: &str, why: &str) {
         let conduct = self.world.conduct.entry(customer);
         conduct
             .or_insert(Conduct::fresh(at))

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Figures, Observation, Rotation, codec};
 
-/// The rotations that are kept.
+/// The rotations that are kept; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Ring {
     rotations: VecDeque<Kept>,
@@ -25,7 +26,7 @@ pub struct Ring {
 struct Kept {
     from: Timestamp,
     until: Timestamp,
-    octets: Vec<u8>,
+    octets: Arc<[u8]>,
 }
 
 /// Figures of every customer over each of some windows that end at the same moment.
@@ -53,13 +54,13 @@ impl Ring {
     }
 
     /// Adds the newest rotation; answers with it as the store keeps it.
-    pub fn push(&mut self, rotation: &Rotation) -> Vec<u8> {
-        let octets = codec::encode(&rotation.seen);
+    pub fn push(&mut self, rotation: &Rotation) -> Arc<[u8]> {
+        let octets: Arc<[u8]> = codec::encode(&rotation.seen).into();
         self.octets += octets.len() + OVERHEAD;
         self.rotations.push_back(Kept {
             from: rotation.from,
             until: rotation.until,
-            octets: octets.clone(),
+            octets: Arc::clone(&octets),
         });
         let since = before(rotation.until, self.longest);
         while let Some(oldest) = self.rotations.front() {
