@@ -29,6 +29,7 @@ pub(super) struct Toy {
     pub(super) positions: BTreeMap<IpNetwork, Position>,
     pub(super) conduct: BTreeMap<IpNetwork, Conduct>,
     pub(super) guards: Guards,
+    pub(super) last_flag: u32,
 }
 
 impl World for Toy {
@@ -73,6 +74,7 @@ impl Toy {
                     .into(),
                 ..Guards::default()
             },
+            last_flag: 100,
         }
     }
 
@@ -85,7 +87,9 @@ impl Toy {
                 }
                 Doing::Flag { height, .. } => {
                     let before = self.positions.get(&firing.customer);
+                    self.last_flag += 1;
                     let stands = Position {
+                        flag: FlagId(self.last_flag),
                         only_by_person: firing.cause.only_by_person,
                         beneath: firing.cause.beneath.clone(),
                         floor: before.map_or(Height::None, |before| before.floor),

@@ -114,7 +114,7 @@ fn a_person_stands_above_rules() {
     let fired = only(turn(&mut engine, &world, &rotation(4, &[])));
     assert_eq!(
         (fired.rule.as_str(), &fired.doing),
-        ("quiet", &Doing::Lift(FlagId(7)))
+        ("quiet", &Doing::Lift(FlagId(101)))
     );
     // What only a person may lift stays.
     let kept = Position {

@@ -150,7 +150,7 @@ fn a_wrong_file_is_refused_with_line_and_field() {
             rule("\"redirect\"", "\"pass\"\nrate = \"1/h\""),
             7,
             "rule[0].then.action",
-            "rate belongs to action limit",
+            "treatment belongs to action redirect",
         ),
         (
             rule(
@@ -233,7 +233,6 @@ fn a_wrong_file_is_refused_with_line_and_field() {
             "caps.new_flags_per_minute",
             "freeze",
         ),
-        (String::from("a = \nb"), 1, "line 1", ""),
     ] {
         let wrong = RuleSet::parse(&text, &pools()).expect_err(&text);
         assert_eq!(
@@ -243,6 +242,12 @@ fn a_wrong_file_is_refused_with_line_and_field() {
         );
         assert!(wrong.problem.contains(words), "{wrong}\n{text}");
     }
+}
+
+#[test]
+fn what_is_no_toml_has_a_line_all_the_same() {
+    let wrong = RuleSet::parse("[caps]\nshare_of_prefix =", &pools()).unwrap_err();
+    assert_eq!((wrong.line, wrong.field.as_str()), (2, "line 2"), "{wrong}");
 }
 
 #[test]

@@ -42,8 +42,12 @@ fn an_expiry_leads_into_probation_with_lower_limits() {
     world
         .positions
         .insert(who(A), by_rule("spray", Height::Limit));
+    // What has held goes on until its window is empty.
+    for number in [4, 5] {
+        drop(turn(&mut engine, &world, &rotation(number, &[])));
+    }
     assert_eq!(
-        turn(&mut engine, &world, &rotation(4, &[(A, syns(20))])),
+        turn(&mut engine, &world, &rotation(6, &[(A, syns(60))])),
         []
     );
     world.positions.clear();

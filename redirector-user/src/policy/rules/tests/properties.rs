@@ -109,12 +109,15 @@ impl Live {
 
     fn end(&mut self, customer: IpNetwork, at: Timestamp, rule: &str, why: &str) {
         self.until.remove(&customer);
-        self.toy.positions.remove(&customer);
+        // One that a rule has lifted is gone already.
+        let stood = self.toy.positions.remove(&customer);
+        self.toy.last_flag += 1;
+        let flag = stood.map_or(FlagId(self.toy.last_flag), |stood| stood.flag);
         let conduct = self.toy.conduct.entry(customer);
         conduct
             .or_insert(Conduct::fresh(at))
             .ended_by_itself(&Ending {
-                flag: FlagId(7),
+                flag,
                 rule: self.rules.named(rule),
                 at,
                 by: "outgated",
