@@ -5,6 +5,7 @@
 
 mod capture;
 mod commands;
+mod events;
 mod import;
 mod radar;
 mod relay;
@@ -75,6 +76,12 @@ enum Command {
     Rules(rules::RulesCommand),
     /// Say who would have been flagged by other rules, as `outgate rules replay`
     Replay(rules::ReplayArgs),
+    /// Show what happened: verdicts, figures, limits, flags, relays
+    #[command(after_help = events::EVENTS_HELP)]
+    Events(events::EventsArgs),
+    /// Follow what happens
+    #[command(after_help = events::WATCH_HELP)]
+    Watch(events::WatchArgs),
     /// Say who may submit mail to the relays
     #[command(subcommand)]
     User(user::UserCommand),
@@ -97,7 +104,7 @@ struct AttachArgs {
 enum FlagCommand {
     /// Flag an address or prefix; a flag that it has already is replaced
     #[command(after_help = ADD_EXAMPLES)]
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     /// Lift a flag; its open connections keep their relay until they end
     #[command(
         after_help = "Example:\n  outgate flag rm 192.0.2.10 --reason \"cleaned up, ticket 4711\""
@@ -154,6 +161,10 @@ struct AddArgs {
     /// or does not answer is queued) or queue (the relay's disk has the message) [default: cutthrough]
     #[arg(long)]
     delivery: Option<String>,
+    /// What of the mail may be looked at: none, metadata (who sends to whom, and how much), headers or body [default:
+    /// what the relay's configuration says]
+    #[arg(long)]
+    tier: Option<String>,
     /// Of a redirect: abuse is known, so the relay never splices TLS by itself, not even where the sender verifies
     /// certificates and defers its mail
     #[arg(long)]
@@ -211,6 +222,8 @@ enum Outcome {
 enum CliError {
     #[error("{0}")]
     NotFound(String),
+    #[error("{0}")]
+    Target(String),
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
     #[error("{0}")]
@@ -274,7 +287,8 @@ impl CliError {
                 ErrorKind::NotFound => Outcome::NotFound,
                 ErrorKind::Usage | ErrorKind::Internal | ErrorKind::Busy => Outcome::Failed,
             },
-            Self::Config(_)
+            Self::Target(_)
+            | Self::Config(_)
             | Self::Rules(_)
             | Self::Mode(_)
             | Self::Capture(_)
@@ -310,6 +324,7 @@ const ADD_EXAMPLES: &str = "Examples:
   outgate flag add 192.0.2.64/28 --reason \"no contract\" --action drop --cut
   outgate flag add 192.0.2.10 --reason \"spam run\" --pool steered --egress customer
   outgate flag add 192.0.2.10 --reason \"application without a queue\" --delivery queue
+  outgate flag add 192.0.2.10 --reason \"contract allows no more\" --tier headers
   outgate flag add 192.0.2.20 --reason \"sends too fast\" --action limit --rate 30/min --burst 10
 
 With --egress customer the MX sees the customer's own address. The edge then gives the relay what comes from
@@ -328,7 +343,7 @@ const IMPORT_EXAMPLES: &str = "Examples:
   billing-export | outgate flag import -
 
 The first line names the columns, in any order: prefix and reason must be there; action, pool, treatment,
-egress, delivery, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
+egress, delivery, tier, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
 and are empty for their defaults (exact, cut and confirmed are yes or no). Text is UTF-8.
   prefix,reason,action,for,ticket
   192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711

@@ -68,6 +68,8 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     /// What is kept of customers' figures.
     pub statistics: Statistics,
+    /// How long events are kept.
+    pub events: Events,
 }
 
 /// How log lines look.
@@ -154,6 +156,15 @@ pub struct Statistics {
     pub octets_max: u64,
     /// SYNs in a window of the radar below which a source is left out, also for rules.
     pub floor_syns: u64,
+}
+
+/// How long events are kept: until either bound is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// Since they happened.
+    pub keep: Duration,
+    /// How many.
+    pub max: u32,
 }
 
 /// What is wrong with a configuration.

@@ -14,6 +14,7 @@
 pub mod audit;
 pub mod conduct;
 pub mod drains;
+pub mod events;
 pub mod firings;
 pub mod flags;
 pub mod freezes;
@@ -40,6 +41,8 @@ use sqlx::{
     migrate::MigrateError,
 };
 
+use tokio::sync::watch;
+
 use crate::policy::{
     dial::{Flag, FlagId},
     rules::Conduct,
@@ -53,6 +56,8 @@ pub struct Store {
     readers: AnyPool,
     /// This controller's name in the trail.
     name: String,
+    /// Number of the newest event, for those who wait for the next.
+    newest_event: watch::Sender<u64>,
 }
 
 /// What the controller starts from.
@@ -173,6 +178,7 @@ impl Store {
         let name = name_of_writer(&writer).await?;
         users::prepare(&writer).await?;
         Ok(Self {
+            newest_event: watch::Sender::new(events::newest(&writer).await?),
             writer,
             readers,
             name,

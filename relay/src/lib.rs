@@ -35,7 +35,7 @@ pub mod outbound;
 pub mod queue;
 mod queueing;
 mod relay;
-mod reporting;
+pub mod reporting;
 pub mod routing;
 pub mod sandbox;
 pub mod scan;

@@ -77,11 +77,16 @@ pub enum Happening {
     },
     /// The relay's disk refuses; said once, until it takes again.
     DiskFailed {
+        /// What of the relay it was for: `spool`, `events`.
+        what: String,
         /// What the system says.
         error: String,
     },
     /// The relay's disk takes again.
-    DiskBack,
+    DiskBack {
+        /// See [`Happening::DiskFailed`].
+        what: String,
+    },
     /// The relay had to throw events away, because the controller was away for longer than its journal holds.
     Lost {
         /// How many.
@@ -207,7 +212,7 @@ impl Happening {
             Self::ScannerDown { .. } => "scanner_down",
             Self::ScannerBack { .. } => "scanner_back",
             Self::DiskFailed { .. } => "disk_failed",
-            Self::DiskBack => "disk_back",
+            Self::DiskBack { .. } => "disk_back",
             Self::Lost { .. } => "lost",
             Self::Unknown(said) => said
                 .get("kind")
@@ -241,12 +246,9 @@ impl Happening {
             Self::Confirmed { record, by } => [record, by].into_iter().for_each(cut),
             Self::ScannerDown { scanner, error } => [scanner, error].into_iter().for_each(cut),
             Self::ScannerBack { scanner } => cut(scanner),
-            Self::DiskFailed { error } => cut(error),
-            Self::Rates(_)
-            | Self::Learnt { .. }
-            | Self::DiskBack
-            | Self::Lost { .. }
-            | Self::Unknown(_) => {}
+            Self::DiskFailed { what, error } => [what, error].into_iter().for_each(cut),
+            Self::DiskBack { what } => cut(what),
+            Self::Rates(_) | Self::Learnt { .. } | Self::Lost { .. } | Self::Unknown(_) => {}
         }
     }
 }

@@ -28,8 +28,8 @@ const EVENTS: &str = r#"{
         {"seq": 9, "at": "2026-03-01T12:00:08Z", "happening": {
             "kind": "scanner_down", "scanner": "clamd", "error": "connection refused"}},
         {"seq": 10, "at": "2026-03-01T12:00:09Z", "happening": {"kind": "scanner_back", "scanner": "clamd"}},
-        {"seq": 11, "at": "2026-03-01T12:00:10Z", "happening": {"kind": "disk_failed", "error": "no space left"}},
-        {"seq": 12, "at": "2026-03-01T12:00:11Z", "happening": {"kind": "disk_back"}},
+        {"seq": 11, "at": "2026-03-01T12:00:10Z", "happening": {"kind": "disk_failed", "what": "spool", "error": "no space left"}},
+        {"seq": 12, "at": "2026-03-01T12:00:11Z", "happening": {"kind": "disk_back", "what": "spool"}},
         {"seq": 13, "at": "2026-03-01T12:00:12Z", "happening": {"kind": "lost", "events": 40}}
     ]
 }"#;
@@ -100,9 +100,12 @@ fn batch() -> Batch {
             scanner: "clamd".into(),
         },
         Happening::DiskFailed {
+            what: "spool".into(),
             error: "no space left".into(),
         },
-        Happening::DiskBack,
+        Happening::DiskBack {
+            what: "spool".into(),
+        },
         Happening::Lost { events: 40 },
     ];
     let begun: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();

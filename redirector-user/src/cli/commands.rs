@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, import,
-    radar, relay, rules,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, events,
+    import, radar, relay, rules,
     tables::{self, Style},
     user, why,
 };
@@ -29,7 +29,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Attach(arguments) => attach(&client, &teller, arguments).await,
         Command::Detach { interface } => detach(&client, &teller, &interface).await,
         Command::Status => status(&client, &teller).await,
-        Command::Flag(FlagCommand::Add(arguments)) => add(&client, &teller, arguments).await,
+        Command::Flag(FlagCommand::Add(arguments)) => add(&client, &teller, *arguments).await,
         Command::Flag(FlagCommand::Rm(arguments)) => rm(&client, &teller, arguments).await,
         Command::Flag(FlagCommand::Import(arguments)) => {
             import::run(&client, &teller, arguments).await
@@ -53,6 +53,8 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Rules(command) => rules::run(&client, &teller, command).await,
         Command::Replay(arguments) => rules::replay(&client, &teller, arguments).await,
         Command::Relay(command) => relay::run(&client, &teller, command).await,
+        Command::Events(arguments) => events::list(&client, &teller, arguments).await,
+        Command::Watch(arguments) => events::watch(&client, &teller, arguments).await,
         Command::User(command) => user::run(&client, &teller, command).await,
     }
 }
@@ -128,6 +130,7 @@ async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Out
         treatment: arguments.treatment,
         egress: arguments.egress,
         delivery: arguments.delivery,
+        tier: arguments.tier,
         life: Some(arguments.life),
         ticket: arguments.ticket,
         exact: arguments.exact,

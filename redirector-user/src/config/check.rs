@@ -2,6 +2,7 @@
 //!
 //! Each check names the key, the value, what is wrong and what is allowed. The first wrong one is reported.
 
+mod events;
 mod health;
 mod pools;
 mod refuse;
@@ -50,6 +51,7 @@ impl TryFrom<RawConfig> for Config {
             refuse,
             rules: raw.rules.map(|file| absolute("rules", file)).transpose()?,
             statistics: statistics::statistics(&raw.statistics)?,
+            events: events::events(&raw.events)?,
         })
     }
 }

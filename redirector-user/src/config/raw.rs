@@ -34,6 +34,8 @@ pub(super) struct RawConfig {
     pub(super) rules: Option<PathBuf>,
     #[serde(default)]
     pub(super) statistics: RawStatistics,
+    #[serde(default)]
+    pub(super) events: RawEvents,
 }
 
 /// `[edge]`.
@@ -146,6 +148,23 @@ impl Default for RawStatistics {
             keep: String::from("30d"),
             octets_max: 4 << 30,
             floor_syns: 3,
+        }
+    }
+}
+
+/// `[events]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawEvents {
+    pub(super) keep: String,
+    pub(super) max: i64,
+}
+
+impl Default for RawEvents {
+    fn default() -> Self {
+        Self {
+            keep: String::from("30d"),
+            max: 1_000_000,
         }
     }
 }

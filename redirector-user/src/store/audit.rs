@@ -58,6 +58,12 @@ pub enum Kind {
     RulesThawed,
     /// Another file of rules is in force.
     RulesLoaded,
+    /// Somebody has released a message that a relay had kept.
+    MessageReleased,
+    /// Somebody has looked at what a relay has kept of a message.
+    MessageViewed,
+    /// Somebody says that a kept message is what it was taken for.
+    MessageConfirmed,
 }
 
 /// A row to be written.
@@ -192,6 +198,9 @@ impl Kind {
             Self::RulesFrozen => "rules frozen",
             Self::RulesThawed => "rules thawed",
             Self::RulesLoaded => "rules loaded",
+            Self::MessageReleased => "message released",
+            Self::MessageViewed => "message viewed",
+            Self::MessageConfirmed => "message confirmed",
         }
     }
 }

@@ -111,11 +111,23 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "users of submission",
         include_str!("migrations/0006_submission.sql"),
     ),
-    (7, None, "rules", include_str!("migrations/0007_rules.sql")),
+    (
+        7,
+        None,
+        "what may be looked at",
+        include_str!("migrations/0007_tier.sql"),
+    ),
+    (8, None, "rules", include_str!("migrations/0008_rules.sql")),
     (
         9,
         Some("SQLite"),
         "figures of rotations",
         include_str!("migrations/0009_rotations_sqlite.sql"),
+    ),
+    (
+        10,
+        None,
+        "events",
+        include_str!("migrations/0010_events.sql"),
     ),
 ];

@@ -7,7 +7,10 @@ use relay_proto::reply::Reply;
 use relay_proto::server::Answer;
 use tracing::{error, info};
 
+use super::inspection::Asked;
+use super::telling;
 use crate::Relay;
+use crate::admission::Admitted;
 use crate::egress::Way;
 use crate::inbound::session::Facts;
 use crate::metrics::Counter;
@@ -26,10 +29,11 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 pub(super) struct Described<'a> {
     pub(super) id: &'a str,
+    pub(super) admitted: &'a Admitted,
     pub(super) octets: u64,
     pub(super) recipients: &'a [Recipient],
-    /// What the scanners said, each in a word.
-    pub(super) scanners: &'a str,
+    /// What the scanners said.
+    pub(super) asked: &'a Asked,
     pub(super) started: Instant,
     /// The leg to the destination; nothing for a message that goes into the queue.
     pub(super) outbound: Protection,
@@ -38,7 +42,7 @@ pub(super) struct Described<'a> {
 }
 
 impl Outcome {
-    /// Counts it, logs it, and says it.
+    /// Counts it, logs it, tells it, and says it.
     pub(super) fn conclude(
         self,
         relay: &Relay,
@@ -46,6 +50,7 @@ impl Outcome {
         facts: &Facts,
     ) -> Answer {
         relay.metrics().count(self.counter);
+        telling::tell(relay, &self, described);
         let outbound = described.outbound;
         // Session parity: of each leg the version, the cipher, and how the peer's name was verified. Customers
         // show no certificate; of destinations any is taken.
@@ -56,7 +61,7 @@ impl Outcome {
             octets = described.octets,
             egress.way = described.way.map(|way| &**way.name()),
             recipients = described.recipients.len(),
-            scanners = described.scanners,
+            scanners = %described.asked,
             tls.inbound.version = facts.leg.version(),
             tls.inbound.cipher = facts.leg.cipher(),
             tls.inbound.verified = "none",

@@ -1,11 +1,11 @@
 //! Flags, their trail, and files of them.
 
-use contract::{Delivery, Egress, Generation, Treatment};
+use contract::{Delivery, Egress, Generation, Tier, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ProbationView;
+use super::{ProbationView, SeenView};
 use crate::policy::{
     dial::{Flag, FlagId},
     rules::Cause,
@@ -28,6 +28,8 @@ pub struct FlagView {
     pub egress: Option<Egress>,
     /// Of a redirect, else `None`.
     pub delivery: Option<Delivery>,
+    /// Of a redirect whose mail may not be looked at as the relay's own configuration says, else `None`.
+    pub tier: Option<Tier>,
     /// Of a redirect, else `None`: known to abuse, and never spliced by what the relay learns.
     pub confirmed: Option<bool>,
     /// Of a limit, as `30/min`, else `None`.
@@ -70,6 +72,9 @@ pub struct FlagView {
     pub generation: Generation,
     /// What happened to it, oldest first; empty in lists.
     pub history: Vec<HistoryView>,
+    /// What relays saw of the customer; `None` in lists, and where nothing is redirected.
+    #[serde(default)]
+    pub seen: Option<SeenView>,
 }
 
 impl FlagView {
@@ -104,6 +109,7 @@ impl FlagView {
             treatment: redirect.as_ref().map(|redirect| redirect.treatment),
             egress: redirect.as_ref().map(|redirect| redirect.egress),
             delivery: redirect.as_ref().map(|redirect| redirect.delivery),
+            tier: redirect.as_ref().and_then(|redirect| redirect.tier),
             confirmed: redirect.as_ref().map(|redirect| redirect.confirmed),
             pool: redirect.map(|redirect| redirect.pool),
             rate: limit.map(|limit| limit.rate.to_string()),
@@ -125,6 +131,7 @@ impl FlagView {
             probation: None,
             generation,
             history,
+            seen: None,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{net::IpAddr, sync::PoisonError};
 
-use contract::event::{Happening, Rates};
+use contract::event::{Event, Happening, Rates};
 use tokio::task::spawn_blocking;
 
 use super::super::{Controller, Problem, clock, flags::pool_terms, state::State};
@@ -25,6 +25,20 @@ impl Controller {
     /// What a relay has counted of a customer; the next turn, seconds away, goes by it.
     pub fn figures_from_relay(&self, customer: IpAddr, rates: &Rates) {
         self.said_by_relay(customer, &observation(rates));
+    }
+
+    /// What a relay has told, as far as it is a rule's business.
+    pub(in crate::controller) async fn rules_hear(&self, event: &Event) {
+        if let Some(customer) = event.customer {
+            self.happened_at_relay(customer, &event.happening);
+        }
+        if let (Happening::Released { by, reason, .. }, Some(flag)) =
+            (&event.happening, event.flag_id)
+            && let Err(error) = self.released(FlagId(flag), by, reason).await
+        {
+            // It may have ended meanwhile; the release itself stands in the trail.
+            tracing::info!(flag.id = flag, %error, "a release put no flag on probation");
+        }
     }
 
     /// What else a relay has told of a customer that rules can go by.

@@ -66,6 +66,7 @@ pub(super) struct RawThen {
     pub(super) treatment: Option<String>,
     pub(super) egress: Option<String>,
     pub(super) delivery: Option<String>,
+    pub(super) tier: Option<String>,
     #[serde(default)]
     pub(super) confirmed: bool,
     pub(super) rate: Option<String>,
