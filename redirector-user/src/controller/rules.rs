@@ -23,6 +23,7 @@ use super::{Controller, Problem, clock, flags::pool_terms};
 use crate::{
     api::view::{DrainView, ProbationView, RuleView, RulesView, StatisticsView},
     config::Config,
+    feed::Own,
     policy::rules::{ACTOR_PREFIX, Engine, Observation, RuleSet, Wrong, rule_of},
     store::{
         audit::{Entry, Kind},
@@ -134,6 +135,7 @@ impl Controller {
             let mut state = self.lock().await;
             self.store.freeze_rules(&word).await?;
             tracing::warn!(actor = word.by, "rules frozen");
+            self.tell(Own::RulesFrozen(&word)).await;
             let since = state.frozen.as_ref().map_or(word.at, |before| before.at);
             state.frozen = Some(Word { at: since, ..word });
         }
@@ -155,6 +157,7 @@ impl Controller {
             }
             self.store.thaw_rules(&word).await?;
             tracing::info!(actor = word.by, "rules thawed");
+            self.tell(Own::RulesThawed(&word)).await;
             state.frozen = None;
         }
         self.rules().await

@@ -241,6 +241,10 @@ fn frozen_rules_note_what_they_would_have_done() {
         "{said:?}"
     );
     assert_eq!(flags(&lab), Vec::<Value>::new());
+    for kind in ["rules_frozen", "rule_would_have"] {
+        let told = lab.json(0, &["events", "--kind", kind]);
+        assert_eq!(told.as_array().unwrap().len(), 1, "{told:#}");
+    }
     lab.end(Signal::TERM);
     lab.start();
     let said = lab.outgate(&["rules", "ls"]);
@@ -255,6 +259,51 @@ fn frozen_rules_note_what_they_would_have_done() {
         2
     );
     flagged(&lab, 200, 1);
+}
+
+#[test]
+fn what_relays_count_is_a_rules_business_and_a_release_is_a_mark() {
+    let spam = SPRAY
+        .replace("syns > 100", "spam > 5")
+        .replace("{syns}", "{spam}");
+    let lab = ruled(&spam.replace("\"6s\"", "\"1h\""));
+    let post = |seq: u64, happening: Value| {
+        let event = json!({
+            "seq": seq, "at": "2026-03-01T12:00:00Z", "customer": "192.0.2.10", "flag_id": 1, "happening": happening,
+        });
+        let batch = json!({ "epoch": "e1", "events": [event] });
+        let (status, said) = lab.http("POST /v1/relays/relay-1/events", &batch.to_string());
+        assert_eq!(status, 200, "{said}");
+    };
+    post(
+        1,
+        json!({ "kind": "rates", "window_s": 60, "messages": 20, "spam": 6, "recipients": 20 }),
+    );
+    lab.until("a rule flags", |lab| flags(lab).len() == 1);
+    let flag = lab.json(0, &["flag", "show", "1"]);
+    assert_eq!(
+        (&flag["reason"], &flag["actor"]),
+        (&"6 SYNs in 1s".into(), &"rule:spray".into())
+    );
+    post(
+        2,
+        json!({ "kind": "released", "record": "r1", "by": "bob", "reason": "a newsletter" }),
+    );
+    let flag = lab.json(0, &["flag", "show", "1"]);
+    assert_eq!(
+        (&flag["state"], &flag["probation"]["by"]),
+        (&"active".into(), &"bob".into()),
+        "{flag:#}"
+    );
+    let events: Vec<&Value> = flag["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["event"])
+        .collect();
+    assert!(events.contains(&&"flag on probation".into()), "{events:?}");
+    let said = lab.outgate(&["flag", "show", "1"]);
+    assert!(said.out.contains("by bob: a newsletter"), "{said:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use super::super::{Controller, Problem, clock, flags::pool_terms, state::State};
 use super::{ago, world::Live};
 use crate::{
+    feed::Own,
     policy::{
         dial::{Ended, FlagId, Proposal, read_target},
         rules::{Doing, Firing, Observation, Outcome, Rotation, Survey},
@@ -166,7 +167,7 @@ impl Controller {
         let mut noted = Vec::new();
         for firing in fired {
             match firing.outcome {
-                Outcome::Due => match self.follow(&mut state, &firing).await {
+                Outcome::Due => match self.carry_out(&mut state, &firing).await {
                     Ok(flag) => noted.push(fired_as(firing, Came::Done, Some(flag), None)),
                     Err(error) => {
                         let (rule, customer) = (&firing.rule, firing.customer);
@@ -190,11 +191,14 @@ impl Controller {
         drop(state);
         if !noted.is_empty() {
             self.store.note_firings(&noted).await?;
+            let undone = noted.iter().filter(|one| one.outcome != Came::Done);
+            let told = undone.map(|one| Own::RuleDidNot(one).at(one.at, Some(one.customer)));
+            self.store.tell(told.collect()).await?;
         }
         Ok(())
     }
 
-    async fn follow(&self, state: &mut State, firing: &Firing) -> Result<FlagId, Problem> {
+    async fn carry_out(&self, state: &mut State, firing: &Firing) -> Result<FlagId, Problem> {
         match &firing.doing {
             Doing::Flag { request, .. } => {
                 let pools = pool_terms(&self.config);
