@@ -132,7 +132,7 @@ impl Controller {
         let controller = Arc::new(Self {
             generation: watch::Sender::new(state.generation),
             history: std::sync::Mutex::default(),
-            ruling: Ruling::new(rules),
+            ruling: Ruling::new(rules, state.flags.automatic()),
             probes: OnceLock::new(),
             attempts: std::sync::Mutex::default(),
             passes: watch::Sender::new(0),

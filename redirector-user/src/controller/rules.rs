@@ -24,7 +24,10 @@ use crate::{
     api::view::{DrainView, ProbationView, RuleView, RulesView, StatisticsView},
     config::Config,
     feed::Own,
-    policy::rules::{ACTOR_PREFIX, Engine, Observation, RuleSet, Wrong, rule_of},
+    policy::{
+        dial::Flag,
+        rules::{ACTOR_PREFIX, Engine, Observation, RuleSet, Wrong, rule_of},
+    },
     store::{
         audit::{Entry, Kind},
         drains::Word,
@@ -81,9 +84,15 @@ pub fn load_rules(config: &Config) -> Result<RuleSet, RulesError> {
 }
 
 impl Ruling {
-    pub(super) fn new(rules: RuleSet) -> Self {
+    /// Of some rules; `flags` are those that rules have made before.
+    pub(super) fn new<'a>(rules: RuleSet, flags: impl Iterator<Item = &'a Flag>) -> Self {
+        let mut engine = Engine::new(rules);
+        engine.recall(flags.filter_map(|flag| {
+            let rule = rule_of(&flag.terms.actor)?;
+            Some((flag.terms.created_at, rule.to_owned()))
+        }));
         Self {
-            engine: std::sync::Mutex::new(Engine::new(rules)),
+            engine: std::sync::Mutex::new(engine),
             turning: Mutex::new(()),
             said: std::sync::Mutex::default(),
         }

@@ -46,7 +46,10 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn forget_conduct(&self, customers: &[IpNetwork]) -> Result<(), StoreError> {
+    pub async fn forget_conduct(
+        &self,
+        customers: impl IntoIterator<Item = IpNetwork, IntoIter: Send>,
+    ) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
         for customer in customers {
             sqlx::query("DELETE FROM conduct WHERE customer = $1")

@@ -135,14 +135,17 @@ impl Store {
         counts.collect()
     }
 
-    /// Forgets those from before then.
+    /// Forgets those from before then, and all but the newest [`FIRINGS_MOST`].
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`].
     pub async fn forget_firings(&self, before: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM firings WHERE at_us < $1")
+        let text =
+            "DELETE FROM firings WHERE at_us < $1 OR id <= (SELECT MAX(id) FROM firings) - $2";
+        sqlx::query(text)
             .bind(before.as_microsecond())
+            .bind(FIRINGS_MOST)
             .execute(&self.writer)
             .await?;
         Ok(())
@@ -179,3 +182,6 @@ fn came(name: &str, key: &str) -> Result<Came, StoreError> {
         what: format!("outcome {name}"),
     })
 }
+
+/// Some 300 octets each.
+pub const FIRINGS_MOST: i64 = 1_000_000;

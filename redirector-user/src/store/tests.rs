@@ -1,3 +1,4 @@
+mod rules;
 mod trail;
 mod users;
 

@@ -3,7 +3,7 @@
 //! What fails is logged and tried again at the next turn, because the engine says again what is still due. What was
 //! counted is kept in memory first, so a store that refuses costs the record, not the judgement.
 
-use std::{net::IpAddr, sync::PoisonError};
+use std::{collections::BTreeSet, net::IpAddr, sync::PoisonError};
 
 use contract::event::{Event, Happening, Rates};
 use tokio::task::spawn_blocking;
@@ -165,28 +165,42 @@ impl Controller {
         };
         let fired = self.ruling.engine().judge(survey, &world);
         let mut noted = Vec::new();
+        let mut unsaid = 0_usize;
         for firing in fired {
-            match firing.outcome {
-                Outcome::Due => match self.carry_out(&mut state, &firing).await {
-                    Ok(flag) => noted.push(fired_as(firing, Came::Done, Some(flag), None)),
-                    Err(error) => {
-                        let (rule, customer) = (&firing.rule, firing.customer);
-                        tracing::error!(rule, customer.addr = %customer, %error, "a rule could not act");
+            let (rule, customer) = (firing.rule.clone(), firing.customer);
+            let undone = match &firing.outcome {
+                Outcome::Due => {
+                    match self.carry_out(&mut state, &firing).await {
+                        Ok(flag) => noted.push(fired_as(firing, Came::Done, Some(flag), None)),
+                        Err(error) => {
+                            tracing::error!(rule, customer.addr = %customer, %error, "a rule could not act");
+                        }
                     }
-                },
-                Outcome::WouldHave if firing.is_news => {
-                    let (rule, customer) = (&firing.rule, firing.customer);
-                    tracing::info!(rule, customer.addr = %customer, "a frozen rule would have acted");
-                    noted.push(fired_as(firing, Came::WouldHave, None, None));
+                    continue;
                 }
-                Outcome::HeldBack(ref by) if firing.is_news => {
-                    let (rule, customer) = (&firing.rule, firing.customer);
-                    tracing::warn!(rule, customer.addr = %customer, by, "a rule was held back");
-                    let by = by.clone();
-                    noted.push(fired_as(firing, Came::HeldBack, None, Some(by)));
-                }
-                Outcome::WouldHave | Outcome::HeldBack(_) => {}
+                Outcome::WouldHave => None,
+                Outcome::HeldBack(by) => Some(by.clone()),
+            };
+            if !firing.is_news {
+                continue;
             }
+            if noted.len() >= NEWS_MOST {
+                unsaid += 1;
+                continue;
+            }
+            if let Some(by) = undone {
+                tracing::warn!(rule, customer.addr = %customer, by, "a rule was held back");
+                noted.push(fired_as(firing, Came::HeldBack, None, Some(by)));
+            } else {
+                tracing::info!(rule, customer.addr = %customer, "a frozen rule would have acted");
+                noted.push(fired_as(firing, Came::WouldHave, None, None));
+            }
+        }
+        if unsaid > 0 {
+            tracing::warn!(
+                customers = unsaid,
+                "rules were held back from more than are noted"
+            );
         }
         drop(state);
         if !noted.is_empty() {
@@ -249,9 +263,9 @@ impl Controller {
         let forgotten = state.conduct.iter().filter(|(customer, conduct)| {
             conduct.is_forgotten(now) && state.flags.on(**customer).is_none()
         });
-        let forgotten: Vec<_> = forgotten.map(|(customer, _)| *customer).collect();
+        let forgotten: BTreeSet<_> = forgotten.map(|(customer, _)| *customer).collect();
         if !forgotten.is_empty() {
-            self.store.forget_conduct(&forgotten).await?;
+            self.store.forget_conduct(forgotten.iter().copied()).await?;
             state
                 .conduct
                 .retain(|customer, _| !forgotten.contains(customer));
@@ -307,5 +321,7 @@ fn fired_as(
 
 /// As many as the radar has sources in a window by default.
 const SAID_MOST: usize = 65_536;
+/// What is noted of one turn beside what was done: whoever reads it has seen enough.
+const NEWS_MOST: usize = 1000;
 /// Rotations read at once: some megabytes.
 const PAGE: u32 = 64;

@@ -45,6 +45,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Takes over what was done before this program began.
+    pub fn recall(&mut self, raises: impl IntoIterator<Item = (Timestamp, String)>) {
+        self.raises.extend(raises);
+        self.raises.make_contiguous().sort_unstable();
+    }
+
     /// Takes the present for what it is: `flagged` are the automatic flags, each with its customer prefix and rule.
     pub fn refresh(
         &mut self,

@@ -171,6 +171,11 @@ impl Engine {
         self.ring.push(rotation)
     }
 
+    /// Takes over which rules have turned the dial up when, so that a restart makes no room under the caps.
+    pub fn recall(&mut self, raises: impl IntoIterator<Item = (Timestamp, String)>) {
+        self.tally.recall(raises);
+    }
+
     /// Forgets what was counted, so that it can be pushed anew.
     pub fn forget_rotations(&mut self) {
         self.ring = Ring::default();
