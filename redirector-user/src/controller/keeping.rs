@@ -34,8 +34,8 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     keep(Box::pin(links::watch(Arc::clone(controller))));
     let first_window = controller.start_radar().await?;
     keep(Box::pin(radar(Arc::clone(controller), first_window)));
-    keep(Box::pin(rules(Arc::clone(&controller))));
-    keep(Box::pin(forget(Arc::clone(&controller))));
+    keep(Box::pin(rules(Arc::clone(controller))));
+    keep(Box::pin(forget(Arc::clone(controller))));
     if let Some(line) = controller.open_probe_line()? {
         keep(Box::pin(serve_probes(Arc::clone(controller), line)));
     }

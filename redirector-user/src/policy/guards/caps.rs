@@ -36,6 +36,9 @@ pub struct Wish<'a> {
     pub fresh: bool,
 }
 
+/// Which rules are meant.
+type Whose<'a> = &'a dyn Fn(&String) -> bool;
+
 /// What was flagged by itself in the last minute, and what is flagged now.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -79,15 +82,13 @@ impl Tally {
     /// Which cap does not, in words.
     pub fn room(&self, wish: &Wish<'_>) -> Result<(), String> {
         let of_rule = |rule: &String| rule == wish.rule;
-        let raises = |whose: &dyn Fn(&String) -> bool| {
-            self.raises.iter().filter(|(_, rule)| whose(rule)).count()
-        };
-        let standing = |whose: &dyn Fn(&String) -> bool| -> u64 {
+        let raises = |whose: Whose<'_>| self.raises.iter().filter(|(_, rule)| whose(rule)).count();
+        let standing = |whose: Whose<'_>| -> u64 {
             let rules = self.flagged.get(&wish.prefix).into_iter().flatten();
             let counts = rules.filter(|(rule, _)| whose(rule));
             counts.map(|(_, count)| count).sum()
         };
-        let both: [(Caps, &str, &dyn Fn(&String) -> bool); 2] = [
+        let both: [(Caps, &str, Whose<'_>); 2] = [
             (wish.own, "this rule", &of_rule),
             (wish.overall, "all rules", &|_| true),
         ];

@@ -140,7 +140,7 @@ impl Replay {
     fn ended(&mut self, customer: IpNetwork, flag: &Simulated, at: Timestamp, by: &str, why: &str) {
         let conduct = self.world.conduct.entry(customer);
         conduct
-            .or_insert(Conduct::fresh(at))
+            .or_insert_with(|| Conduct::fresh(at))
             .ended_by_itself(&Ending {
                 flag: flag.flag,
                 rule: self.engine.rules().named(&flag.rule),

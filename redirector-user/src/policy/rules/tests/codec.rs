@@ -39,7 +39,7 @@ proptest! {
     fn what_was_written_is_read(seen in prop::collection::btree_map(source(), observation(), 0..40)) {
         let rotation = Rotation { seen, ..Rotation::between(minute(0), minute(1)) };
         let octets = encode(&rotation.seen);
-        prop_assert_eq!(decode(minute(0), minute(1), &octets), Ok(rotation.clone()));
+        prop_assert_eq!(decode(minute(0), minute(1), &octets), Ok(rotation));
         // A shorter text is never another rotation.
         for end in (0..octets.len()).rev().take(30) {
             prop_assert!(decode(minute(0), minute(1), &octets[..end]).is_err());

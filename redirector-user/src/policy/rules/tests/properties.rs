@@ -115,7 +115,7 @@ impl Live {
         let flag = stood.map_or(FlagId(self.toy.last_flag), |stood| stood.flag);
         let conduct = self.toy.conduct.entry(customer);
         conduct
-            .or_insert(Conduct::fresh(at))
+            .or_insert_with(|| Conduct::fresh(at))
             .ended_by_itself(&Ending {
                 flag,
                 rule: self.rules.named(rule),
