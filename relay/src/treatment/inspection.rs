@@ -21,6 +21,7 @@ use crate::metrics::Counter;
 use crate::origin::OriginalDst;
 use crate::scan::{self, Report, Submission};
 use crate::token::Attribution;
+use crate::vouch::Patience;
 
 /// One message, as its sender describes it.
 #[derive(Clone, Copy)]
@@ -38,6 +39,8 @@ pub(super) struct Inspection<'a> {
     pub(super) recipients: &'a [Recipient],
     /// It leaves from its customer's own address, whatever the policy says.
     pub(super) from_customer: bool,
+    /// For all look-ups about it.
+    pub(super) patience: &'a Patience,
 }
 
 impl Inspection<'_> {

@@ -38,6 +38,7 @@ use crate::origin::OriginalDst;
 use crate::queueing::Queueing;
 use crate::stream::Protection;
 use crate::unheard::ContentHash;
+use crate::vouch::Patience;
 
 mod by_mx;
 
@@ -65,6 +66,7 @@ struct Transaction {
     /// The content, from DATA on.
     intake: Option<Intake>,
     hash: ContentHash,
+    patience: Patience,
     started: Instant,
 }
 
@@ -177,6 +179,7 @@ impl Queue {
             recipients: Vec::new(),
             intake: None,
             hash: ContentHash::default(),
+            patience: Patience::default(),
             started: Instant::now(),
         });
         Answer::Reply(Reply::new(250, "2.1.0", "sender noted"))
@@ -224,6 +227,7 @@ impl Queue {
             mail: &transaction.mail,
             recipients: &transaction.recipients,
             from_customer: false,
+            patience: &transaction.patience,
         };
         let outcome = self
             .take_in(inspection, transaction.id, intake, hash, &mut progress)

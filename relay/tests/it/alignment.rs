@@ -9,9 +9,10 @@ use contract::{Delivery, Egress};
 use relay::config::DkimKey;
 use relay::dkim::Signer;
 use relay::message::Message;
-use relay::vouch::{Leaving, Voucher};
+use relay::vouch::{Leaving, Patience, Voucher};
 use relay_proto::envelope::{EhloName, Mail};
 
+use crate::fickle::{Act, Fickle, Script};
 use crate::flows::{FlowTable, PinDirectory};
 use crate::host::wait_until;
 use crate::namespace::{self, CUSTOMER, MX, RELAY};
@@ -54,7 +55,7 @@ async fn remedy(voucher: &Voucher, sender: &str, content: &[u8]) -> Option<Strin
         content: &Message::from(Bytes::copy_from_slice(content)),
     };
     voucher
-        .spoils(&leaving)
+        .spoils(&leaving, &Patience::default())
         .await
         .map(|spoilt| spoilt.to_string())
 }

@@ -166,6 +166,7 @@ impl Cutthrough {
             mail: &transaction.mail,
             recipients: &transaction.recipients,
             from_customer: self.way.as_ref().is_some_and(Way::is_customers),
+            patience: &transaction.patience,
         }
     }
 
