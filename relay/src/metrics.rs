@@ -148,6 +148,8 @@ counters! {
     TlsReportsPosted "tls_reports_posted_total",
     /// Reports about a domain's TLS that did not reach where they were wanted.
     TlsReportsFailed "tls_reports_failed_total",
+    /// Messages whose destination, asked a second time, refused for good what it had taken: 451 to the customer.
+    ChangedByDestination "messages_changed_by_destination_total",
 }
 
 impl Metrics {
