@@ -193,13 +193,7 @@ async fn all_look_ups_about_a_message_wait_once_for_a_resolver_that_never_answer
     let time_of = async |first: &Patience, second: &Patience| {
         let began = Instant::now();
         assert_eq!(voucher.spoils(&leaving, first).await, None);
-        let vouches = voucher.vouches(
-            leaving.customer,
-            None,
-            &mail.reverse_path,
-            &content,
-            second,
-        );
+        let vouches = voucher.vouches(leaving.customer, None, &mail.reverse_path, &content, second);
         assert_eq!(vouches.await, None);
         began.elapsed().as_secs()
     };
