@@ -49,6 +49,8 @@ struct Inner {
     own: Own,
     sts: Option<Sts>,
     results: Results,
+    /// Domains are told how their TLS went, also those without a policy.
+    counts_without_policy: bool,
 }
 
 impl Router {
@@ -62,6 +64,7 @@ impl Router {
             own: Own::of(config),
             sts,
             results,
+            counts_without_policy: config.tls_reports.is_some(),
         }))
     }
 
