@@ -233,6 +233,9 @@ impl Inner {
                 RouteError::never("5.4.4", text)
             }));
         }
+        if let Some(failure) = &candidates.failure {
+            hosts.push(Host::not_found(failure.clone()));
+        }
         Ok(Route {
             site: candidates.site(original_dst),
             hosts,
