@@ -3,6 +3,7 @@
 //! All but `transfer` only read, whether the relay runs or not. A message that the relay has just taken or delivered may be
 //! missing or still be there.
 
+mod interrupts;
 mod transfer;
 
 use std::fs::OpenOptions;

@@ -31,6 +31,7 @@ use tracing::debug;
 
 use super::shapes::Refused;
 use super::{Orders, Transfers};
+use crate::handover::Progress;
 
 /// Opens the socket. One that a relay has left behind is replaced.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -127,10 +128,8 @@ async fn dispatch(
                 "nothing can be handed over",
             )),
         },
-        (&Method::GET, TRANSFER) => match transfers.and_then(Transfers::progress) {
-            Some(progress) => json(&progress),
-            None => Err(refused(StatusCode::NOT_FOUND, "nothing was handed over")),
-        },
+        (&Method::GET, TRANSFER) => shown(transfers.and_then(Transfers::progress)),
+        (&Method::DELETE, TRANSFER) => shown(transfers.and_then(Transfers::cancel)),
         (&Method::GET, "/v1/queue/stats") => json(&queue.numbers()),
         (&Method::POST, "/v1/queue/list") => {
             let question = body(request).await?;
@@ -164,6 +163,13 @@ async fn dispatch(
             StatusCode::NOT_FOUND,
             &format!("{method} {path}: nothing is there"),
         )),
+    }
+}
+
+fn shown(progress: Option<Progress>) -> Answer {
+    match progress {
+        Some(progress) => json(&progress),
+        None => Err(refused(StatusCode::NOT_FOUND, "nothing was handed over")),
     }
 }
 
