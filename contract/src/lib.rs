@@ -71,6 +71,9 @@ pub struct CustomerPolicy {
     /// When the customer hears 250. An older controller does not say, and means cut-through.
     #[serde(default)]
     pub delivery: Delivery,
+    /// What of its mail may be looked at; `None` = what the relay's own configuration says.
+    #[serde(default)]
+    pub tier: Option<Tier>,
 }
 
 /// What the relay does with a redirected connection.
@@ -98,6 +101,42 @@ impl Treatment {
             Self::Filter => "filter",
             Self::Opaque => "opaque",
             Self::Walled => "walled",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+}
+
+/// What of a customer's mail may be looked at and kept; each tier holds those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Nothing: no scanner is asked.
+    None,
+    /// Who sends to whom, when and how much.
+    Metadata,
+    /// The header section, too.
+    Headers,
+    /// All of it.
+    Body,
+}
+
+impl Tier {
+    /// All of them, the one that shows least first.
+    pub const ALL: [Self; 4] = [Self::None, Self::Metadata, Self::Headers, Self::Body];
+
+    /// Its name, as serde writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Metadata => "metadata",
+            Self::Headers => "headers",
+            Self::Body => "body",
         }
     }
 
@@ -221,7 +260,8 @@ mod tests {
             "reason": "spam run",
             "expires_at": "2026-03-01T12:00:00Z",
             "confirmed": true,
-            "delivery": "cutthrough+spool"
+            "delivery": "cutthrough+spool",
+            "tier": "headers"
         }],
         "submission": {
             "users": [{
@@ -266,6 +306,7 @@ mod tests {
                 expires_at: "2026-03-01T12:00:00Z".parse().unwrap(),
                 confirmed: true,
                 delivery: Delivery::CutthroughSpool,
+                tier: Some(Tier::Headers),
             }],
             submission: Submission {
                 users: vec![SubmissionUser {
@@ -311,10 +352,14 @@ mod tests {
             "delivery": "cutthrough+spool""#;
         let confirmed = r#",
             "confirmed": true"#;
+        let tier = r#",
+            "tier": "headers""#;
         let less = SNAPSHOT.replacen(prefixes, "", 1);
         assert_ne!(less, SNAPSHOT);
-        let without_delivery = less.replacen(delivery, "", 1);
-        assert_ne!(without_delivery, less);
+        let without_tier = less.replacen(tier, "", 1);
+        assert_ne!(without_tier, less);
+        let without_delivery = without_tier.replacen(delivery, "", 1);
+        assert_ne!(without_delivery, without_tier);
         let least = without_delivery.replacen(confirmed, "", 1);
         assert_ne!(least, without_delivery);
         let mut least: serde_json::Value = serde_json::from_str(&least).unwrap();
@@ -333,6 +378,7 @@ mod tests {
         };
         expected.customers[0].confirmed = false;
         expected.customers[0].delivery = Delivery::Cutthrough;
+        expected.customers[0].tier = None;
         assert_eq!(serde_json::from_str::<Snapshot>(&least).unwrap(), expected);
     }
 
@@ -360,6 +406,15 @@ mod tests {
             let written = serde_json::to_value(delivery).unwrap();
             assert_eq!(written, delivery.name());
             assert_eq!(Delivery::from_name(delivery.name()), Some(delivery));
+        }
+    }
+
+    #[test]
+    fn a_tier_has_one_name() {
+        for tier in Tier::ALL {
+            let written = serde_json::to_value(tier).unwrap();
+            assert_eq!(written, tier.name());
+            assert_eq!(Tier::from_name(tier.name()), Some(tier));
         }
     }
 

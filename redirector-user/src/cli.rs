@@ -91,7 +91,7 @@ struct AttachArgs {
 enum FlagCommand {
     /// Flag an address or prefix; a flag that it has already is replaced
     #[command(after_help = ADD_EXAMPLES)]
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     /// Lift a flag; its open connections keep their relay until they end
     #[command(
         after_help = "Example:\n  outgate flag rm 192.0.2.10 --reason \"cleaned up, ticket 4711\""
@@ -148,6 +148,10 @@ struct AddArgs {
     /// or does not answer is queued) or queue (the relay's disk has the message) [default: cutthrough]
     #[arg(long)]
     delivery: Option<String>,
+    /// What of the mail may be looked at: none, metadata (who sends to whom, and how much), headers or body [default:
+    /// what the relay's configuration says]
+    #[arg(long)]
+    tier: Option<String>,
     /// Of a redirect: abuse is known, so the relay never splices TLS by itself, not even where the sender verifies
     /// certificates and defers its mail
     #[arg(long)]
@@ -301,6 +305,7 @@ const ADD_EXAMPLES: &str = "Examples:
   outgate flag add 192.0.2.64/28 --reason \"no contract\" --action drop --cut
   outgate flag add 192.0.2.10 --reason \"spam run\" --pool steered --egress customer
   outgate flag add 192.0.2.10 --reason \"application without a queue\" --delivery queue
+  outgate flag add 192.0.2.10 --reason \"contract allows no more\" --tier headers
   outgate flag add 192.0.2.20 --reason \"sends too fast\" --action limit --rate 30/min --burst 10
 
 With --egress customer the MX sees the customer's own address. The edge then gives the relay what comes from
@@ -319,7 +324,7 @@ const IMPORT_EXAMPLES: &str = "Examples:
   billing-export | outgate flag import -
 
 The first line names the columns, in any order: prefix and reason must be there; action, pool, treatment,
-egress, delivery, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
+egress, delivery, tier, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
 and are empty for their defaults (exact, cut and confirmed are yes or no). Text is UTF-8.
   prefix,reason,action,for,ticket
   192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711

@@ -32,6 +32,7 @@ mod spool;
 mod submission;
 mod tls_reports;
 mod token;
+mod verdict;
 
 pub(crate) use acme::literal;
 pub use acme::{AcmeConfig, ExternalAccount};
@@ -60,6 +61,7 @@ use submission::Around;
 pub use submission::SubmissionConfig;
 pub use tls_reports::TlsReports;
 pub use token::TokenTerms;
+pub use verdict::VerdictConfig;
 
 /// All that the relay is told.
 #[derive(Debug, Clone)]
@@ -88,6 +90,8 @@ pub struct Config {
     pub limits: Limits,
     /// Scanners, all of which see each message.
     pub scanners: Vec<ScannerConfig>,
+    /// What their findings lead to.
+    pub verdict: VerdictConfig,
     /// Whom walled customers may still write to; `None` = nobody.
     pub operator_mail: Option<OperatorMail>,
     /// Where the counters are served; a loopback address.
@@ -320,6 +324,7 @@ impl TryFrom<RawConfig> for Config {
                 .into_iter()
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
+            verdict: raw.verdict.try_into()?,
             operator_mail,
             metrics: raw
                 .metrics

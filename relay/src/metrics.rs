@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use scanners::Scanners;
+
 pub mod exposition;
 pub mod http;
+pub mod scanners;
 
 /// Declares the counters with their names; what is documented here is told to whoever scrapes them, too.
 macro_rules! counters {
@@ -31,7 +34,7 @@ macro_rules! counters {
 
         /// All counters of one relay.
         #[derive(Debug)]
-        pub struct Metrics([AtomicU64; Counter::ALL.len()]);
+        pub struct Metrics([AtomicU64; Counter::ALL.len()], Scanners);
     };
 }
 
@@ -148,6 +151,11 @@ counters! {
     TlsReportsPosted "tls_reports_posted_total",
     /// Reports about a domain's TLS that did not reach where they were wanted.
     TlsReportsFailed "tls_reports_failed_total",
+    /// Messages that passed although a scanner with on_error = "limit" had failed.
+    PassedUnscanned "messages_passed_unscanned_total",
+    /// Messages that were deferred because a scanner with on_error = "limit" had failed and their customer had sent its
+    /// share of such messages.
+    UnscannedLimited "messages_unscanned_limited_total",
     /// Messages whose destination, asked a second time, refused for good what it had taken: 451 to the customer.
     ChangedByDestination "messages_changed_by_destination_total",
 }
@@ -156,7 +164,10 @@ impl Metrics {
     /// All zero.
     #[must_use]
     pub fn new() -> Self {
-        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+        Self(
+            std::array::from_fn(|_| AtomicU64::new(0)),
+            Scanners::default(),
+        )
     }
 
     /// Counts one.
@@ -173,6 +184,14 @@ impl Metrics {
     #[must_use]
     pub fn value(&self, counter: Counter) -> u64 {
         self.0[counter as usize].load(Ordering::Relaxed)
+    }
+}
+
+impl Metrics {
+    /// What the scanners said.
+    #[must_use]
+    pub fn scanners(&self) -> &Scanners {
+        &self.1
     }
 }
 

@@ -31,7 +31,7 @@ use crate::outbound::{Outbound, Trust};
 use crate::queue;
 use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::routing::Router;
-use crate::scan::{self, Scanner};
+use crate::scan::Pipeline;
 use crate::snapshot::Newest;
 use crate::submission::Gate;
 use crate::tls::ServerTls;
@@ -46,7 +46,9 @@ pub struct Relay {
     pub(crate) newest: watch::Receiver<Newest>,
     pub(crate) tls: Arc<ServerTls>,
     pub(crate) outbound: Arc<Outbound>,
-    pub(crate) scanners: Vec<Arc<dyn Scanner>>,
+    pub(crate) scanners: Pipeline,
+    /// What customers may send that a scanner with `on_error = "limit"` could not look at.
+    pub(crate) unscanned: Arc<Allowance<IpAddr>>,
     pub(crate) connections: Connections,
     pub(crate) session: Arc<server::Config>,
     /// Whose sessions are spliced because of what they have shown.
@@ -135,7 +137,8 @@ impl Relay {
             notifier: Arc::clone(&notifier),
             signer,
             outbound,
-            scanners: scan::from_config(&config.scanners),
+            scanners: Pipeline::from_config(&config.scanners, &config.verdict),
+            unscanned: Arc::new(Allowance::new(config.verdict.unscanned_per_hour)),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
             learnt: Arc::new(Learnt::open(
@@ -198,6 +201,7 @@ impl Relay {
         });
         let (ends, failed) = self.tls.figures();
         counters
+            + &exposition::scanners(self.metrics.scanners())
             + &exposition::egress(&self.egresses.figures())
             + &exposition::certificate(ends, failed)
             + &queue

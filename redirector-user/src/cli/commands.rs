@@ -29,7 +29,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Attach(arguments) => attach(&client, &teller, arguments).await,
         Command::Detach { interface } => detach(&client, &teller, &interface).await,
         Command::Status => status(&client, &teller).await,
-        Command::Flag(FlagCommand::Add(arguments)) => add(&client, &teller, arguments).await,
+        Command::Flag(FlagCommand::Add(arguments)) => add(&client, &teller, *arguments).await,
         Command::Flag(FlagCommand::Rm(arguments)) => rm(&client, &teller, arguments).await,
         Command::Flag(FlagCommand::Import(arguments)) => {
             import::run(&client, &teller, arguments).await
@@ -126,6 +126,7 @@ async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Out
         treatment: arguments.treatment,
         egress: arguments.egress,
         delivery: arguments.delivery,
+        tier: arguments.tier,
         life: Some(arguments.life),
         ticket: arguments.ticket,
         exact: arguments.exact,

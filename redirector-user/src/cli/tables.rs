@@ -75,6 +75,9 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
             "delivery",
             flag.delivery.unwrap_or_default().name().to_owned(),
         );
+        if let Some(tier) = flag.tier {
+            row("tier", tier.name().to_owned());
+        }
         if flag.confirmed == Some(true) {
             row("confirmed", String::from("yes: TLS is never spliced"));
         }

@@ -78,6 +78,7 @@ impl Controller {
                 treatment: redirect.treatment,
                 egress: redirect.egress,
                 delivery: redirect.delivery,
+                tier: redirect.tier,
                 reason: flag.terms.reason.clone(),
                 expires_at: flag.terms.expires_at,
                 confirmed: redirect.confirmed,

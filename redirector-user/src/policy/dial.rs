@@ -7,7 +7,7 @@ mod request;
 
 use std::fmt;
 
-use contract::{Delivery, Egress, Generation, Treatment};
+use contract::{Delivery, Egress, Generation, Tier, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use redirector_common::abi;
@@ -51,6 +51,8 @@ pub struct Redirect {
     pub egress: Egress,
     /// When the customer hears 250.
     pub delivery: Delivery,
+    /// What of its mail the relay may look at; `None` = what the relay's own configuration says.
+    pub tier: Option<Tier>,
     /// Its abuse is known: nothing that it does makes the relay splice its TLS.
     pub confirmed: bool,
 }

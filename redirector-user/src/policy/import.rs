@@ -221,6 +221,7 @@ fn request(record: &ByteRecord, columns: &[Column], actor: &str) -> Result<FlagR
             Column::Treatment => request.treatment = Some(value),
             Column::Egress => request.egress = Some(value),
             Column::Delivery => request.delivery = Some(value),
+            Column::Tier => request.tier = Some(value),
             Column::Rate => request.rate = Some(value),
             Column::Burst => {
                 let burst = value.parse();
@@ -281,10 +282,11 @@ enum Column {
     Cut,
     Confirmed,
     Delivery,
+    Tier,
 }
 
 impl Column {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Prefix,
         Self::Reason,
         Self::Action,
@@ -299,6 +301,7 @@ impl Column {
         Self::Cut,
         Self::Confirmed,
         Self::Delivery,
+        Self::Tier,
     ];
 
     const fn name(self) -> &'static str {
@@ -317,6 +320,7 @@ impl Column {
             Self::Cut => "cut",
             Self::Confirmed => "confirmed",
             Self::Delivery => "delivery",
+            Self::Tier => "tier",
         }
     }
 }

@@ -30,6 +30,7 @@ fn redirect() -> Action {
         egress: contract::Egress::Pool,
         confirmed: false,
         delivery: contract::Delivery::default(),
+        tier: None,
     })
 }
 

@@ -111,4 +111,10 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "users of submission",
         include_str!("migrations/0006_submission.sql"),
     ),
+    (
+        7,
+        None,
+        "what may be looked at",
+        include_str!("migrations/0007_tier.sql"),
+    ),
 ];

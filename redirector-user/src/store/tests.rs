@@ -20,6 +20,7 @@ fn proposal(target: &str, action: &str) -> Proposal {
         ticket: Some(String::from("T-1")),
         confirmed: action == "redirect",
         delivery: (action == "redirect").then(|| String::from("cutthrough+spool")),
+        tier: (action == "redirect").then(|| String::from("headers")),
         rate: (action == "limit").then(|| String::from("100/h")),
         ..FlagRequest::default()
     };

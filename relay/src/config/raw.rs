@@ -23,6 +23,7 @@ use super::spool::RawSpool;
 use super::submission::RawSubmission;
 use super::tls_reports::RawTlsReports;
 use super::token::RawToken;
+use super::verdict::RawVerdict;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -49,6 +50,8 @@ pub(super) struct RawConfig {
     pub(super) limits: RawLimits,
     #[serde(default)]
     pub(super) scanner: Vec<RawScanner>,
+    #[serde(default)]
+    pub(super) verdict: RawVerdict,
     pub(super) operator_mail: Option<RawOperatorMail>,
     #[serde(default)]
     pub(super) authorised: Vec<RawAuthorised>,

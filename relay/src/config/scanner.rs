@@ -46,14 +46,7 @@ impl TryFrom<RawScanner> for ScannerConfig {
                         "must be an http:// URL, as http://127.0.0.1:11333/checkv2",
                     ));
                 }
-                let on_error = match on_error.as_str() {
-                    "open" => OnError::Open,
-                    "defer" => OnError::Defer,
-                    _ => {
-                        let problem = "must be \"open\" or \"defer\"";
-                        return Err(Invalid::new("scanner.on_error", on_error, problem));
-                    }
-                };
+                let on_error = check_on_error(&on_error)?;
                 // The sender waits for the reply to its dot while we scan.
                 let deadline = duration(
                     "scanner.deadline",
@@ -67,6 +60,18 @@ impl TryFrom<RawScanner> for ScannerConfig {
                     on_error,
                 })
             }
+        }
+    }
+}
+
+fn check_on_error(word: &str) -> Result<OnError, Invalid> {
+    match word {
+        "open" => Ok(OnError::Open),
+        "limit" => Ok(OnError::Limit),
+        "defer" => Ok(OnError::Defer),
+        _ => {
+            let problem = "must be \"open\", \"limit\" or \"defer\"";
+            Err(Invalid::new("scanner.on_error", word, problem))
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use super::scanners::{Scanners, Tally};
 use super::{Counter, Metrics};
 use crate::egress::Figures;
 use crate::spool::{Accepting, Health};
@@ -94,6 +95,33 @@ pub fn egress(figures: &[Figures<'_>]) -> String {
     labelled("egress_messages_total", "counter", help, |it| it.messages);
     let help = "Addresses or proxies of this egress that are left out because they failed.";
     labelled("egress_down", "gauge", help, |it| it.down as u64);
+    text
+}
+
+/// What scanners said, and how long that took them.
+#[must_use]
+pub fn scanners(scanners: &Scanners) -> String {
+    let figures = scanners.figures();
+    let mut text = String::new();
+    let mut labelled = |name: &str, help: &str, value: fn(&Tally) -> String| {
+        if figures.is_empty() {
+            return;
+        }
+        text +=
+            &format!("# HELP outgate_relay_{name} {help}\n# TYPE outgate_relay_{name} counter\n");
+        for ((scanner, finding), tally) in &figures {
+            let value = value(tally);
+            text += &format!(
+                "outgate_relay_{name}{{scanner=\"{scanner}\",finding=\"{finding}\"}} {value}\n"
+            );
+        }
+    };
+    let help = "Messages by what the scanner said about them.";
+    labelled("scanner_reports_total", help, |it| it.reports.to_string());
+    let help = "Time that the scanner took for them, in seconds.";
+    labelled("scanner_seconds_total", help, |it| {
+        format!("{:.6}", it.elapsed.as_secs_f64())
+    });
     text
 }
 

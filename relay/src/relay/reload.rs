@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Relay, operator_allowance, ranges};
+use crate::allowance::Allowance;
 use crate::config::{Authorised, Config, Destination};
 use crate::dkim::Signer;
 use crate::inbound::submission_session;
-use crate::scan;
+use crate::scan::Pipeline;
 use crate::tls::ServerTls;
 
 impl Relay {
@@ -35,6 +36,12 @@ impl Relay {
         } else {
             operator_allowance(&config)
         };
+        let unscanned_rate = |config: &Config| config.verdict.unscanned_per_hour;
+        let unscanned = if unscanned_rate(&config) == unscanned_rate(&self.config) {
+            Arc::clone(&self.unscanned)
+        } else {
+            Arc::new(Allowance::new(unscanned_rate(&config)))
+        };
         let session = config.session.server_config(&config.identity);
         let submission = self.submission.as_ref();
         let submission = submission.map(|(gate, _)| {
@@ -45,7 +52,8 @@ impl Relay {
             newest: self.newest.clone(),
             tls,
             outbound: Arc::clone(&self.outbound),
-            scanners: scan::from_config(&config.scanners),
+            scanners: Pipeline::from_config(&config.scanners, &config.verdict),
+            unscanned,
             connections: self.connections.bounded(&config.limits, stressed_at),
             session: Arc::new(session),
             learnt: Arc::clone(&self.learnt),

@@ -10,10 +10,10 @@ use std::time::Duration;
 use aho_corasick::AhoCorasick;
 use mail_parser::{MessageParser, PartType};
 use memchr::memmem::Finder;
-use relay_proto::verdict::{Finding, OnError};
+use relay_proto::verdict::{Concern, Finding, OnError};
 use tokio::task::spawn_blocking;
 
-use super::{Opinion, Scan, ScanError, Scanner, Submission};
+use super::{Scan, ScanError, Scanner, Stage, Submission};
 
 /// The scanner.
 #[derive(Debug)]
@@ -71,6 +71,10 @@ impl Scanner for Builtin {
         "builtin"
     }
 
+    fn stage(&self) -> Stage {
+        Stage::Body
+    }
+
     fn deadline(&self) -> Duration {
         Duration::from_secs(30)
     }
@@ -84,14 +88,14 @@ impl Scanner for Builtin {
         Box::pin(async move {
             let finding = if self.contains_gtube(&submission).await? {
                 let reason = "the message is spam: it contains the GTUBE test pattern".to_owned();
-                Finding::Reject { reason }
+                Finding::Found {
+                    concern: Concern::Spam,
+                    reason,
+                }
             } else {
                 Finding::Clean
             };
-            Ok(Opinion {
-                finding,
-                score: None,
-            })
+            Ok(finding.into())
         })
     }
 }

@@ -16,12 +16,12 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use relay_proto::verdict::{Finding, OnError};
+use relay_proto::verdict::{Concern, Finding, OnError};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::{Opinion, Scan, ScanError, Scanner, Submission};
+use super::{Opinion, Scan, ScanError, Scanner, Stage, Submission};
 
 /// The scanner.
 #[derive(Debug)]
@@ -131,6 +131,10 @@ impl Scanner for Rspamd {
         "rspamd"
     }
 
+    fn stage(&self) -> Stage {
+        Stage::Body
+    }
+
     fn deadline(&self) -> Duration {
         self.deadline
     }
@@ -148,7 +152,8 @@ impl Scanner for Rspamd {
 fn opinion(answer: Answer) -> Result<Opinion, ScanError> {
     let finding = match answer.action.as_str() {
         // To discard is to accept and drop in silence, which this relay never does.
-        "reject" | "discard" => Finding::Reject {
+        "reject" | "discard" => Finding::Found {
+            concern: Concern::Spam,
             reason: "the content is classified as spam".into(),
         },
         "soft reject" | "greylist" => Finding::Defer {
@@ -158,8 +163,8 @@ fn opinion(answer: Answer) -> Result<Opinion, ScanError> {
         other => return Err(ScanError::Answer(format!("unknown action {other:?}"))),
     };
     Ok(Opinion {
-        finding,
         score: answer.score,
+        ..finding.into()
     })
 }
 

@@ -56,9 +56,9 @@ mod secured;
 pub(super) use authentication::refused as auth_refused;
 
 use super::doubts::Doubts;
+use super::inspection::Asked;
 use super::outcome::{elapsed_ms, shutting_down};
 use away::Away;
-use recipient::lost_reply;
 use secured::Demands;
 
 /// One customer's session.
@@ -105,6 +105,8 @@ struct Transaction {
     recipients: Vec<Recipient>,
     /// Places of those among them that the destination did not take; in ascending order.
     waiting: Vec<usize>,
+    /// What scanners said that need no content.
+    asked: Asked,
     /// The content, from DATA on.
     intake: Option<Intake>,
     hash: ContentHash,
@@ -182,7 +184,7 @@ impl Cutthrough {
             }
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient, facts.ehlo).await,
-            Question::Data => self.data(),
+            Question::Data => self.data(facts).await,
             Question::Message => self.message(facts).await,
         }
     }
@@ -277,6 +279,7 @@ impl Cutthrough {
             demands: Demands::default(),
             recipients: Vec::new(),
             waiting: Vec::new(),
+            asked: Asked::default(),
             intake: None,
             hash: ContentHash::default(),
             patience: Patience::default(),
@@ -287,17 +290,6 @@ impl Cutthrough {
             "2.1.0",
             "sender noted, your destination decides at RCPT",
         ))
-    }
-
-    fn data(&mut self) -> Answer {
-        let Some(transaction) = &mut self.transaction else {
-            return Answer::Reply(lost_reply(None));
-        };
-        if transaction.recipients.is_empty() {
-            return Answer::Reply(Reply::new(554, "5.5.1", "no valid recipients"));
-        }
-        transaction.intake = Some(Intake::new(&self.relay.config.message));
-        Answer::Proceed
     }
 }
 

@@ -1,14 +1,17 @@
 //! What every message goes through before it may go anywhere: the scanners, and the refusal if they want one; and the
 //! trace fields of those that pass.
 
-use std::sync::Arc;
+use std::fmt;
+use std::time::Instant;
 
+use bytes::Bytes;
+use contract::Tier;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use jiff::tz::TimeZone;
 use relay_proto::envelope::{EhloName, Mail, Recipient};
 use relay_proto::header::Trace;
-use relay_proto::verdict::{Finding, Verdict, combine};
+use relay_proto::verdict::{Finding, Judgement, Report, Verdict};
 use tracing::warn;
 
 use super::one_line;
@@ -16,12 +19,28 @@ use super::outcome::Outcome;
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::inbound::session::Facts;
+use crate::listen::limits::counted_as;
 use crate::message::Message;
 use crate::metrics::Counter;
 use crate::origin::OriginalDst;
-use crate::scan::{self, Report, Submission};
+use crate::scan::{Judged, Submission};
 use crate::token::Attribution;
 use crate::vouch::Patience;
+
+/// What the scanners have said about a message so far.
+#[derive(Debug, Default)]
+pub(super) struct Asked(Vec<Report>);
+
+/// Each one's word.
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, report) in self.0.iter().enumerate() {
+            let space = if index > 0 { " " } else { "" };
+            write!(f, "{space}{report}")?;
+        }
+        Ok(())
+    }
+}
 
 /// One message, as its sender describes it.
 #[derive(Clone, Copy)]
@@ -44,34 +63,42 @@ pub(super) struct Inspection<'a> {
 }
 
 impl Inspection<'_> {
-    /// What all scanners together say. `summary` has each one's word, also of those that have spoken when the caller
-    /// gives up.
-    pub(super) async fn scan(&self, content: &Message, summary: &mut String) -> Verdict {
-        let submission = Submission {
-            id: self.id.to_owned(),
-            client: self.admitted.customer.ip(),
-            user: self.user.map(str::to_owned),
-            ehlo: self.facts.ehlo.clone(),
-            mail: self.mail.clone(),
-            recipients: self.recipients.to_vec(),
-            content: content.clone(),
-        };
-        let reports = scan::scan(&self.relay.scanners, Arc::new(submission)).await;
-        for report in &reports {
-            if matches!(report.finding, Finding::Failed { .. }) {
-                self.relay.metrics().count(Counter::ScannerFailed);
-            }
+    /// Asks those scanners that need no content; the outcome of a message that need not come.
+    pub(super) async fn before_data(&self, asked: &mut Asked) -> Option<Outcome> {
+        if !self.relay.scanners.asks_before_data(self.tier()) {
+            return None;
         }
-        *summary = reports.iter().map(word).collect::<Vec<_>>().join(" ");
-        combine(reports.into_iter().map(|report| report.finding))
+        let submission = self.submission(&Message::from(Bytes::new()));
+        let answers = self.relay.scanners.before_data(self.tier(), submission);
+        let Judged { reports, judgement } = answers.await;
+        self.count(&reports);
+        asked.0 = reports;
+        match judgement.verdict {
+            // What it means that somebody could not look is decided with all the others' words.
+            Verdict::Accept { .. } | Verdict::Hold { .. } => None,
+            Verdict::Defer { .. } | Verdict::Reject { .. } => self.refusal(&judgement),
+        }
+    }
+
+    /// What all scanners together say, those that were asked before among them.
+    pub(super) async fn scan(&self, content: &Message, asked: &mut Asked) -> Judgement {
+        let before = std::mem::take(&mut asked.0);
+        let counted = before.len();
+        let submission = self.submission(content);
+        let answers = self.relay.scanners.at_dot(self.tier(), submission, before);
+        let Judged { reports, judgement } = answers.await;
+        self.count(reports.get(counted..).unwrap_or_default());
+        asked.0 = reports;
+        judgement
     }
 
     /// The outcome of a message that must not pass; `None` if it may.
-    pub(super) fn refusal(&self, verdict: &Verdict) -> Option<Outcome> {
+    pub(super) fn refusal(&self, judgement: &Judgement) -> Option<Outcome> {
         let help_url = &self.relay.config.identity.help_url;
-        match verdict {
-            Verdict::Accept => None,
-            Verdict::Reject { reason } => {
+        match &judgement.verdict {
+            Verdict::Accept { limited: false } | Verdict::Hold { .. } => None,
+            Verdict::Accept { limited: true } => self.unscanned(),
+            Verdict::Reject { reason, keep } => {
                 // Why its mail is looked at at all is the first thing that a refused customer asks.
                 let flagged = self.admitted.reason().map_or_else(String::new, |reason| {
                     format!(
@@ -82,6 +109,7 @@ impl Inspection<'_> {
                 });
                 let verdict = Verdict::Reject {
                     reason: format!("{reason}{flagged}"),
+                    keep: *keep,
                 };
                 let reply = verdict.reply(self.id, help_url)?;
                 Some(Outcome {
@@ -90,7 +118,7 @@ impl Inspection<'_> {
                     reply,
                 })
             }
-            Verdict::Defer { .. } => {
+            verdict @ Verdict::Defer { .. } => {
                 let reply = verdict.reply(self.id, help_url)?;
                 Some(Outcome {
                     verdict: "deferred",
@@ -98,6 +126,56 @@ impl Inspection<'_> {
                     reply,
                 })
             }
+        }
+    }
+
+    /// A scanner has failed whose customers may send a few messages all the same.
+    fn unscanned(&self) -> Option<Outcome> {
+        let customer = counted_as(self.admitted.customer);
+        if self.relay.unscanned.take(customer, Instant::now()) {
+            self.relay.metrics().count(Counter::PassedUnscanned);
+            return None;
+        }
+        let per_hour = self.relay.config.verdict.unscanned_per_hour;
+        let reason = format!(
+            "a content scanner is not available, and {} has sent more than {per_hour} messages in an hour without it; \
+             try again later",
+            self.admitted.customer
+        );
+        let reply =
+            Verdict::Defer { reason }.reply(self.id, &self.relay.config.identity.help_url)?;
+        Some(Outcome {
+            verdict: "deferred",
+            counter: Counter::UnscannedLimited,
+            reply,
+        })
+    }
+
+    /// What of the customer's mail may be looked at.
+    fn tier(&self) -> Tier {
+        let own = self.admitted.policy.as_ref().and_then(|policy| policy.tier);
+        self.relay.scanners.tier(own)
+    }
+
+    fn submission(&self, content: &Message) -> Submission {
+        Submission {
+            id: self.id.to_owned(),
+            client: self.admitted.customer.ip(),
+            user: self.user.map(str::to_owned),
+            ehlo: self.facts.ehlo.clone(),
+            mail: self.mail.clone(),
+            recipients: self.recipients.to_vec(),
+            content: content.clone(),
+        }
+    }
+
+    fn count(&self, reports: &[Report]) {
+        let metrics = self.relay.metrics();
+        for report in reports {
+            if matches!(report.finding, Finding::Failed { .. }) {
+                metrics.count(Counter::ScannerFailed);
+            }
+            metrics.scanners().count(report);
         }
     }
 
@@ -149,22 +227,4 @@ impl Inspection<'_> {
         }
         .fields()
     }
-}
-
-/// `builtin=clean/3ms` or `rspamd=reject/12.5/40ms`.
-fn word(report: &Report) -> String {
-    let finding = match &report.finding {
-        Finding::Clean => "clean",
-        Finding::Reject { .. } => "reject",
-        Finding::Defer { .. } => "defer",
-        Finding::Failed { .. } => "failed",
-    };
-    let score = report
-        .score
-        .map_or_else(String::new, |score| format!("/{score:.1}"));
-    format!(
-        "{}={finding}{score}/{}ms",
-        report.scanner,
-        report.elapsed.as_millis()
-    )
 }

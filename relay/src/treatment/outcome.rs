@@ -7,6 +7,7 @@ use relay_proto::reply::Reply;
 use relay_proto::server::Answer;
 use tracing::{error, info};
 
+use super::inspection::Asked;
 use crate::Relay;
 use crate::egress::Way;
 use crate::inbound::session::Facts;
@@ -28,8 +29,8 @@ pub(super) struct Described<'a> {
     pub(super) id: &'a str,
     pub(super) octets: u64,
     pub(super) recipients: &'a [Recipient],
-    /// What the scanners said, each in a word.
-    pub(super) scanners: &'a str,
+    /// What the scanners said.
+    pub(super) asked: &'a Asked,
     pub(super) started: Instant,
     /// The leg to the destination; nothing for a message that goes into the queue.
     pub(super) outbound: Protection,
@@ -56,7 +57,7 @@ impl Outcome {
             octets = described.octets,
             egress.way = described.way.map(|way| &**way.name()),
             recipients = described.recipients.len(),
-            scanners = described.scanners,
+            scanners = %described.asked,
             tls.inbound.version = facts.leg.version(),
             tls.inbound.cipher = facts.leg.cipher(),
             tls.inbound.verified = "none",

@@ -24,7 +24,7 @@ use tracing::{debug, info};
 use super::cutthrough::auth_refused;
 use super::departure::Departure;
 use super::doubts::{Doubts, InDoubt, already_taken};
-use super::inspection::Inspection;
+use super::inspection::{Asked, Inspection};
 use super::keeping;
 use super::outcome::{Described, Outcome, elapsed_ms, late, shutting_down, spill_failed};
 use crate::Relay;
@@ -63,6 +63,8 @@ struct Transaction {
     id: QueueId,
     mail: Mail,
     recipients: Vec<Recipient>,
+    /// What scanners said that need no content.
+    asked: Asked,
     /// The content, from DATA on.
     intake: Option<Intake>,
     hash: ContentHash,
@@ -74,7 +76,7 @@ struct Transaction {
 #[derive(Debug, Default)]
 struct Progress {
     octets: u64,
-    scanners: String,
+    asked: Asked,
     message: Option<InDoubt>,
 }
 
@@ -116,7 +118,7 @@ impl Queue {
             Question::Mail(_) if self.drain.has_begun() => shutting_down(&self.relay),
             Question::Mail(mail) => self.mail(mail),
             Question::Recipient(recipient) => self.recipient(recipient),
-            Question::Data => self.data(),
+            Question::Data => self.data(facts).await,
             Question::Message => self.message(facts).await,
         }
     }
@@ -177,6 +179,7 @@ impl Queue {
             id: self.queueing.spool().next_id(unix_now()),
             mail,
             recipients: Vec::new(),
+            asked: Asked::default(),
             intake: None,
             hash: ContentHash::default(),
             patience: Patience::default(),
@@ -199,12 +202,41 @@ impl Queue {
         Answer::Reply(Reply::new(250, "2.1.5", "recipient noted"))
     }
 
-    fn data(&mut self) -> Answer {
-        let Some(transaction) = &mut self.transaction else {
+    async fn data(&mut self, facts: Facts) -> Answer {
+        let Some(mut transaction) = self.transaction.take() else {
             return out_of_turn();
         };
+        let mut asked = Asked::default();
+        let id = transaction.id.to_string();
+        let inspection = self.inspection(&transaction, &id, &facts);
+        if let Some(outcome) = inspection.before_data(&mut asked).await {
+            let described = described(&transaction, &id, 0, &asked);
+            return outcome.conclude(&self.relay, &described, &facts);
+        }
+        transaction.asked = asked;
         transaction.intake = Some(Intake::new(&self.relay.config.message));
+        self.transaction = Some(transaction);
         Answer::Proceed
+    }
+
+    fn inspection<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+        id: &'a str,
+        facts: &'a Facts,
+    ) -> Inspection<'a> {
+        Inspection {
+            relay: &self.relay,
+            admitted: &self.admitted,
+            original_dst: self.original_dst,
+            user: self.user.as_deref(),
+            facts,
+            id,
+            mail: &transaction.mail,
+            recipients: &transaction.recipients,
+            from_customer: false,
+            patience: &transaction.patience,
+        }
     }
 
     async fn message(&mut self, facts: Facts) -> Answer {
@@ -216,19 +248,11 @@ impl Queue {
         };
         let id = transaction.id.to_string();
         let hash = std::mem::take(&mut transaction.hash);
-        let mut progress = Progress::default();
-        let inspection = Inspection {
-            relay: &self.relay,
-            admitted: &self.admitted,
-            original_dst: self.original_dst,
-            user: self.user.as_deref(),
-            facts: &facts,
-            id: &id,
-            mail: &transaction.mail,
-            recipients: &transaction.recipients,
-            from_customer: false,
-            patience: &transaction.patience,
+        let mut progress = Progress {
+            asked: std::mem::take(&mut transaction.asked),
+            ..Progress::default()
         };
+        let inspection = self.inspection(&transaction, &id, &facts);
         let outcome = self
             .take_in(inspection, transaction.id, intake, hash, &mut progress)
             .await;
@@ -237,15 +261,7 @@ impl Queue {
         {
             self.doubts.add(message);
         }
-        let described = Described {
-            id: &id,
-            octets: progress.octets,
-            recipients: &transaction.recipients,
-            scanners: &progress.scanners,
-            started: transaction.started,
-            outbound: Protection::default(),
-            way: None,
-        };
+        let described = described(&transaction, &id, progress.octets, &progress.asked);
         outcome.conclude(&self.relay, &described, &facts)
     }
 
@@ -272,11 +288,11 @@ impl Queue {
         if self.relay.unheard.take(message.fingerprint).await {
             return already_taken(inspection.id);
         }
-        let scan = inspection.scan(&content, &mut progress.scanners);
-        let Ok(verdict) = timeout_at(deadline, scan).await else {
+        let scan = inspection.scan(&content, &mut progress.asked);
+        let Ok(judgement) = timeout_at(deadline, scan).await else {
             return late();
         };
-        if let Some(outcome) = inspection.refusal(&verdict) {
+        if let Some(outcome) = inspection.refusal(&judgement) {
             return outcome;
         }
         let mut inspection = inspection;
@@ -309,6 +325,23 @@ impl fmt::Debug for Queue {
             .field("admitted", &self.admitted)
             .field("transaction", &self.transaction)
             .finish_non_exhaustive()
+    }
+}
+
+fn described<'a>(
+    transaction: &'a Transaction,
+    id: &'a str,
+    octets: u64,
+    asked: &'a Asked,
+) -> Described<'a> {
+    Described {
+        id,
+        octets,
+        recipients: &transaction.recipients,
+        asked,
+        started: transaction.started,
+        outbound: Protection::default(),
+        way: None,
     }
 }
 

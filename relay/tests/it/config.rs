@@ -249,6 +249,26 @@ fn a_mistake_names_key_and_value() {
         "kind = \"magic\"",
         "scanner[0].kind: ",
     );
+    check(
+        "# malware = \"reject\"",
+        "malware = \"disinfect\"",
+        "verdict.malware: disinfect: must be",
+    );
+    check(
+        "# spam_log_odds = 7.0",
+        "spam_log_odds = nan",
+        "verdict.spam_log_odds: NaN: must be a number above 0",
+    );
+    check(
+        "# unscanned_per_hour = 20",
+        "unscanned_per_hour = 0",
+        "verdict.unscanned_per_hour: 0: must be at least 1",
+    );
+    check(
+        "# tier = \"body\"",
+        "tier = \"subject\"",
+        "verdict.tier: subject: must be",
+    );
     for (line, wrong, expected) in [
         ("pause = \"0s\"", "pause = \"1m\"", "pause: 1m: must be"),
         (

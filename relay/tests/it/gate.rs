@@ -226,6 +226,7 @@ pub(crate) fn snapshot() -> Snapshot {
             expires_at: "2099-01-01T00:00:00Z".parse().unwrap(),
             confirmed: false,
             delivery: Delivery::default(),
+            tier: None,
         }],
         submission: contract::Submission::default(),
     }

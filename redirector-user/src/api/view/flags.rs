@@ -1,6 +1,6 @@
 //! Flags, their trail, and files of them.
 
-use contract::{Delivery, Egress, Generation, Treatment};
+use contract::{Delivery, Egress, Generation, Tier, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub struct FlagView {
     pub egress: Option<Egress>,
     /// Of a redirect, else `None`.
     pub delivery: Option<Delivery>,
+    /// Of a redirect whose mail may not be looked at as the relay's own configuration says, else `None`.
+    pub tier: Option<Tier>,
     /// Of a redirect, else `None`: known to abuse, and never spliced by what the relay learns.
     pub confirmed: Option<bool>,
     /// Of a limit, as `30/min`, else `None`.
@@ -94,6 +96,7 @@ impl FlagView {
             treatment: redirect.as_ref().map(|redirect| redirect.treatment),
             egress: redirect.as_ref().map(|redirect| redirect.egress),
             delivery: redirect.as_ref().map(|redirect| redirect.delivery),
+            tier: redirect.as_ref().and_then(|redirect| redirect.tier),
             confirmed: redirect.as_ref().map(|redirect| redirect.confirmed),
             pool: redirect.map(|redirect| redirect.pool),
             rate: limit.map(|limit| limit.rate.to_string()),

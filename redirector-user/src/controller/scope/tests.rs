@@ -61,6 +61,7 @@ fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>)
             egress,
             confirmed: false,
             delivery: contract::Delivery::default(),
+            tier: None,
         })
     };
     Flag {

@@ -32,6 +32,7 @@ fn redirect(pool: &str) -> Action {
         egress: Egress::Pool,
         confirmed: false,
         delivery: contract::Delivery::default(),
+        tier: None,
     })
 }
 
@@ -158,6 +159,7 @@ fn a_lent_address_is_lent_as_long_as_connections_linger() {
             egress: Egress::Customer,
             confirmed: false,
             delivery: contract::Delivery::default(),
+            tier: None,
         })
     });
     let own = flag(4, prefix, redirect("default"));

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use contract::{Delivery, Egress, Treatment};
+use contract::{Delivery, Egress, Tier, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use redirector_common::abi::Via;
@@ -38,6 +38,9 @@ pub struct FlagRequest {
     pub egress: Option<String>,
     /// Delivery of a redirect, `cutthrough`, `cutthrough+spool` or `queue`; default `cutthrough`.
     pub delivery: Option<String>,
+    /// What of the mail of a redirect may be looked at, `none`, `metadata`, `headers` or `body`; default what the relay's
+    /// own configuration says.
+    pub tier: Option<String>,
     /// Life of the flag, as `24h` or `7d`; default [`DEFAULT_LIFE`].
     #[serde(rename = "for")]
     pub life: Option<String>,
@@ -176,6 +179,7 @@ fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Action, Ref
         ("treatment", "redirect", request.treatment.is_some()),
         ("egress", "redirect", request.egress.is_some()),
         ("delivery", "redirect", request.delivery.is_some()),
+        ("tier", "redirect", request.tier.is_some()),
         ("confirmed", "redirect", request.confirmed),
         ("rate", "limit", request.rate.is_some()),
         ("burst", "limit", request.burst.is_some()),
@@ -238,6 +242,7 @@ fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect,
         treatment,
         egress,
         delivery: read_delivery(request, pool, treatment)?,
+        tier: read_tier(request, pool)?,
         confirmed: request.confirmed,
     })
 }
@@ -292,6 +297,24 @@ fn read_delivery(
             "delivery {name}: treatment walled delivers nothing that could be queued; leave out one of the two"
         ))),
     }
+}
+
+/// A third party's relay looks at what it wants.
+fn read_tier(request: &FlagRequest, pool: &PoolTerms) -> Result<Option<Tier>, Refusal> {
+    let Some(name) = request.tier.as_deref() else {
+        return Ok(None);
+    };
+    let tier = Tier::from_name(name).ok_or_else(|| {
+        let allowed = Tier::ALL.map(Tier::name).join(", ");
+        Refusal::Usage(format!("tier {name}: unknown; allowed are {allowed}"))
+    })?;
+    if pool.third_party {
+        return Err(Refusal::Usage(format!(
+            "tier {name}: pool {} is a third party's, which looks at what it wants; leave the tier out",
+            pool.name
+        )));
+    }
+    Ok(Some(tier))
 }
 
 /// Answers to a customer's address find a relay only where the edge steers.

@@ -169,6 +169,21 @@ fn what_cannot_be_read_says_what_is_allowed() {
         ),
         (
             FlagRequest {
+                tier: some("subject"),
+                ..request()
+            },
+            "allowed are none, metadata, headers, body",
+        ),
+        (
+            FlagRequest {
+                action: some("drop"),
+                tier: some("headers"),
+                ..request()
+            },
+            "tier belongs to action redirect",
+        ),
+        (
+            FlagRequest {
                 action: some("drop"),
                 pool: some("default"),
                 ..request()
@@ -250,6 +265,23 @@ fn a_treatment_is_for_relays_that_know_of_it() {
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn what_may_be_looked_at_is_said_to_a_relay_of_ours() {
+    let request = FlagRequest {
+        tier: Some(String::from("headers")),
+        ..request()
+    };
+    let proposal = read(&request).unwrap();
+    let tier = proposal.action.redirect().unwrap().tier;
+    assert_eq!(tier, Some(Tier::Headers));
+    let theirs = PoolTerms {
+        third_party: true,
+        ..pool("theirs", Via::Rewrite)
+    };
+    let refused = Proposal::read(&request, &[theirs], Timestamp::UNIX_EPOCH).unwrap_err();
+    assert!(refused.to_string().contains("a third party's"), "{refused}");
 }
 
 #[test]

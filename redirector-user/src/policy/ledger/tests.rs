@@ -40,6 +40,7 @@ fn flags() -> impl Strategy<Value = Flag> {
                         egress: Egress::Pool,
                         confirmed: false,
                         delivery: contract::Delivery::default(),
+                        tier: None,
                     })
                 }),
                 reason: String::from("r"),

@@ -1,6 +1,6 @@
 //! A flag as a row of its table, and as what the trail keeps of it.
 
-use contract::{Delivery, Egress, Treatment};
+use contract::{Delivery, Egress, Tier, Treatment};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction, any::AnyRow};
@@ -22,7 +22,7 @@ pub(super) async fn insert_all(
     }
     let text = format!(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery) VALUES {}",
+         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier) VALUES {}",
         placeholders(flags.len(), COLUMNS)
     );
     // Only the number of flags went into the text.
@@ -52,7 +52,8 @@ pub(super) async fn insert_all(
             .bind(i64::from(
                 redirect.is_some_and(|redirect| redirect.confirmed),
             ))
-            .bind(redirect.map(|redirect| redirect.delivery.name()));
+            .bind(redirect.map(|redirect| redirect.delivery.name()))
+            .bind(redirect.and_then(|redirect| redirect.tier).map(Tier::name));
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -129,6 +130,10 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
                 }
                 None => Delivery::default(),
             };
+            let tier = row.try_get::<Option<String>, _>("tier")?;
+            let known =
+                |name: String| Tier::from_name(&name).ok_or_else(|| wrong(format!("tier {name}")));
+            let tier = tier.map(known).transpose()?;
             Action::Redirect(Redirect {
                 pool: row.try_get("pool")?,
                 treatment: Treatment::from_name(&treatment)
@@ -137,6 +142,7 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
                     .ok_or_else(|| wrong(format!("egress {egress}")))?,
                 confirmed: row.try_get::<i64, _>("confirmed")? != 0,
                 delivery,
+                tier,
             })
         }
         _ => return Err(wrong(format!("action {action}"))),
@@ -164,6 +170,7 @@ pub(super) fn payload(flag: &Flag) -> Value {
         "treatment": redirect.map(|redirect| redirect.treatment),
         "egress": redirect.map(|redirect| redirect.egress),
         "delivery": redirect.map(|redirect| redirect.delivery),
+        "tier": redirect.and_then(|redirect| redirect.tier),
         "confirmed": redirect.map(|redirect| redirect.confirmed),
         "rate": limit.map(|limit| limit.rate.to_string()),
         "burst": limit.map(|limit| limit.burst),
@@ -177,4 +184,4 @@ pub(super) fn payload(flag: &Flag) -> Value {
 }
 
 /// Columns that a new flag fills.
-const COLUMNS: usize = 19;
+const COLUMNS: usize = 20;

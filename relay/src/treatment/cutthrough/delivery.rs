@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use relay_proto::reply::Reply;
 use relay_proto::server::Answer;
-use relay_proto::verdict::Verdict;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::recipient::lost_reply;
 use super::{Cutthrough, Facts, Transaction};
 use crate::egress::Way;
-use crate::message::Message;
+use crate::message::{Intake, Message};
 use crate::metrics::Counter;
 use crate::treatment::departure::Departure;
 use crate::treatment::doubts::{InDoubt, already_taken};
-use crate::treatment::inspection::Inspection;
+use crate::treatment::inspection::{Asked, Inspection};
 use crate::treatment::outcome::{Described, Outcome, late, spill_failed};
 
 mod fallback;
@@ -23,7 +23,7 @@ mod handover;
 #[derive(Debug, Default)]
 struct Progress {
     octets: u64,
-    scanners: String,
+    asked: Asked,
     /// The message, once it is whole.
     message: Option<InDoubt>,
 }
@@ -45,7 +45,10 @@ impl Cutthrough {
         let Some(mut transaction) = self.transaction.take() else {
             return Answer::Reply(Reply::new(451, "4.3.0", "no message is being received"));
         };
-        let mut progress = Progress::default();
+        let mut progress = Progress {
+            asked: std::mem::take(&mut transaction.asked),
+            ..Progress::default()
+        };
         let outcome = self
             .deliver(&mut transaction, &facts, received, &mut progress)
             .await;
@@ -54,15 +57,7 @@ impl Cutthrough {
         {
             self.doubts.add(message);
         }
-        let described = Described {
-            id: &transaction.id,
-            octets: progress.octets,
-            recipients: &transaction.recipients,
-            scanners: &progress.scanners,
-            started: transaction.started,
-            outbound: transaction.destinations_leg,
-            way: self.way.as_ref(),
-        };
+        let described = self.described(&transaction, progress.octets, &progress.asked);
         outcome.conclude(&self.relay, &described, &facts)
     }
 
@@ -96,19 +91,16 @@ impl Cutthrough {
             return already_taken(&transaction.id);
         }
         let inspection = self.inspection(transaction, facts);
-        let verdict = if self.scanned {
-            let scan = inspection.scan(&content, &mut progress.scanners);
-            timeout_at(deadline, scan).await
-        } else {
-            Ok(Verdict::Accept)
-        };
-        let Ok(verdict) = verdict else {
-            self.withdraw().await;
-            return late();
-        };
-        if let Some(outcome) = inspection.refusal(&verdict) {
-            self.withdraw().await;
-            return outcome;
+        if self.scanned {
+            let scan = inspection.scan(&content, &mut progress.asked);
+            let Ok(judgement) = timeout_at(deadline, scan).await else {
+                self.withdraw().await;
+                return late();
+            };
+            if let Some(outcome) = inspection.refusal(&judgement) {
+                self.withdraw().await;
+                return outcome;
+            }
         }
         let destination = self.destination.socket_addr();
         let departure = match &self.way {
@@ -141,6 +133,29 @@ impl Cutthrough {
         }
     }
 
+    /// Whether the content may come.
+    pub(super) async fn data(&mut self, facts: Facts) -> Answer {
+        let Some(mut transaction) = self.transaction.take() else {
+            return Answer::Reply(lost_reply(None));
+        };
+        if transaction.recipients.is_empty() {
+            return Answer::Reply(Reply::new(554, "5.5.1", "no valid recipients"));
+        }
+        let mut asked = Asked::default();
+        if self.scanned {
+            let inspection = self.inspection(&transaction, &facts);
+            if let Some(outcome) = inspection.before_data(&mut asked).await {
+                self.withdraw().await;
+                let described = self.described(&transaction, 0, &asked);
+                return outcome.conclude(&self.relay, &described, &facts);
+            }
+        }
+        transaction.asked = asked;
+        transaction.intake = Some(Intake::new(&self.relay.config.message));
+        self.transaction = Some(transaction);
+        Answer::Proceed
+    }
+
     async fn identify(&self, transaction: &mut Transaction, content: &Message) -> InDoubt {
         let hash = std::mem::take(&mut transaction.hash);
         let reverse_path = &transaction.mail.reverse_path;
@@ -167,6 +182,23 @@ impl Cutthrough {
             recipients: &transaction.recipients,
             from_customer: self.way.as_ref().is_some_and(Way::is_customers),
             patience: &transaction.patience,
+        }
+    }
+
+    fn described<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+        octets: u64,
+        asked: &'a Asked,
+    ) -> Described<'a> {
+        Described {
+            id: &transaction.id,
+            octets,
+            recipients: &transaction.recipients,
+            asked,
+            started: transaction.started,
+            outbound: transaction.destinations_leg,
+            way: self.way.as_ref(),
         }
     }
 
