@@ -5,6 +5,8 @@
 //! **Asking with `have=G` acknowledges generation `G`**: the relay asks only after it has put the
 //! snapshot into force and on disk, so the controller needs no second call to know that a redirect
 //! may become active, and a lost answer is simply asked for again.
+//!
+//! What happens at the relay it tells by [`event`]s.
 #![forbid(unsafe_code)]
 
 use std::net::IpAddr;
@@ -13,6 +15,7 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub mod event;
 mod submission;
 
 pub use submission::{

@@ -9,6 +9,7 @@
 
 mod capture;
 mod error;
+mod events;
 mod explain;
 mod flags;
 pub(crate) mod frames;
@@ -29,6 +30,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{delete, get, patch, post, put},
 };
+use contract::event::BATCH_OCTETS_MAX;
 use tokio::time::timeout;
 
 use self::error::ApiError;
@@ -58,6 +60,11 @@ pub fn router(controller: Arc<Controller>) -> Router {
             put(relays::drain).delete(relays::resume),
         )
         .route("/v1/relays/{relay}/snapshot", get(relays::snapshot))
+        .route(
+            "/v1/relays/{relay}/events",
+            post(events::take).layer(DefaultBodyLimit::max(BATCH_OCTETS_MAX)),
+        )
+        .route("/v1/events", get(events::list))
         .route("/v1/users", get(users::list).post(users::add))
         .route(
             "/v1/users/{name}",

@@ -5,6 +5,7 @@
 
 mod capture;
 mod commands;
+mod events;
 mod import;
 mod radar;
 mod relay;
@@ -69,6 +70,12 @@ enum Command {
     /// Show relays, take one out of rotation, let it back
     #[command(subcommand)]
     Relay(relay::RelayCommand),
+    /// Show what happened: verdicts, figures, limits, flags, relays
+    #[command(after_help = events::EVENTS_HELP)]
+    Events(events::EventsArgs),
+    /// Follow what happens
+    #[command(after_help = events::WATCH_HELP)]
+    Watch(events::WatchArgs),
     /// Say who may submit mail to the relays
     #[command(subcommand)]
     User(user::UserCommand),
@@ -209,6 +216,8 @@ enum Outcome {
 enum CliError {
     #[error("{0}")]
     NotFound(String),
+    #[error("{0}")]
+    Target(String),
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
     #[error("--mode: {0}")]
@@ -270,7 +279,8 @@ impl CliError {
                 ErrorKind::NotFound => Outcome::NotFound,
                 ErrorKind::Usage | ErrorKind::Internal | ErrorKind::Busy => Outcome::Failed,
             },
-            Self::Config(_)
+            Self::Target(_)
+            | Self::Config(_)
             | Self::Mode(_)
             | Self::Capture(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })

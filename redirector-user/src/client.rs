@@ -12,13 +12,15 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1,
-    header,
+    header::{self, HeaderName},
 };
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 
 use crate::api::view::{ErrorBody, ErrorView};
+
+mod follow;
 
 /// A controller, by its socket.
 #[derive(Clone, Debug)]
@@ -213,6 +215,17 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), ClientError> {
+        self.ask_with(&[], method, path, body).await
+    }
+
+    /// The same, with more in its header.
+    async fn ask_with(
+        &self,
+        headers: &[(HeaderName, String)],
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), ClientError> {
         let stream =
             UnixStream::connect(&self.socket)
                 .await
@@ -220,11 +233,15 @@ impl Client {
                     socket: self.socket.clone(),
                     source,
                 })?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, "outgated")
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request
             .body(Full::new(body))
             .map_err(|error| self.unusable(error))?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;

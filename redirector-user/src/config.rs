@@ -61,6 +61,8 @@ pub struct Config {
     pub radar_window: Option<Duration>,
     /// What the edge itself says.
     pub refuse: Refuse,
+    /// How long events are kept.
+    pub events: Events,
 }
 
 /// How log lines look.
@@ -136,6 +138,15 @@ pub struct Refuse {
     pub text: Words,
     /// With 421, where a pool without a relay fails to `refuse`.
     pub unavailable: Words,
+}
+
+/// How long events are kept: until either bound is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// Since they happened.
+    pub keep: Duration,
+    /// How many.
+    pub max: u32,
 }
 
 /// What is wrong with a configuration.

@@ -13,6 +13,7 @@
 
 mod capture;
 mod drains;
+mod events;
 mod flags;
 mod import;
 mod interfaces;
@@ -39,7 +40,7 @@ use std::{
 
 use contract::Generation;
 use jiff::Timestamp;
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
 pub use self::{
     capture::CaptureOrder,
@@ -58,6 +59,7 @@ use crate::{
     api::view::ImportProgress,
     config::Config,
     edge::{self, probe},
+    feed::Own,
     radar::window::History,
     reconcile::{gathered, reconcile},
     store::Store,
@@ -91,6 +93,8 @@ pub struct Controller {
     capturing: Arc<Mutex<()>>,
     /// Held by whoever makes a hash of a password.
     hashing: Mutex<()>,
+    /// A place for each who follows the events.
+    followers: Arc<Semaphore>,
 }
 
 impl Controller {
@@ -130,6 +134,7 @@ impl Controller {
             importing: watch::Sender::new(None),
             capturing: Arc::default(),
             hashing: Mutex::new(()),
+            followers: Arc::new(Semaphore::new(events::FOLLOWERS_MAX)),
             state: Mutex::new(state),
             config,
             store,
@@ -190,6 +195,7 @@ impl Controller {
         }
         state.at_once &= !desired.standing.pending.is_empty();
         state.standing = desired.standing;
+        self.tell_failures(state).await;
         self.passes.send_modify(|pass| *pass = pass.wrapping_add(1));
         // A flag that has just come into force may ask more of the relays in rotation.
         if fresh.is_empty() {
@@ -240,6 +246,16 @@ impl Controller {
                 flows_max,
                 "the flow table fills up; raise edge.flows_max"
             );
+        }
+        if report.pressure != state.pressure {
+            self.tell(match report.pressure {
+                true => Own::MapPressure {
+                    flows: report.live,
+                    flows_max: self.config.edge.flows_max,
+                },
+                false => Own::MapPressureOver,
+            })
+            .await;
         }
         state.pressure = report.pressure;
         state.flows = report.live;

@@ -11,6 +11,7 @@ pub mod controller;
 pub mod daemon;
 pub mod doctor;
 pub mod edge;
+pub mod feed;
 mod hex;
 pub mod password;
 pub mod pcap;

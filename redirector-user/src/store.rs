@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod drains;
+pub mod events;
 pub mod flags;
 mod schema;
 #[cfg(test)]
@@ -35,6 +36,8 @@ use sqlx::{
     migrate::MigrateError,
 };
 
+use tokio::sync::watch;
+
 use crate::policy::dial::{Flag, FlagId};
 use audit::{Entry, Kind};
 
@@ -45,6 +48,8 @@ pub struct Store {
     readers: AnyPool,
     /// This controller's name in the trail.
     name: String,
+    /// Number of the newest event, for those who wait for the next.
+    newest_event: watch::Sender<u64>,
 }
 
 /// What the controller starts from.
@@ -161,6 +166,7 @@ impl Store {
         let name = name_of_writer(&writer).await?;
         users::prepare(&writer).await?;
         Ok(Self {
+            newest_event: watch::Sender::new(events::newest(&writer).await?),
             writer,
             readers,
             name,

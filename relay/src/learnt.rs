@@ -45,6 +45,11 @@ impl Learner {
             IpAddr::V6(v6) => Self(Ipv6Addr::from(u128::from(v6) >> 64 << 64).into()),
         }
     }
+
+    /// The address, or the first of the /64.
+    pub(crate) fn ip(self) -> IpAddr {
+        self.0
+    }
 }
 
 impl fmt::Display for Learner {

@@ -13,6 +13,7 @@
 pub mod acme;
 mod admission;
 mod allowance;
+mod backoff;
 mod clock;
 pub mod config;
 mod delivery;
@@ -34,6 +35,7 @@ pub mod outbound;
 pub mod queue;
 mod queueing;
 mod relay;
+pub mod reporting;
 pub mod routing;
 pub mod sandbox;
 pub mod scan;
@@ -49,6 +51,7 @@ mod transparent;
 mod treatment;
 mod unacknowledged;
 mod unheard;
+pub mod unix_http;
 pub mod vouch;
 
 pub use queueing::{Backlog, StartError};

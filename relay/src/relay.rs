@@ -30,6 +30,7 @@ use crate::outbound::results::Results;
 use crate::outbound::{Outbound, Trust};
 use crate::queue;
 use crate::queueing::{self, Backlog, Queueing, StartError};
+use crate::reporting;
 use crate::routing::Router;
 use crate::scan::Pipeline;
 use crate::snapshot::Newest;
@@ -70,7 +71,9 @@ pub struct Relay {
     /// Signs what is relayed, if the operator wants that.
     pub(crate) signer: Arc<Signer>,
     /// Tells domains of their servers' TLS; `None` = nobody is told.
-    reporter: Option<Reporter>,
+    tls_reporter: Option<Reporter>,
+    /// Tells the controller what happens.
+    reporter: reporting::Reporter,
     metrics: Arc<Metrics>,
     pub(crate) router: Router,
     /// Whom authorised listeners serve, by their configured addresses.
@@ -129,11 +132,12 @@ impl Relay {
         };
         let counted = Arc::clone(&metrics);
         let (queueing, backlog) = queueing::open(&config, counted, delivery)?.unzip();
-        let reporter = queueing
+        let tls_reporter = queueing
             .as_ref()
             .and_then(|queueing| Reporter::open(&config, means(queueing)));
         let relay = Arc::new(Self {
-            reporter,
+            tls_reporter,
+            reporter: reporting::Reporter::open(&config),
             notifier: Arc::clone(&notifier),
             signer,
             outbound,
@@ -225,18 +229,26 @@ impl Relay {
         &self.router
     }
 
+    /// The way to tell the controller what happens.
+    #[must_use]
+    pub fn reporter(&self) -> &reporting::Reporter {
+        &self.reporter
+    }
+
     /// What has to run beside the sessions, for as long as the relay does.
     pub fn tend(&self) -> impl Future<Output = ()> + Send + use<> {
         let (router, results) = (self.router.clone(), self.outbound.results().clone());
-        let reporter = self.reporter.clone();
-        let reports = async move {
-            match reporter {
+        let tls_reporter = self.tls_reporter.clone();
+        let tls_reports = async move {
+            match tls_reporter {
                 Some(reporter) => reporter.run().await,
                 None => std::future::pending().await,
             }
         };
+        let spool = self.queueing.as_ref().map(|it| it.spool().clone());
+        let reports = self.reporter.clone().tend(spool);
         async move {
-            tokio::join!(router.tend(), results.keep(), reports);
+            tokio::join!(router.tend(), results.keep(), tls_reports, reports);
         }
     }
 
@@ -244,6 +256,7 @@ impl Relay {
     pub fn save(&self) {
         self.router.save();
         self.outbound.results().save();
+        self.reporter.save();
     }
 }
 

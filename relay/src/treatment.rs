@@ -24,6 +24,7 @@ mod opaque;
 mod outcome;
 mod queue;
 mod submission;
+mod telling;
 mod terminated;
 mod walled;
 
@@ -53,6 +54,10 @@ pub(crate) fn choose(
     id: SessionId,
     drain: Drain,
 ) -> Treatment {
+    let (customer, flag_id) = (admitted.customer.ip(), admitted.flag_id());
+    relay
+        .reporter()
+        .count(customer, flag_id, |rates| rates.connections += 1);
     match (admitted.treatment(), original_dst) {
         (contract::Treatment::Walled, _) => {
             Treatment::Walled(Box::new(Walled::new(relay, admitted, id, drain)))

@@ -70,7 +70,12 @@ pub(super) async fn show(
     State(controller): Shared,
     Path(id): Path<FlagId>,
 ) -> Result<Json<FlagView>, ApiError> {
-    Ok(Json(controller.show_flag(id).await?))
+    let mut view = controller.show_flag(id).await?;
+    // Relays see only what is redirected.
+    if view.pool.is_some() {
+        view.seen = Some(controller.seen(view.prefix).await?.into());
+    }
+    Ok(Json(view))
 }
 
 /// `201` once the flag is in force, `202` if it is stored and waits for a relay.

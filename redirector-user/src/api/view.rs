@@ -3,6 +3,7 @@
 //! Additions are compatible, so nothing here denies unknown fields.
 
 mod capture;
+mod events;
 mod flags;
 mod relays;
 mod status;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     capture::{CaptureLine, CaptureRequest, CapturedView},
+    events::{CountsView, EventView, SeenView},
     flags::{FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView},
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},

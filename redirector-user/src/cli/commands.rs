@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, import,
-    radar, relay,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, events,
+    import, radar, relay,
     tables::{self, Style},
     user, why,
 };
@@ -51,6 +51,8 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Doctor { config } => doctor(&client, &teller, &config).await,
         Command::Radar(arguments) => radar::run(&client, &teller, arguments).await,
         Command::Relay(command) => relay::run(&client, &teller, command).await,
+        Command::Events(arguments) => events::list(&client, &teller, arguments).await,
+        Command::Watch(arguments) => events::watch(&client, &teller, arguments).await,
         Command::User(command) => user::run(&client, &teller, command).await,
     }
 }

@@ -1,5 +1,6 @@
 //! Answers for people. Pure: text in, text out; colour only where [`Style`] allows it.
 
+mod events;
 mod status;
 mod style;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use comfy_table::{Cell, Color};
 
 pub(super) use self::{
+    events::{event, events},
     status::{acknowledged, listeners, mode, relay_state, status},
     style::Style,
 };
@@ -83,6 +85,9 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
         }
     }
     row("state", state_in_words(flag));
+    if let Some(seen) = &flag.seen {
+        row("relays saw", events::seen(seen));
+    }
     row("reason", flag.reason.clone());
     row("actor", flag.actor.clone());
     row(

@@ -2,6 +2,7 @@
 //!
 //! Each check names the key, the value, what is wrong and what is allowed. The first wrong one is reported.
 
+mod events;
 mod health;
 mod pools;
 mod refuse;
@@ -47,6 +48,7 @@ impl TryFrom<RawConfig> for Config {
             customer_prefixes,
             radar_window: radar_window(&raw.radar)?,
             refuse,
+            events: events::events(&raw.events)?,
         })
     }
 }

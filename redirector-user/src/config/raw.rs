@@ -31,6 +31,8 @@ pub(super) struct RawConfig {
     pub(super) radar: RawRadar,
     #[serde(default)]
     pub(super) refuse: RawRefuse,
+    #[serde(default)]
+    pub(super) events: RawEvents,
 }
 
 /// `[edge]`.
@@ -126,6 +128,23 @@ impl Default for RawRadar {
 pub(super) struct RawRefuse {
     pub(super) text: Option<String>,
     pub(super) unavailable: Option<String>,
+}
+
+/// `[events]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawEvents {
+    pub(super) keep: String,
+    pub(super) max: i64,
+}
+
+impl Default for RawEvents {
+    fn default() -> Self {
+        Self {
+            keep: String::from("30d"),
+            max: 1_000_000,
+        }
+    }
 }
 
 impl Default for RawEdge {

@@ -29,6 +29,7 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     keep(Box::pin(beat(Arc::clone(controller))));
     keep(Box::pin(expire(Arc::clone(controller))));
     keep(Box::pin(sweep(Arc::clone(controller))));
+    keep(Box::pin(trim(Arc::clone(controller))));
     keep(Box::pin(refresh(Arc::clone(controller))));
     keep(Box::pin(links::watch(Arc::clone(controller))));
     let first_window = controller.start_radar().await?;
@@ -110,6 +111,16 @@ async fn sweep(controller: Arc<Controller>) {
     loop {
         ticks.tick().await;
         trouble.report(controller.sweep().await);
+    }
+}
+
+/// Throws old events away.
+async fn trim(controller: Arc<Controller>) {
+    let mut trouble = Trouble::new("old events could not be thrown away");
+    let mut ticks = ticks(TRIM);
+    loop {
+        ticks.tick().await;
+        trouble.report(controller.trim_events().await);
     }
 }
 
@@ -205,6 +216,7 @@ impl Trouble {
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
+const TRIM: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(3);
 const RETRY_PROBES: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ use super::{Controller, Problem, clock, local_sources, state::State, users};
 use crate::{
     config::{self, Through},
     edge::{health::ProbeError, nexthop},
+    feed::Own,
 };
 
 impl Controller {
@@ -129,6 +130,14 @@ impl Controller {
             return Ok(());
         };
         record.since = clock();
+        self.tell(match &record.trouble {
+            None => Own::RelayUp(&relay.name),
+            Some(error) => Own::RelayDown {
+                relay: &relay.name,
+                error,
+            },
+        })
+        .await;
         let probed = through.name();
         match &record.trouble {
             None => tracing::info!(relay.name, ?health, probed, "relay health changed"),

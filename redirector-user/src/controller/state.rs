@@ -60,6 +60,8 @@ pub(super) struct State {
     pub(super) relay_flows: BTreeMap<u32, usize>,
     /// Whether that was close to all that fit.
     pub(super) pressure: bool,
+    /// Pools that had no relay in rotation when that was last told.
+    pub(super) without_relay: BTreeSet<String>,
     /// Interfaces that a person attached or detached since the start.
     pub(super) by_hand: BTreeSet<String>,
     /// Indices of the interfaces that the internet is behind.
@@ -160,6 +162,7 @@ impl State {
             flows: 0,
             relay_flows: BTreeMap::new(),
             pressure: false,
+            without_relay: BTreeSet::new(),
             by_hand: BTreeSet::new(),
             uplinks,
             probe_sources: local_sources.values().copied().collect(),

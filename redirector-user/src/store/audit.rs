@@ -48,6 +48,12 @@ pub enum Kind {
     UserChanged,
     /// A user was removed.
     UserRemoved,
+    /// Somebody has released a message that a relay had kept.
+    MessageReleased,
+    /// Somebody has looked at what a relay has kept of a message.
+    MessageViewed,
+    /// Somebody says that a kept message is what it was taken for.
+    MessageConfirmed,
 }
 
 /// A row to be written.
@@ -177,6 +183,9 @@ impl Kind {
             Self::UserAdded => "user added",
             Self::UserChanged => "user changed",
             Self::UserRemoved => "user removed",
+            Self::MessageReleased => "message released",
+            Self::MessageViewed => "message viewed",
+            Self::MessageConfirmed => "message confirmed",
         }
     }
 }

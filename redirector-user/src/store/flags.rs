@@ -17,8 +17,10 @@ use self::row::{flag_id, insert_all, payload, read};
 use super::{
     Store, StoreError,
     audit::{Chain, Entry, Kind},
+    events::Told,
     next_generation,
 };
+use crate::feed::Own;
 use crate::policy::dial::{Ended, Flag, FlagId, Proposal};
 
 /// What [`Store::add`] did.
@@ -84,7 +86,16 @@ impl Store {
         };
         chain.append(&mut transaction, entry).await?;
         chain.finish(&mut transaction).await?;
+        let mut told = Told::default();
+        if let Some(flag) = &replaced
+            && let Some(ended) = &flag.ended
+        {
+            told.note(Own::FlagReplaced(flag.id, ended).at(ended.at, Some(terms.prefix)));
+        }
+        told.note(Own::FlagAdded(&flag).at(terms.created_at, Some(terms.prefix)));
+        let told = told.store(&mut transaction).await?;
         transaction.commit().await?;
+        self.announce(told);
         Ok(Added { flag, replaced })
     }
 
@@ -105,7 +116,16 @@ impl Store {
             .await?;
         chain.finish(&mut transaction).await?;
         let generation = next_generation(&mut transaction).await?;
+        let prefix = prefix_of(&mut transaction, id).await?;
+        let own = match kind {
+            Kind::FlagExpired => Own::FlagExpired(id, ended),
+            _ => Own::FlagLifted(id, ended),
+        };
+        let mut told = Told::default();
+        told.note(own.at(ended.at, prefix));
+        let told = told.store(&mut transaction).await?;
         transaction.commit().await?;
+        self.announce(told);
         Ok(generation)
     }
 
@@ -123,7 +143,21 @@ impl Store {
             chain.append(&mut transaction, entry).await?;
         }
         chain.finish(&mut transaction).await?;
+        let mut told = Told::default();
+        for ids in ids.chunks(if ids.len() > FLAGS_APART {
+            ids.len()
+        } else {
+            1
+        }) {
+            let prefix = match ids {
+                [id] => prefix_of(&mut transaction, *id).await?,
+                _ => None,
+            };
+            told.note(Own::FlagsInForce(ids).at(at, prefix));
+        }
+        let told = told.store(&mut transaction).await?;
         transaction.commit().await?;
+        self.announce(told);
         Ok(())
     }
 
@@ -207,6 +241,18 @@ impl Store {
     }
 }
 
+/// Whom a flag is about.
+async fn prefix_of(
+    transaction: &mut Transaction<'_, Any>,
+    id: FlagId,
+) -> Result<Option<IpNetwork>, StoreError> {
+    let row = sqlx::query("SELECT prefix FROM flags WHERE id = $1")
+        .bind(i64::from(id.0))
+        .fetch_one(&mut **transaction)
+        .await?;
+    Ok(row.try_get::<String, _>(0)?.parse().ok())
+}
+
 /// How the trail names a flag.
 #[must_use]
 pub fn subject(id: FlagId) -> String {
@@ -233,3 +279,6 @@ pub(super) async fn standing(readers: &AnyPool) -> Result<BTreeMap<FlagId, Flag>
     }
     Ok(flags)
 }
+
+/// Flags that come into force together and have an event each; of more there is one for all.
+const FLAGS_APART: usize = 100;

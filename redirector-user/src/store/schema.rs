@@ -117,4 +117,10 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "what may be looked at",
         include_str!("migrations/0007_tier.sql"),
     ),
+    (
+        10,
+        None,
+        "events",
+        include_str!("migrations/0010_events.sql"),
+    ),
 ];

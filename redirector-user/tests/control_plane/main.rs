@@ -8,6 +8,7 @@
 
 mod command;
 mod doctor;
+mod events;
 mod exit_codes;
 mod flags;
 mod greeter;

@@ -64,6 +64,7 @@ impl Relay {
             egresses: Arc::clone(&self.egresses),
             notifier: Arc::clone(&self.notifier),
             signer,
+            tls_reporter: self.tls_reporter.clone(),
             reporter: self.reporter.clone(),
             metrics: Arc::clone(&self.metrics),
             router: self.router.clone(),

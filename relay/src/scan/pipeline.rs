@@ -79,8 +79,14 @@ impl Pipeline {
         self.judged(reports)
     }
 
+    /// What reports come to.
+    #[must_use]
+    pub fn judge(&self, reports: &[Report]) -> Judgement {
+        combine(reports, &self.policy)
+    }
+
     fn judged(&self, reports: Vec<Report>) -> Judged {
-        let judgement = combine(&reports, &self.policy);
+        let judgement = self.judge(&reports);
         Judged { reports, judgement }
     }
 

@@ -15,30 +15,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::{Generation, Snapshot};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::{Newest, cache, put_into_force};
+use crate::backoff::Backoff;
 use crate::config::Controller;
+use crate::unix_http;
 
 /// Why a question to the controller went without an answer.
 #[derive(Debug, thiserror::Error)]
 enum AskError {
     #[error("{0}")]
-    Socket(#[from] io::Error),
-    #[error("{0}")]
-    Http(#[from] hyper::Error),
+    Exchange(#[from] unix_http::AskError),
     #[error("no answer within {ANSWER_DEADLINE:?}")]
     Silence,
     #[error("status {0}")]
     Status(StatusCode),
-    #[error("answer body: {0}")]
-    Body(Box<dyn std::error::Error + Send + Sync>),
     #[error("not a snapshot: {0}")]
     Nonsense(#[from] serde_json::Error),
 }
@@ -86,33 +82,22 @@ pub async fn follow(
 
 /// One question; `None` is the controller's "nothing newer".
 async fn ask(socket: &Path, relay: &str, have: Generation) -> Result<Option<Snapshot>, AskError> {
-    let exchange = async {
-        let stream = TokioIo::new(UnixStream::connect(socket).await?);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-        let _connection = AbortOnDrop(tokio::spawn(connection));
-        let path = format!(
-            "/v1/relays/{relay}/snapshot?have={}&wait_s={}",
-            have.0,
-            WAIT.as_secs()
-        );
-        let request = Request::get(path)
-            .header(header::HOST, "outgated")
-            .body(Empty::<Bytes>::new())
-            .expect("the relay's name was checked to fit a path");
-        let response = sender.send_request(request).await?;
-        match response.status() {
-            StatusCode::NO_CONTENT => Ok(None),
-            StatusCode::OK => {
-                let body = Limited::new(response.into_body(), SNAPSHOT_OCTETS_MAX);
-                let body = body.collect().await.map_err(AskError::Body)?.to_bytes();
-                Ok(Some(serde_json::from_slice(&body)?))
-            }
-            status => Err(AskError::Status(status)),
-        }
-    };
-    timeout(ANSWER_DEADLINE, exchange)
-        .await
-        .unwrap_or(Err(AskError::Silence))
+    let path = format!(
+        "/v1/relays/{relay}/snapshot?have={}&wait_s={}",
+        have.0,
+        WAIT.as_secs()
+    );
+    let request = Request::get(path)
+        .header(header::HOST, "outgated")
+        .body(Full::new(Bytes::new()))
+        .expect("the relay's name was checked to fit a path");
+    let exchange = unix_http::ask(socket, request, SNAPSHOT_OCTETS_MAX);
+    let answered = timeout(ANSWER_DEADLINE, exchange).await;
+    match answered.map_err(|_elapsed| AskError::Silence)?? {
+        (StatusCode::NO_CONTENT, _) => Ok(None),
+        (StatusCode::OK, body) => Ok(Some(serde_json::from_slice(&body)?)),
+        (status, _) => Err(AskError::Status(status)),
+    }
 }
 
 async fn store(path: &Path, snapshot: Snapshot) -> io::Result<()> {
@@ -120,62 +105,9 @@ async fn store(path: &Path, snapshot: Snapshot) -> io::Result<()> {
     tokio::task::spawn_blocking(move || cache::store(&path, &snapshot)).await?
 }
 
-/// A task that must not outlive the question it serves.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Pauses that double up to a limit, with jitter so that a pool's relays do not come back in step.
-#[derive(Debug, Default)]
-struct Backoff {
-    failures: u32,
-}
-
-impl Backoff {
-    fn is_running(&self) -> bool {
-        self.failures > 0
-    }
-
-    /// Back to no failure; whether there had been one.
-    fn reset(&mut self) -> bool {
-        std::mem::take(&mut self.failures) > 0
-    }
-
-    fn next_pause(&mut self) -> Duration {
-        let full = FIRST_PAUSE
-            .saturating_mul(1 << self.failures.min(16))
-            .min(LONGEST_PAUSE);
-        self.failures = self.failures.saturating_add(1);
-        full.mul_f64(fastrand::f64() / 2.0 + 0.5)
-    }
-}
-
 /// How long the controller may hold a question; below its own cap of 60 s.
 const WAIT: Duration = Duration::from_secs(50);
 /// When a held question counts as lost.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(70);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Short, because a redirect waits for us: the controller's answer to `flag add` waits 5 s.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A million customers with a sentence of reason each.
 const SNAPSHOT_OCTETS_MAX: usize = 512 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_limit_and_start_anew() {
-        let mut backoff = Backoff::default();
-        assert!(!backoff.reset());
-        let pauses: Vec<_> = (0..40).map(|_| backoff.next_pause()).collect();
-        assert!(pauses[0] >= FIRST_PAUSE / 2 && pauses[0] <= FIRST_PAUSE);
-        assert!(pauses[39] >= LONGEST_PAUSE / 2 && pauses[39] <= LONGEST_PAUSE);
-        assert!(backoff.reset());
-        assert!(backoff.next_pause() <= FIRST_PAUSE);
-    }
-}

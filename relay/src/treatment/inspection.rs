@@ -31,6 +31,12 @@ use crate::vouch::Patience;
 #[derive(Debug, Default)]
 pub(super) struct Asked(Vec<Report>);
 
+impl Asked {
+    pub(super) fn reports(&self) -> &[Report] {
+        &self.0
+    }
+}
+
 /// Each one's word.
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,6 +182,16 @@ impl Inspection<'_> {
                 metrics.count(Counter::ScannerFailed);
             }
             metrics.scanners().count(report);
+            let outcome = match &report.finding {
+                // Nobody knows.
+                Finding::Skipped => continue,
+                Finding::Failed { .. } => Err(report.reasons.join("; ")),
+                Finding::Clean
+                | Finding::Found { .. }
+                | Finding::Defer { .. }
+                | Finding::Unscannable { .. } => Ok(()),
+            };
+            self.relay.reporter().scanner(report.scanner, outcome);
         }
     }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use contract::Treatment;
+use contract::event::Happening;
 use relay_proto::envelope::EhloName;
 use relay_proto::peek::ClientHello;
 use relay_proto::reply::Reply;
@@ -296,6 +297,13 @@ impl Opaque {
         match learning.await {
             Ok(Ok(())) => {
                 self.relay.metrics().count(Counter::Learnt);
+                let happening = Happening::Learnt {
+                    destination: destination.socket_addr(),
+                    verifying: why == Why::Verifies,
+                };
+                let flag_id = self.admitted.flag_id();
+                let reporter = self.relay.reporter();
+                reporter.happened(customer.ip(), flag_id, happening);
                 let why = why.name();
                 info!(
                     sign,

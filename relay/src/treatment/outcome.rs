@@ -8,7 +8,9 @@ use relay_proto::server::Answer;
 use tracing::{error, info};
 
 use super::inspection::Asked;
+use super::telling;
 use crate::Relay;
+use crate::admission::Admitted;
 use crate::egress::Way;
 use crate::inbound::session::Facts;
 use crate::metrics::Counter;
@@ -27,6 +29,7 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 pub(super) struct Described<'a> {
     pub(super) id: &'a str,
+    pub(super) admitted: &'a Admitted,
     pub(super) octets: u64,
     pub(super) recipients: &'a [Recipient],
     /// What the scanners said.
@@ -39,7 +42,7 @@ pub(super) struct Described<'a> {
 }
 
 impl Outcome {
-    /// Counts it, logs it, and says it.
+    /// Counts it, logs it, tells it, and says it.
     pub(super) fn conclude(
         self,
         relay: &Relay,
@@ -47,6 +50,7 @@ impl Outcome {
         facts: &Facts,
     ) -> Answer {
         relay.metrics().count(self.counter);
+        telling::tell(relay, &self, described);
         let outbound = described.outbound;
         // Session parity: of each leg the version, the cipher, and how the peer's name was verified. Customers
         // show no certificate; of destinations any is taken.

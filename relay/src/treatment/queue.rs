@@ -210,7 +210,7 @@ impl Queue {
         let id = transaction.id.to_string();
         let inspection = self.inspection(&transaction, &id, &facts);
         if let Some(outcome) = inspection.before_data(&mut asked).await {
-            let described = described(&transaction, &id, 0, &asked);
+            let described = described(&self.admitted, &transaction, &id, 0, &asked);
             return outcome.conclude(&self.relay, &described, &facts);
         }
         transaction.asked = asked;
@@ -261,7 +261,13 @@ impl Queue {
         {
             self.doubts.add(message);
         }
-        let described = described(&transaction, &id, progress.octets, &progress.asked);
+        let described = described(
+            &self.admitted,
+            &transaction,
+            &id,
+            progress.octets,
+            &progress.asked,
+        );
         outcome.conclude(&self.relay, &described, &facts)
     }
 
@@ -329,6 +335,7 @@ impl fmt::Debug for Queue {
 }
 
 fn described<'a>(
+    admitted: &'a Admitted,
     transaction: &'a Transaction,
     id: &'a str,
     octets: u64,
@@ -336,6 +343,7 @@ fn described<'a>(
 ) -> Described<'a> {
     Described {
         id,
+        admitted,
         octets,
         recipients: &transaction.recipients,
         asked,

@@ -5,6 +5,7 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::SeenView;
 use crate::policy::dial::{Flag, FlagId};
 
 /// One flag.
@@ -62,6 +63,9 @@ pub struct FlagView {
     pub generation: Generation,
     /// What happened to it, oldest first; empty in lists.
     pub history: Vec<HistoryView>,
+    /// What relays saw of the customer; `None` in lists, and where nothing is redirected.
+    #[serde(default)]
+    pub seen: Option<SeenView>,
 }
 
 impl FlagView {
@@ -116,6 +120,7 @@ impl FlagView {
             replaces,
             generation,
             history,
+            seen: None,
         }
     }
 }

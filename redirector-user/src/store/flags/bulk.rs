@@ -7,10 +7,12 @@ use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
 use super::{flag_id, insert_all, payload, subject};
 use crate::{
+    feed::Own,
     policy::dial::{Ended, Flag, FlagId, Proposal},
     store::{
         Store, StoreError,
         audit::{Chain, Entry, Kind},
+        events::Told,
         next_generation, placeholders,
     },
 };
@@ -92,7 +94,19 @@ impl Store {
         let fresh = added.flags.len() - added.flags.len() % FLAGS_AT_ONCE;
         insert_all(&mut transaction, added.flags.get(fresh..).unwrap_or(&[])).await?;
         chain.finish(&mut transaction).await?;
+        let mut told = Told::default();
+        if let (Some(first), Some(last)) = (added.flags.first(), added.flags.last()) {
+            let imported = Own::FlagsImported {
+                flags: added.flags.len(),
+                first: first.id,
+                last: last.id,
+                actor: &first.terms.actor,
+            };
+            told.note(imported.at(first.terms.created_at, None));
+        }
+        let told = told.store(&mut transaction).await?;
         transaction.commit().await?;
+        self.announce(told);
         progress(added.flags.len());
         Ok(added)
     }

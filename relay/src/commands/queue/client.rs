@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
 use relay::queue::admin::shapes::Refused;
+use relay::unix_http::{self, AskError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -76,16 +75,11 @@ impl Client {
             .body(Full::new(body))
             .with_context(|| format!("{path}: cannot be asked for"))?;
         let exchange = async {
-            let stream = UnixStream::connect(&self.socket).await;
-            let stream = stream.map_err(|error| self.no_relay(error))?;
-            let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
-            let (mut sender, connection) = handshake.await?;
-            let connection = tokio::spawn(connection);
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let octets = response.into_body().collect().await?.to_bytes();
-            connection.abort();
-            Ok::<_, anyhow::Error>((status, octets))
+            match unix_http::ask(&self.socket, request, ANSWER_OCTETS_MAX).await {
+                Ok(answer) => Ok(answer),
+                Err(AskError::Socket(error)) => Err(self.no_relay(error)),
+                Err(error @ (AskError::Http(_) | AskError::Body(_))) => Err(error.into()),
+            }
         };
         let answered = self
             .runtime
@@ -125,3 +119,5 @@ fn answer<T: DeserializeOwned>(status: StatusCode, octets: &[u8]) -> anyhow::Res
 
 /// Deleting a million messages takes a while.
 const DEADLINE: Duration = Duration::from_secs(600);
+/// A list of a million messages.
+const ANSWER_OCTETS_MAX: usize = 1 << 30;

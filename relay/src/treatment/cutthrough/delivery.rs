@@ -193,6 +193,7 @@ impl Cutthrough {
     ) -> Described<'a> {
         Described {
             id: &transaction.id,
+            admitted: &self.admitted,
             octets,
             recipients: &transaction.recipients,
             asked,

@@ -1,0 +1,150 @@
+//! What the controller itself does, as events.
+
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Item;
+use crate::policy::dial::{Ended, Flag, FlagId};
+
+/// Something that the controller did or saw.
+#[derive(Clone, Debug)]
+pub enum Own<'a> {
+    /// A flag was stored.
+    FlagAdded(&'a Flag),
+    /// A file of flags was stored; one event for all of them.
+    FlagsImported {
+        /// How many.
+        flags: usize,
+        /// Number of the first; the others follow on it.
+        first: FlagId,
+        /// Number of the last.
+        last: FlagId,
+        /// Who.
+        actor: &'a str,
+    },
+    /// Flags are in force; the numbers of a few, and how many there are.
+    FlagsInForce(&'a [FlagId]),
+    /// A flag ended because another took its place.
+    FlagReplaced(FlagId, &'a Ended),
+    /// A flag was lifted by hand.
+    FlagLifted(FlagId, &'a Ended),
+    /// A flag ended by itself.
+    FlagExpired(FlagId, &'a Ended),
+    /// A relay answers probes.
+    RelayUp(&'a str),
+    /// A relay does not.
+    RelayDown {
+        /// Its name.
+        relay: &'a str,
+        /// Why, as the last probe found it.
+        error: &'a str,
+    },
+    /// A pool has no relay in rotation: its new connections fall under its failure policy.
+    FailurePolicy {
+        /// Its name.
+        pool: &'a str,
+        /// The policy.
+        on_failure: &'a str,
+    },
+    /// A pool has a relay in rotation again.
+    FailurePolicyOver {
+        /// Its name.
+        pool: &'a str,
+    },
+    /// The flow table fills up.
+    MapPressure {
+        /// Flows in it.
+        flows: usize,
+        /// As many as fit.
+        flows_max: u32,
+    },
+    /// The flow table has room again.
+    MapPressureOver,
+}
+
+impl Own<'_> {
+    /// The event; of a flag, whom it is about is known to the caller.
+    #[must_use]
+    pub fn at(&self, at: Timestamp, customer: Option<IpNetwork>) -> Item {
+        let flag = match self {
+            Self::FlagAdded(flag) => Some(flag.id),
+            Self::FlagReplaced(id, _) | Self::FlagLifted(id, _) | Self::FlagExpired(id, _) => {
+                Some(*id)
+            }
+            Self::FlagsInForce([id]) => Some(*id),
+            Self::FlagsImported { .. }
+            | Self::FlagsInForce(_)
+            | Self::RelayUp(_)
+            | Self::RelayDown { .. }
+            | Self::FailurePolicy { .. }
+            | Self::FailurePolicyOver { .. }
+            | Self::MapPressure { .. }
+            | Self::MapPressureOver => None,
+        };
+        Item {
+            at,
+            relay: None,
+            kind: self.kind().to_owned(),
+            customer,
+            flag,
+            counts: None,
+            detail: self.detail(),
+        }
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::FlagAdded(_) => "flag_added",
+            Self::FlagsImported { .. } => "flags_imported",
+            Self::FlagsInForce(_) => "flag_in_force",
+            Self::FlagReplaced(..) => "flag_replaced",
+            Self::FlagLifted(..) => "flag_lifted",
+            Self::FlagExpired(..) => "flag_expired",
+            Self::RelayUp(_) => "relay_up",
+            Self::RelayDown { .. } => "relay_down",
+            Self::FailurePolicy { .. } => "failure_policy",
+            Self::FailurePolicyOver { .. } => "failure_policy_over",
+            Self::MapPressure { .. } => "map_pressure",
+            Self::MapPressureOver => "map_pressure_over",
+        }
+    }
+
+    fn detail(&self) -> Value {
+        match self {
+            Self::FlagAdded(flag) => json!({
+                "action": flag.terms.action.name(),
+                "reason": flag.terms.reason,
+                "actor": flag.terms.actor,
+                "expires_at": flag.terms.expires_at,
+            }),
+            Self::FlagsImported {
+                flags,
+                first,
+                last,
+                actor,
+            } => json!({ "flags": flags, "first": first, "last": last, "actor": actor }),
+            Self::FlagsInForce([_]) => json!({}),
+            Self::FlagsInForce(ids) => {
+                let some: Vec<_> = ids.iter().take(FLAGS_NAMED).collect();
+                json!({ "flags": ids.len(), "ids": some })
+            }
+            Self::FlagReplaced(_, ended)
+            | Self::FlagLifted(_, ended)
+            | Self::FlagExpired(_, ended) => json!({ "by": ended.by, "reason": ended.reason }),
+            Self::RelayUp(relay) => json!({ "relay": relay }),
+            Self::RelayDown { relay, error } => json!({ "relay": relay, "error": error }),
+            Self::FailurePolicy { pool, on_failure } => {
+                json!({ "pool": pool, "on_failure": on_failure })
+            }
+            Self::FailurePolicyOver { pool } => json!({ "pool": pool }),
+            Self::MapPressure { flows, flows_max } => {
+                json!({ "flows": flows, "flows_max": flows_max })
+            }
+            Self::MapPressureOver => json!({}),
+        }
+    }
+}
+
+/// Numbers of flags in one event.
+const FLAGS_NAMED: usize = 100;
