@@ -378,7 +378,7 @@ fn aligning(config: &Config) -> Option<Voucher> {
     }
 }
 
-/// The sender waits for it behind its dot.
+/// The sender waits for it behind its dot, and for nothing else that is looked up then ([`crate::vouch::Patience`]).
 const ALIGNING: Duration = Duration::from_secs(8);
 
 fn operator_allowance(config: &Config) -> Arc<Allowance<IpAddr>> {
