@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
+use relay::classifier::Live;
 use relay::config::{ScannerConfig, VerdictConfig};
 use relay::message::Message;
 use relay::scan::{Pipeline, Submission};
@@ -52,7 +53,8 @@ fn no_message_costs_more_than_a_few_times_its_length() {
         .build()
         .unwrap();
     let verdict = VerdictConfig::default();
-    let pipeline = Pipeline::from_config(&ScannerConfig::embedded(), &verdict);
+    let live = Arc::new(Live::open(None, None).unwrap());
+    let pipeline = Pipeline::from_config(&ScannerConfig::embedded(), Some(&live), &verdict);
     for (name, content, _) in messages::messages() {
         let content = Bytes::from(content);
         let submission = Submission {
