@@ -41,6 +41,8 @@ pub struct Queued {
     /// Whether the reverse-path may be told of a failure. Only where the sender was authenticated, or SPF
     /// or DKIM vouches for it; everything else would be backscatter.
     pub may_notify: bool,
+    /// Why it waits for a person: a verdict on its content. It grows too old all the same, and then its sender is told.
+    pub held: Option<String>,
 }
 
 /// Who sent a queued message.

@@ -1,6 +1,7 @@
 //! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
 //! `token` reads those in complaints, `tls` is what came of destinations' TLS, and is told of it, `spool` is what is kept,
-//! `acme` is the relay's own certificate, `behaviour` and `identity` are what customers do, and may not do.
+//! `acme` is the relay's own certificate, `behaviour` and `identity` are what customers do, and may not do, `quarantine` is
+//! what was refused and kept.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
@@ -8,6 +9,7 @@
 mod acme;
 mod behaviour;
 pub(crate) mod classifier;
+mod quarantine;
 mod queue;
 pub(crate) mod scan;
 mod spool;
@@ -23,6 +25,7 @@ use anyhow::{Context, anyhow, bail};
 use behaviour::{BehaviourArguments, IdentityCommand};
 use clap::Subcommand;
 use classifier::ClassifierCommand;
+use quarantine::QuarantineCommand;
 use queue::QueueCommand;
 use relay::config::Config;
 use relay::dkim::Signer;
@@ -81,7 +84,7 @@ pub(crate) enum Command {
         subcommand,
         after_help = "Examples:\n  outgate-relay spool ls\n  outgate-relay spool show 01K8Z3V5M0000 --json\n  \
                       outgate-relay spool verify\n  outgate-relay spool export 01K8Z3V5M0000 message.eml\n  \
-                      outgate-relay spool transfer --to relay-2 --dry-run"
+                      outgate-relay spool transfer --to relay-2 --dry-run\n  outgate-relay spool transfer --cancel"
     )]
     Spool(SpoolCommand),
     /// Mail that the running relay has queued
@@ -121,6 +124,42 @@ pub(crate) enum Command {
                       outgate-relay identity unlock 1001:mail.php --customer 192.0.2.10"
     )]
     Identity(IdentityCommand),
+    /// Copies of refused messages that the running relay has kept
+    #[command(
+        subcommand,
+        after_help = "Exit codes: 0 done, 2 not found, 3 refused, 4 done in part.\n\nExamples:\n  \
+                      outgate-relay quarantine ls --customer 192.0.2.10 --since 24h\n  \
+                      outgate-relay quarantine show 0QZ8K3V5M00AB12.3 --headers --reason 'ticket 4711'\n  \
+                      outgate-relay quarantine show 0QZ8K3V5M00AB12.3 --body --identity-file desk.key --reason 'ticket 4711'\n  \
+                      outgate-relay quarantine release --alike 0QZ8K3V5M00AB12.3 --identity-file desk.key --reason 'newsletter, asked for'\n  \
+                      outgate-relay quarantine drop 0QZ8K3V5M00AB12.3 --reason 'erasure, ticket 4712'"
+    )]
+    Quarantine(QuarantineCommand),
+}
+
+/// A command that has ended otherwise than well, and how it says so to programs: as `outgate` does.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Ended {
+    pub(crate) exit_code: u8,
+    text: String,
+}
+
+impl Ended {
+    /// There is no such thing.
+    fn not_found(text: String) -> Self {
+        Self { exit_code: 2, text }
+    }
+
+    /// It must not be done.
+    fn refused(text: String) -> Self {
+        Self { exit_code: 3, text }
+    }
+
+    /// Some of it was done.
+    fn partial(text: String) -> Self {
+        Self { exit_code: 4, text }
+    }
 }
 
 /// What can be done with keys.
@@ -159,6 +198,7 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
         Command::Acme(command) => acme::run(command, config),
         Command::Behaviour(arguments) => behaviour::behaviour(arguments, config),
         Command::Identity(command) => behaviour::identity(command, config),
+        Command::Quarantine(command) => quarantine::run(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
             for record in signer.records() {

@@ -23,6 +23,7 @@ mod limits;
 mod notifications;
 mod operator_mail;
 mod peers;
+mod quarantine;
 mod queue;
 mod raw;
 mod routing;
@@ -53,6 +54,7 @@ pub use limits::{Limits, MessageLimits};
 pub use notifications::Notifications;
 pub use operator_mail::{Mailboxes, OperatorMail};
 pub use peers::{Fingerprint, NotAFingerprint, PeerRelay, PeersConfig};
+pub use quarantine::{KeepDays, Privacy, QuarantineConfig};
 pub use queue::QueueConfig;
 use raw::{RawConfig, RawController, RawOrigin};
 pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
@@ -137,6 +139,10 @@ pub struct Config {
     pub tls_reports: Option<TlsReports>,
     /// What one customer may do, and what is found suspicious.
     pub behaviour: BehaviourConfig,
+    /// Where copies of refused messages are kept; `None` = none are.
+    pub quarantine: Option<QuarantineConfig>,
+    /// What becomes of addresses in them.
+    pub privacy: Privacy,
 }
 
 /// Who the relay says that it is. Printable ASCII throughout, so that it can stand in replies,
@@ -282,6 +288,8 @@ impl TryFrom<RawConfig> for Config {
             .tls_reports
             .map(|raw| raw.check(&identity, &notifications, &dkim, &dns, spool.is_some()));
         let queue = raw.queue.check(notifications.delay_after, &state_dir)?;
+        let quarantine = raw.quarantine;
+        let quarantine = quarantine.map(|raw| raw.check(&state_dir, spool.is_some()));
         let authorised = raw.authorised.into_iter().map(TryInto::try_into);
         let authorised: Vec<Authorised> = authorised.collect::<Result<_, _>>()?;
         let routing = Routing::check(raw.routing, raw.route)?;
@@ -356,6 +364,8 @@ impl TryFrom<RawConfig> for Config {
             submission,
             tls_reports: tls_reports.transpose()?,
             behaviour,
+            quarantine: quarantine.transpose()?,
+            privacy: raw.privacy,
         })
     }
 }

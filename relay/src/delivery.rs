@@ -21,6 +21,7 @@ use crate::egress::Egresses;
 use crate::message::Message;
 use crate::notify::Notifier;
 use crate::outbound::Outbound;
+use crate::privacy::Redactor;
 use crate::queue::World;
 use crate::queue::world::{
     Attempted, Departure, NoConnection, NoRoute, Routed, Stored, Unreadable,
@@ -52,6 +53,8 @@ pub(crate) struct Delivery {
     pub(crate) newest: watch::Receiver<Newest>,
     /// Is told what servers answer about customers' recipients.
     pub(crate) behaviour: Behaviour,
+    /// What becomes of addresses in the log.
+    pub(crate) redactor: Arc<Redactor>,
 }
 
 /// The servers of a domain, in the order to try.
@@ -162,6 +165,10 @@ impl World for Delivery {
 
     async fn close(&self, connection: Connection) {
         connection.close().await;
+    }
+
+    fn loggable(&self, text: String) -> String {
+        self.redactor.address(&text)
     }
 }
 

@@ -34,6 +34,8 @@ pub mod metrics;
 pub mod notify;
 pub mod origin;
 pub mod outbound;
+mod privacy;
+pub mod quarantine;
 pub mod queue;
 mod queueing;
 mod relay;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Parser;
 use commands::scan::{NoSuchScanner, ScanArguments, Scanned};
-use commands::{Asked, Command, scan};
+use commands::{Asked, Command, Ended, scan};
 use contract::Generation;
 use logging::start_log;
 use relay::Relay;
@@ -51,7 +51,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     name = "outgate-relay",
     version,
     after_help = "Signals: TERM and INT drain and stop; HUP reads the configuration again.\n\
-                  Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 77 missing privileges, 78 wrong configuration.\n\n\
+                  Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 3 refused, 4 done in part, 77 missing privileges, 78 wrong configuration.\n\n\
                   Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml\n  \
                   outgate-relay learnt ls\n  outgate-relay spool ls\n  \
                   outgate-relay scan message.eml"
@@ -388,6 +388,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let not_permitted = error
         .downcast_ref::<BindError>()
         .is_some_and(|bind| bind.source.kind() == std::io::ErrorKind::PermissionDenied);
+    if let Some(ended) = error.downcast_ref::<Ended>() {
+        return ended.exit_code;
+    }
     if error.is::<ConfigError>() || error.is::<InheritedError>() {
         EX_CONFIG
     } else if error.is::<NoSuchScanner>() {

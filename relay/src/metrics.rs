@@ -162,6 +162,20 @@ counters! {
     RefusedLimited "refused_limited_total",
     /// Messages that were refused, because the site inside of a shared host that they came from is locked.
     IdentityLocked "identity_locked_total",
+    /// Messages that the relay has made durable, and that wait for a person because of a verdict.
+    Held "messages_held_total",
+    /// Copies of refused messages that were kept.
+    Kept "quarantine_kept_total",
+    /// Octets of those.
+    KeptOctets "quarantine_kept_octets_total",
+    /// Refused messages of which no copy could be kept, or no more of their customer.
+    NotKept "quarantine_not_kept_total",
+    /// Messages that were released from the quarantine.
+    Released "quarantine_released_total",
+    /// Messages in the quarantine whose content a person has deleted.
+    Dropped "quarantine_dropped_total",
+    /// Messages whose destination, asked a second time, refused for good what it had taken: 451 to the customer.
+    ChangedByDestination "messages_changed_by_destination_total",
 }
 
 impl Metrics {

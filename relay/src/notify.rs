@@ -226,6 +226,7 @@ impl Notifier {
             recipients: vec![Recipient::new(to)],
             trace: String::new(),
             may_notify: false,
+            held: None,
         };
         Some((notification, Message::from(Bytes::from(content))))
     }

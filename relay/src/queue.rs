@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use relay_proto::queue::{Arrival, First, Settings};
-use relay_proto::queued::{Queued, UnixMillis};
+use relay_proto::queued::{Cause, Queued, UnixMillis};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::error;
@@ -38,7 +38,7 @@ mod steps;
 mod work;
 pub mod world;
 
-pub(crate) use handover::{Adopted, InHand, Pausing, Taking, as_left};
+pub(crate) use handover::{Adopted, InHand, Left, Pausing, Taking, as_left};
 use said::Said;
 use state::State;
 pub use stats::{Stats, Totals, exposition};
@@ -111,6 +111,7 @@ impl<W: World> Queue<W> {
         let arrival = Arrival::of(queued, octets, None);
         let mut state = self.state();
         state.scheduler.insert(&arrival, First::Now, self.now());
+        Self::hold_for_verdict(&mut state, queued);
         self.step(&mut state);
     }
 
@@ -119,7 +120,21 @@ impl<W: World> Queue<W> {
         let arrival = Arrival::of(queued, octets, Some(pending));
         let mut state = self.state();
         state.scheduler.insert(&arrival, First::Now, self.now());
+        Self::hold_for_verdict(&mut state, queued);
         self.step(&mut state);
+    }
+
+    /// Keeps what a verdict holds from being tried until a person releases it, or until it is too old.
+    fn hold_for_verdict(state: &mut State<W>, queued: &Queued) {
+        let Some(reason) = &queued.held else { return };
+        let cause = Cause::Local {
+            status: "4.7.1",
+            text: format!("held: {reason}"),
+        };
+        for key in state.scheduler.jobs_of(queued.id) {
+            state.scheduler.hold_until_old(key);
+            state.reasons.remember(key, &cause);
+        }
     }
 
     /// Takes in a message that an earlier run has left, before [`Queue::run`]; `pending` are its recipients that are not
@@ -127,13 +142,16 @@ impl<W: World> Queue<W> {
     pub fn recover(&self, queued: &Queued, octets: u64, pending: &[usize]) {
         let arrival = Arrival::of(queued, octets, Some(pending));
         let first = First::TriedUntil(self.0.alive_until);
-        let is_held = self
-            .0
-            .said
-            .try_lock()
-            .is_ok_and(|said| said.holds(queued.id));
+        // Nobody says anything before the queue runs.
+        let said = self.0.said.try_lock();
+        let (is_held, is_released) = said.map_or((false, false), |said| {
+            (said.holds(queued.id), said.has_released(queued.id))
+        });
         let mut state = self.state();
         state.scheduler.insert(&arrival, first, self.now());
+        if !is_released {
+            Self::hold_for_verdict(&mut state, queued);
+        }
         if is_held {
             for key in state.scheduler.jobs_of(queued.id) {
                 state.scheduler.hold(key);

@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::handover::{Desk, Peers, Source, Taken, Taker, Target, listener};
 use crate::metrics::Metrics;
+use crate::quarantine::desk::Desk as QuarantineDesk;
 use crate::queue::admin::Transfers;
 use crate::queue::admin::door::{self, Asked};
 use crate::queue::{Queue, Stats};
@@ -54,6 +55,8 @@ pub struct Backlog {
     behaviour: Behaviour,
     peers: Option<Peers>,
     listeners: Vec<TcpListener>,
+    /// Where people look at what was refused and kept.
+    quarantine: Option<QuarantineDesk>,
 }
 
 /// Why there can be no queue.
@@ -74,6 +77,9 @@ pub enum StartError {
     /// What the classifier has learnt.
     #[error("classifier: {0}")]
     Classifier(#[from] LiveError),
+    /// The store of what was refused and kept.
+    #[error("quarantine.store: {0}")]
+    Quarantine(io::Error),
     /// Who is asked for SPF and DKIM.
     #[error(transparent)]
     Voucher(#[from] VoucherError),
@@ -113,6 +119,7 @@ pub(crate) fn open(
         behaviour,
         peers: None,
         listeners: Vec::new(),
+        quarantine: None,
     };
     Ok(Some((queueing, backlog)))
 }
@@ -150,6 +157,11 @@ impl Backlog {
         (self.peers, self.listeners) = (peers, listeners);
     }
 
+    /// People find this at the door, too.
+    pub(crate) fn show(&mut self, quarantine: QuarantineDesk) {
+        self.quarantine = Some(quarantine);
+    }
+
     /// Takes in what was left, and delivers until `stop` holds true; then ends when what is in flight has come back, or
     /// after `limit`. What is not delivered then goes to the relay that the configuration names for that, or stays on the
     /// disk.
@@ -164,6 +176,7 @@ impl Backlog {
             behaviour,
             peers,
             listeners,
+            quarantine,
         } = self;
         let desk = desk(&queueing, &config, peers.clone(), &metrics).await;
         let queue = queueing.0.queue.clone();
@@ -187,6 +200,7 @@ impl Backlog {
             queue: Some(queueing.0.queue.clone()),
             transfers,
             behaviour: Some(behaviour),
+            quarantine,
         };
         let door = tokio::spawn(door::serve(asked, door));
         let tending = desk.clone().map(|desk| tokio::spawn(Box::pin(desk.tend())));
@@ -283,5 +297,5 @@ impl fmt::Debug for Backlog {
     }
 }
 
-/// The sender waits for it.
+/// The sender waits for it behind its dot, and for nothing else that is looked up then ([`crate::vouch::Patience`]).
 const VOUCHING: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use relay_proto::server::{self, Stress};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -31,6 +32,9 @@ use crate::notify::Notifier;
 use crate::origin::Ranges;
 use crate::outbound::results::Results;
 use crate::outbound::{Outbound, Trust};
+use crate::privacy::Redactor;
+use crate::quarantine::Quarantine;
+use crate::quarantine::desk::{self, Desk};
 use crate::queue;
 use crate::queue::admin::door::{self, Asked};
 use crate::queueing::{self, Backlog, Queueing, StartError};
@@ -66,6 +70,10 @@ pub struct Relay {
     pub(crate) unheard: Arc<Unheard>,
     /// The way into the queue, if there is one.
     pub(crate) queueing: Option<Queueing>,
+    /// Where copies of refused messages are kept, if there is such a place.
+    pub(crate) quarantine: Option<Arc<Quarantine>>,
+    /// What becomes of addresses in evidence and in the log.
+    pub(crate) redactor: Arc<Redactor>,
     /// What legs to destinations leave from.
     pub(crate) egresses: Arc<Egresses>,
     /// Judges what DMARC says of a message's address; `None` = nobody is asked.
@@ -133,7 +141,9 @@ impl Relay {
             results.clone(),
         );
         let outbound = Arc::new(outbound);
+        let redactor = Arc::new(Redactor::open(&config.state_dir, config.privacy.redact));
         let delivery = |spool| Delivery {
+            redactor: Arc::clone(&redactor),
             spool,
             router: router.clone(),
             outbound: Arc::clone(&outbound),
@@ -143,19 +153,37 @@ impl Relay {
             behaviour: behaviour.clone(),
         };
         let counted = Arc::clone(&metrics);
-        let (queueing, backlog) =
+        let (queueing, mut backlog) =
             queueing::open(&config, counted, behaviour.clone(), delivery)?.unzip();
         let door = match queueing {
             Some(_) => None,
             None => door_without_queue(&config),
         };
+        let reporter = reporting::Reporter::open(&config);
+        let tell = reporter.clone();
+        let quarantine =
+            Quarantine::open(&config, Arc::clone(&redactor), Arc::clone(&metrics), tell);
+        let quarantine = quarantine.map_err(StartError::Quarantine)?;
+        if let (Some(quarantine), Some(queueing), Some(backlog)) =
+            (&quarantine, &queueing, &mut backlog)
+        {
+            // Before anything of the queue is delivered: then it still tells what was queued.
+            quarantine.settle(|id| queueing.spool().has(id));
+            backlog.show(Desk::new(desk::Means {
+                quarantine: Arc::clone(quarantine),
+                queueing: queueing.clone(),
+                newest: newest.clone(),
+                signer: Arc::clone(&signer),
+                limits: config.message.clone(),
+            }));
+        }
         let tls_reporter = queueing
             .as_ref()
             .and_then(|queueing| Reporter::open(&config, means(queueing)));
         let classifier = classifier::open(&config, None)?;
         let relay = Arc::new(Self {
             tls_reporter,
-            reporter: reporting::Reporter::open(&config),
+            reporter,
             notifier: Arc::clone(&notifier),
             signer,
             outbound,
@@ -173,6 +201,8 @@ impl Relay {
             operator_allowance: operator_allowance(&config),
             unheard: Unheard::open(&config.state_dir),
             queueing,
+            quarantine,
+            redactor,
             egresses,
             aligning: aligning(&config),
             tokens: (config.token.field)
@@ -278,6 +308,13 @@ impl Relay {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        let quarantine = self.quarantine.clone();
+        let quarantine = async move {
+            match quarantine {
+                Some(quarantine) => quarantine.tend(Timestamp::now).await,
+                None => std::future::pending().await,
+            }
+        };
         let spool = self.queueing.as_ref().map(|it| it.spool().clone());
         let reports = self.reporter.clone().tend(spool);
         async move {
@@ -285,6 +322,7 @@ impl Relay {
                 queue: None::<queue::Queue<Delivery>>,
                 transfers: None,
                 behaviour: Some(behaviour.clone()),
+                quarantine: None,
             };
             let answers = async {
                 match listener {
@@ -298,7 +336,8 @@ impl Relay {
                 tls_reports,
                 reports,
                 behaviour.keep(),
-                answers
+                answers,
+                quarantine
             );
         }
     }
@@ -339,7 +378,7 @@ fn aligning(config: &Config) -> Option<Voucher> {
     }
 }
 
-/// The sender waits for it behind its dot.
+/// The sender waits for it behind its dot, and for nothing else that is looked up then ([`crate::vouch::Patience`]).
 const ALIGNING: Duration = Duration::from_secs(8);
 
 fn operator_allowance(config: &Config) -> Arc<Allowance<IpAddr>> {

@@ -29,7 +29,7 @@ use jiff::tz::TimeZone;
 use tracing::error;
 
 mod field;
-mod keyring;
+pub(crate) mod keyring;
 
 pub use field::find;
 use keyring::{Key, KeyId, Keyring};
@@ -156,7 +156,7 @@ impl Tokens {
         if !keys.rotate(today, &self.terms) || !self.is_kept {
             return;
         }
-        if let Err(error) = keys.write(&self.file) {
+        if let Err(error) = keys.write(&self.file, KEYS_HEAD) {
             error!(%error, file = %self.file.display(), "keys of tokens cannot be kept; tokens lead nowhere after this run");
         }
     }
@@ -245,6 +245,7 @@ fn today() -> Date {
 
 /// In `state_dir`.
 const KEYS_FILE: &str = "token.keys";
+const KEYS_HEAD: &str = "# Keys of X-Outgate-Token: id, first day of use (UTC), key. Who has them can read every token.\n";
 /// What else these keys should ever seal will say something else here.
 const CONTEXT: &[u8] = b"outgate token";
 const FORMAT: u8 = 1;

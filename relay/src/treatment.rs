@@ -18,6 +18,7 @@ use crate::origin::OriginalDst;
 mod cutthrough;
 mod departure;
 mod doubts;
+mod evidence;
 mod inspection;
 mod keeping;
 mod limited;

@@ -167,6 +167,7 @@ const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
 const DEBIAN_PACKAGES: [&str; 29] = [
+    "age",
     "build-essential",
     "curl",
     "dante-server",

@@ -78,6 +78,8 @@ pub(super) const REMOVE: u8 = 2;
 pub(super) const WARNED: u8 = 4;
 /// What its list of ages waits for is the end of its life.
 pub(super) const LIFE: u8 = 8;
+/// It is held by a verdict and not by a person, so its life goes on.
+pub(super) const AGES: u8 = 16;
 
 #[derive(Clone, Copy, Debug)]
 struct Links {

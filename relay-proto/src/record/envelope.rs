@@ -34,6 +34,7 @@ pub fn encode(queued: &Queued) -> Vec<u8> {
         recipients,
         trace,
         may_notify,
+        held,
     } = queued;
     let mut fields = Writer::after(&[VERSION]);
     fields.number(ID, id.get());
@@ -73,6 +74,9 @@ pub fn encode(queued: &Queued) -> Vec<u8> {
     }
     fields.text(TRACE, trace);
     fields.flag(MAY_NOTIFY, *may_notify);
+    if let Some(reason) = held {
+        fields.text(HELD, reason);
+    }
     fields.finish()
 }
 
@@ -87,6 +91,7 @@ pub fn decode(octets: &[u8]) -> Result<Queued, NoEnvelope> {
     let mut recipients = Vec::new();
     let mut trace = String::new();
     let mut may_notify = false;
+    let mut held = None;
     for field in fields(octets) {
         let (tag, value) = field?;
         match tag {
@@ -99,6 +104,7 @@ pub fn decode(octets: &[u8]) -> Result<Queued, NoEnvelope> {
             RECIPIENT => recipients.push(read_recipient(value)?),
             TRACE => trace = fields::text(value)?.to_owned(),
             MAY_NOTIFY => may_notify = true,
+            HELD => held = Some(fields::text(value)?.to_owned()),
             unknown => pass_over(unknown)?,
         }
     }
@@ -111,6 +117,7 @@ pub fn decode(octets: &[u8]) -> Result<Queued, NoEnvelope> {
         recipients,
         trace,
         may_notify,
+        held,
     })
 }
 
@@ -315,6 +322,8 @@ const MAIL: u8 = 6;
 const RECIPIENT: u8 = 7;
 const TRACE: u8 = 8;
 const MAY_NOTIFY: u8 = 9;
+/// An older relay would send what waits for a person.
+const HELD: u8 = CRITICAL;
 
 /// Within [`CUSTOMER`].
 const ADDRESS: u8 = 1;

@@ -17,6 +17,7 @@ use super::egress::{RawEgress, RawSocks5};
 use super::limits::MessageLimits;
 use super::notifications::RawNotifications;
 use super::peers::RawPeers;
+use super::quarantine::{Privacy, RawQuarantine};
 use super::queue::RawQueue;
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::sandbox::Sandbox;
@@ -97,6 +98,9 @@ pub(super) struct RawConfig {
     pub(super) behaviour: RawBehaviour,
     #[serde(default)]
     pub(super) identity: Vec<RawIdentity>,
+    pub(super) quarantine: Option<RawQuarantine>,
+    #[serde(default)]
+    pub(super) privacy: Privacy,
 }
 
 /// `[metrics]`.

@@ -34,8 +34,8 @@ pub(super) struct RawVerdict {
 impl Default for RawVerdict {
     fn default() -> Self {
         Self {
-            spam: "reject".into(),
-            malware: "reject".into(),
+            spam: "reject+keep".into(),
+            malware: "reject+keep".into(),
             unscannable: "accept".into(),
             spam_log_odds: SPAM_LOG_ODDS,
             unscanned_per_hour: 20,
@@ -85,10 +85,12 @@ impl TryFrom<RawVerdict> for VerdictConfig {
 fn action(key: &str, word: &str) -> Result<Action, Invalid> {
     match word {
         "accept" => Ok(Action::Accept),
+        "hold" => Ok(Action::Hold),
         "defer" => Ok(Action::Defer),
         "reject" => Ok(Action::Reject),
+        "reject+keep" => Ok(Action::RejectAndKeep),
         _ => {
-            let problem = "must be \"accept\", \"defer\" or \"reject\"";
+            let problem = "must be \"accept\", \"hold\", \"defer\", \"reject\" or \"reject+keep\"";
             Err(Invalid::new(key, word, problem))
         }
     }

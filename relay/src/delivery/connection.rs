@@ -169,6 +169,7 @@ mod tests {
             recipients: Vec::new(),
             trace: String::new(),
             may_notify: false,
+            held: None,
         }
     }
 

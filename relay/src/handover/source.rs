@@ -1,6 +1,6 @@
 //! What can be handed over: a spool, and the queue that attempts what is in it, if one runs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use relay_proto::queued::{QueueId, UnixMillis};
 
 use crate::clock::unix_now;
 use crate::delivery::Delivery;
-use crate::queue::{InHand, Pausing, Queue, Taking, as_left};
+use crate::queue::{InHand, Left, Pausing, Queue, Taking, as_left};
 use crate::spool::Spool;
 
 /// A spool whose messages can be given away.
@@ -27,10 +27,7 @@ enum Attempts {
     /// A queue.
     Running(Queue<Delivery>),
     /// Nobody; this is what the last one has left.
-    Nobody {
-        held: BTreeSet<QueueId>,
-        alive_until: UnixMillis,
-    },
+    Nobody(Left),
 }
 
 /// What came of taking a message.
@@ -57,11 +54,11 @@ impl Source {
 
     /// Of a relay that does not. Blocks on the disk.
     pub(crate) fn stopped(spool: Spool, dir: &Path, state_dir: &Path) -> io::Result<Self> {
-        let (held, alive_until) = as_left(state_dir)?;
+        let left = as_left(state_dir)?;
         Ok(Self {
             spool,
             dir: dir.into(),
-            attempts: Attempts::Nobody { held, alive_until },
+            attempts: Attempts::Nobody(left),
             in_hand: Mutex::default(),
         })
     }
@@ -70,7 +67,7 @@ impl Source {
     pub(super) fn tried_until(&self) -> UnixMillis {
         match &self.attempts {
             Attempts::Running(_) => unix_now(),
-            Attempts::Nobody { alive_until, .. } => *alive_until,
+            Attempts::Nobody(left) => left.alive_until,
         }
     }
 
@@ -78,7 +75,7 @@ impl Source {
     pub(super) fn pause(&self) -> Option<Pausing<Delivery>> {
         match &self.attempts {
             Attempts::Running(queue) => Some(queue.pause_for_a_while()),
-            Attempts::Nobody { .. } => None,
+            Attempts::Nobody(_) => None,
         }
     }
 
@@ -121,7 +118,15 @@ impl Source {
     pub(super) async fn holds(&self, id: QueueId) -> bool {
         match &self.attempts {
             Attempts::Running(queue) => queue.holds(id).await,
-            Attempts::Nobody { held, .. } => held.contains(&id),
+            Attempts::Nobody(left) => left.held.contains(&id),
+        }
+    }
+
+    /// Whether a person has released it, which a verdict holds.
+    pub(super) async fn has_released(&self, id: QueueId) -> bool {
+        match &self.attempts {
+            Attempts::Running(queue) => queue.has_released(id).await,
+            Attempts::Nobody(left) => left.released.contains(&id),
         }
     }
 

@@ -37,6 +37,7 @@ pub(super) async fn store(spool: &Spool, recipients: usize) -> QueueId {
         recipients: (0..recipients).map(to).collect(),
         trace: String::new(),
         may_notify: false,
+        held: None,
     };
     let content = Message::from(Bytes::from_static(b"Subject: x\r\n\r\n"));
     spool.store(&queued, &content).await.unwrap().id

@@ -42,6 +42,7 @@ fn queued(sender: &str, customer: &str) -> Queued {
         recipients: vec![Recipient::new("<bob@example.org>".parse().unwrap())],
         trace: String::new(),
         may_notify: true,
+        held: None,
     }
 }
 

@@ -169,12 +169,12 @@ impl<W: World> Queue<W> {
                 Outcome::Failed(cause) => {
                     totals(|it| it.failed += 1);
                     info!(queue.id = %id, recipient, customer.addr = customer, mx.host = host,
-                        error = reasons::text(cause), "failed for good");
+                        error = self.0.world.loggable(reasons::text(cause)), "failed for good");
                 }
                 Outcome::Deferred(cause) => {
                     totals(|it| it.expired += 1);
                     info!(queue.id = %id, recipient, customer.addr = customer, mx.host = host,
-                        error = reasons::text(cause), "its time is up");
+                        error = self.0.world.loggable(reasons::text(cause)), "its time is up");
                 }
             }
         }
@@ -186,7 +186,7 @@ impl<W: World> Queue<W> {
             _ => return,
         };
         info!(queue.id = %queued.id, attempt = order.attempt, recipients = deferred.len(), due_ms = at,
-            error = reasons::text(cause), "deferred");
+            error = self.0.world.loggable(reasons::text(cause)), "deferred");
         debug!(queue.id = %queued.id, ?deferred, "deferred");
     }
 }

@@ -99,6 +99,11 @@ impl<W: World> Queue<W> {
         self.0.said.lock().await.holds(id)
     }
 
+    /// Whether a person has released this message, which a verdict holds, as it is on disk.
+    pub(crate) async fn has_released(&self, id: QueueId) -> bool {
+        self.0.said.lock().await.has_released(id)
+    }
+
     /// Writes down that these messages are held, before they are in the queue. Until what it returns is dropped, nobody
     /// takes that back because they are not.
     pub(crate) async fn hold_ahead(&self, ids: &[QueueId]) -> io::Result<HeldAhead<'_>> {
@@ -115,6 +120,7 @@ impl<W: World> Queue<W> {
         let first = First::TriedUntil(adopted.tried_until);
         let mut state = self.state();
         state.scheduler.insert(&arrival, first, self.now());
+        Self::hold_for_verdict(&mut state, adopted.queued);
         if adopted.held {
             for key in state.scheduler.jobs_of(adopted.queued.id) {
                 state.scheduler.hold(key);
@@ -173,10 +179,25 @@ impl<W: World> Drop for Pausing<W> {
     }
 }
 
-/// What an earlier run has left of a queue that does not run: which messages are held, and until when it was alive.
-pub(crate) fn as_left(state_dir: &Path) -> io::Result<(BTreeSet<QueueId>, UnixMillis)> {
+/// What an earlier run has left of a queue that does not run.
+#[derive(Debug)]
+pub(crate) struct Left {
+    /// Messages that a person holds.
+    pub(crate) held: BTreeSet<QueueId>,
+    /// Messages that a verdict holds, and a person has released.
+    pub(crate) released: BTreeSet<QueueId>,
+    /// Until when it was alive.
+    pub(crate) alive_until: UnixMillis,
+}
+
+/// What an earlier run has left of a queue that does not run.
+pub(crate) fn as_left(state_dir: &Path) -> io::Result<Left> {
     let said = Said::read(state_dir)?;
-    Ok((said.held(), said::alive_until(state_dir)))
+    Ok(Left {
+        held: said.held(),
+        released: said.released(),
+        alive_until: said::alive_until(state_dir),
+    })
 }
 
 const A_MOMENT: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! What people said about the queue, which outlives the process: what is paused, and which messages are held. Beside it,
-//! until when the queue was alive.
+//! What people said about the queue, which outlives the process: what is paused, which messages are held, and which of
+//! those that a verdict holds were released. Beside it, until when the queue was alive.
 //!
 //! Both are small files in the state directory, written whole beside their place and renamed.
 
@@ -17,6 +17,8 @@ pub(super) struct Said {
     directory: PathBuf,
     paused: BTreeSet<Pause>,
     held: BTreeSet<QueueId>,
+    /// Of messages that a verdict holds.
+    released: BTreeSet<QueueId>,
 }
 
 /// The file.
@@ -27,6 +29,8 @@ struct Written {
     paused_domains: Vec<String>,
     paused_sites: Vec<String>,
     held: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    released: Vec<String>,
 }
 
 impl Said {
@@ -47,16 +51,20 @@ impl Said {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Written::default(),
             Err(error) => return Err(named(&error)),
         };
-        let held = written.held.iter().map(|id| id.parse::<QueueId>());
+        let ids = |written: &[String]| {
+            let ids = written.iter().map(|id| id.parse::<QueueId>());
+            ids.collect::<Result<BTreeSet<_>, _>>()
+                .map_err(|error| named(&error))
+        };
+        let (held, released) = (ids(&written.held)?, ids(&written.released)?);
         let everything = written.everything_paused.then_some(Pause::Everything);
         let domains = written.paused_domains.into_iter().map(Pause::Domain);
         let sites = written.paused_sites.into_iter().map(Pause::Site);
         Ok(Self {
             directory: directory.to_owned(),
             paused: everything.into_iter().chain(domains).chain(sites).collect(),
-            held: held
-                .collect::<Result<_, _>>()
-                .map_err(|error| named(&error))?,
+            held,
+            released,
         })
     }
 
@@ -66,6 +74,16 @@ impl Said {
 
     pub(super) fn holds(&self, id: QueueId) -> bool {
         self.held.contains(&id)
+    }
+
+    /// Whether a person has released what a verdict holds.
+    pub(super) fn has_released(&self, id: QueueId) -> bool {
+        self.released.contains(&id)
+    }
+
+    /// All that were released so.
+    pub(super) fn released(&self) -> BTreeSet<QueueId> {
+        self.released.clone()
     }
 
     /// All that are held.
@@ -78,9 +96,19 @@ impl Said {
         &mut self,
         change: impl FnOnce(&mut BTreeSet<Pause>, &mut BTreeSet<QueueId>),
     ) -> io::Result<()> {
+        self.change_all(|paused, held, _| change(paused, held))
+            .await
+    }
+
+    /// The same, and of what was released.
+    pub(super) async fn change_all(
+        &mut self,
+        change: impl FnOnce(&mut BTreeSet<Pause>, &mut BTreeSet<QueueId>, &mut BTreeSet<QueueId>),
+    ) -> io::Result<()> {
         let (mut paused, mut held) = (self.paused.clone(), self.held.clone());
-        change(&mut paused, &mut held);
-        if (&paused, &held) == (&self.paused, &self.held) {
+        let mut released = self.released.clone();
+        change(&mut paused, &mut held, &mut released);
+        if (&paused, &held, &released) == (&self.paused, &self.held, &self.released) {
             return Ok(());
         }
         let mut written = Written::default();
@@ -92,10 +120,11 @@ impl Said {
             }
         }
         written.held = held.iter().map(ToString::to_string).collect();
+        written.released = released.iter().map(ToString::to_string).collect();
         let octets = serde_json::to_vec_pretty(&written).map_err(io::Error::other)?;
         let directory = self.directory.clone();
         tokio::task::spawn_blocking(move || replace(&directory, FILE, &octets)).await??;
-        (self.paused, self.held) = (paused, held);
+        (self.paused, self.held, self.released) = (paused, held, released);
         Ok(())
     }
 }

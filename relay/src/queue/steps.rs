@@ -102,7 +102,7 @@ impl<W: World> Queue<W> {
         let what = match after {
             After::Due { at, warn } => {
                 info!(queue.id = %order.id, attempt = order.attempt, due_ms = at.0,
-                    error = reasons::text(cause), "deferred");
+                    error = self.0.world.loggable(reasons::text(cause)), "deferred");
                 warn.then(|| What::Warn(order, cause.clone()))
             }
             After::Expired => Some(What::TimeIsUp(order, cause.clone())),

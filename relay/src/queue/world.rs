@@ -97,6 +97,11 @@ pub trait World: Send + Sync + 'static {
         content: Self::Content,
     ) -> impl Future<Output = Attempted> + Send;
 
+    /// A server's words as they may stand in the log: servers like to name the mailbox.
+    fn loggable(&self, text: String) -> String {
+        text
+    }
+
     /// Takes leave of the server. Bounded in time.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
 }

@@ -73,6 +73,8 @@ impl Relay {
             operator_allowance,
             unheard: Arc::clone(&self.unheard),
             queueing: self.queueing.clone(),
+            quarantine: self.quarantine.clone(),
+            redactor: Arc::clone(&self.redactor),
             egresses: Arc::clone(&self.egresses),
             notifier: Arc::clone(&self.notifier),
             signer,
@@ -141,6 +143,8 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     kept.back(prefix, &before.ipv6_prefix, &mut after.ipv6_prefix);
     let (before, after) = (&before.suspicion, &mut after.suspicion);
     kept.back("behaviour.texts", &before.texts, &mut after.texts);
+    kept.back("quarantine", &old.quarantine, &mut new.quarantine);
+    kept.back("privacy", &old.privacy, &mut new.privacy);
     stays
 }
 

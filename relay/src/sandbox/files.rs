@@ -27,6 +27,14 @@ pub(super) fn confine(config: &Config, file: &Path) -> Came {
             .create(&spool.dir);
         drop(made);
     }
+    if let Some(quarantine) = &config.quarantine {
+        // The same.
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&quarantine.dir);
+        drop(made);
+    }
     let (written, read) = (written(config), read(config, file));
     // The spool makes its own name durable there.
     let listed = config.spool.as_ref().and_then(|spool| spool.dir.parent());
@@ -73,6 +81,7 @@ fn written(config: &Config) -> BTreeSet<PathBuf> {
     let mut paths = BTreeSet::from([config.state_dir.clone(), config.message.spill_dir.clone()]);
     paths.extend(config.controller.iter().map(|it| directory_of(&it.cache)));
     paths.extend(config.spool.iter().map(|spool| spool.dir.clone()));
+    paths.extend(config.quarantine.iter().map(|it| it.dir.clone()));
     let door = config
         .spool
         .iter()

@@ -42,6 +42,7 @@ fn queued(id: QueueId, recipients: usize) -> Queued {
         recipients: (0..recipients).map(recipient).collect(),
         trace: format!("Received: by relay-1.example.net id {id}\r\n"),
         may_notify: false,
+        held: None,
     }
 }
 

@@ -124,6 +124,7 @@ impl Inner {
             recipients: vec![Recipient::new(ForwardPath::Mailbox(to.clone()))],
             trace: String::new(),
             may_notify: false,
+            held: None,
         };
         let message = Message::from(Bytes::from(signed));
         match queueing.spool().store(&queued, &message).await {

@@ -1,4 +1,5 @@
-//! The keys of tokens, and the file that they are kept in: a line each, `ID DAY KEY` in hexadecimal, the oldest first.
+//! Keys that are used for a time, and the file that they are kept in: a line each, `ID DAY KEY` in hexadecimal, the oldest
+//! first. Tokens have them, and redaction.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -14,21 +15,21 @@ use crate::config::TokenTerms;
 
 /// What a token calls its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct KeyId(pub(super) [u8; Self::OCTETS]);
+pub(crate) struct KeyId(pub(crate) [u8; Self::OCTETS]);
 
 /// A key, and since when it is used.
 #[derive(Clone)]
-pub(super) struct Key {
+pub(crate) struct Key {
     octets: [u8; KEY_OCTETS],
     since: Date,
 }
 
 /// All that are known, the oldest first.
 #[derive(Default)]
-pub(super) struct Keyring(Vec<Key>);
+pub(crate) struct Keyring(Vec<Key>);
 
 impl KeyId {
-    pub(super) const OCTETS: usize = 4;
+    pub(crate) const OCTETS: usize = 4;
 }
 
 impl fmt::Display for KeyId {
@@ -45,11 +46,11 @@ impl Key {
         Some(Self { octets, since })
     }
 
-    pub(super) fn octets(&self) -> &[u8; KEY_OCTETS] {
+    pub(crate) fn octets(&self) -> &[u8; KEY_OCTETS] {
         &self.octets
     }
 
-    pub(super) fn id(&self) -> KeyId {
+    pub(crate) fn id(&self) -> KeyId {
         let digest = Sha256::digest(self.octets);
         let mut id = [0; KeyId::OCTETS];
         id.copy_from_slice(&digest[..KeyId::OCTETS]);
@@ -58,17 +59,17 @@ impl Key {
 }
 
 impl Keyring {
-    pub(super) fn newest(&self) -> Option<&Key> {
+    pub(crate) fn newest(&self) -> Option<&Key> {
         self.0.last()
     }
 
-    pub(super) fn find(&self, id: KeyId) -> Option<&Key> {
+    pub(crate) fn find(&self, id: KeyId) -> Option<&Key> {
         self.0.iter().rev().find(|key| key.id() == id)
     }
 
     /// Makes a key if there is none that is young enough, and forgets those that have been out of use for long
     /// enough; whether anything has changed.
-    pub(super) fn rotate(&mut self, today: Date, terms: &TokenTerms) -> bool {
+    pub(crate) fn rotate(&mut self, today: Date, terms: &TokenTerms) -> bool {
         let age = |since: Date| i64::from((today - since).get_days());
         let before = self.0.len();
         // A key is in use until the next one is.
@@ -88,7 +89,7 @@ impl Keyring {
     }
 
     /// An absent file has none.
-    pub(super) fn read(file: &Path) -> io::Result<Self> {
+    pub(crate) fn read(file: &Path) -> io::Result<Self> {
         let text = match fs::read_to_string(file) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -107,7 +108,8 @@ impl Keyring {
     }
 
     /// The data first, then the name, then the directory that holds the name. Others may not read it.
-    pub(super) fn write(&self, file: &Path) -> io::Result<()> {
+    /// `head` is a comment.
+    pub(crate) fn write(&self, file: &Path, head: &str) -> io::Result<()> {
         let directory = file.parent().unwrap_or_else(|| Path::new("/"));
         // tempfile makes files of mode 0600.
         let mut new = tempfile::NamedTempFile::new_in(directory)?;
@@ -115,7 +117,7 @@ impl Keyring {
             let hexadecimal = HEXLOWER.encode(&key.octets);
             format!("{} {} {hexadecimal}\n", key.id(), key.since)
         });
-        let text: String = std::iter::once(HEAD.to_owned()).chain(lines).collect();
+        let text: String = std::iter::once(head.to_owned()).chain(lines).collect();
         new.write_all(text.as_bytes())?;
         new.as_file().sync_all()?;
         new.persist(file)?;
@@ -135,13 +137,14 @@ fn parse(line: &str) -> Option<Key> {
 }
 
 const KEY_OCTETS: usize = 32;
-const HEAD: &str = "# Keys of X-Outgate-Token: id, first day of use (UTC), key. Who has them can read every token.\n";
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    const HEAD: &str = "# Keys of something: id, first day of use (UTC), key.\n";
 
     fn day(text: &str) -> Date {
         text.parse().unwrap()
@@ -169,7 +172,7 @@ mod tests {
         let mut kept = Vec::new();
         for today in days {
             if keys.rotate(day(today), &terms) {
-                keys.write(&file).unwrap();
+                keys.write(&file, HEAD).unwrap();
             }
             let again = Keyring::read(&file).unwrap();
             assert_eq!(again.newest().unwrap().id(), keys.newest().unwrap().id());
@@ -211,7 +214,7 @@ mod tests {
         };
         let mut keys = Keyring::default();
         keys.rotate(day("2026-01-01"), &terms);
-        keys.write(&file).unwrap();
+        keys.write(&file, HEAD).unwrap();
         let whole = fs::read_to_string(&file).unwrap();
         for end in 0..whole.trim_end().len() {
             let cut = whole.get(..end).unwrap();

@@ -25,6 +25,7 @@ use crate::metrics::Counter;
 use crate::origin::OriginalDst;
 use crate::scan::{Judged, Submission};
 use crate::token::Attribution;
+use crate::vouch::Patience;
 
 /// What the scanners have said about a message so far.
 #[derive(Debug, Default)]
@@ -33,6 +34,17 @@ pub(super) struct Asked(Vec<Report>);
 impl Asked {
     pub(super) fn reports(&self) -> &[Report] {
         &self.0
+    }
+
+    /// What they saw, each with its scanner.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        let of = |report: &Report| {
+            let scanner = report.scanner;
+            let reasons = report.reasons.iter().take(REASONS_MAX);
+            let reasons = reasons.map(move |reason| format!("{scanner}: {reason}"));
+            reasons.collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of).collect()
     }
 }
 
@@ -63,6 +75,8 @@ pub(super) struct Inspection<'a> {
     pub(super) recipients: &'a [Recipient],
     /// It leaves from its customer's own address, whatever the policy says.
     pub(super) from_customer: bool,
+    /// For all look-ups about it.
+    pub(super) patience: &'a Patience,
 }
 
 impl Inspection<'_> {
@@ -216,7 +230,7 @@ impl Inspection<'_> {
         }
     }
 
-    fn trace_fields(&self) -> String {
+    pub(super) fn trace_fields(&self) -> String {
         let identity = &self.relay.config.identity;
         let nameless = EhloName::new("unknown").expect("a visible word is a name");
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
@@ -252,3 +266,6 @@ impl Inspection<'_> {
         .fields()
     }
 }
+
+/// Of one scanner; the weightiest come first.
+const REASONS_MAX: usize = 20;

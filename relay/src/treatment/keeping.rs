@@ -18,13 +18,14 @@ use crate::spool::{Kept, StoreError};
 
 impl Inspection<'_> {
     /// Makes the message durable under the name `id`, which also stands in `trace`. It is not tried before
-    /// [`Queueing::begin`].
+    /// [`Queueing::begin`], nor, with a reason to hold it, before a person releases it.
     pub(super) async fn keep(
         &self,
         queueing: &Queueing,
         id: QueueId,
         trace: String,
         content: &Message,
+        held: Option<String>,
     ) -> Result<(Kept, Queued), StoreError> {
         let facts = self.facts;
         let customer = self.admitted.customer.ip();
@@ -32,14 +33,27 @@ impl Inspection<'_> {
         // Who has logged in is known to the operator, and his reverse-path his own to answer for.
         let vouched = async {
             let (voucher, ehlo) = (queueing.voucher(), facts.ehlo.as_ref());
-            let vouched = voucher.vouches(customer, ehlo, reverse_path, content);
+            let patience = self.patience;
+            let vouched = voucher.vouches(customer, ehlo, reverse_path, content, patience);
             self.user.is_some() || vouched.await.is_some()
         };
         let queued = Queued {
+            may_notify: vouched.await,
+            held,
+            ..self.queued(id, trace, content).await
+        };
+        let kept = queueing.spool().store(&queued, content).await?;
+        Ok((kept, queued))
+    }
+
+    /// The message as it goes into the queue; nobody has vouched for its sender yet.
+    pub(super) async fn queued(&self, id: QueueId, trace: String, content: &Message) -> Queued {
+        let facts = self.facts;
+        Queued {
             id,
             arrived: unix_now(),
             source: Source::Customer {
-                address: customer,
+                address: self.admitted.customer.ip(),
                 original_dst: self.original_dst.map(OriginalDst::socket_addr),
                 ehlo: facts.ehlo.clone(),
                 tls: facts.tls,
@@ -55,10 +69,9 @@ impl Inspection<'_> {
             mail: self.tagged(content).await,
             recipients: self.recipients.to_vec(),
             trace,
-            may_notify: vouched.await,
-        };
-        let kept = queueing.spool().store(&queued, content).await?;
-        Ok((kept, queued))
+            may_notify: false,
+            held: None,
+        }
     }
 
     /// MAIL, with what the header asks of TLS where MAIL asked nothing (RFC 8689 section 4.1).
@@ -80,6 +93,15 @@ pub(super) fn queued(id: QueueId) -> Outcome {
     Outcome {
         verdict: "queued",
         counter: Counter::Queued,
+        reply: Reply::new(250, "2.0.0", &format!("queued as {id}")),
+    }
+}
+
+/// The message is the relay's, and a person decides about it.
+pub(super) fn held(id: QueueId) -> Outcome {
+    Outcome {
+        verdict: "held",
+        counter: Counter::Held,
         reply: Reply::new(250, "2.0.0", &format!("queued as {id}")),
     }
 }

@@ -18,6 +18,7 @@ use relay_proto::envelope::{Mail, Recipient};
 use relay_proto::queued::QueueId;
 use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Offer, Question};
+use relay_proto::verdict::Verdict;
 use tokio::time::{self, timeout_at};
 use tracing::{debug, info};
 
@@ -39,6 +40,7 @@ use crate::origin::OriginalDst;
 use crate::queueing::Queueing;
 use crate::stream::Protection;
 use crate::unheard::ContentHash;
+use crate::vouch::Patience;
 
 mod by_mx;
 
@@ -69,6 +71,7 @@ struct Transaction {
     /// The content, from DATA on.
     intake: Option<Intake>,
     hash: ContentHash,
+    patience: Patience,
     started: Instant,
 }
 
@@ -197,6 +200,7 @@ impl Queue {
             asked: Asked::default(),
             intake: None,
             hash: ContentHash::default(),
+            patience: Patience::default(),
             started: Instant::now(),
         });
         Answer::Reply(Reply::new(250, "2.1.0", "sender noted"))
@@ -249,6 +253,7 @@ impl Queue {
             mail: &transaction.mail,
             recipients: &transaction.recipients,
             from_customer: false,
+            patience: &transaction.patience,
         }
     }
 
@@ -315,8 +320,14 @@ impl Queue {
             return late();
         };
         if let Some(outcome) = inspection.refusal(&judgement) {
+            let copy = inspection.keep_copy(&judgement, &progress.asked, &content);
+            copy.await;
             return outcome;
         }
+        let held = match judgement.verdict {
+            Verdict::Hold { reason } => Some(reason),
+            Verdict::Accept { .. } | Verdict::Defer { .. } | Verdict::Reject { .. } => None,
+        };
         let mut inspection = inspection;
         // A deferral of the address or its count is the queue's matter; where it would leave from is known all the same.
         if let Some(destination) = self.heading(inspection.recipients).await
@@ -330,11 +341,15 @@ impl Queue {
             }
         }
         let trace = inspection.fields(&content).await;
-        match inspection.keep(&self.queueing, id, trace, &content).await {
+        let kept = inspection.keep(&self.queueing, id, trace, &content, held);
+        match kept.await {
             Ok((kept, queued)) => {
                 let all: Vec<usize> = (0..queued.recipients.len()).collect();
                 self.queueing.begin(kept, &queued, &all);
-                keeping::queued(id)
+                match queued.held {
+                    Some(_) => keeping::held(id),
+                    None => keeping::queued(id),
+                }
             }
             Err(error) => keeping::no_room(inspection.id, &error),
         }

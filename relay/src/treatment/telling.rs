@@ -13,7 +13,11 @@ pub(super) fn tell(relay: &Relay, outcome: &Outcome, described: &Described<'_>) 
     let reporter = relay.reporter();
     let reports = described.asked.reports();
     let judgement = relay.scanners.judge(reports);
-    let decision = decision(&judgement.verdict, outcome);
+    let decision = match decision(&judgement.verdict, outcome) {
+        // There is no place for copies.
+        Decision::Kept if relay.quarantine.is_none() => Decision::Rejected,
+        decision => decision,
+    };
     let concern = concern(&judgement, reports);
     let customer = described.admitted.customer.ip();
     let flag_id = described.admitted.flag_id();
@@ -53,6 +57,8 @@ fn decision(verdict: &Verdict, outcome: &Outcome) -> Decision {
                 Decision::Accepted
             }
         }
+        // Where nothing can wait it was refused and kept.
+        Verdict::Hold { .. } if outcome.counter == Counter::Rejected => Decision::Kept,
         Verdict::Hold { .. } => Decision::Held,
         Verdict::Defer { .. } => Decision::Deferred,
         Verdict::Reject { keep: true, .. } => Decision::Kept,

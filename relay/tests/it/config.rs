@@ -11,6 +11,7 @@ mod egress;
 mod names;
 mod operator;
 mod peers;
+mod quarantine;
 mod reports;
 mod scanners;
 mod spool;
@@ -251,7 +252,7 @@ fn a_mistake_names_key_and_value() {
         "scanner[0].kind: ",
     );
     check(
-        "# malware = \"reject\"",
+        "# malware = \"reject+keep\"",
         "malware = \"disinfect\"",
         "verdict.malware: disinfect: must be",
     );

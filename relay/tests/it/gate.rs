@@ -89,6 +89,8 @@ pub(crate) struct Gate {
     pub(crate) serving: JoinHandle<()>,
     stop_delivering: watch::Sender<bool>,
     delivering: Option<JoinHandle<()>>,
+    /// For the program, when it is to ask this relay something.
+    pub(crate) config_file: PathBuf,
     _directory: TempDir,
 }
 
@@ -100,7 +102,10 @@ impl Gate {
 
     pub(crate) fn start(options: Options) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = Config::parse(&config_text(directory.path(), &options)).unwrap();
+        let text = config_text(directory.path(), &options);
+        let config_file = directory.path().join("relay.toml");
+        std::fs::write(&config_file, &text).unwrap();
+        let config = Config::parse(&text).unwrap();
         let tls = Arc::new(ServerTls::new(&config).unwrap());
         let (newest, receiver) = watch::channel(None);
         if let Some(snapshot) = options.snapshot {
@@ -131,6 +136,7 @@ impl Gate {
             serving,
             stop_delivering,
             delivering,
+            config_file,
             _directory: directory,
         }
     }

@@ -56,6 +56,7 @@ mod policy_host;
 mod postfix;
 mod program;
 mod proxied;
+mod quarantine;
 mod queue;
 mod reload;
 mod replay;

@@ -44,6 +44,7 @@ fn queued(sender: &str) -> Queued {
         recipients: vec![Recipient::new("<bob@example.org>".parse().unwrap()), second],
         trace: "Received: by relay-1.example.net; Sat, 21 Nov 2026 20:03:00 +0000\r\n".into(),
         may_notify: true,
+        held: None,
     }
 }
 

@@ -20,13 +20,13 @@ use crate::sink::Sink;
 use crate::swaks;
 
 /// Keys of the operator, and one of a customer.
-struct Keys {
+pub(crate) struct Keys {
     directory: TempDir,
     keys: Vec<DkimKey>,
 }
 
 impl Keys {
-    fn make() -> Self {
+    pub(crate) fn make() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let key = |selector: &str, arguments: &[&str], signs| {
             let file = directory.path().join(selector);
@@ -60,7 +60,7 @@ impl Keys {
         Self { directory, keys }
     }
 
-    fn tables(&self) -> String {
+    pub(crate) fn tables(&self) -> String {
         let table = |key: &DkimKey| {
             let sign = match key.signs {
                 DkimSigns::Own => "own",
@@ -87,7 +87,7 @@ impl Keys {
 
     /// What dkimpy says of each signature, from the top.
     #[track_caller]
-    fn verify(&self, message: &[u8]) -> String {
+    pub(crate) fn verify(&self, message: &[u8]) -> String {
         let (file, records) = (self.path("message"), self.path("records"));
         fs::write(&file, message).unwrap();
         fs::write(&records, self.records()).unwrap();
@@ -95,7 +95,7 @@ impl Keys {
     }
 
     /// The message as a customer would sign it.
-    fn signed_by_customer(&self, message: &str) -> Vec<u8> {
+    pub(crate) fn signed_by_customer(&self, message: &str) -> Vec<u8> {
         let file = self.path("unsigned");
         fs::write(&file, message).unwrap();
         python(SIGN, &[&file, &self.path("theirs"), &self.path("signed")]);

@@ -69,6 +69,7 @@ max_octets = 16777216
             recipients: vec![to("<a@b.example>"), to("<c@d.example>")],
             trace: "Received: by relay-1.example.net\r\n".into(),
             may_notify: false,
+            held: None,
         };
         let content = Message::from(bytes::Bytes::from_static(content));
         self.spool.store(&queued, &content).await.unwrap().id

@@ -1,7 +1,7 @@
 //! What people do to jobs, and what they see of them.
 
 use super::super::filter::View;
-use super::super::jobs::{HOLD, JobKey, REMOVE, State};
+use super::super::jobs::{AGES, HOLD, JobKey, REMOVE, State};
 use super::super::names::NONE;
 use super::super::target::Target;
 use super::{Order, Pause, Scheduler};
@@ -85,6 +85,23 @@ impl Scheduler {
                 true
             }
         }
+    }
+
+    /// The same by a verdict on its message: it grows too old all the same.
+    pub fn hold_until_old(&mut self, key: JobKey) -> bool {
+        let held = self.hold(key);
+        if let Some(job) = self.jobs.slot(key).and_then(|slot| self.jobs.at_mut(slot)) {
+            job.flags |= AGES;
+        }
+        held
+    }
+
+    /// Whether a verdict holds a job, or did until a person released it.
+    #[must_use]
+    pub fn is_held_until_old(&self, key: JobKey) -> bool {
+        let slot = self.jobs.slot(key);
+        slot.and_then(|slot| self.jobs.at(slot))
+            .is_some_and(|job| job.has(AGES))
     }
 
     /// A job that was held is due now. Whether it was.

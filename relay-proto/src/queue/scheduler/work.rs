@@ -2,7 +2,7 @@
 //!
 //! A lane that wants a worker stands in a ring; the one in front has its turn when there is a connection to be had.
 
-use super::super::jobs::{JobKey, LIFE, State, WARNED};
+use super::super::jobs::{AGES, JobKey, LIFE, State, WARNED};
 use super::super::names::NONE;
 use super::super::target::Target;
 use super::{Action, Pause, Scheduler, TargetNames, Worker};
@@ -56,7 +56,7 @@ impl Scheduler {
                 self.set(slot, State::InFlight(NONE));
                 return self.order(slot).map(Action::Expire);
             }
-            // What is held or paused by a person does not end; what is scheduled or in flight ends by its next attempt.
+            // What is held or paused by a person does not end, what a verdict holds does; what is scheduled or in flight ends by its next attempt.
             self.ages.put(&mut self.jobs, slot, self.now_ms);
         }
         None
@@ -68,11 +68,8 @@ impl Scheduler {
         match state {
             State::Parked => !on_purpose,
             State::Ready(lane) => !on_purpose && !self.is_lane_paused(lane),
-            State::Nowhere
-            | State::Scheduled(_)
-            | State::Due
-            | State::InFlight(_)
-            | State::Held => false,
+            State::Held => self.jobs.at(slot).is_some_and(|job| job.has(AGES)),
+            State::Nowhere | State::Scheduled(_) | State::Due | State::InFlight(_) => false,
         }
     }
 

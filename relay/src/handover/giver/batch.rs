@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use relay_proto::handover::{
     BATCH_MESSAGES, CONTENT_OCTETS, ENVELOPE_OCTETS, Frame, Handed, Welcome, Why,
 };
-use relay_proto::queued::QueueId;
+use relay_proto::queued::{QueueId, Queued};
 use relay_proto::record::envelope;
 use tracing::info;
 
@@ -68,7 +68,7 @@ impl Giver<'_> {
         batch: Vec<(QueueId, Opened)>,
     ) -> Result<(), Stopped> {
         let ids: Vec<QueueId> = batch.iter().map(|(id, _)| *id).collect();
-        let said = self.say(wire, &batch).await;
+        let said = self.cancelling.unless(self.say(wire, &batch)).await;
         let sent = match said {
             Ok(sent) => sent,
             Err(stopped) => {
@@ -141,7 +141,15 @@ impl Giver<'_> {
     ) -> Result<Vec<QueueId>, Stopped> {
         let mut sent = Vec::new();
         for (id, opened) in batch {
-            let envelope = envelope::encode(&opened.queued);
+            let envelope = match opened.queued.held.is_some() && self.source.has_released(*id).await
+            {
+                // Else a person would have to do it again there.
+                true => envelope::encode(&Queued {
+                    held: None,
+                    ..opened.queued.clone()
+                }),
+                false => envelope::encode(&opened.queued),
+            };
             if envelope.len() > ENVELOPE_OCTETS as usize {
                 self.keep(*id, "it has too many recipients to be handed over");
                 continue;

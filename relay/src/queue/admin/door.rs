@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -32,6 +32,9 @@ use tracing::debug;
 use super::shapes::Refused;
 use super::{Orders, Transfers};
 use crate::behaviour::Behaviour;
+use crate::handover::Progress;
+use crate::quarantine::desk::Desk;
+use crate::quarantine::desk::http::{Body, PREFIX, whole};
 
 mod customers;
 
@@ -64,6 +67,8 @@ pub struct Asked<Q> {
     pub transfers: Option<Arc<dyn Transfers>>,
     /// What customers do, where there are any.
     pub behaviour: Option<Behaviour>,
+    /// What was refused and kept.
+    pub quarantine: Option<Desk>,
 }
 
 /// Answers for ever.
@@ -90,9 +95,10 @@ pub async fn serve(asked: Asked<impl Orders>, listener: UnixListener) {
 }
 
 async fn answer(asked: Asked<impl Orders>, stream: UnixStream) {
+    let actor = actor(&stream);
     let service = service_fn(|request: Request<Incoming>| {
-        let asked = asked.clone();
-        async move { Ok::<_, Infallible>(response(&asked, request).await) }
+        let (asked, actor) = (asked.clone(), actor.clone());
+        async move { Ok::<_, Infallible>(response(&asked, &actor, request).await) }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -107,7 +113,24 @@ async fn answer(asked: Asked<impl Orders>, stream: UnixStream) {
 /// An answer, or a status and why.
 type Answer = Result<Bytes, (StatusCode, Refused)>;
 
-async fn response(asked: &Asked<impl Orders>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+/// Who is at the other end, as the kernel says it.
+fn actor(stream: &UnixStream) -> String {
+    match stream.peer_cred() {
+        Ok(peer) => format!("uid {}", peer.uid()),
+        Err(error) => format!("unknown ({error})"),
+    }
+}
+
+async fn response(
+    asked: &Asked<impl Orders>,
+    actor: &str,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if request.uri().path().starts_with(PREFIX)
+        && let Some(desk) = &asked.quarantine
+    {
+        return desk.answer(actor, request).await;
+    }
     let about_customers = customers::are_asked_about(request.uri().path());
     let answer = match (&asked.queue, &asked.behaviour) {
         (_, Some(behaviour)) if about_customers => {
@@ -123,7 +146,7 @@ async fn response(asked: &Asked<impl Orders>, request: Request<Incoming>) -> Res
         Ok(body) => (StatusCode::OK, body),
         Err((status, refused)) => (status, json(&refused).unwrap_or_default()),
     };
-    let mut response = Response::new(Full::from(body));
+    let mut response = Response::new(whole(body));
     *response.status_mut() = status;
     let json = header::HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
@@ -144,10 +167,8 @@ async fn dispatch(
                 "nothing can be handed over",
             )),
         },
-        (&Method::GET, TRANSFER) => match transfers.and_then(Transfers::progress) {
-            Some(progress) => json(&progress),
-            None => Err(refused(StatusCode::NOT_FOUND, "nothing was handed over")),
-        },
+        (&Method::GET, TRANSFER) => shown(transfers.and_then(Transfers::progress)),
+        (&Method::DELETE, TRANSFER) => shown(transfers.and_then(Transfers::cancel)),
         (&Method::GET, "/v1/queue/stats") => json(&queue.numbers()),
         (&Method::POST, "/v1/queue/list") => {
             let question = body(request).await?;
@@ -181,6 +202,13 @@ async fn dispatch(
             StatusCode::NOT_FOUND,
             &format!("{method} {path}: nothing is there"),
         )),
+    }
+}
+
+fn shown(progress: Option<Progress>) -> Answer {
+    match progress {
+        Some(progress) => json(&progress),
+        None => Err(refused(StatusCode::NOT_FOUND, "nothing was handed over")),
     }
 }
 

@@ -211,17 +211,25 @@ impl<W: World> Queue<W> {
         };
         if let Some(said) = &mut said {
             let ids: Vec<QueueId> = meant.iter().map(|(_, id, _)| *id).collect();
-            let change = |_: &mut BTreeSet<Pause>, held: &mut BTreeSet<QueueId>| {
+            let change = |_: &mut BTreeSet<Pause>,
+                          held: &mut BTreeSet<QueueId>,
+                          released: &mut BTreeSet<QueueId>| {
                 let state = self.state();
                 held.retain(|id| !state.scheduler.jobs_of(*id).is_empty());
+                released.retain(|id| !state.scheduler.jobs_of(*id).is_empty());
                 for id in ids {
-                    match verb == Verb::Hold {
-                        true => held.insert(id),
-                        false => held.remove(&id),
-                    };
+                    if verb == Verb::Hold {
+                        held.insert(id);
+                        continue;
+                    }
+                    held.remove(&id);
+                    let mut jobs = state.scheduler.jobs_of(id).into_iter();
+                    if jobs.any(|key| state.scheduler.is_held_until_old(key)) {
+                        released.insert(id);
+                    }
                 }
             };
-            said.change(change)
+            said.change_all(change)
                 .await
                 .map_err(|error| not_kept(&error))?;
         }

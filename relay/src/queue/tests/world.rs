@@ -133,6 +133,7 @@ pub(super) fn message(id: QueueId, arrived: UnixMillis, customer: &str, to: &[&s
         recipients: to.iter().map(recipient).collect(),
         trace: String::new(),
         may_notify: true,
+        held: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use relay_proto::reply::Reply;
 use relay_proto::server::Answer;
+use relay_proto::verdict::{Judgement, Verdict};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::recipient::lost_reply;
@@ -104,7 +105,10 @@ impl Cutthrough {
                 self.withdraw().await;
                 return late();
             };
+            let judgement = without_queue(judgement);
             if let Some(outcome) = inspection.refusal(&judgement) {
+                let copy = inspection.keep_copy(&judgement, &progress.asked, &content);
+                copy.await;
                 self.withdraw().await;
                 return outcome;
             }
@@ -123,10 +127,10 @@ impl Cutthrough {
         match departure {
             Departure::AsChosen => self.deliver_or_keep(transaction, facts, &passed).await,
             Departure::FromCustomer => {
-                if let Err(outcome) = self.move_to_customer(transaction, facts, received).await {
-                    return outcome;
-                }
-                let outcome = self.deliver_or_keep(transaction, facts, &passed).await;
+                let outcome = match self.move_to_customer(transaction, facts, received).await {
+                    Ok(()) => self.deliver_or_keep(transaction, facts, &passed).await,
+                    Err(stop) => self.keep_or_return(transaction, facts, &passed, stop).await,
+                };
                 // The next message is judged for itself.
                 if let Some(upstream) = self.upstream.take() {
                     upstream.quit().await;
@@ -188,6 +192,7 @@ impl Cutthrough {
             mail: &transaction.mail,
             recipients: &transaction.recipients,
             from_customer: self.way.as_ref().is_some_and(Way::is_customers),
+            patience: &transaction.patience,
         }
     }
 
@@ -222,6 +227,20 @@ impl Cutthrough {
     }
 }
 
+/// Where the customer waits for its destination, nothing can wait for a person.
+fn without_queue(judgement: Judgement) -> Judgement {
+    let verdict = match judgement.verdict {
+        Verdict::Hold { reason } => Verdict::Reject { reason, keep: true },
+        verdict @ (Verdict::Accept { .. } | Verdict::Defer { .. } | Verdict::Reject { .. }) => {
+            verdict
+        }
+    };
+    Judgement {
+        verdict,
+        ..judgement
+    }
+}
+
 fn refused_by_destination(reply: Reply) -> Outcome {
     Outcome {
         verdict: "refused-by-destination",
@@ -239,6 +258,20 @@ fn lost(why: &str) -> Outcome {
             451,
             "4.4.2",
             &format!("lost your destination: {why}; try again"),
+        ),
+    }
+}
+
+/// Asked a second time, the destination refused for good what it had taken. The customer has heard that it was taken, and
+/// hears the refusal when it tries again.
+fn changed_its_mind(why: &str) -> Outcome {
+    Outcome {
+        verdict: "changed-by-destination",
+        counter: Counter::ChangedByDestination,
+        reply: Reply::new(
+            451,
+            "4.4.2",
+            &format!("your destination has changed its mind: {why}; try again"),
         ),
     }
 }

@@ -26,6 +26,7 @@ impl Scene {
             queue: Some(running.queue.clone()),
             transfers: None,
             behaviour: None,
+            quarantine: None,
         };
         tokio::spawn(door::serve(asked, listener));
         Self { home, running }

@@ -82,6 +82,7 @@ impl Running {
             recipients: to.iter().map(recipient).collect(),
             trace: String::new(),
             may_notify: true,
+            held: None,
         };
         self.world.spool.lock().unwrap().insert(id, queued.clone());
         self.queue.add(&queued, 4096);

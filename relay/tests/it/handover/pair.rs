@@ -170,6 +170,7 @@ fingerprint = ["{fingerprint}"]
                         "Received: from customer.example by relay-1.example.net id {id}\r\nX-Outgate-Id: {id}\r\n"
                     ),
                     may_notify: true,
+                    held: None,
                 };
                 let content = Message::from(bytes::Bytes::from(letter.content.clone()));
                 spool.store(&queued, &content).await.unwrap();

@@ -124,6 +124,7 @@ fn a_report_about_tls_has_a_route_of_its_own() {
             recipients: vec![Recipient::new(to)],
             trace: String::new(),
             may_notify: false,
+            held: None,
         };
         let arrival = Arrival::of(&queued, 1, None);
         assert_eq!(arrival.policies_waived, queued.is_tls_report());

@@ -192,3 +192,27 @@ fn a_clock_that_was_wrong_holds_nothing_up() {
     sim.run(5 * 60 * MINUTE);
     assert_eq!(sim.delivered.len(), 1);
 }
+
+#[test]
+fn what_a_verdict_holds_waits_and_ends_with_its_life() {
+    let mut sim = Sim::new(Settings::default());
+    sim.queue.pause(Pause::Everything);
+    let [held, released] = ["a.example", "b.example"].map(|domain| {
+        let id = sim.arrive("192.0.2.1", domain, 1);
+        let keys = sim.queue.jobs_of(id);
+        assert!(keys.iter().all(|key| sim.queue.hold_until_old(*key)));
+        keys
+    });
+    sim.queue.resume(&Pause::Everything);
+    assert!(sim.queue.is_held_until_old(held[0]));
+    sim.run(DAY);
+    assert_eq!(states(&sim).len(), 2);
+    assert!(sim.delivered.is_empty());
+    assert!(sim.queue.release(released[0]));
+    sim.run(MINUTE);
+    assert_eq!(sim.delivered.len(), 1);
+    // What a person holds would stay.
+    sim.run(Settings::default().schedule.lifetime_ms());
+    assert_eq!(states(&sim), []);
+    assert_eq!((sim.delivered.len(), sim.expired.len()), (1, 1));
+}

@@ -81,6 +81,21 @@ impl Cutthrough {
         }
     }
 
+    /// [`Self::keep_if_deferred`] for `outcome`, before which nothing was handed over, if there is a queue.
+    pub(super) async fn keep_or_return(
+        &self,
+        transaction: &Transaction,
+        facts: &Facts,
+        passed: &Passed,
+        outcome: Outcome,
+    ) -> Outcome {
+        let Some(queueing) = &self.fallback else {
+            return outcome;
+        };
+        self.keep_if_deferred(queueing, transaction, facts, &passed.content, outcome)
+            .await
+    }
+
     /// The queue instead of `outcome`, if that only asks the sender to try again.
     async fn keep_if_deferred(
         &self,
@@ -118,7 +133,8 @@ impl Cutthrough {
         info!(
             queue.id = %transaction.id,
             queued.id = %stored.kept.id,
-            instead_of = instead_of.map(|outcome| outcome.reply.to_string()),
+            // Servers like to name the mailbox.
+            instead_of = instead_of.map(|it| self.relay.redactor.address(&it.reply.to_string())),
             may_arrive_twice,
             "queued"
         );
@@ -139,7 +155,7 @@ impl Cutthrough {
             ..self.inspection(transaction, facts)
         };
         let trace = inspection.fields(content).await;
-        let (kept, queued) = inspection.keep(queueing, id, trace, content).await?;
+        let (kept, queued) = inspection.keep(queueing, id, trace, content, None).await?;
         Ok(Stored { kept, queued })
     }
 }
