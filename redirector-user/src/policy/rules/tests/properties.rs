@@ -147,6 +147,9 @@ fn told(fired: &[Firing]) -> Vec<(Timestamp, IpNetwork, String, Outcome, Cause)>
 }
 
 proptest! {
+    // Each is half an hour of a dozen customers, and a replay of it.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn a_replay_says_what_has_happened(course in course()) {
         let (mut engine, mut live) = live();
