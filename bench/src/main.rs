@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what a packet costs, beside what one would use instead, and what a message costs.
+//! `cargo xtask bench`: what a packet costs, beside what one would use instead, what a message costs, and how well mail is
+//! filtered.
 //!
 //! Needs root: it makes network namespaces without names, loads BPF, and pins maps below /sys/fs/bpf, all of
 //! which goes with it (the pins of one that was killed go with the next). While it runs, connection tracking of
@@ -9,6 +10,7 @@
 
 mod alone;
 mod device;
+mod filter;
 mod house;
 mod live;
 mod machine;
@@ -66,6 +68,9 @@ enum Command {
     /// What a message costs in the relay: messages a second, latency, memory of idle sessions
     #[command(after_help = RELAY_EXAMPLES)]
     Relay(relay::Options),
+    /// How well mail is filtered, and what that costs: the embedded classifier, rspamd, both together
+    #[command(after_help = FILTER_EXAMPLES)]
+    Filter(filter::Options),
 }
 
 #[derive(Debug, Args)]
@@ -102,11 +107,21 @@ Examples:
 
 Let the machine do nothing else meanwhile. The relay shares all CPUs with generator and sink.";
 
+const FILTER_EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench filter
+  cargo xtask bench filter --corpus /srv/mail/2025 --corpus /srv/mail/2026 --rspamd --json filter.json
+
+Without --corpus it fetches a public one by npm.";
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Dataplane(options) => run(&options),
         Command::Relay(options) => {
             relay::run(&options).map(|targets| judge(options.check, &targets))
+        }
+        Command::Filter(options) => {
+            filter::run(&options).map(|targets| judge(options.check, &targets))
         }
     };
     match outcome {

@@ -17,6 +17,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod behaviour;
 #[cfg(any(test, feature = "check"))]
 pub mod check;
 pub mod client;

@@ -171,6 +171,14 @@ fn enter(
 ) -> (Admission, Counter) {
     match relay.connections.enter(admitted.customer) {
         Ok(permit) => {
+            if let Err(reached) = relay.behaviour.of(admitted.customer.ip()).connects() {
+                if let Some(happening) = reached.happening() {
+                    let (customer, flag_id) = (admitted.customer.ip(), admitted.flag_id());
+                    relay.reporter().happened(customer, flag_id, happening);
+                }
+                let greeting = reached.greeting(&relay.config.identity.help_url);
+                return (Admission::Refuse(greeting), Counter::RefusedLimited);
+            }
             let served = Admission::Serve {
                 admitted,
                 original_dst,

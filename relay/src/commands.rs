@@ -1,13 +1,17 @@
 //! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
 //! `token` reads those in complaints, `tls` is what came of destinations' TLS, and is told of it, `spool` is what is kept,
-//! `acme` is the relay's own certificate, `quarantine` is what was refused and kept.
+//! `acme` is the relay's own certificate, `behaviour` and `identity` are what customers do, and may not do, `quarantine` is
+//! what was refused and kept.
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
 
 mod acme;
+mod behaviour;
+pub(crate) mod classifier;
 mod quarantine;
 mod queue;
+pub(crate) mod scan;
 mod spool;
 mod tls;
 mod token;
@@ -18,19 +22,39 @@ use std::path::Path;
 
 use acme::AcmeCommand;
 use anyhow::{Context, anyhow, bail};
+use behaviour::{BehaviourArguments, IdentityCommand};
 use clap::Subcommand;
+use classifier::ClassifierCommand;
 use quarantine::QuarantineCommand;
 use queue::QueueCommand;
 use relay::config::Config;
 use relay::dkim::Signer;
 use relay::learnt::{self, Entry, Learner, State};
+use scan::ScanArguments;
 use serde::Serialize;
 use spool::SpoolCommand;
 use tls::TlsCommand;
 use token::TokenCommand;
 use tracing::warn;
 
-/// What a person may want to know or change.
+/// All that can be asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Asked {
+    #[command(flatten)]
+    OfARelay(Command),
+    /// Say what the scanners find in messages, without a relay: those in the program itself, or with --config those of a
+    /// configuration
+    #[command(
+        after_help = "Exit codes: 0 all would be accepted, 1 one would be refused, deferred or held, 2 a mistake or a file that \
+                      cannot be read, 78 wrong configuration.\n\n\
+                      Examples:\n  outgate-relay scan message.eml\n  \
+                      outgate-relay scan --config /etc/outgate/relay.toml --ip 192.0.2.10 --from a@example.org Maildir/cur/*\n  \
+                      outgate-relay scan --scanner builtin -j - < message.eml"
+    )]
+    Scan(ScanArguments),
+}
+
+/// What a person may want to know or change about a relay that has a configuration.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Customers whose sessions are spliced although nobody asked for it, because they could not go on otherwise
@@ -78,6 +102,28 @@ pub(crate) enum Command {
         after_help = "Examples:\n  outgate-relay acme status\n  outgate-relay acme status --json"
     )]
     Acme(AcmeCommand),
+    /// The embedded classifier. Reads no configuration
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay classifier train --ham /srv/mail/wanted --spam /srv/mail/spam --model /var/lib/outgate-relay/our.ogcm\n  \
+                      outgate-relay classifier show --model /var/lib/outgate-relay/our.ogcm\n  \
+                      outgate-relay classifier explain message.eml"
+    )]
+    Classifier(ClassifierCommand),
+    /// What customers do: how much, to whom, with what answers, and how much of their limits is used up
+    #[command(
+        after_help = "Examples:\n  outgate-relay behaviour\n  outgate-relay behaviour 192.0.2.10\n  \
+                      outgate-relay behaviour 2001:db8:a:a::/64 --json"
+    )]
+    Behaviour(BehaviourArguments),
+    /// Sites inside of shared hosts, and the locks on them
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  outgate-relay identity lock 1001:mail.php --customer 192.0.2.10 --for 7d \
+                      --reason 'sends spam, ticket 4711'\n  outgate-relay identity ls\n  \
+                      outgate-relay identity unlock 1001:mail.php --customer 192.0.2.10"
+    )]
+    Identity(IdentityCommand),
     /// Copies of refused messages that the running relay has kept
     #[command(
         subcommand,
@@ -150,6 +196,8 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
         Command::Tls(command) => tls::run(command, config),
         Command::Queue(command) => queue::run(command, config),
         Command::Acme(command) => acme::run(command, config),
+        Command::Behaviour(arguments) => behaviour::behaviour(arguments, config),
+        Command::Identity(command) => behaviour::identity(command, config),
         Command::Quarantine(command) => quarantine::run(command, config),
         Command::Dkim(DkimCommand::Record) => {
             let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
@@ -162,6 +210,7 @@ pub(crate) fn run(command: &Command, config: &Config, file: &Path) -> anyhow::Re
             Ok(!config.dkim.is_empty())
         }
         Command::Spool(command) => spool::run(command, config),
+        Command::Classifier(command) => classifier::run(command),
     }
 }
 

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 mod acme;
 mod authorised;
+mod behaviour;
 mod check;
+mod classifier;
 mod dkim;
 mod dns;
 mod egress;
@@ -38,10 +40,12 @@ mod verdict;
 pub(crate) use acme::literal;
 pub use acme::{AcmeConfig, ExternalAccount};
 pub use authorised::{Authorised, Destination, Terms};
+pub use behaviour::{BehaviourConfig, IdentityBy, IdentityRule, Over, Suspicion};
 use check::{
     absolute, delivery, help_url, hostname, listeners, log, metrics_listener, operator, relay_name,
     transparent_listeners, treatment,
 };
+pub use classifier::ClassifierConfig;
 pub use dkim::{DkimKey, DkimSigns};
 pub use dns::DnsConfig;
 pub use egress::{Egress, EgressEndpoint, EgressPlace, EgressPool, WarmUp};
@@ -55,7 +59,7 @@ pub use queue::QueueConfig;
 use raw::{RawConfig, RawController, RawOrigin};
 pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
 pub use sandbox::Sandbox;
-pub use scanner::ScannerConfig;
+pub use scanner::{ClamdAddress, Scale, ScannerConfig};
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
 pub use spool::SpoolConfig;
@@ -133,6 +137,8 @@ pub struct Config {
     pub submission: Option<SubmissionConfig>,
     /// Reports about destinations' TLS; `None` = none are sent.
     pub tls_reports: Option<TlsReports>,
+    /// What one customer may do, and what is found suspicious.
+    pub behaviour: BehaviourConfig,
     /// Where copies of refused messages are kept; `None` = none are.
     pub quarantine: Option<QuarantineConfig>,
     /// What becomes of addresses in them.
@@ -241,6 +247,7 @@ impl TryFrom<RawConfig> for Config {
             let problem = "must appear at least once; without a scanner every message would pass";
             return Err(Invalid::new("scanner", "[]", problem));
         }
+        classifier::at_most_one(&raw.scanner)?;
         let by_the_edge = !raw.listen.is_empty() || !raw.transparent.is_empty();
         if !by_the_edge && raw.authorised.is_empty() && raw.submission.is_none() {
             let problem = "must name at least one ADDRESS:PORT, unless transparent, [[authorised]] or [submission] does";
@@ -312,6 +319,7 @@ impl TryFrom<RawConfig> for Config {
         };
         let submission = raw.submission.map(|submission| submission.check(around));
         let submission = submission.transpose()?;
+        let behaviour = (raw.behaviour).check(raw.identity, raw.message.max_octets)?;
         Ok(Self {
             name: relay_name(raw.name)?,
             identity,
@@ -355,6 +363,7 @@ impl TryFrom<RawConfig> for Config {
             acme,
             submission,
             tls_reports: tls_reports.transpose()?,
+            behaviour,
             quarantine: quarantine.transpose()?,
             privacy: raw.privacy,
         })

@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use relay_proto::address::{Domain, ForwardPath};
 use relay_proto::queue::Target;
-use relay_proto::queued::{Attempt, Cause, Egress, QueueId, Queued, UnixMillis};
+use relay_proto::queued::{Attempt, Cause, Egress, Outcome, QueueId, Queued, Source, UnixMillis};
 use tokio::sync::watch;
 
+use crate::behaviour::Behaviour;
 use crate::egress::Egresses;
 use crate::message::Message;
 use crate::notify::Notifier;
@@ -50,6 +51,8 @@ pub(crate) struct Delivery {
     pub(crate) notifier: Arc<Notifier>,
     /// Whose address is lent to the relay now.
     pub(crate) newest: watch::Receiver<Newest>,
+    /// Is told what servers answer about customers' recipients.
+    pub(crate) behaviour: Behaviour,
     /// What becomes of addresses in the log.
     pub(crate) redactor: Arc<Redactor>,
 }
@@ -155,7 +158,9 @@ impl World for Delivery {
             recipients,
             content: &content,
         };
-        attempt.run(connection).await
+        let attempted = attempt.run(connection).await;
+        self.tell_of_answers(queued, &attempted.attempts);
+        attempted
     }
 
     async fn close(&self, connection: Connection) {
@@ -168,6 +173,21 @@ impl World for Delivery {
 }
 
 impl Delivery {
+    fn tell_of_answers(&self, queued: &Queued, attempts: &[Attempt]) {
+        let Source::Customer { address, .. } = &queued.source else {
+            return;
+        };
+        let watched = self.behaviour.of(*address);
+        for attempt in attempts {
+            match &attempt.outcome {
+                Outcome::Delivered { reply, .. } | Outcome::Failed(Cause::Reply(reply)) => {
+                    watched.answered(reply);
+                }
+                Outcome::Deferred(_) | Outcome::Failed(Cause::Local { .. }) => {}
+            }
+        }
+    }
+
     /// The egress that a message may take now. The right to a customer's address ends with its flag, and the edge would
     /// drop what used it; what is still queued then leaves from the relay.
     fn allowed(&self, departure: &Departure) -> Egress {

@@ -14,6 +14,8 @@ pub mod acme;
 mod admission;
 mod allowance;
 mod backoff;
+pub mod behaviour;
+pub mod classifier;
 mod clock;
 pub mod config;
 mod delivery;

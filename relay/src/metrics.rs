@@ -156,6 +156,12 @@ counters! {
     /// Messages that were deferred because a scanner with on_error = "limit" had failed and their customer had sent its
     /// share of such messages.
     UnscannedLimited "messages_unscanned_limited_total",
+    /// Connections, recipients and messages that were refused, because their customer or its site had reached a limit.
+    Limited "limits_reached_total",
+    /// Connections among them.
+    RefusedLimited "refused_limited_total",
+    /// Messages that were refused, because the site inside of a shared host that they came from is locked.
+    IdentityLocked "identity_locked_total",
     /// Messages that the relay has made durable, and that wait for a person because of a verdict.
     Held "messages_held_total",
     /// Copies of refused messages that were kept.

@@ -20,6 +20,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{error, info};
 
+use crate::behaviour::Behaviour;
+use crate::classifier::LiveError;
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -27,7 +29,7 @@ use crate::handover::{Desk, Peers, Source, Taken, Taker, Target, listener};
 use crate::metrics::Metrics;
 use crate::quarantine::desk::Desk as QuarantineDesk;
 use crate::queue::admin::Transfers;
-use crate::queue::admin::door::{self, Beside};
+use crate::queue::admin::door::{self, Asked};
 use crate::queue::{Queue, Stats};
 use crate::spool::{Kept, OpenError, Recovered, Spool};
 use crate::vouch::{Voucher, VoucherError};
@@ -50,6 +52,7 @@ pub struct Backlog {
     config: Config,
     taken: Taken,
     metrics: Arc<Metrics>,
+    behaviour: Behaviour,
     peers: Option<Peers>,
     listeners: Vec<TcpListener>,
     /// Where people look at what was refused and kept.
@@ -71,6 +74,9 @@ pub enum StartError {
     /// What was taken from other relays.
     #[error("spool: {0}")]
     Taken(io::Error),
+    /// What the classifier has learnt.
+    #[error("classifier: {0}")]
+    Classifier(#[from] LiveError),
     /// The store of what was refused and kept.
     #[error("quarantine.store: {0}")]
     Quarantine(io::Error),
@@ -84,6 +90,7 @@ pub enum StartError {
 pub(crate) fn open(
     config: &Config,
     metrics: Arc<Metrics>,
+    behaviour: Behaviour,
     delivery: impl FnOnce(Spool) -> Delivery,
 ) -> Result<Option<(Queueing, Backlog)>, StartError> {
     let Some(spool_config) = &config.spool else {
@@ -109,6 +116,7 @@ pub(crate) fn open(
         config: config.clone(),
         taken,
         metrics,
+        behaviour,
         peers: None,
         listeners: Vec::new(),
         quarantine: None,
@@ -165,6 +173,7 @@ impl Backlog {
             config,
             taken,
             metrics,
+            behaviour,
             peers,
             listeners,
             quarantine,
@@ -187,12 +196,13 @@ impl Backlog {
         let transfers = desk
             .clone()
             .map(|desk| Arc::new(desk) as Arc<dyn Transfers>);
-        let queue = queueing.0.queue.clone();
-        let beside = Beside {
+        let asked = Asked {
+            queue: Some(queueing.0.queue.clone()),
             transfers,
+            behaviour: Some(behaviour),
             quarantine,
         };
-        let door = tokio::spawn(door::serve_with(queue, beside, door));
+        let door = tokio::spawn(door::serve(asked, door));
         let tending = desk.clone().map(|desk| tokio::spawn(Box::pin(desk.tend())));
         let taking_over = peers.filter(|_| desk.is_some()).map(|peers| {
             let taker = Arc::new(Taker {

@@ -5,15 +5,18 @@ mod reload;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use relay_proto::server::{self, Stress};
+use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::allowance::Allowance;
+use crate::behaviour::Behaviour;
+use crate::classifier::{self, Live};
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::dkim::Signer;
@@ -33,6 +36,7 @@ use crate::privacy::Redactor;
 use crate::quarantine::Quarantine;
 use crate::quarantine::desk::{self, Desk};
 use crate::queue;
+use crate::queue::admin::door::{self, Asked};
 use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::reporting;
 use crate::routing::Router;
@@ -52,6 +56,8 @@ pub struct Relay {
     pub(crate) tls: Arc<ServerTls>,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) scanners: Pipeline,
+    /// The embedded classifier, if it is one of them.
+    classifier: Option<Arc<Live>>,
     /// What customers may send that a scanner with `on_error = "limit"` could not look at.
     pub(crate) unscanned: Arc<Allowance<IpAddr>>,
     pub(crate) connections: Connections,
@@ -88,6 +94,10 @@ pub struct Relay {
     pub(crate) ranges: HashMap<SocketAddr, Arc<Ranges>>,
     /// What the sessions of submission share, and what they begin with.
     pub(crate) submission: Option<(Arc<Gate>, Arc<server::Config>)>,
+    /// What customers do, and may do.
+    pub(crate) behaviour: Behaviour,
+    /// Where people ask about that, where no queue is asked there, too.
+    door: Mutex<Option<UnixListener>>,
 }
 
 impl Relay {
@@ -123,6 +133,7 @@ impl Relay {
             notifier: Arc::clone(&notifier),
             metrics: Arc::clone(&metrics),
         };
+        let behaviour = Behaviour::open(&config.behaviour, &config.state_dir, Arc::clone(&metrics));
         let outbound = Outbound::new(
             &config.identity,
             Arc::clone(&egresses),
@@ -139,9 +150,15 @@ impl Relay {
             egresses: Arc::clone(&egresses),
             notifier: Arc::clone(&notifier),
             newest: newest.clone(),
+            behaviour: behaviour.clone(),
         };
         let counted = Arc::clone(&metrics);
-        let (queueing, mut backlog) = queueing::open(&config, counted, delivery)?.unzip();
+        let (queueing, mut backlog) =
+            queueing::open(&config, counted, behaviour.clone(), delivery)?.unzip();
+        let door = match queueing {
+            Some(_) => None,
+            None => door_without_queue(&config),
+        };
         let reporter = reporting::Reporter::open(&config);
         let tell = reporter.clone();
         let quarantine =
@@ -163,13 +180,16 @@ impl Relay {
         let tls_reporter = queueing
             .as_ref()
             .and_then(|queueing| Reporter::open(&config, means(queueing)));
+        let classifier = classifier::open(&config, None)?;
         let relay = Arc::new(Self {
             tls_reporter,
             reporter,
             notifier: Arc::clone(&notifier),
             signer,
             outbound,
-            scanners: Pipeline::from_config(&config.scanners, &config.verdict),
+            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict)
+                .with(behaviour.scanners()),
+            classifier,
             unscanned: Arc::new(Allowance::new(config.verdict.unscanned_per_hour)),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),
@@ -191,6 +211,8 @@ impl Relay {
             router,
             ranges: ranges(&config),
             submission,
+            behaviour,
+            door: Mutex::new(door),
             config,
             newest,
             tls,
@@ -247,6 +269,12 @@ impl Relay {
         &self.notifier
     }
 
+    /// The embedded classifier, if it is one of the scanners; it learns from what people say of messages.
+    #[must_use]
+    pub fn classifier(&self) -> Option<Arc<Live>> {
+        self.classifier.clone()
+    }
+
     /// What has been counted so far.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
@@ -268,7 +296,7 @@ impl Relay {
     /// What has to run beside the sessions, for as long as the relay does.
     pub fn tend(&self) -> impl Future<Output = ()> + Send + use<> {
         let (router, results) = (self.router.clone(), self.outbound.results().clone());
-        let tls_reporter = self.tls_reporter.clone();
+        let (tls_reporter, behaviour) = (self.tls_reporter.clone(), self.behaviour.clone());
         let tls_reports = async move {
             match tls_reporter {
                 Some(reporter) => reporter.run().await,
@@ -282,14 +310,33 @@ impl Relay {
                 None => std::future::pending().await,
             }
         };
+        let listener = self
+            .door
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let spool = self.queueing.as_ref().map(|it| it.spool().clone());
         let reports = self.reporter.clone().tend(spool);
         async move {
+            let asked = Asked {
+                queue: None::<queue::Queue<Delivery>>,
+                transfers: None,
+                behaviour: Some(behaviour.clone()),
+                quarantine: None,
+            };
+            let answers = async {
+                match listener {
+                    Some(listener) => door::serve(asked, listener).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::join!(
                 router.tend(),
                 results.keep(),
                 tls_reports,
                 reports,
+                behaviour.keep(),
+                answers,
                 quarantine
             );
         }
@@ -299,8 +346,22 @@ impl Relay {
     pub fn save(&self) {
         self.router.save();
         self.outbound.results().save();
+        self.behaviour.save();
         self.reporter.save();
     }
+
+    /// What customers do, for whoever asks.
+    #[must_use]
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
+    }
+}
+
+/// A relay without a queue serves without its door, too.
+fn door_without_queue(config: &Config) -> Option<UnixListener> {
+    let door = door::bind(&config.queue.admin);
+    door.inspect_err(|error| warn!(%error, "queue.admin: `outgate-relay behaviour` and `identity` will find nobody"))
+        .ok()
 }
 
 fn aligning(config: &Config) -> Option<Voucher> {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use relay::Relay;
+use relay::classifier;
 use relay::config::Config;
 use relay::dkim::Signer;
 use relay::listen::descriptors;
@@ -62,6 +63,7 @@ impl Reloading {
         let tls = tls.map_err(|error| start_error(error, &self.file))?;
         let in_file = |invalid: relay::config::Invalid| invalid.in_file(&self.file);
         let signer = Signer::open(&config.dkim).map_err(in_file)?;
+        classifier::check(&config).map_err(in_file)?;
         descriptors::provide(&config).map_err(in_file)?;
         // Nothing below fails for what stands in the file.
         (self.set_filter)(&config.log.filter)?;

@@ -18,12 +18,17 @@ use std::time::Duration;
 use relay_proto::envelope::{EhloName, Mail, Recipient};
 use relay_proto::verdict::{Finding, OnError};
 
+use crate::classifier::Live;
 use crate::config::ScannerConfig;
 use crate::message::Message;
 
 mod builtin;
+mod clamd;
+mod classifier;
+mod mime;
 mod pipeline;
 mod rspamd;
+mod words;
 
 pub use pipeline::{Judged, Pipeline};
 
@@ -123,16 +128,30 @@ pub trait Scanner: Send + Sync {
 }
 
 /// The scanners of a configuration, in its order.
-fn from_config(scanners: &[ScannerConfig]) -> Vec<Arc<dyn Scanner>> {
-    let build = |scanner: &ScannerConfig| -> Arc<dyn Scanner> {
-        match scanner {
+fn from_config(scanners: &[ScannerConfig], live: Option<&Arc<Live>>) -> Vec<Arc<dyn Scanner>> {
+    let build = |scanner: &ScannerConfig| -> Option<Arc<dyn Scanner>> {
+        Some(match scanner {
             ScannerConfig::Builtin => Arc::new(builtin::Builtin::new()),
             ScannerConfig::Rspamd {
                 url,
                 deadline,
                 on_error,
-            } => Arc::new(rspamd::Rspamd::new(url.clone(), *deadline, *on_error)),
-        }
+                scale,
+            } => Arc::new(rspamd::Rspamd::new(
+                url.clone(),
+                *deadline,
+                *on_error,
+                *scale,
+            )),
+            ScannerConfig::Clamd {
+                address,
+                deadline,
+                on_error,
+            } => Arc::new(clamd::Clamd::new(address.clone(), *deadline, *on_error)),
+            ScannerConfig::Classifier(config) => {
+                Arc::new(classifier::Classifier::new(config, Arc::clone(live?)))
+            }
+        })
     };
-    scanners.iter().map(build).collect()
+    scanners.iter().filter_map(build).collect()
 }

@@ -21,6 +21,7 @@ mod doubts;
 mod evidence;
 mod inspection;
 mod keeping;
+mod limited;
 mod opaque;
 mod outcome;
 mod queue;

@@ -14,10 +14,13 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         setup::run()?;
         setup::root_needed("bench")?;
         setup::install(&DEBIAN_PACKAGES)?;
+        if args.first().is_some_and(|what| what == "filter") && !has_npm() {
+            setup::install(&["npm"])?;
+        }
     }
     // The programs, too: it toggles flags by the real command line, and sends mail through the real relay.
     let programs = match args.first().map(String::as_str) {
-        Some("relay") => "relay",
+        Some("relay" | "filter") => "relay",
         _ => "redirector-user",
     };
     let crates = ["--package", "outgate-bench", "--package", programs];
@@ -29,6 +32,11 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         return bench.args(["--help"]).run();
     }
     bench.run()
+}
+
+/// What fetches the public corpus; from Debian's package, or from wherever the machine has it.
+fn has_npm() -> bool {
+    command("npm").args(["--version"]).output().is_some()
 }
 
 /// What Outgate is compared with, and what switches a veth.

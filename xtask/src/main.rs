@@ -69,12 +69,12 @@ enum Command {
         keep: bool,
     },
     /// Measure what a packet costs, beside nftables, tc and the kernel's forwarding, or what a message costs in the
-    /// relay, and check the targets
+    /// relay, or how well mail is filtered, and check the targets
     ///
     /// Examples: cargo xtask bench dataplane --check --json bench.json; cargo xtask bench relay
     #[command(disable_help_flag = true)]
     Bench {
-        /// Arguments for the benchmark: dataplane or relay, --check, --json FILE, --svg FILE, --quick; --help explains
+        /// Arguments for the benchmark: dataplane, relay or filter, --check, --json FILE, --svg FILE, --quick; --help explains
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

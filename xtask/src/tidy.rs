@@ -162,7 +162,13 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("relay-proto", &[]),
     (
         "outgate-bench",
-        &["outgate-tests", "redirector-common", "redirector-user"],
+        &[
+            "outgate-tests",
+            "redirector-common",
+            "redirector-user",
+            "relay",
+            "relay-proto",
+        ],
     ),
     ("outgate-tests", &[]),
     ("xtask", &[]),

@@ -186,6 +186,9 @@ spill_dir = "{dir}"
 connections = {sessions}
 connections_per_customer = {sessions}
 
+[behaviour]
+enforce = false
+
 [[scanner]]
 kind = "builtin"
 "#

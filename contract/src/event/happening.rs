@@ -133,7 +133,7 @@ pub enum Decision {
     Accepted,
     /// It was refused.
     Rejected,
-    /// It was refused, and a copy is kept.
+    /// It was refused, and a copy is to be kept; [`Happening::Kept`] says that it was.
     Kept,
     /// Its sender was told to try again.
     Deferred,
@@ -186,11 +186,11 @@ pub struct Rates {
     pub recipients: u64,
     /// Octets of content.
     pub octets: u64,
-    /// About how many different recipients.
+    /// About how many different recipients, in the last hour.
     pub distinct_recipients: u64,
-    /// About how many different reverse-paths.
+    /// About how many different reverse-paths, in the last hour.
     pub distinct_senders: u64,
-    /// Of the recipients that destinations answered for, the share that they do not know; 0 to 1.
+    /// Of the recipients that destinations answered for in the last hour, the share that they do not know; 0 to 1.
     pub unknown_share: f64,
     /// Of the same, the share that they refused by policy; 0 to 1.
     pub refused_share: f64,

@@ -1,7 +1,7 @@
 //! `outgate-relay queue`: what is queued, and what people do to it, by the running relay's admin socket.
 
 pub(super) mod client;
-mod tables;
+pub(super) mod tables;
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};

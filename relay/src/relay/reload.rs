@@ -6,10 +6,13 @@
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+use tracing::error;
 
 use super::{Relay, operator_allowance, ranges};
 use crate::allowance::Allowance;
+use crate::classifier;
 use crate::config::{Authorised, Config, Destination};
 use crate::dkim::Signer;
 use crate::inbound::submission_session;
@@ -48,11 +51,20 @@ impl Relay {
             let session = Arc::new(submission_session(&session));
             (Arc::clone(gate), session)
         });
+        let classifier = classifier::open(&config, self.classifier.as_ref());
+        let classifier = classifier.unwrap_or_else(|error| {
+            // It could be read a moment ago.
+            error!(%error, "the classifier stays as it was");
+            self.classifier.clone()
+        });
+        let behaviour = self.behaviour.under(&config.behaviour);
         let relay = Arc::new(Self {
             newest: self.newest.clone(),
             tls,
             outbound: Arc::clone(&self.outbound),
-            scanners: Pipeline::from_config(&config.scanners, &config.verdict),
+            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict)
+                .with(behaviour.scanners()),
+            classifier,
             unscanned,
             connections: self.connections.bounded(&config.limits, stressed_at),
             session: Arc::new(session),
@@ -74,6 +86,8 @@ impl Relay {
             tokens: self.tokens.clone(),
             ranges: ranges(&config),
             submission,
+            behaviour,
+            door: Mutex::default(),
             config,
         });
         (relay, stays)
@@ -124,6 +138,11 @@ fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     }
     kept.back("submission", &old.submission, &mut new.submission);
     kept.back("tls_reports", &old.tls_reports, &mut new.tls_reports);
+    let (before, after) = (&old.behaviour, &mut new.behaviour);
+    let prefix = "behaviour.ipv6_prefix";
+    kept.back(prefix, &before.ipv6_prefix, &mut after.ipv6_prefix);
+    let (before, after) = (&before.suspicion, &mut after.suspicion);
+    kept.back("behaviour.texts", &before.texts, &mut after.texts);
     kept.back("quarantine", &old.quarantine, &mut new.quarantine);
     kept.back("privacy", &old.privacy, &mut new.privacy);
     stays

@@ -16,7 +16,7 @@ use landlock::{
 };
 
 use super::Came;
-use crate::config::Config;
+use crate::config::{Config, ScannerConfig};
 
 pub(super) fn confine(config: &Config, file: &Path) -> Came {
     if let Some(spool) = &config.spool {
@@ -104,6 +104,11 @@ fn read(config: &Config, file: &Path) -> BTreeSet<PathBuf> {
         paths.extend([directory_of(&files.certificate), directory_of(&files.key)]);
     }
     paths.extend(config.dkim.iter().map(|key| directory_of(&key.key)));
+    let models = config.scanners.iter().filter_map(|scanner| match scanner {
+        ScannerConfig::Classifier(classifier) => classifier.model.as_deref(),
+        ScannerConfig::Builtin | ScannerConfig::Rspamd { .. } => None,
+    });
+    paths.extend(models.map(directory_of));
     paths.extend(config.mta_sts.authorities.iter().map(|it| directory_of(it)));
     let authorities = config.acme.iter().flat_map(|acme| &acme.authorities);
     paths.extend(authorities.map(|it| directory_of(it)));

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::{ScanError, Scanner, Stage, Submission, from_config};
+use crate::classifier::Live;
 use crate::config::{ScannerConfig, VerdictConfig};
 use crate::message::Message;
 
@@ -33,14 +34,25 @@ pub struct Judged {
 }
 
 impl Pipeline {
-    /// The scanners of a configuration.
+    /// The scanners of a configuration; `live` is its classifier, if it has one.
     #[must_use]
-    pub fn from_config(scanners: &[ScannerConfig], verdict: &VerdictConfig) -> Self {
+    pub fn from_config(
+        scanners: &[ScannerConfig],
+        live: Option<&Arc<Live>>,
+        verdict: &VerdictConfig,
+    ) -> Self {
         Self {
-            scanners: from_config(scanners),
+            scanners: from_config(scanners, live),
             policy: verdict.policy,
             tier: verdict.tier,
         }
+    }
+
+    /// The same, and these.
+    #[must_use]
+    pub fn with(mut self, scanners: Vec<Arc<dyn Scanner>>) -> Self {
+        self.scanners.extend(scanners);
+        self
     }
 
     /// Their names, in the configuration's order.

@@ -56,6 +56,7 @@ pub(super) use authentication::refused as auth_refused;
 
 use super::doubts::Doubts;
 use super::inspection::Asked;
+use super::limited::Limited;
 use super::outcome::{elapsed_ms, shutting_down};
 use away::Away;
 use secured::Demands;
@@ -88,6 +89,7 @@ pub(crate) struct Cutthrough {
     away: Option<Away>,
     /// The customer speaks TLS.
     customer_tls: bool,
+    limited: Limited,
 }
 
 /// What the customer has said since MAIL.
@@ -135,6 +137,7 @@ impl Cutthrough {
         drain: Drain,
     ) -> Self {
         Self {
+            limited: Limited::new(&relay, &admitted),
             relay,
             admitted,
             destination,
@@ -174,6 +177,20 @@ impl Cutthrough {
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
         self.customer_tls = facts.tls;
+        if !self.scanned {
+            return self.decide(question, facts).await;
+        }
+        match self.limited.before(&self.relay, None, &question) {
+            Ok(asked) => {
+                let answer = self.decide(question, facts).await;
+                self.limited.after(asked, &answer);
+                answer
+            }
+            Err(answer) => answer,
+        }
+    }
+
+    async fn decide(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
             Question::Hello(hello) => self.hello(hello).await,
             Question::Auth(_) => {

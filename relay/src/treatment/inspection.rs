@@ -11,7 +11,7 @@ use jiff::fmt::rfc2822;
 use jiff::tz::TimeZone;
 use relay_proto::envelope::{EhloName, Mail, Recipient};
 use relay_proto::header::Trace;
-use relay_proto::verdict::{Finding, Judgement, Report, Verdict};
+use relay_proto::verdict::{Concern, Finding, Judgement, Report, Verdict};
 use tracing::warn;
 
 use super::one_line;
@@ -90,7 +90,10 @@ impl Inspection<'_> {
         match judgement.verdict {
             // What it means that somebody could not look is decided with all the others' words.
             Verdict::Accept { .. } | Verdict::Hold { .. } => None,
-            Verdict::Defer { .. } | Verdict::Reject { .. } => self.refusal(&judgement),
+            Verdict::Defer { .. } | Verdict::Reject { .. } => {
+                self.tell_of_spam(&judgement);
+                self.refusal(&judgement)
+            }
         }
     }
 
@@ -103,7 +106,15 @@ impl Inspection<'_> {
         let Judged { reports, judgement } = answers.await;
         self.count(reports.get(counted..).unwrap_or_default());
         asked.0 = reports;
+        self.tell_of_spam(&judgement);
         judgement
+    }
+
+    fn tell_of_spam(&self, judgement: &Judgement) {
+        if judgement.concern == Some(Concern::Spam) {
+            let customer = self.admitted.customer.ip();
+            self.relay.behaviour.of(customer).sent_spam();
+        }
     }
 
     /// The outcome of a message that must not pass; `None` if it may.

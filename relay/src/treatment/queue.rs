@@ -27,6 +27,7 @@ use super::departure::Departure;
 use super::doubts::{Doubts, InDoubt, already_taken};
 use super::inspection::{Asked, Inspection};
 use super::keeping;
+use super::limited::Limited;
 use super::outcome::{Described, Outcome, elapsed_ms, late, shutting_down, spill_failed};
 use crate::Relay;
 use crate::admission::Admitted;
@@ -55,6 +56,7 @@ pub(crate) struct Queue {
     transaction: Option<Transaction>,
     /// Messages whose 250 it may not have heard.
     doubts: Doubts,
+    limited: Limited,
 }
 
 /// What the customer has said since MAIL.
@@ -89,6 +91,7 @@ impl Queue {
         drain: Drain,
     ) -> Self {
         Self {
+            limited: Limited::new(&relay, &admitted),
             relay,
             queueing,
             admitted,
@@ -107,6 +110,20 @@ impl Queue {
 
     /// Answers the session's open question.
     pub(crate) async fn answer(&mut self, question: Question, facts: Facts) -> Answer {
+        match self
+            .limited
+            .before(&self.relay, self.user.as_deref(), &question)
+        {
+            Ok(asked) => {
+                let answer = self.decide(question, facts).await;
+                self.limited.after(asked, &answer);
+                answer
+            }
+            Err(answer) => answer,
+        }
+    }
+
+    async fn decide(&mut self, question: Question, facts: Facts) -> Answer {
         match question {
             Question::Hello(_) if self.drain.has_begun() => shutting_down(&self.relay),
             Question::Hello(_) => Answer::Offer(self.offer()),
@@ -290,6 +307,9 @@ impl Queue {
         progress.message = Some(message);
         if self.relay.unheard.take(message.fingerprint).await {
             return already_taken(inspection.id);
+        }
+        if let Some(outcome) = self.limited.content(&inspection, &content).await {
+            return outcome;
         }
         let scan = inspection.scan(&content, &mut progress.asked);
         let Ok(judgement) = timeout_at(deadline, scan).await else {

@@ -28,6 +28,7 @@ pub(super) fn tell(relay: &Relay, outcome: &Outcome, described: &Described<'_>) 
         rates.recipients += recipients as u64;
         rates.refused += u64::from(refuses(decision));
         rates.spam += u64::from(judgement.concern.is_some());
+        relay.behaviour.describe(customer, rates);
     });
     if decision == Decision::Accepted {
         return;

@@ -13,6 +13,7 @@ mod operator;
 mod peers;
 mod quarantine;
 mod reports;
+mod scanners;
 mod spool;
 mod submission;
 

@@ -216,6 +216,9 @@ to = ["{sink}"]
 [message]
 spill_dir = "{dir}"
 
+[behaviour]
+enforce = false
+
 [[scanner]]
 kind = "builtin"
 "#

@@ -190,7 +190,7 @@ impl Client {
         let socket = self.socket.display();
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => anyhow!(
-                "{socket}: no relay answers; it must be running, with [spool] in its configuration"
+                "{socket}: no relay answers; it must be running, and have [spool] in its configuration if it is asked about mail"
             ),
             io::ErrorKind::PermissionDenied => anyhow!(
                 "{socket}: permission denied; whoever asks must be the relay's user, or in its group"

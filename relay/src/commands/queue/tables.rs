@@ -149,7 +149,7 @@ fn shown_sender(sender: &str) -> String {
 }
 
 /// What a server said may hold anything; a terminal obeys some of that.
-fn printable(text: &str) -> String {
+pub(in crate::commands) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
@@ -179,7 +179,11 @@ fn rough(seconds: u64) -> String {
 }
 
 /// Columns as wide as their widest entry; the last is not padded. The one at `state` is coloured on a terminal.
-fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]], state: usize) -> String {
+pub(in crate::commands) fn columns<const N: usize>(
+    head: [&str; N],
+    rows: &[[String; N]],
+    state: usize,
+) -> String {
     let width = |column: usize| {
         let entries = rows.iter().filter_map(|row| row.get(column));
         let widest = entries

@@ -31,8 +31,11 @@ use tracing::debug;
 
 use super::shapes::Refused;
 use super::{Orders, Transfers};
+use crate::behaviour::Behaviour;
 use crate::quarantine::desk::Desk;
 use crate::quarantine::desk::http::{Body, PREFIX, whole};
+
+mod customers;
 
 /// Opens the socket. One that a relay has left behind is replaced.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -54,22 +57,21 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers for ever about the queue.
-pub async fn serve(queue: impl Orders, listener: UnixListener) {
-    serve_with(queue, Beside::default(), listener).await;
+/// Whatever can be asked here.
+#[derive(Clone)]
+pub struct Asked<Q> {
+    /// The queue; `None` without a spool.
+    pub queue: Option<Q>,
+    /// Hand-overs of it, if there can be any.
+    pub transfers: Option<Arc<dyn Transfers>>,
+    /// What customers do, where there are any.
+    pub behaviour: Option<Behaviour>,
+    /// What was refused and kept, if there is a place for that.
+    pub quarantine: Option<Desk>,
 }
 
-/// What else is asked at the door.
-#[derive(Clone, Default)]
-pub(crate) struct Beside {
-    /// Hand-overs.
-    pub(crate) transfers: Option<Arc<dyn Transfers>>,
-    /// What was refused and kept.
-    pub(crate) quarantine: Option<Desk>,
-}
-
-/// The same, with what stands beside it.
-pub(crate) async fn serve_with(queue: impl Orders, beside: Beside, listener: UnixListener) {
+/// Answers for ever.
+pub async fn serve(asked: Asked<impl Orders>, listener: UnixListener) {
     let places = Arc::new(Semaphore::new(VISITORS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -77,9 +79,9 @@ pub(crate) async fn serve_with(queue: impl Orders, beside: Beside, listener: Uni
         };
         match listener.accept().await {
             Ok((stream, _peer)) => {
-                let (queue, beside) = (queue.clone(), beside.clone());
+                let asked = asked.clone();
                 tokio::spawn(async move {
-                    answer(queue, beside, stream).await;
+                    answer(asked, stream).await;
                     drop(place);
                 });
             }
@@ -91,11 +93,11 @@ pub(crate) async fn serve_with(queue: impl Orders, beside: Beside, listener: Uni
     }
 }
 
-async fn answer(queue: impl Orders, beside: Beside, stream: UnixStream) {
+async fn answer(asked: Asked<impl Orders>, stream: UnixStream) {
     let actor = actor(&stream);
     let service = service_fn(|request: Request<Incoming>| {
-        let (queue, beside, actor) = (queue.clone(), beside.clone(), actor.clone());
-        async move { Ok::<_, Infallible>(response(&queue, &beside, &actor, request).await) }
+        let (asked, actor) = (asked.clone(), actor.clone());
+        async move { Ok::<_, Infallible>(response(&asked, &actor, request).await) }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -119,17 +121,27 @@ fn actor(stream: &UnixStream) -> String {
 }
 
 async fn response(
-    queue: &impl Orders,
-    beside: &Beside,
+    asked: &Asked<impl Orders>,
     actor: &str,
     request: Request<Incoming>,
 ) -> Response<Body> {
     if request.uri().path().starts_with(PREFIX)
-        && let Some(desk) = &beside.quarantine
+        && let Some(desk) = &asked.quarantine
     {
         return desk.answer(actor, request).await;
     }
-    let (status, body) = match dispatch(queue, beside.transfers.as_deref(), request).await {
+    let about_customers = customers::are_asked_about(request.uri().path());
+    let answer = match (&asked.queue, &asked.behaviour) {
+        (_, Some(behaviour)) if about_customers => {
+            customers::answer(&behaviour.newest(), request).await
+        }
+        (Some(queue), _) => dispatch(queue, asked.transfers.as_deref(), request).await,
+        (None, _) => Err(refused(
+            StatusCode::BAD_REQUEST,
+            "this relay has no queue: there is no [spool] in its configuration",
+        )),
+    };
+    let (status, body) = match answer {
         Ok(body) => (StatusCode::OK, body),
         Err((status, refused)) => (status, json(&refused).unwrap_or_default()),
     };

@@ -53,6 +53,9 @@ impl Cutthrough {
         let outcome = self
             .deliver(&mut transaction, &facts, received, &mut progress)
             .await;
+        if outcome.counter == Counter::RefusedByDestination {
+            self.limited.watched().refused(&outcome.reply);
+        }
         if let Some(message) = progress.message
             && outcome.reply.code().is_positive()
         {
@@ -93,6 +96,10 @@ impl Cutthrough {
         }
         let inspection = self.inspection(transaction, facts);
         if self.scanned {
+            if let Some(outcome) = self.limited.content(&inspection, &content).await {
+                self.withdraw().await;
+                return outcome;
+            }
             let scan = inspection.scan(&content, &mut progress.asked);
             let Ok(judgement) = timeout_at(deadline, scan).await else {
                 self.withdraw().await;

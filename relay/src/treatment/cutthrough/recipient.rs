@@ -75,6 +75,7 @@ impl Cutthrough {
                 Answer::Reply(self.noted_or(recipient, reply))
             }
             Ok(reply) => {
+                self.limited.answered(&self.relay, &reply);
                 if reply.code().is_positive() {
                     transaction.recipients.push(recipient);
                 } else {

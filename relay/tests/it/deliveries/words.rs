@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use relay::queue::admin::door;
+use relay::queue::admin::door::{self, Asked};
 use relay_proto::queued::QueueId;
 use tokio::task::spawn_blocking;
 
@@ -22,7 +22,13 @@ impl Scene {
         let home = home();
         let running = Running::start(&home.path(""));
         let listener = door::bind(&home.path("admin.sock")).unwrap();
-        tokio::spawn(door::serve(running.queue.clone(), listener));
+        let asked = Asked {
+            queue: Some(running.queue.clone()),
+            transfers: None,
+            behaviour: None,
+            quarantine: None,
+        };
+        tokio::spawn(door::serve(asked, listener));
         Self { home, running }
     }
 

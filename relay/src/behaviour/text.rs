@@ -1,0 +1,65 @@
+//! What the text of a message is like.
+
+use std::io;
+
+use mail_parser::MessageParser;
+use relay_proto::behaviour::simhash::Simhash;
+use tokio::task::spawn_blocking;
+
+use crate::message::Message;
+
+/// What the decoded text of `content` is like; `None` if it has too little. Of a long one only the beginning counts.
+pub(crate) async fn simhash(content: &Message) -> io::Result<Option<u64>> {
+    let mut octets = Vec::new();
+    let mut reader = content.reader();
+    while octets.len() < OCTETS_MAX
+        && let Some(block) = reader.next().await?
+    {
+        octets.extend_from_slice(&block);
+    }
+    octets.truncate(OCTETS_MAX);
+    // Decoding is work for the processor, not for the threads that serve sockets.
+    Ok(spawn_blocking(move || of(&octets)).await?)
+}
+
+fn of(octets: &[u8]) -> Option<u64> {
+    let message = MessageParser::default().parse(octets)?;
+    let mut simhash = Simhash::default();
+    for part in 0..message.text_body_count().min(PARTS_MAX) {
+        // HTML without its tags, if there is no other.
+        if let Some(text) = message.body_text(part) {
+            simhash.push(&text);
+            simhash.push("\n");
+        }
+    }
+    simhash.finish()
+}
+
+/// A text of so many octets is no letter any more; what stands behind are attachments.
+const OCTETS_MAX: usize = 1 << 20;
+const PARTS_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_text_in_another_encoding_is_the_same_text() {
+        let text = "This letter is about a very good offer that nobody should miss who wants to be rich and \
+                    happy before the end of this week or the next one at least";
+        let plain = format!("Subject: x\r\n\r\n{text}\r\n");
+        let base64 = data_encoding::BASE64.encode(text.as_bytes());
+        let encoded =
+            format!("Subject: y\r\nContent-Transfer-Encoding: base64\r\n\r\n{base64}\r\n");
+        let html = format!(
+            "Subject: z\r\nContent-Type: text/html\r\n\r\n<html><body><p>{}</p></body></html>\r\n",
+            text.replace("offer", "<b>offer</b>")
+        );
+        let all = [plain, encoded, html].map(|message| of(message.as_bytes()));
+        assert!(all[0].is_some());
+        assert_eq!(all[0], all[1]);
+        assert_eq!(all[0], all[2]);
+        assert_eq!(of(b"Subject: x\r\n\r\nshort\r\n"), None);
+        assert_eq!(of(b""), None);
+    }
+}
