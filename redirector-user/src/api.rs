@@ -16,6 +16,7 @@ pub(crate) mod frames;
 mod import;
 mod radar;
 mod relays;
+mod rules;
 pub mod socket;
 mod status;
 mod users;
@@ -60,6 +61,10 @@ pub fn router(controller: Arc<Controller>) -> Router {
             put(relays::drain).delete(relays::resume),
         )
         .route("/v1/relays/{relay}/snapshot", get(relays::snapshot))
+        .route("/v1/rules", get(rules::list))
+        .route("/v1/rules/firings", get(rules::firings))
+        .route("/v1/rules/reload", post(rules::reload))
+        .route("/v1/rules/freeze", put(rules::freeze).delete(rules::thaw))
         .route(
             "/v1/relays/{relay}/events",
             post(events::take).layer(DefaultBodyLimit::max(BATCH_OCTETS_MAX)),
@@ -85,6 +90,12 @@ pub fn router(controller: Arc<Controller>) -> Router {
                     get(import::progress).post(import::import),
                 )
                 .layer(DefaultBodyLimit::max(import::FILE_OCTETS)),
+        )
+        // So does a month of figures.
+        .merge(
+            Router::new()
+                .route("/v1/rules/replay", post(rules::replay))
+                .layer(DefaultBodyLimit::max(rules::FILE_OCTETS)),
         )
         .with_state(controller)
 }

@@ -9,6 +9,7 @@ mod events;
 mod import;
 mod radar;
 mod relay;
+mod rules;
 mod tables;
 mod user;
 mod why;
@@ -70,6 +71,11 @@ enum Command {
     /// Show relays, take one out of rotation, let it back
     #[command(subcommand)]
     Relay(relay::RelayCommand),
+    /// Show what is done by itself, try other rules, freeze them
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
+    /// Say who would have been flagged by other rules, as `outgate rules replay`
+    Replay(rules::ReplayArgs),
     /// Show what happened: verdicts, figures, limits, flags, relays
     #[command(after_help = events::EVENTS_HELP)]
     Events(events::EventsArgs),
@@ -220,6 +226,8 @@ enum CliError {
     Target(String),
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    #[error("{0}")]
+    Rules(String),
     #[error("--mode: {0}")]
     Mode(#[from] crate::edge::LadderError),
     #[error(transparent)]
@@ -281,6 +289,7 @@ impl CliError {
             },
             Self::Target(_)
             | Self::Config(_)
+            | Self::Rules(_)
             | Self::Mode(_)
             | Self::Capture(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })

@@ -25,8 +25,11 @@ use std::{
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{OnFailure, Role, Via};
 
-pub(crate) use self::check::{is_interface_name, parse_role};
 pub use self::probe::Through;
+pub(crate) use self::{
+    check::{is_interface_name, parse_role},
+    locate::describe as key_of,
+};
 use crate::{
     edge::{EdgeConfig, Ladder},
     policy::refusal::Words,
@@ -61,6 +64,10 @@ pub struct Config {
     pub radar_window: Option<Duration>,
     /// What the edge itself says.
     pub refuse: Refuse,
+    /// The file of rules; `None` = there are none.
+    pub rules: Option<PathBuf>,
+    /// What is kept of customers' figures.
+    pub statistics: Statistics,
     /// How long events are kept.
     pub events: Events,
 }
@@ -138,6 +145,17 @@ pub struct Refuse {
     pub text: Words,
     /// With 421, where a pool without a relay fails to `refuse`.
     pub unavailable: Words,
+}
+
+/// What is kept of customers' figures, so that rules can be tried on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// For how long.
+    pub keep: Duration,
+    /// Octets at most, whatever their age.
+    pub octets_max: u64,
+    /// SYNs in a window of the radar below which a source is left out, also for rules.
+    pub floor_syns: u64,
 }
 
 /// How long events are kept: until either bound is met.

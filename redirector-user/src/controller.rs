@@ -25,6 +25,7 @@ mod problem;
 mod radar;
 mod relays;
 mod rings;
+mod rules;
 mod scope;
 mod start;
 mod state;
@@ -42,16 +43,19 @@ use contract::Generation;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
+pub(crate) use self::flags::pool_terms;
 pub use self::{
     capture::CaptureOrder,
     flags::NewFlag,
     kernel::Kernel,
     problem::Problem,
+    rules::{ReplayOrder, RulesError, load_rules},
     start::StartError,
     views::{Opening, Reasons},
 };
 use self::{
     interfaces::Attempts,
+    rules::Ruling,
     start::{refuse_lost_pools, refuse_unsteered},
     state::State,
 };
@@ -78,6 +82,8 @@ pub struct Controller {
     history: std::sync::Mutex<History>,
     /// Asks the host behind the probe's wire, where there is one.
     probes: OnceLock<probe::Line>,
+    /// What is done by itself.
+    ruling: Ruling,
     /// What came of attaching.
     attempts: std::sync::Mutex<Attempts>,
     /// Changes after each pass over the kernel.
@@ -108,6 +114,7 @@ impl Controller {
         store: Store,
         kernel: Kernel,
     ) -> Result<Arc<Self>, StartError> {
+        let rules = load_rules(&config)?;
         let loaded = store.load().await.map_err(Problem::from)?;
         refuse_lost_pools(&config, &loaded.flags)?;
         refuse_unsteered(&config, &loaded.flags)?;
@@ -125,6 +132,7 @@ impl Controller {
         let controller = Arc::new(Self {
             generation: watch::Sender::new(state.generation),
             history: std::sync::Mutex::default(),
+            ruling: Ruling::new(rules, state.flags.automatic()),
             probes: OnceLock::new(),
             attempts: std::sync::Mutex::default(),
             passes: watch::Sender::new(0),
@@ -145,6 +153,7 @@ impl Controller {
         controller.sweep().await?;
         controller.prepare_probe().await?;
         controller.attach_at_start().await?;
+        controller.recall_rotations().await?;
         Ok(controller)
     }
 

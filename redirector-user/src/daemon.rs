@@ -12,7 +12,7 @@ use clap::Parser;
 use sd_notify::NotifyState;
 use tokio::{
     net::UnixListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
     time::{Duration, timeout},
 };
@@ -21,10 +21,10 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberI
 use crate::{
     api,
     config::{Config, ConfigError, LogFormat},
-    controller::{Controller, Kernel, Problem, StartError, keeping},
+    controller::{Controller, Kernel, Problem, StartError, keeping, load_rules},
     edge::{Edge, EdgeError},
     policy::refusal::refusals,
-    store::Store,
+    store::{Store, audit::OUTGATED},
 };
 
 /// The controller of Outgate's edge: keeps policies, relays and the kernel program in step
@@ -53,7 +53,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     if arguments.check {
-        return ExitCode::SUCCESS;
+        return match load_rules(&config) {
+            Ok(_rules) => ExitCode::SUCCESS,
+            Err(error) => fail(&StartError::from(error).into()),
+        };
     }
     let served = start_log(&config).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -71,6 +74,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Caught from the start: a stop while starting is as clean as one later.
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
     let socket = config.socket.clone();
 
     let store = Store::open(&config.database()).await?;
@@ -92,6 +96,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let store = store.clone();
         async move { verify_trail(&store).await }
     });
+    let reloads = tokio::spawn(reload(hangup, Arc::clone(&controller)));
     let mut server = tokio::spawn(serve_api(listener, Arc::clone(&controller)));
 
     tracing::info!(socket = %socket.display(), "outgated serves");
@@ -105,6 +110,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!("outgated ends; what is in the kernel stays in force");
     notify(&[NotifyState::Stopping]);
     trail.abort();
+    reloads.abort();
     controller.stop();
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
@@ -117,6 +123,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     store.close().await;
     outcome
+}
+
+/// Reads the rules again at each SIGHUP.
+async fn reload(mut hangup: Signal, controller: Arc<Controller>) {
+    while hangup.recv().await.is_some() {
+        if let Err(error) = controller.reload_rules(OUTGATED).await {
+            tracing::error!(%error, "the rules were not read again; those from before stay in force");
+        }
+    }
 }
 
 /// Serves until the controller stops; open requests are answered, waits end at once.
@@ -194,6 +209,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
                     StartError::PoolGone { .. }
                         | StartError::PoolNotSteered { .. }
                         | StartError::ProbeSourcesFlagged { .. }
+                        | StartError::Rules(_)
                 )
             );
         let refused = matches!(start, Some(StartError::Problem(problem)) if problem.is_privilege())

@@ -2,7 +2,7 @@
 //! store, no kernel; time, pools and what the kernel holds are arguments.
 //!
 //! [`dial`] reads a wish into a [`dial::Proposal`], [`guards`] judges it, a stored one is a [`dial::Flag`],
-//! [`ledger`] keeps all of them at hand, [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
+//! [`ledger`] keeps all of them at hand, [`rules`] makes them of figures, [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
 
 pub mod desired;
 pub mod dial;
@@ -11,4 +11,5 @@ pub mod import;
 pub mod ledger;
 pub mod limit;
 pub mod refusal;
+pub mod rules;
 pub mod user;

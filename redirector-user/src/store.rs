@@ -12,9 +12,13 @@
 //! [`StoreError`] is sorted by who can mend it. A damaged file is refused at start, before anything is read.
 
 pub mod audit;
+pub mod conduct;
 pub mod drains;
 pub mod events;
+pub mod firings;
 pub mod flags;
+pub mod freezes;
+pub mod rotations;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -29,6 +33,7 @@ use std::{
 };
 
 use contract::Generation;
+use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{
@@ -38,7 +43,10 @@ use sqlx::{
 
 use tokio::sync::watch;
 
-use crate::policy::dial::{Flag, FlagId};
+use crate::policy::{
+    dial::{Flag, FlagId},
+    rules::Conduct,
+};
 use audit::{Entry, Kind};
 
 /// The store; cheap to clone.
@@ -63,6 +71,10 @@ pub struct Loaded {
     pub drained: BTreeMap<String, drains::Word>,
     /// Users of submission.
     pub submission: users::Standing,
+    /// Customers that rules have flagged.
+    pub conduct: BTreeMap<IpNetwork, Conduct>,
+    /// Who has frozen the rules, if somebody has.
+    pub frozen: Option<drains::Word>,
 }
 
 /// Why the store could not answer.
@@ -188,6 +200,8 @@ impl Store {
             flags: flags::standing(&self.readers).await?,
             drained: drains::standing(&self.readers).await?,
             submission: users::standing(&self.readers).await?,
+            conduct: conduct::standing(&self.readers).await?,
+            frozen: freezes::standing(&self.readers).await?,
         })
     }
 

@@ -84,7 +84,7 @@ pub(crate) enum Command {
         subcommand,
         after_help = "Examples:\n  outgate-relay spool ls\n  outgate-relay spool show 01K8Z3V5M0000 --json\n  \
                       outgate-relay spool verify\n  outgate-relay spool export 01K8Z3V5M0000 message.eml\n  \
-                      outgate-relay spool transfer --to relay-2 --dry-run"
+                      outgate-relay spool transfer --to relay-2 --dry-run\n  outgate-relay spool transfer --cancel"
     )]
     Spool(SpoolCommand),
     /// Mail that the running relay has queued

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::PeersConfig;
 use crate::durable;
 
+mod cancelling;
 mod desk;
 mod doubts;
 mod giver;
@@ -39,6 +40,7 @@ mod tls;
 mod transfer;
 mod wire;
 
+pub use cancelling::Cancelling;
 pub(crate) use desk::Desk;
 pub(crate) use source::Source;
 pub(crate) use taken::Taken;

@@ -174,6 +174,8 @@ counters! {
     Released "quarantine_released_total",
     /// Messages in the quarantine whose content a person has deleted.
     Dropped "quarantine_dropped_total",
+    /// Messages whose destination, asked a second time, refused for good what it had taken: 451 to the customer.
+    ChangedByDestination "messages_changed_by_destination_total",
 }
 
 impl Metrics {

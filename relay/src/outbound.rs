@@ -169,7 +169,8 @@ impl Outbound {
                 Ok(()) => self.results.succeeded(requirement),
                 Err(unsatisfied) => {
                     let ends = self.ends(way, destination);
-                    self.results.failed(requirement, unsatisfied.name(), ends);
+                    let result = result_name(upstream, unsatisfied);
+                    self.results.failed(requirement, result, ends);
                 }
             }
         }
@@ -192,7 +193,8 @@ impl Outbound {
             Ok(()) => self.results.succeeded(requirement),
             Err(unsatisfied) => {
                 let ends = self.ends(&leg.way, leg.destination);
-                self.results.failed(requirement, unsatisfied.name(), ends);
+                let result = result_name(&upstream, unsatisfied);
+                self.results.failed(requirement, result, ends);
                 if requirement.is_binding() {
                     upstream.quit().await;
                     return Err(unsatisfied.into());
@@ -263,6 +265,16 @@ impl Unreachable {
             | Self::Insecure(_)
             | Self::TimedOut => false,
         }
+    }
+}
+
+/// What reports say of a session that there is. One in clear text whose destination offers TLS that never works is a
+/// handshake that failed, earlier.
+fn result_name(upstream: &Upstream, unsatisfied: Unsatisfied) -> &'static str {
+    if upstream.leaves_tls_out() {
+        results::HANDSHAKE_FAILED
+    } else {
+        unsatisfied.name()
     }
 }
 

@@ -297,5 +297,5 @@ impl fmt::Debug for Backlog {
     }
 }
 
-/// The sender waits for it.
+/// The sender waits for it behind its dot, and for nothing else that is looked up then ([`crate::vouch::Patience`]).
 const VOUCHING: Duration = Duration::from_secs(10);

@@ -303,6 +303,11 @@ impl Relay {
                 None => std::future::pending().await,
             }
         };
+        let listener = self
+            .door
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let quarantine = self.quarantine.clone();
         let quarantine = async move {
             match quarantine {
@@ -310,11 +315,6 @@ impl Relay {
                 None => std::future::pending().await,
             }
         };
-        let listener = self
-            .door
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
         let spool = self.queueing.as_ref().map(|it| it.spool().clone());
         let reports = self.reporter.clone().tend(spool);
         async move {
@@ -378,7 +378,7 @@ fn aligning(config: &Config) -> Option<Voucher> {
     }
 }
 
-/// The sender waits for it behind its dot.
+/// The sender waits for it behind its dot, and for nothing else that is looked up then ([`crate::vouch::Patience`]).
 const ALIGNING: Duration = Duration::from_secs(8);
 
 fn operator_allowance(config: &Config) -> Arc<Allowance<IpAddr>> {

@@ -49,6 +49,8 @@ struct Inner {
     own: Own,
     sts: Option<Sts>,
     results: Results,
+    /// Domains are told how their TLS went, also those without a policy.
+    counts_without_policy: bool,
 }
 
 impl Router {
@@ -62,6 +64,7 @@ impl Router {
             own: Own::of(config),
             sts,
             results,
+            counts_without_policy: config.tls_reports.is_some(),
         }))
     }
 
@@ -103,7 +106,8 @@ impl Router {
     }
 
     /// The way to `domain`. Where the customer's connection was going, `original_dst`, comes first, unless the operator
-    /// has a route of its own: it has chosen that server, and nothing is refused because our resolver knows others.
+    /// has a route of its own: it has chosen that server, and nothing is refused because our resolver knows others. A null
+    /// MX does end it: there the domain itself says that no server takes its mail (RFC 7505).
     pub async fn route(
         &self,
         domain: &Domain,
@@ -115,7 +119,11 @@ impl Router {
         };
         match (candidates, original_dst) {
             (Ok(candidates), _) => self.0.route(candidates, original_dst).await,
-            (Err(RouteError::Never { .. }), Some(destination)) => Ok(Route::to_chosen(destination)),
+            (Err(RouteError::Never { status, .. }), Some(destination))
+                if status != exchangers::NULL_MX =>
+            {
+                Ok(Route::to_chosen(destination))
+            }
             // There is nobody who could say of a policy.
             (Err(_), Some(destination)) if !self.0.dns.asks_somebody() => {
                 Ok(Route::to_chosen(destination))
@@ -224,6 +232,9 @@ impl Inner {
                 let text = format!("no server of {} has an address", candidates.domain);
                 RouteError::never("5.4.4", text)
             }));
+        }
+        if let Some(failure) = &candidates.failure {
+            hosts.push(Host::not_found(failure.clone()));
         }
         Ok(Route {
             site: candidates.site(original_dst),

@@ -25,14 +25,16 @@ use relay_proto::address::{Domain, Mailbox, ReversePath};
 use relay_proto::envelope::EhloName;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::message::Message;
 
 mod alignment;
+mod patience;
 
 pub use alignment::{Leaving, Spoilt};
+pub use patience::Patience;
 
 /// Who vouches for a reverse-path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +61,8 @@ pub struct Voucher {
 pub struct VoucherError(String);
 
 impl Voucher {
-    /// Asks `servers`, or without them those of /etc/resolv.conf. `hostname` is the relay's, for SPF's macros; one
-    /// message is judged within `deadline`.
+    /// Asks `servers`, or without them those of /etc/resolv.conf. `hostname` is the relay's, for SPF's macros; the look-ups
+    /// about one message have `deadline`, together.
     pub fn new(
         servers: Option<&[SocketAddr]>,
         hostname: &str,
@@ -83,27 +85,29 @@ impl Voucher {
         })
     }
 
-    /// Who vouches for `reverse_path` of `message` from `client`; bounded in time. A null reverse-path needs nobody, and
-    /// has nobody.
+    /// Who vouches for `reverse_path` of `message` from `client`, as far as `patience` goes. A null reverse-path needs
+    /// nobody, and has nobody.
     pub async fn vouches(
         &self,
         client: IpAddr,
         ehlo: Option<&EhloName>,
         reverse_path: &ReversePath,
         message: &Message,
+        patience: &Patience,
     ) -> Option<Vouched> {
         let sender = reverse_path.mailbox()?;
         let Domain::Name(domain) = sender.domain() else {
             return None;
         };
+        let until = patience.until(self.deadline);
         let both = async {
             if self.spf_passes(client, ehlo, sender).await {
                 return Some(Vouched::Spf);
             }
-            let signed = self.is_signed(domain.as_str(), message).await;
+            let signed = self.is_signed(domain.as_str(), message, until).await;
             signed.then_some(Vouched::Dkim)
         };
-        let found = timeout(self.deadline, both).await.unwrap_or(None);
+        let found = timeout_at(until, both).await.unwrap_or(None);
         debug!(customer.addr = %client, domain = domain.as_str(), ?found, "vouched");
         found
     }
@@ -116,7 +120,7 @@ impl Voucher {
         output.result() == SpfResult::Pass
     }
 
-    async fn is_signed(&self, domain: &str, message: &Message) -> bool {
+    async fn is_signed(&self, domain: &str, message: &Message, until: Instant) -> bool {
         let head = alignment::head(message).await.unwrap_or_default();
         let is_hashed = (1..=SIGNATURES_MAX).contains(&signatures(&head));
         if !is_hashed || message.octets() > OCTETS_MAX {
@@ -132,7 +136,7 @@ impl Voucher {
         let (this, domain) = (self.clone(), domain.to_owned());
         let runtime = tokio::runtime::Handle::current();
         let verified = spawn_blocking(move || {
-            let verified = timeout(this.deadline, this.verify(&domain, &content));
+            let verified = timeout_at(until, this.verify(&domain, &content));
             runtime.block_on(verified).unwrap_or(false)
         });
         verified.await.unwrap_or(false)

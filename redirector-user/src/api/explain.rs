@@ -19,9 +19,15 @@ pub(super) fn explain(opening: &Opening, reasons: &Reasons) -> String {
     let judgement = &reasons.judgement;
     let rule = match (&judgement.rule, &reasons.flag) {
         (Some(rule), Some(flag)) => {
+            let figures = flag.cause.as_ref();
+            let figures = figures.map(|cause| format!(", because of {}", cause.in_words()));
             format!(
-                "because of flag {} on {rule} (\"{}\", by {}, until {})",
-                flag.id, flag.reason, flag.actor, flag.expires_at
+                "because of flag {} on {rule} (\"{}\", by {}, until {}{})",
+                flag.id,
+                flag.reason,
+                flag.actor,
+                flag.expires_at,
+                figures.unwrap_or_default()
             )
         }
         (Some(rule), None) => format!("because of the rule on {rule}"),

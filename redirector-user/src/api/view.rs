@@ -6,6 +6,7 @@ mod capture;
 mod events;
 mod flags;
 mod relays;
+mod rules;
 mod status;
 mod users;
 mod why;
@@ -17,6 +18,10 @@ pub use self::{
     events::{CountsView, EventView, SeenView},
     flags::{FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView},
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
+    rules::{
+        FreezeRequest, ProbationView, ReallyView, ReloadRequest, ReplayView, RuleView, RulesView,
+        StatisticsView, WouldView,
+    },
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
     users::{UserToldView, UserView},
     why::{FrameView, FramesRequest, FramesView, WhyView},

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, events,
-    import, radar, relay,
+    import, radar, relay, rules,
     tables::{self, Style},
     user, why,
 };
@@ -50,6 +50,8 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         }
         Command::Doctor { config } => doctor(&client, &teller, &config).await,
         Command::Radar(arguments) => radar::run(&client, &teller, arguments).await,
+        Command::Rules(command) => rules::run(&client, &teller, command).await,
+        Command::Replay(arguments) => rules::replay(&client, &teller, arguments).await,
         Command::Relay(command) => relay::run(&client, &teller, command).await,
         Command::Events(arguments) => events::list(&client, &teller, arguments).await,
         Command::Watch(arguments) => events::watch(&client, &teller, arguments).await,

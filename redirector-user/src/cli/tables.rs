@@ -14,7 +14,7 @@ pub(super) use self::{
     style::Style,
 };
 use crate::{
-    api::view::{FlagState, FlagView, WhyView},
+    api::view::{FlagState, FlagView, ProbationView, WhyView},
     doctor::{Finding, Level},
 };
 
@@ -97,6 +97,12 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
     row("created", style.time(flag.created_at));
     row("expires", style.time(flag.expires_at));
     row("generation", flag.generation.0.to_string());
+    if let Some(cause) = &flag.cause {
+        row("because", cause.in_words());
+    }
+    if let Some(probation) = &flag.probation {
+        row("probation", on_probation(probation, style));
+    }
     if let (Some(at), Some(by), Some(reason)) = (flag.ended_at, &flag.ended_by, &flag.ended_reason)
     {
         row("ended", format!("{} by {by}: {reason}", style.time(at)));
@@ -115,6 +121,21 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
         ]);
     }
     format!("{table}\n\n{history}")
+}
+
+/// Until when, by whom and why.
+pub(super) fn on_probation(probation: &ProbationView, style: Style) -> String {
+    let whose = match &probation.rule {
+        Some(rule) => format!("limits of rule {rule}"),
+        None => String::from("limits of all rules"),
+    };
+    format!(
+        "until {}: {whose} times {} once it is not flagged; by {}: {}",
+        style.time(probation.until),
+        probation.factor,
+        probation.by,
+        probation.why
+    )
 }
 
 pub(super) fn added(flag: &FlagView, style: Style) -> String {

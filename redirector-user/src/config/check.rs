@@ -6,6 +6,7 @@ mod events;
 mod health;
 mod pools;
 mod refuse;
+mod statistics;
 
 use std::{
     collections::BTreeSet,
@@ -48,6 +49,8 @@ impl TryFrom<RawConfig> for Config {
             customer_prefixes,
             radar_window: radar_window(&raw.radar)?,
             refuse,
+            rules: raw.rules.map(|file| absolute("rules", file)).transpose()?,
+            statistics: statistics::statistics(&raw.statistics)?,
             events: events::events(&raw.events)?,
         })
     }

@@ -33,6 +33,16 @@ pub(super) fn key_of(text: &str, error: &Error) -> Wrong {
     Wrong::new(path.unwrap_or_default(), value.trim(), problem)
 }
 
+/// Key, value and problem of an error, for whoever reads other files than the configuration.
+pub(crate) fn describe(text: &str, error: &Error) -> (String, String, String) {
+    let Wrong {
+        key,
+        value,
+        problem,
+    } = key_of(text, error);
+    (key, value, problem)
+}
+
 /// Path of the innermost key at this place. Every table is searched, because the span of one that is spread
 /// over the text (`[a]`, `[[a.b]]`) covers its header alone.
 fn in_table(table: &DeTable<'_>, at: &Range<usize>) -> Option<String> {

@@ -31,6 +31,9 @@ pub(super) struct RawConfig {
     pub(super) radar: RawRadar,
     #[serde(default)]
     pub(super) refuse: RawRefuse,
+    pub(super) rules: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) statistics: RawStatistics,
     #[serde(default)]
     pub(super) events: RawEvents,
 }
@@ -128,6 +131,25 @@ impl Default for RawRadar {
 pub(super) struct RawRefuse {
     pub(super) text: Option<String>,
     pub(super) unavailable: Option<String>,
+}
+
+/// `[statistics]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawStatistics {
+    pub(super) keep: String,
+    pub(super) octets_max: i64,
+    pub(super) floor_syns: i64,
+}
+
+impl Default for RawStatistics {
+    fn default() -> Self {
+        Self {
+            keep: String::from("30d"),
+            octets_max: 4 << 30,
+            floor_syns: 3,
+        }
+    }
 }
 
 /// `[events]`.

@@ -41,6 +41,7 @@ impl Controller {
         let taken = self.store.take_events(relay, batch, clock()).await?;
         for event in &taken.fresh {
             self.act_on(relay, event);
+            self.rules_hear(event).await;
         }
         Ok(taken.taken)
     }

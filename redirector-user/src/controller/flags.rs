@@ -9,6 +9,7 @@ use crate::{
     policy::{
         dial::{Ended, Flag, FlagId, FlagRequest, PoolTerms, Proposal},
         guards::Guards,
+        rules::ACTOR_PREFIX,
     },
     store::{
         StoreError,
@@ -42,25 +43,7 @@ impl Controller {
             let mut state = self.lock().await;
             // Read under the lock, so that flags are as old as their order says.
             let proposal = Proposal::read(request, &pools, clock())?;
-            self.guards(&state).check(proposal.prefix)?;
-            if state.flags.on(proposal.prefix).is_none() {
-                self.room_for(&state, 1)?;
-            }
-            let added = self.store.add(&proposal).await?;
-            let (id, generation) = (added.flag.id, added.flag.generation);
-            tracing::info!(
-                flag.id = id.0, flag.prefix = %proposal.prefix, flag.action = proposal.action.name(),
-                flag.actor = proposal.actor, generation = generation.0, "flag added"
-            );
-            if let Some(replaced) = added.replaced {
-                state.flags.insert(replaced);
-            }
-            state.flags.insert(added.flag);
-            if let Err(error) = self.advance(&mut state, generation).await {
-                // It is stored, so it will come into force; saying that it was refused would be wrong.
-                tracing::error!(flag.id = id.0, %error, "flag stored, but the kernel does not have it yet");
-            }
-            id
+            self.put_flag(&mut state, &proposal).await?
         };
         loop {
             passes.mark_unchanged();
@@ -79,6 +62,34 @@ impl Controller {
         }
     }
 
+    /// The one way of a flag, a person's or a rule's, into store and kernel: judges it by the guards, stores it, and
+    /// begins to put it into force.
+    pub(super) async fn put_flag(
+        &self,
+        state: &mut State,
+        proposal: &Proposal,
+    ) -> Result<FlagId, Problem> {
+        self.guards(state).check(proposal.prefix)?;
+        if state.flags.on(proposal.prefix).is_none() {
+            self.room_for(state, 1)?;
+        }
+        let added = self.store.add(proposal).await?;
+        let (id, generation) = (added.flag.id, added.flag.generation);
+        tracing::info!(
+            flag.id = id.0, flag.prefix = %proposal.prefix, flag.action = proposal.action.name(),
+            flag.actor = proposal.actor, generation = generation.0, "flag added"
+        );
+        if let Some(replaced) = added.replaced {
+            state.flags.insert(replaced);
+        }
+        state.flags.insert(added.flag);
+        if let Err(error) = self.advance(state, generation).await {
+            // It is stored, so it will come into force; saying that it was refused would be wrong.
+            tracing::error!(flag.id = id.0, %error, "flag stored, but the kernel does not have it yet");
+        }
+        Ok(id)
+    }
+
     /// Lifts a flag. Its connections keep their relay until they end; new ones go free at once.
     ///
     /// # Errors
@@ -89,6 +100,11 @@ impl Controller {
         if reason.is_empty() || actor.is_empty() {
             return Err(Problem::Guard(String::from(
                 "lifting a flag needs a reason and an actor, for the trail",
+            )));
+        }
+        if actor.starts_with(ACTOR_PREFIX) {
+            return Err(Problem::Usage(format!(
+                "actor {actor:?}: {ACTOR_PREFIX} names what rules do by themselves; say who you are"
             )));
         }
         self.unless_importing()?;
@@ -136,14 +152,21 @@ impl Controller {
         Ok(state.flags.next_expiry())
     }
 
-    async fn end_flag(
+    pub(super) async fn end_flag(
         &self,
         state: &mut State,
         id: FlagId,
         kind: Kind,
         ended: &Ended,
     ) -> Result<(), Problem> {
-        let generation = match self.store.end(id, kind, ended).await {
+        let flag = state.flags.get(&id).cloned();
+        let conduct = flag
+            .as_ref()
+            .and_then(|flag| self.conduct_after(state, flag, ended));
+        let remembered = conduct
+            .as_ref()
+            .map(|(customer, conduct)| (*customer, conduct));
+        let generation = match self.store.end(id, kind, ended, remembered).await {
             Ok(generation) => generation,
             // Stored by an attempt whose answer was lost: what is left to do is the kernel's part.
             Err(StoreError::AlreadyEnded(_)) => state.generation,
@@ -156,11 +179,16 @@ impl Controller {
             "{}",
             kind.name()
         );
-        let diverts = state
-            .flags
-            .get(&id)
+        let diverts = flag
+            .as_ref()
             .is_some_and(|flag| flag.terms.action.redirect().is_some());
         state.forget(id);
+        state.conduct.extend(conduct);
+        let restored = match &flag {
+            Some(flag) => self.restore_beneath(state, flag, ended).await?,
+            None => None,
+        };
+        let generation = restored.unwrap_or(generation);
         // Whose connections are still open decides what lingers; the last sweep may be seconds old.
         if diverts {
             let report = self.kernel.call(|edge| edge.sweep()).await??;
@@ -216,7 +244,7 @@ impl Controller {
 }
 
 /// The configured pools, as far as a flag depends on them.
-pub(super) fn pool_terms(config: &Config) -> Vec<PoolTerms> {
+pub(crate) fn pool_terms(config: &Config) -> Vec<PoolTerms> {
     let pools = config.pools.iter().map(|pool| PoolTerms {
         name: pool.name.clone(),
         via: pool.via,

@@ -10,11 +10,11 @@ use tokio::{
 };
 
 use super::{
-    Controller, Problem, links,
+    Controller, Problem, clock, links,
     probing::{ProbeLine, open_wire},
     rings::{Events, read_ring},
 };
-use crate::edge::probe;
+use crate::{edge::probe, policy::rules::Rotation};
 
 /// Starts every task. They end after [`Controller::stop`]; one that ends before, by a panic, is a fault.
 ///
@@ -34,6 +34,8 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     keep(Box::pin(links::watch(Arc::clone(controller))));
     let first_window = controller.start_radar().await?;
     keep(Box::pin(radar(Arc::clone(controller), first_window)));
+    keep(Box::pin(rules(Arc::clone(controller))));
+    keep(Box::pin(forget(Arc::clone(controller))));
     if let Some(line) = controller.open_probe_line()? {
         keep(Box::pin(serve_probes(Arc::clone(controller), line)));
     }
@@ -158,6 +160,34 @@ async fn radar(controller: Arc<Controller>, mut from: Timestamp) {
     }
 }
 
+/// Lets rules act on what relays have said between two turns of the radar; without a radar, turns them by itself.
+async fn rules(controller: Arc<Controller>) {
+    let mut ticks = ticks(RULES);
+    let mut turned = clock();
+    loop {
+        ticks.tick().await;
+        let now = clock();
+        let alone = controller.config.radar_window.is_none();
+        let idle = now.duration_since(turned) >= WITHOUT_RADAR;
+        if alone && idle {
+            controller.turn_rules(Rotation::between(turned, now)).await;
+            turned = now;
+        } else if controller.relays_have_spoken() {
+            controller.turn_rules(Rotation::between(now, now)).await;
+        }
+    }
+}
+
+/// Forgets figures and conduct whose time is over.
+async fn forget(controller: Arc<Controller>) {
+    let mut trouble = Trouble::new("old figures could not be forgotten");
+    let mut ticks = ticks(FORGET);
+    loop {
+        ticks.tick().await;
+        trouble.report(controller.forget_figures().await);
+    }
+}
+
 /// Is the host that probes come from, and makes its wire anew when that breaks.
 async fn serve_probes(controller: Arc<Controller>, (mut wire, mut questions): ProbeLine) {
     let mut trouble = Trouble::new("relays cannot be probed through the data path");
@@ -218,6 +248,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
 const TRIM: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(3);
+const RULES: Duration = Duration::from_secs(10);
+const WITHOUT_RADAR: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+const FORGET: Duration = Duration::from_secs(600);
 const RETRY_PROBES: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);
 const SHORTEST_NAP: Duration = Duration::from_millis(10);

@@ -16,7 +16,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Controller, Problem, clock};
 use crate::{
     edge::Sighted,
-    policy::dial::read_target,
+    policy::{
+        dial::read_target,
+        rules::{Observation, Rotation},
+    },
     radar::{
         view::{CourseView, FiguresView, RadarView, SourceView},
         window::{History, Window},
@@ -43,11 +46,19 @@ impl Controller {
         let finished = self.kernel.call(|edge| edge.turn_radar()).await??;
         let until = clock();
         let sources = self.harvest(finished).await?;
+        let seen = sources.iter();
+        let seen = seen.map(|(source, sighting)| (*source, Observation::of(sighting)));
+        let rotation = Rotation {
+            from,
+            until,
+            seen: seen.collect(),
+        };
         self.history().push(Window {
             from,
             until,
             sources,
         });
+        self.turn_rules(rotation).await;
         Ok(until)
     }
 

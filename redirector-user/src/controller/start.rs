@@ -52,6 +52,9 @@ pub enum StartError {
         /// The flags.
         ids: Vec<FlagId>,
     },
+    /// The rules cannot be gone by.
+    #[error(transparent)]
+    Rules(#[from] super::rules::RulesError),
     /// Anything else.
     #[error(transparent)]
     Problem(#[from] Problem),

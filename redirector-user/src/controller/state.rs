@@ -19,6 +19,7 @@ use crate::{
         desired::{Decisions, PlannedRelay, PoolPlan, Probe, desired, grace_until_s},
         dial::{Flag, FlagId},
         ledger::Ledger,
+        rules::Conduct,
     },
     reconcile::EdgeState,
     rotation::{self, RelayState, Standing},
@@ -42,6 +43,10 @@ pub(super) struct State {
     pub(super) drained: BTreeMap<String, Word>,
     /// Users of submission.
     pub(super) submission: users::Standing,
+    /// Customers that rules have flagged, and what came of it.
+    pub(super) conduct: BTreeMap<IpNetwork, Conduct>,
+    /// Who has frozen the rules, if somebody has.
+    pub(super) frozen: Option<Word>,
     /// The last judgement over both.
     pub(super) standing: Standing,
     /// What the kernel's maps hold.
@@ -153,6 +158,8 @@ impl State {
             relays: relays.collect(),
             drained: loaded.drained,
             submission: loaded.submission,
+            conduct: loaded.conduct,
+            frozen: loaded.frozen,
             standing: Standing::default(),
             held,
             scope: Scope::All,

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     api::view::{
-        DrainView, FlagCounts, FlagView, HistoryView, PoolView, RelayHealth, RelayView, StatusView,
+        DrainView, FlagCounts, FlagView, HistoryView, PoolView, ProbationView, RelayHealth,
+        RelayView, StatusView,
     },
     config::Config,
     edge::{Edge, EdgeError, Entrance, Ingress, Judgement, Unjudgeable, health::Health},
@@ -245,7 +246,17 @@ impl Controller {
 
 fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
     let (awaiting, serving) = (state.awaited(flag.id), state.serving(&flag));
-    FlagView::new(flag, awaiting, serving, history)
+    let customer = flag.terms.prefix;
+    let conduct = state.conduct.get(&customer);
+    let probation = conduct.and_then(|conduct| {
+        let probation = conduct.probation.as_ref();
+        let probation = probation.filter(|probation| probation.flag == flag.id)?;
+        Some(ProbationView::new(customer, conduct.lifts, probation))
+    });
+    FlagView {
+        probation,
+        ..FlagView::new(flag, awaiting, serving, history)
+    }
 }
 
 fn history(row: &audit::Row) -> HistoryView {

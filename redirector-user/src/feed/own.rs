@@ -5,7 +5,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Item;
-use crate::policy::dial::{Ended, Flag, FlagId};
+use crate::{
+    policy::dial::{Ended, Flag, FlagId},
+    store::{
+        drains::Word,
+        firings::{Came, Fired},
+    },
+};
 
 /// Something that the controller did or saw.
 #[derive(Clone, Debug)]
@@ -61,6 +67,12 @@ pub enum Own<'a> {
     },
     /// The flow table has room again.
     MapPressureOver,
+    /// A rule was held back by a cap or a guard, or would have acted were rules not frozen.
+    RuleDidNot(&'a Fired),
+    /// Rules may do nothing until somebody says so.
+    RulesFrozen(&'a Word),
+    /// Rules may act again.
+    RulesThawed(&'a Word),
 }
 
 impl Own<'_> {
@@ -80,7 +92,10 @@ impl Own<'_> {
             | Self::FailurePolicy { .. }
             | Self::FailurePolicyOver { .. }
             | Self::MapPressure { .. }
-            | Self::MapPressureOver => None,
+            | Self::MapPressureOver
+            | Self::RuleDidNot(_)
+            | Self::RulesFrozen(_)
+            | Self::RulesThawed(_) => None,
         };
         Item {
             at,
@@ -107,6 +122,12 @@ impl Own<'_> {
             Self::FailurePolicyOver { .. } => "failure_policy_over",
             Self::MapPressure { .. } => "map_pressure",
             Self::MapPressureOver => "map_pressure_over",
+            Self::RuleDidNot(fired) => match fired.outcome {
+                Came::WouldHave => "rule_would_have",
+                Came::HeldBack | Came::Done => "rule_held_back",
+            },
+            Self::RulesFrozen(_) => "rules_frozen",
+            Self::RulesThawed(_) => "rules_thawed",
         }
     }
 
@@ -142,6 +163,15 @@ impl Own<'_> {
                 json!({ "flows": flows, "flows_max": flows_max })
             }
             Self::MapPressureOver => json!({}),
+            Self::RuleDidNot(fired) => json!({
+                "rule": fired.rule,
+                "dial": fired.detail.dial,
+                "held_back_by": fired.detail.held_back_by,
+                "because": fired.detail.cause.in_words(),
+            }),
+            Self::RulesFrozen(word) | Self::RulesThawed(word) => {
+                json!({ "by": word.by, "reason": word.reason })
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A [`FlagRequest`] is what a person or a program asks for; [`Proposal::read`] is its only way in. A
 //! [`Flag`] is a proposal that the store has given a number and a generation.
 
+mod height;
 mod request;
 
 use std::fmt;
@@ -13,8 +14,14 @@ use jiff::Timestamp;
 use redirector_common::abi;
 use serde::{Deserialize, Serialize};
 
-pub use self::request::{DEFAULT_LIFE, FlagRequest, GRACE_S, LONGEST_LIFE, PoolTerms, read_target};
-use super::limit::Limit;
+pub(crate) use self::request::read_action;
+pub use self::{
+    height::Height,
+    request::{
+        DEFAULT_LIFE, FlagRequest, GRACE_S, LONGEST_LIFE, PoolTerms, REASON_OCTETS, read_target,
+    },
+};
+use super::{limit::Limit, rules::Cause};
 
 /// Number of a flag; never 0, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,7 +65,7 @@ pub struct Redirect {
 }
 
 /// A well-formed wish; what the guards judge and the store takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Proposal {
     /// Whom it is about; network bits only.
     pub prefix: IpNetwork,
@@ -76,10 +83,12 @@ pub struct Proposal {
     pub created_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
+    /// The figures that caused it, if a rule asked for it.
+    pub cause: Option<Box<Cause>>,
 }
 
 /// One flag, in force or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Flag {
     /// Number.
     pub id: FlagId,

@@ -1,7 +1,9 @@
-//! The guards: what can never be flagged, whoever asks.
+//! The guards: what can never be flagged, whoever asks; and, in [`caps`], how much may be flagged by itself.
 //!
 //! Pure, and judged against the configuration of the moment, so that a guard cannot be forgotten by one of
 //! the ways in.
+
+pub mod caps;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,6 +12,7 @@ use std::{
 
 use ipnetwork::IpNetwork;
 
+pub use self::caps::Caps;
 use super::dial::Refusal;
 
 /// What the guards know.
@@ -34,6 +37,14 @@ impl Guards {
         self.inside_customer_prefixes(target)?;
         self.outside_reserved(target)?;
         self.clear_of_protected(target)
+    }
+
+    /// The customer prefix that a prefix is in.
+    #[must_use]
+    pub fn customer_prefix(&self, target: IpNetwork) -> Option<IpNetwork> {
+        let around =
+            |wide: &&IpNetwork| wide.contains(target.network()) && wide.prefix() <= target.prefix();
+        self.customer_prefixes.iter().find(around).copied()
     }
 
     fn outside_reserved(&self, target: IpNetwork) -> Result<(), Refusal> {

@@ -13,7 +13,10 @@ use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
-use super::dial::{Flag, FlagId};
+use super::{
+    dial::{Flag, FlagId},
+    rules::rule_of,
+};
 
 /// Active flags, and the ended ones that a waiting flag replaces.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,8 @@ pub struct Ledger {
     expiries: BTreeSet<(Timestamp, FlagId)>,
     /// Generations of the redirects to each pool that were ever in force, with how many have it.
     in_use: BTreeMap<String, BTreeMap<Generation, usize>>,
+    /// Flags that have not ended and that a rule has made.
+    automatic: BTreeMap<IpNetwork, FlagId>,
     touched: BTreeSet<IpNetwork>,
 }
 
@@ -86,6 +91,11 @@ impl Ledger {
         self.waiting.iter()
     }
 
+    /// Flags that have not ended and that rules have made.
+    pub fn automatic(&self) -> impl Iterator<Item = &Flag> {
+        self.automatic.values().filter_map(|id| self.flags.get(id))
+    }
+
     /// Newest generation that any redirect to this pool which was ever in force needs its relays to know.
     #[must_use]
     pub fn needed(&self, pool: &str) -> Generation {
@@ -115,6 +125,9 @@ impl Ledger {
         if flag.ended.is_none() {
             self.standing.insert(flag.terms.prefix, id);
             self.expiries.insert((flag.terms.expires_at, id));
+            if rule_of(&flag.terms.actor).is_some() {
+                self.automatic.insert(flag.terms.prefix, id);
+            }
             if flag.activated_at.is_none() {
                 self.waiting.entry(Wait::of(&flag)).or_default().insert(id);
             }
@@ -132,6 +145,9 @@ impl Ledger {
         self.touched.insert(flag.terms.prefix);
         if self.standing.get(&flag.terms.prefix) == Some(&id) {
             self.standing.remove(&flag.terms.prefix);
+        }
+        if self.automatic.get(&flag.terms.prefix) == Some(&id) {
+            self.automatic.remove(&flag.terms.prefix);
         }
         self.expiries.remove(&(flag.terms.expires_at, id));
         let wait = Wait::of(&flag);

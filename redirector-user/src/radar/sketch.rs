@@ -27,6 +27,18 @@ impl Sketch {
         Self(registers)
     }
 
+    /// Of registers as [`Sketch::registers`] gave them.
+    #[must_use]
+    pub const fn from_registers(registers: [u8; REGISTERS]) -> Self {
+        Self(registers)
+    }
+
+    /// Its registers.
+    #[must_use]
+    pub const fn registers(&self) -> &[u8; REGISTERS] {
+        &self.0
+    }
+
     /// Adds the destinations of another sketch.
     pub fn unite(&mut self, other: &Self) {
         for (register, value) in self.0.iter_mut().zip(other.0) {

@@ -15,6 +15,7 @@ fn flag(id: u32, generation: u64, action: Action) -> Flag {
             grace_s: 600,
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
+            cause: None,
         },
         generation: Generation(generation),
         replaces: None,

@@ -48,6 +48,16 @@ pub enum Kind {
     UserChanged,
     /// A user was removed.
     UserRemoved,
+    /// A person's flag is back, after one that a rule had put into its place.
+    FlagRestored,
+    /// A flag may be wrong: something that was held under it was released.
+    FlagOnProbation,
+    /// Rules may do nothing until somebody says so.
+    RulesFrozen,
+    /// Rules may act again.
+    RulesThawed,
+    /// Another file of rules is in force.
+    RulesLoaded,
     /// Somebody has released a message that a relay had kept.
     MessageReleased,
     /// Somebody has looked at what a relay has kept of a message.
@@ -183,6 +193,11 @@ impl Kind {
             Self::UserAdded => "user added",
             Self::UserChanged => "user changed",
             Self::UserRemoved => "user removed",
+            Self::FlagRestored => "flag restored",
+            Self::FlagOnProbation => "flag on probation",
+            Self::RulesFrozen => "rules frozen",
+            Self::RulesThawed => "rules thawed",
+            Self::RulesLoaded => "rules loaded",
             Self::MessageReleased => "message released",
             Self::MessageViewed => "message viewed",
             Self::MessageConfirmed => "message confirmed",

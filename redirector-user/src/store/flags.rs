@@ -17,14 +17,20 @@ use self::row::{flag_id, insert_all, payload, read};
 use super::{
     Store, StoreError,
     audit::{Chain, Entry, Kind},
+    conduct,
     events::Told,
     next_generation,
 };
-use crate::feed::Own;
-use crate::policy::dial::{Ended, Flag, FlagId, Proposal};
+use crate::{
+    feed::Own,
+    policy::{
+        dial::{Ended, Flag, FlagId, Proposal},
+        rules::Conduct,
+    },
+};
 
 /// What [`Store::add`] did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Added {
     /// The new flag.
     pub flag: Flag,
@@ -39,6 +45,20 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Row`], [`StoreError::Random`]; nothing is stored then.
     pub async fn add(&self, terms: &Proposal) -> Result<Added, StoreError> {
+        self.add_as(terms, Kind::FlagAdded, &terms.actor).await
+    }
+
+    /// The same, with another word for it in the trail, and by somebody else than whose flag it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::add`].
+    pub async fn add_as(
+        &self,
+        terms: &Proposal,
+        kind: Kind,
+        actor: &str,
+    ) -> Result<Added, StoreError> {
         let mut transaction = self.writer.begin().await?;
         let generation = next_generation(&mut transaction).await?;
         let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM flags")
@@ -79,8 +99,8 @@ impl Store {
         insert_all(&mut transaction, std::slice::from_ref(&flag)).await?;
         let entry = Entry {
             at: terms.created_at,
-            actor: terms.actor.clone(),
-            kind: Kind::FlagAdded,
+            actor: actor.to_owned(),
+            kind,
             subject: subject(id),
             payload: payload(&flag),
         };
@@ -99,7 +119,8 @@ impl Store {
         Ok(Added { flag, replaced })
     }
 
-    /// Ends a flag, by hand or ([`Kind::FlagExpired`]) by time.
+    /// Ends a flag, by hand or ([`Kind::FlagExpired`]) by time; with `conduct`, what is remembered of its customer
+    /// from then on.
     ///
     /// # Errors
     ///
@@ -109,8 +130,12 @@ impl Store {
         id: FlagId,
         kind: Kind,
         ended: &Ended,
+        conduct: Option<(IpNetwork, &Conduct)>,
     ) -> Result<Generation, StoreError> {
         let mut transaction = self.writer.begin().await?;
+        if let Some((customer, conduct)) = conduct {
+            conduct::write(&mut transaction, customer, conduct).await?;
+        }
         let mut chain = Chain::open(&mut transaction, &self.name).await?;
         self.write_end(&mut transaction, &mut chain, id, kind, ended)
             .await?;
@@ -192,6 +217,25 @@ impl Store {
             .bind(i64::from(after))
             .bind(i32::from(ended))
             .bind(i64::from(at_most))
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Flags that were there at any time between two moments, by number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Row`].
+    pub async fn flags_between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Flag>, StoreError> {
+        let text = "SELECT * FROM flags WHERE created_us <= $1 AND (ended_us IS NULL OR ended_us >= $2) ORDER BY id";
+        let rows = sqlx::query(text)
+            .bind(to.as_microsecond())
+            .bind(from.as_microsecond())
             .fetch_all(&self.readers)
             .await?;
         rows.iter().map(read).collect()

@@ -117,6 +117,13 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "what may be looked at",
         include_str!("migrations/0007_tier.sql"),
     ),
+    (8, None, "rules", include_str!("migrations/0008_rules.sql")),
+    (
+        9,
+        Some("SQLite"),
+        "figures of rotations",
+        include_str!("migrations/0009_rotations_sqlite.sql"),
+    ),
     (
         10,
         None,

@@ -1,4 +1,5 @@
 mod events;
+mod rules;
 mod trail;
 mod users;
 
@@ -157,11 +158,14 @@ async fn a_flag_ends_once() {
         reason: String::from("clean"),
     };
     assert_eq!(
-        store.end(flag.id, Kind::FlagLifted, &ended).await.unwrap(),
+        store
+            .end(flag.id, Kind::FlagLifted, &ended, None)
+            .await
+            .unwrap(),
         Generation(2)
     );
     assert!(matches!(
-        store.end(flag.id, Kind::FlagExpired, &ended).await,
+        store.end(flag.id, Kind::FlagExpired, &ended, None).await,
         Err(StoreError::AlreadyEnded(_))
     ));
     assert_eq!(

@@ -104,6 +104,12 @@ impl Lab {
         child.wait().unwrap().code()
     }
 
+    /// The controller's process.
+    pub(crate) fn pid(&self) -> i32 {
+        let child = self.outgated.as_ref().expect("the controller runs");
+        Pid::from_child(child).as_raw_nonzero().get()
+    }
+
     /// Runs `outgate` on the edge, as the person `tester`.
     pub(crate) fn outgate(&self, arguments: &[&str]) -> Said {
         let mut command = self.inside(env!("CARGO_BIN_EXE_outgate"));

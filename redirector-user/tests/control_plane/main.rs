@@ -17,5 +17,6 @@ mod lab;
 mod life;
 mod probe;
 mod relays;
+mod rules;
 mod steer;
 mod users;

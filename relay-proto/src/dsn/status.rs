@@ -66,6 +66,11 @@ impl Told<'_> {
                  recipient's server does not promise that. Send it without the demand, or tell the recipient by another \
                  way."
             }
+            (_, "7.10") if !self.is_by_reply() => {
+                "The message was sent with the demand that it travel encrypted on all of its way (REQUIRETLS), and no \
+                 such connection to the recipient's servers comes about. Send it without the demand, or tell the \
+                 recipient by another way."
+            }
             (_, detail) if detail.starts_with("7.") && self.is_by_reply() => {
                 "The recipient's server refuses the message by its rules; its words above say which. If you \
                  cannot tell what to change, ask the recipient's postmaster by another way."

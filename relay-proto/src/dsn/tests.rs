@@ -255,7 +255,11 @@ fn advice_fits_what_was_said_and_by_whom() {
             refused(550, "5.7.1", "x"),
             "refuses the message by its rules",
         ),
-        (local("5.7.10"), "The words above say"),
+        (local("5.7.10"), "without the demand"),
+        (
+            refused(550, "5.7.10", "x"),
+            "refuses the message by its rules",
+        ),
         (local("5.7.30"), "without the demand"),
         (refused(550, "5.7.30", "x"), "without the demand"),
         (refused(554, "5.0.0", "x"), "The words above say"),

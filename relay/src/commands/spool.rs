@@ -3,6 +3,7 @@
 //! All but `transfer` only read, whether the relay runs or not. A message that the relay has just taken or delivered may be
 //! missing or still be there.
 
+mod interrupts;
 mod transfer;
 
 use std::fs::OpenOptions;
@@ -55,7 +56,7 @@ pub(crate) enum SpoolCommand {
     },
     /// Hand everything over to another relay, which delivers it from then on. What cannot be handed over stays; exit code 1
     /// then, and it can be run again at any time. Works with the relay running, which begins no deliveries meanwhile, or
-    /// stopped
+    /// stopped. Ctrl-C, or --cancel elsewhere, stops it: what the other relay has acknowledged is its own, the rest stays
     Transfer(TransferArguments),
 }
 

@@ -1,4 +1,5 @@
-//! `outgate-relay tls`: what came of destinations' TLS, where a policy applied, and what domains are told of it.
+//! `outgate-relay tls`: what came of destinations' TLS, where a policy applied or where domains are told, and what they
+//! are told of it.
 //!
 //! It reads the file that the relay writes each minute, so it works whether the relay runs or not.
 

@@ -16,7 +16,7 @@ use relay_proto::queued::{Attempt, Cause, Outcome, Queued};
 use relay_proto::reply::Reply;
 use tracing::{debug, info};
 
-use super::{Connection, search};
+use super::Connection;
 use crate::egress::Egresses;
 use crate::message::Message;
 use crate::outbound::{Answers, Lost, Outbound, Upstream};
@@ -118,16 +118,11 @@ impl Transaction<'_> {
         Some(self.all(connection, Outcome::Failed(cause), true, None))
     }
 
-    /// Nothing goes on, although it did when the server was chosen. Only what an authenticated server says is final.
+    /// Nothing goes on, although it did when the server was chosen. The next attempt asks all of the domain's servers, and
+    /// ends it if none keeps it.
     fn without_require_tls(&self, connection: &Connection) -> Attempted {
-        let outcome = if connection.upstream.extensions().require_tls {
-            Outcome::Deferred(local(
-                "4.7.5",
-                "the server does not show any more what REQUIRETLS needs",
-            ))
-        } else {
-            Outcome::Failed(search::without_require_tls(None).cause)
-        };
+        let text = "the server does not show any more what REQUIRETLS needs";
+        let outcome = Outcome::Deferred(local("4.7.5", text));
         self.all(connection, outcome, true, None)
     }
 

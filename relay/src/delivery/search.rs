@@ -2,8 +2,8 @@
 //!
 //! The servers are tried in the order of the route, each at all of its addresses, bounded in number and time. By which
 //! standard a server's TLS is judged follows from what the message's sender asks of it (RFC 8689): mail that demands
-//! REQUIRETLS goes to servers that are authenticated and offer it, or comes back with `5.7.30`; a notification prefers
-//! those; mail that says `TLS-Required: No` waives what its recipients' domains demand.
+//! REQUIRETLS goes to servers that are authenticated and offer it; if it is known of all servers of the domain that none
+//! does, it comes back at once with `5.7.30`, or `5.7.10` if TLS does not hold. A notification prefers those; mail that says `TLS-Required: No` waives what its recipients' domains demand.
 //!
 //! # Diagnostics
 //! Returned: why there is no session, for good only if each server said so for itself.
@@ -11,6 +11,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use relay_proto::client::{LostCause, Stage};
 use relay_proto::envelope::TlsTag;
 use relay_proto::queue::Fault;
 use relay_proto::queued::{Cause, Queued, Remote, Source};
@@ -21,8 +22,8 @@ use super::connection::{Connection, may_go_in_clear, no_connection, told};
 use super::{Hosts, Ways};
 use crate::egress::{Leg, Way};
 use crate::origin::OriginalDst;
-use crate::outbound::requirement::{Requirement, Unsatisfied};
-use crate::outbound::{Outbound, Unreachable};
+use crate::outbound::requirement::Requirement;
+use crate::outbound::{Lost, Outbound, Unreachable};
 use crate::queue::world::NoConnection;
 use crate::routing::{Host, RouteError};
 
@@ -76,6 +77,10 @@ impl Search<'_> {
         let mut failed: Option<NoConnection> = None;
         let mut tried = 0;
         for host in self.route {
+            // One that nobody could find matters if all others have said no for good.
+            if host.addresses.is_empty() && failed.as_ref().is_some_and(|it| !it.never) {
+                continue;
+            }
             let requirement = match standard.requirement(host) {
                 Ok(requirement) => requirement,
                 Err(why) => {
@@ -120,7 +125,7 @@ impl Search<'_> {
         };
         if standard == Standard::Strict && !upstream.extensions().require_tls {
             upstream.quit().await;
-            return Err(without_require_tls(Some(remote)));
+            return Err(without_require_tls(remote));
         }
         Ok(Connection {
             upstream,
@@ -192,25 +197,46 @@ fn not_all(failed: NoConnection) -> NoConnection {
 }
 
 fn judged(error: &Unreachable, standard: Standard, remote: Remote) -> NoConnection {
+    if standard == Standard::Strict && shows_no_tls(error) {
+        // RFC 8689 section 4.2.1: the sender wants to know at once, also where somebody on the way has made it so.
+        let text = format!("REQUIRETLS cannot be kept: {error}");
+        return local("5.7.10", text, true, Some(remote));
+    }
+    no_connection(error, remote)
+}
+
+/// Whether it is for want of TLS that holds, and no passing trouble.
+fn shows_no_tls(error: &Unreachable) -> bool {
     match error {
-        // RFC 8689 section 4.2.1 has a code for it. Whoever is on the way can make it so, and it is tried again.
-        Unreachable::Insecure(Unsatisfied::ClearText) if standard == Standard::Strict => {
-            local("4.7.10", error.to_string(), false, Some(remote))
+        Unreachable::Insecure(_) | Unreachable::OldTls(_) => true,
+        Unreachable::Session(Lost { stage, cause }) => {
+            *stage == Stage::StartTls
+                && match cause {
+                    LostCause::TlsFailed => true,
+                    // 454: not now (RFC 3207 section 4).
+                    LostCause::Refused(reply) => reply.code().is_permanent(),
+                    LostCause::HungUp
+                    | LostCause::TimedOut
+                    | LostCause::Malformed(_)
+                    | LostCause::Framing(_)
+                    | LostCause::LineTooLong
+                    | LostCause::Unsolicited
+                    | LostCause::Injected
+                    | LostCause::Content(_)
+                    | LostCause::OutOfTurn => false,
+                }
         }
-        Unreachable::Insecure(_)
-        | Unreachable::NoWay(_)
+        Unreachable::NoWay(_)
         | Unreachable::Connect(_)
         | Unreachable::ConnectTimedOut
-        | Unreachable::Session(_)
-        | Unreachable::OldTls(_)
-        | Unreachable::TimedOut => no_connection(error, remote),
+        | Unreachable::TimedOut => false,
     }
 }
 
 /// The server, whose name is authenticated, says that it does not take such mail.
-pub(super) fn without_require_tls(remote: Option<Remote>) -> NoConnection {
+fn without_require_tls(remote: Remote) -> NoConnection {
     let text = "the server does not offer REQUIRETLS, which the message demands".to_owned();
-    local("5.7.30", text, true, remote)
+    local("5.7.30", text, true, Some(remote))
 }
 
 fn withheld(error: &RouteError) -> NoConnection {
@@ -243,3 +269,50 @@ fn remote(host: &Host, address: SocketAddr) -> Remote {
 /// messages.
 const OPEN_DEADLINE: Duration = Duration::from_secs(300);
 const SERVERS_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use relay_proto::reply::Reply;
+
+    use super::*;
+    use crate::outbound::requirement::Unsatisfied;
+
+    fn session(stage: Stage, cause: LostCause) -> Unreachable {
+        Unreachable::Session(Lost { stage, cause })
+    }
+
+    fn refused(code: u16) -> LostCause {
+        LostCause::Refused(Reply::new(code, "4.7.0", "no TLS"))
+    }
+
+    #[test]
+    fn want_of_tls_ends_only_what_demands_it_and_passing_trouble_ends_nothing() {
+        let remote = || Remote {
+            name: None,
+            address: "203.0.113.10:25".parse().unwrap(),
+        };
+        for (error, ends) in [
+            (Unreachable::Insecure(Unsatisfied::ClearText), true),
+            (Unreachable::Insecure(Unsatisfied::Expired), true),
+            (session(Stage::StartTls, LostCause::TlsFailed), true),
+            (session(Stage::StartTls, refused(550)), true),
+            (session(Stage::StartTls, refused(454)), false),
+            (session(Stage::StartTls, LostCause::HungUp), false),
+            (session(Stage::Greeting, refused(554)), false),
+            (session(Stage::Ehlo, LostCause::TimedOut), false),
+            (Unreachable::ConnectTimedOut, false),
+        ] {
+            let strict = judged(&error, Standard::Strict, remote());
+            assert_eq!(strict.never, ends, "{error}");
+            if ends {
+                assert!(
+                    matches!(&strict.cause, Cause::Local { status: "5.7.10", text } if text.starts_with("REQUIRETLS")),
+                    "{strict:?}"
+                );
+            }
+            for standard in [Standard::Usual, Standard::Waived] {
+                assert!(!judged(&error, standard, remote()).never, "{error}");
+            }
+        }
+    }
+}

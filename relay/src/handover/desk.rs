@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 use super::doubts::Doubts;
 use super::giver::{Giver, Stopped};
 use super::source::Source;
-use super::{Peers, Progress, Shared, Target, blocking, shown};
+use super::{Cancelling, Peers, Progress, Shared, Target, blocking, shown};
 use crate::clock::unix_now;
 use crate::metrics::{Counter, Metrics};
 use crate::queue::admin::Transfers;
@@ -39,6 +39,7 @@ struct Inner {
 /// The last hand-over that was ordered.
 struct Current {
     progress: watch::Receiver<Progress>,
+    cancelling: Cancelling,
     task: JoinHandle<()>,
 }
 
@@ -83,7 +84,8 @@ impl Desk {
         if let Some(peers) = &self.0.peers {
             for target in targets {
                 let progress = watch::Sender::new(Progress::default());
-                let giver = self.giver(peers, &target, &progress);
+                let cancelling = Cancelling::default();
+                let giver = self.giver(peers, &target, &progress, &cancelling);
                 match giver.ask().await {
                     Ok(()) => info!(
                         relay = target.name,
@@ -120,6 +122,7 @@ impl Desk {
         peers: &'a Peers,
         target: &'a Target,
         progress: &'a watch::Sender<Progress>,
+        cancelling: &'a Cancelling,
     ) -> Giver<'a> {
         Giver {
             relay: &self.0.relay,
@@ -128,6 +131,7 @@ impl Desk {
             target,
             doubts: Arc::clone(&self.0.doubts),
             progress,
+            cancelling,
         }
     }
 
@@ -137,18 +141,32 @@ impl Desk {
             .add(Counter::HandedOver, progress.handed_over);
     }
 
-    /// Hands everything over.
-    async fn hand_over(&self, target: &Target, progress: &watch::Sender<Progress>) {
-        let ended = match &self.0.peers {
-            None => Err(Stopped::Refused(NO_PEERS.to_owned())),
-            Some(peers) => {
-                let _turn = self.0.turn.lock().await;
-                let _pausing = (!progress.borrow().dry_run).then(|| self.0.source.pause());
-                self.giver(peers, target, progress).give().await
-            }
-        };
+    /// Hands everything over, unless it is to stop before.
+    async fn hand_over(
+        &self,
+        target: &Target,
+        progress: &watch::Sender<Progress>,
+        cancelling: &Cancelling,
+    ) {
+        let ended = self.give(target, progress, cancelling).await;
         self.count(&progress.borrow());
         conclude(progress, ended);
+    }
+
+    async fn give(
+        &self,
+        target: &Target,
+        progress: &watch::Sender<Progress>,
+        cancelling: &Cancelling,
+    ) -> Result<(), Stopped> {
+        let Some(peers) = &self.0.peers else {
+            return Err(Stopped::Refused(NO_PEERS.to_owned()));
+        };
+        // Somebody may be asked about what is in doubt, and take its time.
+        let turn = async { Ok(self.0.turn.lock().await) };
+        let _turn = cancelling.unless(turn).await?;
+        let _pausing = (!progress.borrow().dry_run).then(|| self.0.source.pause());
+        self.giver(peers, target, progress, cancelling).give().await
     }
 
     /// Hands over what is left when the relay ends, within `limit`. The queue must have come to its end.
@@ -157,7 +175,8 @@ impl Desk {
             to: target.name.clone(),
             ..Progress::default()
         });
-        let handing = self.hand_over(target, &progress);
+        let cancelling = Cancelling::default();
+        let handing = self.hand_over(target, &progress, &cancelling);
         if tokio::time::timeout(limit, handing).await.is_err() {
             warn!(
                 relay = target.name,
@@ -215,7 +234,7 @@ impl Transfers for Desk {
         if let Some(running) = current.as_ref().filter(|it| !it.task.is_finished()) {
             let to = running.progress.borrow().to.clone();
             return Err(refused(format!(
-                "mail is being handed over to {to}; wait for its end"
+                "mail is being handed over to {to}; wait for its end, or stop it by `spool transfer --cancel`"
             )));
         }
         let sender = watch::Sender::new(Progress {
@@ -224,11 +243,27 @@ impl Transfers for Desk {
             ..Progress::default()
         });
         let progress = sender.subscribe();
-        let desk = self.clone();
-        let task = tokio::spawn(async move { Box::pin(desk.hand_over(&target, &sender)).await });
+        let cancelling = Cancelling::default();
+        let (desk, wish) = (self.clone(), cancelling.clone());
+        let task = tokio::spawn(async move {
+            Box::pin(desk.hand_over(&target, &sender, &wish)).await;
+        });
         let begun = progress.borrow().clone();
-        *current = Some(Current { progress, task });
+        *current = Some(Current {
+            progress,
+            cancelling,
+            task,
+        });
         Ok(begun)
+    }
+
+    fn cancel(&self) -> Option<Progress> {
+        {
+            let current = self.0.current.lock();
+            let current = current.unwrap_or_else(PoisonError::into_inner);
+            current.as_ref()?.cancelling.cancel();
+        }
+        self.progress()
     }
 
     fn progress(&self) -> Option<Progress> {

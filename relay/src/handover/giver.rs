@@ -2,7 +2,8 @@
 //!
 //! A batch is taken in hand, noted as doubtful, said, and committed; what the taker answers is written down here before
 //! it hears so. Only one batch is on its way, so whatever happens at most that one is in doubt, and the next connection
-//! begins with asking about it. A connection that is lost is made again a few times.
+//! begins with asking about it. A connection that is lost is made again a few times. When it is to stop ([`Cancelling`]),
+//! what is not committed is given back.
 //!
 //! # Diagnostics
 //! Returned: [`Stopped`]. Logged: each message that was handed over (`info`), each that cannot be (`warn`).
@@ -22,7 +23,7 @@ use tracing::{debug, info, warn};
 use super::doubts::Doubts;
 use super::source::Source;
 use super::wire::Wire;
-use super::{Peers, Shared, Target, Watched, blocking, shown, spool_name};
+use super::{Cancelling, Peers, Shared, Target, Watched, blocking, shown, spool_name};
 use crate::clock::unix_now;
 use crate::spool::StoreError;
 
@@ -39,6 +40,7 @@ pub(super) struct Giver<'a> {
     pub(super) target: &'a Target,
     pub(super) doubts: Shared<Doubts>,
     pub(super) progress: &'a Watched,
+    pub(super) cancelling: &'a Cancelling,
 }
 
 /// Why a hand-over has ended before everything was handed over.
@@ -61,6 +63,9 @@ pub(super) enum Stopped {
     /// Something is still being attempted.
     #[error("{0} messages are still being attempted here; run it again")]
     Busy(usize),
+    /// Somebody wants it so.
+    #[error("cancelled: what is the other's is its own, the rest stays here; it can be run again")]
+    Cancelled,
 }
 
 type Connection = Wire<TlsStream<TcpStream>>;
@@ -97,7 +102,14 @@ impl Giver<'_> {
                         return Err(Stopped::Connection(lost));
                     };
                     debug!(error = lost, "trying again");
-                    sleep(pause).await;
+                    let pause = async {
+                        sleep(pause).await;
+                        Ok(())
+                    };
+                    self.cancelling.unless(pause).await?;
+                }
+                Ok(()) if self.cancelling.is_wanted() && !names.is_empty() => {
+                    return Err(Stopped::Cancelled);
                 }
                 ended => return ended,
             }
@@ -118,7 +130,7 @@ impl Giver<'_> {
         names: &mut VecDeque<QueueId>,
         dry_run: bool,
     ) -> Result<(), Stopped> {
-        let (mut wire, welcome) = self.connect(name).await?;
+        let (mut wire, welcome) = self.cancelling.unless(self.connect(name)).await?;
         let room = welcome.room_octets;
         self.progress.send_modify(|it| it.room_octets = Some(room));
         let exchanged = async {
@@ -134,7 +146,10 @@ impl Giver<'_> {
             }
         };
         let ended = exchanged.await;
-        wire.close().await;
+        // In the midst of a message there is no farewell, and nobody waits for what is still to be sent.
+        if !matches!(ended, Err(Stopped::Cancelled)) {
+            wire.close().await;
+        }
         ended
     }
 
@@ -182,8 +197,14 @@ impl Giver<'_> {
         let mut busy = VecDeque::new();
         let mut waited = 0;
         loop {
-            while let Some(batch) = self.next_batch(names, &mut busy).await {
+            while !self.cancelling.is_wanted()
+                && let Some(batch) = self.next_batch(names, &mut busy).await
+            {
                 self.hand(wire, welcome, names, batch).await?;
+            }
+            if self.cancelling.is_wanted() {
+                names.append(&mut busy);
+                return Ok(());
             }
             if busy.is_empty() {
                 return Ok(());

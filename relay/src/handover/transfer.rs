@@ -14,7 +14,7 @@ use tracing::warn;
 use super::desk::conclude;
 use super::doubts::Doubts;
 use super::giver::Giver;
-use super::{Peers, Progress, Source, Taken, Target, in_file, shown};
+use super::{Cancelling, Peers, Progress, Source, Taken, Target, in_file, shown};
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::spool::{OpenError, Spool};
@@ -82,8 +82,13 @@ impl Directly {
         })
     }
 
-    /// Hands everything over; how it has ended stands in `progress`.
-    pub async fn hand_over(self, target: &Target, progress: &watch::Sender<Progress>) {
+    /// Hands everything over, unless it is to stop before; how it has ended stands in `progress`.
+    pub async fn hand_over(
+        self,
+        target: &Target,
+        progress: &watch::Sender<Progress>,
+        cancelling: &Cancelling,
+    ) {
         let giver = Giver {
             relay: &self.relay,
             peers: &self.peers,
@@ -91,6 +96,7 @@ impl Directly {
             target,
             doubts: Arc::new(tokio::sync::Mutex::new(self.doubts)),
             progress,
+            cancelling,
         };
         conclude(progress, giver.give().await);
     }

@@ -7,7 +7,7 @@
 //!
 //! # Diagnostics
 //! Returned: [`Unsatisfied`], whose text becomes part of a reply of class 4: nothing that is learnt from DNS or
-//! from a stranger's server ends a message for good.
+//! from a stranger's server ends a message for good, but one of the queue that demands REQUIRETLS.
 
 use std::sync::Arc;
 
@@ -46,6 +46,13 @@ impl Requirement {
             Demand::Certified { testing, .. } => !testing,
         };
         binding && !self.waived
+    }
+
+    /// Whether clear text is a result, although nothing is demanded: a domain without a policy may want to hear of that, too
+    /// (RFC 8460 section 4.4).
+    pub(super) fn counts_clear_text(&self) -> bool {
+        let subject = self.subject.as_ref();
+        subject.is_some_and(|subject| subject.policy == Policy::NoneFound)
     }
 
     /// The same for a message whose sender waives what its recipients' domains demand. What the operator demands of a
@@ -147,7 +154,8 @@ pub enum Matching {
 pub struct Subject {
     /// The recipients' domain: who wants to hear of it.
     pub mail_of: DnsName,
-    /// The policy's domain (RFC 8460 section 4.4): of the recipients, or for DANE the server's TLSA base domain.
+    /// The policy's domain (RFC 8460 section 4.4): of the recipients, as where there is no policy, or for DANE the
+    /// server's TLSA base domain.
     pub domain: DnsName,
     /// The kind of policy.
     pub policy: Policy,
@@ -164,6 +172,8 @@ pub enum Policy {
     Tlsa,
     /// `sts`.
     Sts,
+    /// `no-policy-found`: TLS is expected all the same, with whomever.
+    NoneFound,
 }
 
 /// Why a leg does not show what it must.

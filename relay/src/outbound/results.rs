@@ -1,7 +1,7 @@
 //! What came of destinations' TLS, by policy and day, as RFC 8460 counts it.
 //!
 //! Every session to which a policy applies is counted: [`Results::succeeded`], or [`Results::failed`] with one of the names
-//! of RFC 8460 section 4.3. [`Results::keep`] writes what has changed to a file each minute, and
+//! of RFC 8460 section 4.3; and where domains are told, sessions for those without a policy, too. [`Results::keep`] writes what has changed to a file each minute, and
 //! [`list`] reads that file, whether the relay runs or not. Strangers choose the domains and their policies, so what is kept
 //! of a [`Day`] is bounded; what is beyond it is counted as one number.
 //!

@@ -153,9 +153,12 @@ impl Upstream {
         }
     }
 
-    /// The same, but a failure of what is only tested is one, too.
+    /// The same, but a failure of what is only tested, or only expected, is one, too.
     pub(super) fn judge(&self, requirement: &Requirement) -> Result<(), Unsatisfied> {
         let (chain, trust) = (self.stream.peer_certificates(), &self.tls.trust);
+        if requirement.counts_clear_text() && chain.is_none() {
+            return Err(Unsatisfied::ClearText);
+        }
         judge(&requirement.demand, chain, trust, UnixTime::now())
     }
 

@@ -14,6 +14,9 @@ pub trait Transfers: Send + Sync {
     /// Begins one; how far it has come. There is one at a time.
     fn begin(&self, order: &shapes::TransferOrder) -> Result<Progress, shapes::Refused>;
 
+    /// The one that runs is to stop; how far it has come. It has ended when [`Transfers::progress`] says so.
+    fn cancel(&self) -> Option<Progress>;
+
     /// How far the last one has come, if there was one.
     fn progress(&self) -> Option<Progress>;
 }

@@ -56,7 +56,7 @@ fn arrange(records: &[Data], domain: &DnsName) -> Result<Vec<(u16, DnsName)>, Ro
     if null && !any {
         // RFC 7505 section 4.
         let text = format!("{domain} takes no mail (null MX)");
-        return Err(RouteError::never("5.1.10", text));
+        return Err(RouteError::never(NULL_MX, text));
     }
     if !any {
         // RFC 5321 section 5.1: the domain itself, if it has an address.
@@ -71,6 +71,8 @@ fn arrange(records: &[Data], domain: &DnsName) -> Result<Vec<(u16, DnsName)>, Ro
     Ok(hosts)
 }
 
+/// Enhanced status code of a recipient whose domain has a null MX (RFC 7505 section 4.2).
+pub(super) const NULL_MX: &str = "5.1.10";
 const HOSTS_MAX: usize = 16;
 
 #[cfg(test)]

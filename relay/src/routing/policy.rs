@@ -36,8 +36,13 @@ impl Inner {
         }
         let by_sts = match &candidates.policy_domain {
             Some(domain) => self.by_sts(domain, host).await?,
-            None => None,
+            None => BySts::Nothing,
         };
+        let without_policy = match &by_sts {
+            BySts::Nothing => self.without_policy(candidates, host),
+            BySts::Unnamed | BySts::Named(_) => Requirement::default(),
+        };
+        let by_sts = by_sts.requirement();
         let strict = match &by_sts {
             // What is only tested names the server all the same (RFC 8461 section 4.1).
             Some(sts) => Ok(Requirement {
@@ -54,9 +59,27 @@ impl Inner {
             (Some(bound), Some(sts)) if !sts.is_binding() => bound,
             (_, Some(sts)) => sts,
             (Some(bound), None) => bound,
-            (None, None) => Requirement::default(),
+            (None, None) => without_policy,
         };
         Ok(Terms { usual, strict })
+    }
+
+    /// Nothing is demanded, and what comes of it is counted where domains are told of it.
+    fn without_policy(&self, candidates: &Candidates, host: &DnsName) -> Requirement {
+        let domain = candidates.policy_domain.as_ref();
+        let subject = domain.filter(|_| self.counts_without_policy).map(|domain| {
+            Arc::new(Subject {
+                mail_of: domain.clone(),
+                domain: domain.clone(),
+                policy: Policy::NoneFound,
+                host: Some(host.clone()),
+                text: Vec::new(),
+            })
+        });
+        Requirement {
+            subject,
+            ..Requirement::default()
+        }
     }
 
     async fn by_dane(
@@ -102,16 +125,12 @@ impl Inner {
         }
     }
 
-    async fn by_sts(
-        &self,
-        domain: &DnsName,
-        host: &DnsName,
-    ) -> Result<Option<Requirement>, RouteError> {
+    async fn by_sts(&self, domain: &DnsName, host: &DnsName) -> Result<BySts, RouteError> {
         let Some(sts) = &self.sts else {
-            return Ok(None);
+            return Ok(BySts::Nothing);
         };
         let Some(policy) = sts.policy(domain).await else {
-            return Ok(None);
+            return Ok(BySts::Nothing);
         };
         let subject = Subject {
             mail_of: domain.clone(),
@@ -124,12 +143,12 @@ impl Inner {
         if !policy.names(host) {
             self.results.note(&subject, "validation-failure");
             if testing {
-                return Ok(None);
+                return Ok(BySts::Unnamed);
             }
             let text = format!("{host} is none of the servers in the MTA-STS policy of {domain}");
             return Err(RouteError::not_now("4.7.5", text));
         }
-        Ok(Some(Requirement {
+        Ok(BySts::Named(Requirement {
             demand: Demand::Certified {
                 name: host.clone(),
                 testing,
@@ -137,6 +156,25 @@ impl Inner {
             subject: Some(Arc::new(subject)),
             waived: false,
         }))
+    }
+}
+
+/// What the MTA-STS policy of a domain says of a server.
+enum BySts {
+    /// There is none.
+    Nothing,
+    /// It is only tested, and does not name the server; that is counted.
+    Unnamed,
+    /// What the server must show.
+    Named(Requirement),
+}
+
+impl BySts {
+    fn requirement(self) -> Option<Requirement> {
+        match self {
+            Self::Nothing | Self::Unnamed => None,
+            Self::Named(requirement) => Some(requirement),
+        }
     }
 }
 

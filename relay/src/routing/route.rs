@@ -28,7 +28,8 @@ pub struct Route {
 pub struct Host {
     /// Its name, unless only its address is known.
     pub name: Option<DnsName>,
-    /// In the order to try; never empty, and bounded.
+    /// In the order to try, and bounded. Empty where they cannot be looked up now: such a server comes last, and is
+    /// withheld for that.
     pub addresses: Vec<SocketAddr>,
     /// What its TLS must show for this domain.
     pub requirement: Requirement,
@@ -75,6 +76,20 @@ impl Route {
             site: Site::of([destination.to_string()]),
             hosts,
             until: Instant::now() + CHOSEN_UNTIL,
+        }
+    }
+}
+
+impl Host {
+    /// One of which only is known that there is one.
+    pub(super) fn not_found(why: RouteError) -> Self {
+        Self {
+            name: None,
+            addresses: Vec::new(),
+            requirement: Requirement::default(),
+            strict: Err(Unauthenticated::Unknown),
+            withheld: Some(why),
+            send_proxy: false,
         }
     }
 }

@@ -272,9 +272,11 @@ pub(super) mod tests {
         });
         let second = counted("sts", "example.org", "mx2.mail.example.org", &lines);
         let dane = counted("tlsa", "mx3.example.org", "mx3.example.org", &["3 1 1 ab"]);
+        let mut without = counted("no-policy-found", "example.org", "mx4.example.org", &[]);
+        without.failures.insert("starttls-not-supported".into(), 2);
         let day = Date::constant(2026, 11, 21);
-        let report = Report::of(day, "example.org", &[first, dane, second], BY);
-        assert_eq!(report.totals(), (30, 5));
+        let report = Report::of(day, "example.org", &[first, dane, second, without], BY);
+        assert_eq!(report.totals(), (40, 7));
         assert_eq!(
             report.file_name(),
             format!(
@@ -295,6 +297,23 @@ pub(super) mod tests {
             "contact-info": "tls@example.net",
             "report-id": "20261121.example.org@relay-1.example.net",
             "policies": [
+                {
+                    "policy": {
+                        "policy-type": "no-policy-found",
+                        "policy-domain": "example.org",
+                    },
+                    "summary": {
+                        "total-successful-session-count": 10,
+                        "total-failure-session-count": 2,
+                    },
+                    "failure-details": [
+                        {
+                            "result-type": "starttls-not-supported",
+                            "receiving-mx-hostname": "mx4.example.org",
+                            "failed-session-count": 2,
+                        },
+                    ],
+                },
                 {
                     "policy": {
                         "policy-type": "sts",

@@ -42,6 +42,7 @@ use crate::outbound::{Unreachable, Upstream};
 use crate::queueing::Queueing;
 use crate::stream::Protection;
 use crate::unheard::ContentHash;
+use crate::vouch::Patience;
 
 mod authentication;
 mod away;
@@ -111,6 +112,7 @@ struct Transaction {
     /// The content, from DATA on.
     intake: Option<Intake>,
     hash: ContentHash,
+    patience: Patience,
     started: Instant,
 }
 
@@ -297,6 +299,7 @@ impl Cutthrough {
             asked: Asked::default(),
             intake: None,
             hash: ContentHash::default(),
+            patience: Patience::default(),
             started: Instant::now(),
         });
         Answer::Reply(Reply::new(

@@ -53,7 +53,7 @@ impl Inspection<'_> {
             mail: self.mail,
             content,
         };
-        let Some(spoilt) = voucher.spoils(&leaving).await else {
+        let Some(spoilt) = voucher.spoils(&leaving, self.patience).await else {
             return Departure::AsChosen;
         };
         let id = self.id;

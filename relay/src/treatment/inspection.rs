@@ -25,6 +25,7 @@ use crate::metrics::Counter;
 use crate::origin::OriginalDst;
 use crate::scan::{Judged, Submission};
 use crate::token::Attribution;
+use crate::vouch::Patience;
 
 /// What the scanners have said about a message so far.
 #[derive(Debug, Default)]
@@ -74,6 +75,8 @@ pub(super) struct Inspection<'a> {
     pub(super) recipients: &'a [Recipient],
     /// It leaves from its customer's own address, whatever the policy says.
     pub(super) from_customer: bool,
+    /// For all look-ups about it.
+    pub(super) patience: &'a Patience,
 }
 
 impl Inspection<'_> {

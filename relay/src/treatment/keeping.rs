@@ -33,7 +33,8 @@ impl Inspection<'_> {
         // Who has logged in is known to the operator, and his reverse-path his own to answer for.
         let vouched = async {
             let (voucher, ehlo) = (queueing.voucher(), facts.ehlo.as_ref());
-            let vouched = voucher.vouches(customer, ehlo, reverse_path, content);
+            let patience = self.patience;
+            let vouched = voucher.vouches(customer, ehlo, reverse_path, content, patience);
             self.user.is_some() || vouched.await.is_some()
         };
         let queued = Queued {

@@ -40,6 +40,7 @@ use crate::origin::OriginalDst;
 use crate::queueing::Queueing;
 use crate::stream::Protection;
 use crate::unheard::ContentHash;
+use crate::vouch::Patience;
 
 mod by_mx;
 
@@ -70,6 +71,7 @@ struct Transaction {
     /// The content, from DATA on.
     intake: Option<Intake>,
     hash: ContentHash,
+    patience: Patience,
     started: Instant,
 }
 
@@ -198,6 +200,7 @@ impl Queue {
             asked: Asked::default(),
             intake: None,
             hash: ContentHash::default(),
+            patience: Patience::default(),
             started: Instant::now(),
         });
         Answer::Reply(Reply::new(250, "2.1.0", "sender noted"))
@@ -250,6 +253,7 @@ impl Queue {
             mail: &transaction.mail,
             recipients: &transaction.recipients,
             from_customer: false,
+            patience: &transaction.patience,
         }
     }
 

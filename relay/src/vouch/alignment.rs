@@ -20,10 +20,10 @@ use mail_auth::{
 use relay_proto::address::Domain;
 use relay_proto::envelope::{EhloName, Mail};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use super::{OCTETS_MAX, SIGNATURES_MAX, Voucher, signatures};
+use super::{OCTETS_MAX, Patience, SIGNATURES_MAX, Voucher, signatures};
 use crate::message::Message;
 
 /// A message that is about to leave.
@@ -82,12 +82,13 @@ struct Identity<'a> {
 }
 
 impl Voucher {
-    /// Whether it is spoilt; bounded in time. `None`: nothing speaks against it, or nobody can tell.
-    pub async fn spoils(&self, leaving: &Leaving<'_>) -> Option<Spoilt> {
+    /// Whether it is spoilt, as far as `patience` goes. `None`: nothing speaks against it, or nobody can tell.
+    pub async fn spoils(&self, leaving: &Leaving<'_>, patience: &Patience) -> Option<Spoilt> {
         if leaving.leaves_from == leaving.customer {
             return None;
         }
-        let judged = timeout(self.deadline, self.judge(leaving)).await;
+        let until = patience.until(self.deadline);
+        let judged = timeout_at(until, self.judge(leaving, until)).await;
         let spoilt = judged.unwrap_or_else(|_elapsed| {
             debug!("DMARC cannot be judged in time");
             None
@@ -96,7 +97,7 @@ impl Voucher {
         spoilt
     }
 
-    async fn judge(&self, leaving: &Leaving<'_>) -> Option<Spoilt> {
+    async fn judge(&self, leaving: &Leaving<'_>, until: Instant) -> Option<Spoilt> {
         let head = head(leaving.content).await?;
         let message = AuthenticatedMessage::parse(&head)?;
         // Without an author there is no policy, and nobody has to be asked.
@@ -118,7 +119,8 @@ impl Voucher {
             return None;
         }
         let author = unsigned.domain().to_owned();
-        if signatures(&head) > 0 && !self.signatures_fail(&reverse_path, leaving).await {
+        let is_signed = signatures(&head) > 0;
+        if is_signed && !self.signatures_fail(&reverse_path, leaving, until).await {
             return None;
         }
         let customers = Identity {
@@ -136,7 +138,12 @@ impl Voucher {
     }
 
     /// Whether it is certain that no signature of the author's organisation holds.
-    async fn signatures_fail(&self, reverse_path: &str, leaving: &Leaving<'_>) -> bool {
+    async fn signatures_fail(
+        &self,
+        reverse_path: &str,
+        leaving: &Leaving<'_>,
+        until: Instant,
+    ) -> bool {
         if leaving.content.octets() > OCTETS_MAX {
             return false;
         }
@@ -169,7 +176,7 @@ impl Voucher {
                 let output = this.dmarc(&message, &verified, &identity, &spf).await;
                 Some(fails(output.dkim_result()))
             };
-            runtime.block_on(timeout(this.deadline, judged))
+            runtime.block_on(timeout_at(until, judged))
         });
         matches!(judged.await, Ok(Ok(Some(true))))
     }

@@ -9,9 +9,10 @@ use contract::{Delivery, Egress};
 use relay::config::DkimKey;
 use relay::dkim::Signer;
 use relay::message::Message;
-use relay::vouch::{Leaving, Voucher};
+use relay::vouch::{Leaving, Patience, Voucher};
 use relay_proto::envelope::{EhloName, Mail};
 
+use crate::fickle::{Act, Fickle, Script};
 use crate::flows::{FlowTable, PinDirectory};
 use crate::host::wait_until;
 use crate::namespace::{self, CUSTOMER, MX, RELAY};
@@ -54,7 +55,7 @@ async fn remedy(voucher: &Voucher, sender: &str, content: &[u8]) -> Option<Strin
         content: &Message::from(Bytes::copy_from_slice(content)),
     };
     voucher
-        .spoils(&leaving)
+        .spoils(&leaving, &Patience::default())
         .await
         .map(|spoilt| spoilt.to_string())
 }
@@ -181,7 +182,7 @@ impl World {
             "[dns]\nservers = [\"{}\"]\n[[egress]]\nname = \"main\"\naddresses = [{{ address = \"{RELAY}\" }}]\n",
             resolver.address
         ));
-        if delivery == Delivery::Queue {
+        if delivery != Delivery::Cutthrough {
             let spool = home.path("spool");
             std::fs::create_dir(&spool).unwrap();
             home.add_table(&format!("[spool]\ndir = \"{}\"\n", spool.display()));
@@ -265,6 +266,37 @@ fn a_customers_own_address_is_used_where_it_is_lent() {
         let expected = [CUSTOMER, RELAY].map(|address| format!("X-Client-Addr: {address}"));
         assert_eq!(clients(&sink), expected);
         assert!(world.home.log().contains("DMARC would fail from there"));
+        world.stop();
+    });
+}
+
+#[test]
+fn a_destination_that_defers_the_customers_own_address_has_it_from_the_queue_and_from_there() {
+    namespace::inside("aligndefer", || {
+        let spooled = Delivery::CutthroughSpool;
+        let mut world = World::start("aligndefer", Egress::PoolOrCustomer, spooled);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let script = |acts: &[(&'static str, Act)]| Script {
+            offers: vec!["8BITMIME", "PIPELINING"],
+            acts: acts.to_vec(),
+        };
+        // It greylists who comes anew, which the customer's own address does behind the dot.
+        let greylists = script(&[("RCPT", Act::Say("450 4.2.0 greylisted"))]);
+        let scripts = vec![script(&[]), greylists, script(&[])];
+        let mx = runtime.block_on(Fickle::at(&at(MX, 25).to_string(), scripts));
+        world
+            .send("strict.example")
+            .assert_heard("250 2.0.0 queued as ");
+        wait_until("the message", || mx.messages().len() == 1);
+        let connections = mx.connections();
+        let clients: Vec<_> = connections.iter().filter_map(|it| it.client).collect();
+        let expected = [RELAY, CUSTOMER, CUSTOMER].map(|it| it.parse::<IpAddr>().unwrap());
+        assert_eq!(clients, expected);
+        assert!(connections[..2].iter().all(|it| it.messages.is_empty()));
         world.stop();
     });
 }

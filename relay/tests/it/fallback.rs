@@ -29,7 +29,7 @@ fn gate(destination: std::net::SocketAddr) -> (Gate, TempDir) {
 async fn send(gate: &Gate) -> String {
     let mut customer = Dialogue::ehlo(gate.address).await;
     customer
-        .expect("MAIL FROM:<a@customer.example>\r\n", "250")
+        .expect("MAIL FROM:<a@customer.example> BODY=8BITMIME\r\n", "250")
         .await;
     customer.expect("RCPT TO:<b@mx.example>\r\n", "250").await;
     customer.expect("RCPT TO:<c@mx.example>\r\n", "250").await;
@@ -97,6 +97,88 @@ async fn a_destination_that_does_not_take_it_now_has_it_from_the_queue() {
                 && destination.connections().len() > 1
         });
         gate.wait_for_count(Counter::Queued, 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_idled_out_and_defers_when_asked_again_has_it_from_the_queue() {
+    for again in [
+        ("connect", Act::SayAndLeave("421 4.3.2 too busy")),
+        ("connect", Act::Leave),
+        ("EHLO", Act::Say("451 4.3.0 later")),
+        ("MAIL", Act::Say("451 4.3.0 later")),
+        ("RCPT TO:<b@", Act::Say("450 4.2.0 greylisted")),
+        ("RCPT TO:<c@", Act::Say("450 4.2.0 greylisted")),
+        ("RCPT TO:<c@", Act::SayAndLeave("421 4.3.2 going")),
+        ("DATA", Act::Say("451 4.3.0 later")),
+        ("DATA", Act::Leave),
+        (".", Act::Say("451 4.3.0 later")),
+    ] {
+        let idles_out = script(&[("DATA", Act::SayAndLeave("421 4.4.2 idle for too long"))]);
+        let scripts = vec![idles_out, script(&[again]), script(&[])];
+        let destination = Fickle::start(scripts).await;
+        let (gate, _spool) = gate(destination.address);
+        let reply = send(&gate).await;
+        assert!(
+            reply.starts_with("250 2.0.0 queued as "),
+            "{again:?}: {reply}"
+        );
+        wait_until(&format!("{again:?}: the message"), || {
+            let connections = destination.connections();
+            let later = connections.get(2..).unwrap_or_default();
+            later.iter().any(|it| !it.messages.is_empty())
+        });
+        let later: Vec<_> = destination.connections().drain(2..).collect();
+        let messages = later.iter().flat_map(|it| &it.messages);
+        assert_eq!(messages.filter(|it| it.ends_with(CONTENT)).count(), 1);
+        let recipients = later.iter().flat_map(|it| &it.lines);
+        let recipients = recipients.filter(|line| line.starts_with("RCPT"));
+        assert_eq!(recipients.count(), 2, "{again:?}: {later:?}");
+        gate.assert_counted(Counter::Replayed, 1);
+        gate.wait_for_count(Counter::Queued, 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_deferred_and_who_was_taken_before_it_idled_out_are_queued_together() {
+    let idles_out = script(&[
+        ("RCPT TO:<b@", Act::Say("450 4.2.0 greylisted")),
+        ("DATA", Act::Leave),
+    ]);
+    let defers = script(&[("RCPT TO:<c@", Act::Say("450 4.2.0 greylisted"))]);
+    let destination = Fickle::start(vec![idles_out, defers, script(&[])]).await;
+    let (gate, _spool) = gate(destination.address);
+    let reply = send(&gate).await;
+    assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
+    wait_until("the message", || destination.messages().len() == 1);
+    let connections = destination.connections();
+    let recipients = connections[2].lines.iter();
+    let recipients: Vec<_> = recipients.filter(|it| it.starts_with("RCPT")).collect();
+    assert_eq!(
+        recipients,
+        ["RCPT TO:<b@mx.example>", "RCPT TO:<c@mx.example>"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_destination_refuses_when_asked_again_is_the_senders_to_hear() {
+    for (again, offers) in [
+        (("MAIL", Act::Say("550 5.7.1 not from there")), None),
+        (("RCPT TO:<b@", Act::Say("550 5.1.1 nobody")), None),
+        (("RCPT TO:<c@", Act::Say("550 5.1.1 nobody")), None),
+        // It lacks what the message needs: the queue could only return it.
+        (("nothing", Act::Leave), Some("PIPELINING")),
+    ] {
+        let mut second = script(&[again]);
+        second.offers = offers.map_or(second.offers, |offer| vec![offer]);
+        let idles_out = script(&[("DATA", Act::Leave)]);
+        let destination = Fickle::start(vec![idles_out, second, script(&[])]).await;
+        let (gate, _spool) = gate(destination.address);
+        let reply = send(&gate).await;
+        assert!(reply.starts_with("451 4.4.2 "), "{again:?}: {reply}");
+        assert!(destination.messages().is_empty());
+        gate.assert_counted(Counter::Queued, 0);
+        gate.assert_counted(Counter::ChangedByDestination, 1);
     }
 }
 

@@ -3,7 +3,7 @@
 //! connection to the next. To the limits that it offers (RFC 9422) it holds its clients without mercy.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub(crate) struct Fickle {
 /// What one connection brought.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connection {
+    /// Who has connected.
+    pub(crate) client: Option<IpAddr>,
     /// Its command lines.
     pub(crate) lines: Vec<String>,
     /// Messages that came to their end, dots as they were sent.
@@ -64,10 +66,15 @@ pub(crate) struct Connection {
 impl Fickle {
     /// Does `scripts` one after the other, a connection each, and goes on with the last one.
     pub(crate) async fn start(scripts: Vec<Script>) -> Self {
-        Self::start_at("127.0.0.1:0", acceptor(), scripts).await
+        Self::at("127.0.0.1:0", scripts).await
     }
 
-    /// The same at an address, and with a certificate.
+    /// The same at an address.
+    pub(crate) async fn at(address: &str, scripts: Vec<Script>) -> Self {
+        Self::start_at(address, acceptor(), scripts).await
+    }
+
+    /// The same with a certificate.
     pub(crate) async fn start_at(address: &str, tls: TlsAcceptor, scripts: Vec<Script>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -77,9 +84,12 @@ impl Fickle {
         let release = Arc::clone(&released);
         tokio::spawn(async move {
             for number in 0.. {
-                let (stream, _) = listener.accept().await.unwrap();
+                let (stream, client) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                connections.lock().unwrap().push(Connection::default());
+                connections.lock().unwrap().push(Connection {
+                    client: Some(client.ip()),
+                    ..Connection::default()
+                });
                 let one = One {
                     script: scripts[number.min(scripts.len() - 1)].clone(),
                     number,

@@ -1,5 +1,6 @@
 //! Queued mail that goes from one real relay to another.
 
+mod cancel;
 mod kills;
 mod pair;
 mod strangers;

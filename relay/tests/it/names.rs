@@ -6,6 +6,7 @@ use relay::metrics::Counter;
 use crate::dialogue::Dialogue;
 use crate::fickle::{Act, Script};
 
+mod no_policy;
 mod optional_tls;
 mod require_tls;
 mod scene;

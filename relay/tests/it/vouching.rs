@@ -10,9 +10,11 @@ use bytes::Bytes;
 use relay::config::DkimKey;
 use relay::dkim::Signer;
 use relay::message::Message;
-use relay::vouch::{Vouched, Voucher};
-use relay_proto::envelope::EhloName;
+use relay::vouch::{Leaving, Patience, Vouched, Voucher};
+use relay_proto::envelope::{EhloName, Mail};
 use tempfile::TempDir;
+use tokio::net::UdpSocket;
+use tokio::time::Instant;
 
 use crate::host::{Running, free_address, wait_until};
 
@@ -70,7 +72,13 @@ async fn ask(voucher: &Voucher, client: &str, sender: &str, content: &[u8]) -> O
     let ehlo = EhloName::new("mail.customer.example").unwrap();
     let message = Message::from(Bytes::copy_from_slice(content));
     voucher
-        .vouches(client, Some(&ehlo), &sender.parse().unwrap(), &message)
+        .vouches(
+            client,
+            Some(&ehlo),
+            &sender.parse().unwrap(),
+            &message,
+            &Patience::default(),
+        )
         .await
 }
 
@@ -162,4 +170,36 @@ async fn a_resolver_that_is_away_vouches_for_nobody() {
         ask(&voucher, "192.0.2.10", "<a@one.example>", PLAIN).await,
         None
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_look_ups_about_a_message_wait_once_for_a_resolver_that_never_answers() {
+    // It is there, and reads nothing.
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let deadline = Duration::from_secs(8);
+    let voucher = voucher(silent.local_addr().unwrap(), deadline);
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    let mail = Mail::new("<a@one.example>".parse().unwrap());
+    let content = Message::from(Bytes::from_static(b"From: a@one.example\r\n\r\ntext\r\n"));
+    let leaving = Leaving {
+        customer: address("192.0.2.10"),
+        ehlo: None,
+        leaves_from: address("198.51.100.20"),
+        leaves_as: "out-1.example.net",
+        mail: &mail,
+        content: &content,
+    };
+    // On the clock that stands still while anything is done.
+    let time_of = async |first: &Patience, second: &Patience| {
+        let began = Instant::now();
+        assert_eq!(voucher.spoils(&leaving, first).await, None);
+        let vouches = voucher.vouches(leaving.customer, None, &mail.reverse_path, &content, second);
+        assert_eq!(vouches.await, None);
+        began.elapsed().as_secs()
+    };
+    let (one, another) = (Patience::default(), Patience::default());
+    assert_eq!(time_of(&one, &one).await, deadline.as_secs());
+    // Each for itself would wait for as long.
+    let twice = time_of(&Patience::default(), &another).await;
+    assert_eq!(twice, 2 * deadline.as_secs());
 }

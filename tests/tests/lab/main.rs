@@ -34,6 +34,7 @@ mod probe;
 mod queue;
 mod radar;
 mod refusal;
+mod rules;
 mod scanners;
 mod servers;
 mod smuggling;

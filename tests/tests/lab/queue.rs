@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::{RELAY, connect, flag, lab_up, start};
 
 mod notices;
+mod null_mx;
 mod policies;
 mod retries;
 

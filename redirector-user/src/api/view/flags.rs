@@ -5,11 +5,14 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::SeenView;
-use crate::policy::dial::{Flag, FlagId};
+use super::{ProbationView, SeenView};
+use crate::policy::{
+    dial::{Flag, FlagId},
+    rules::Cause,
+};
 
 /// One flag.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlagView {
     /// Number.
     pub id: FlagId,
@@ -59,6 +62,12 @@ pub struct FlagView {
     pub serving: Vec<String>,
     /// The flag of the same prefix that it ended.
     pub replaces: Option<FlagId>,
+    /// The figures that caused it, if a rule made it.
+    #[serde(default)]
+    pub cause: Option<Cause>,
+    /// That it may be wrong, or that its customer is watched more closely after it.
+    #[serde(default)]
+    pub probation: Option<ProbationView>,
     /// State of the policy that brought it.
     pub generation: Generation,
     /// What happened to it, oldest first; empty in lists.
@@ -118,6 +127,8 @@ impl FlagView {
             awaiting,
             serving,
             replaces,
+            cause: terms.cause.map(|cause| *cause),
+            probation: None,
             generation,
             history,
             seen: None,

@@ -8,7 +8,7 @@ use super::FlagView;
 use crate::edge::Judgement;
 
 /// `GET /v1/why`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WhyView {
     /// Who would connect.
     pub source: IpAddr,

@@ -75,6 +75,7 @@ fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>)
             grace_s: 600,
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
+            cause: None,
         },
         generation: Generation(u64::from(id)),
         replaces,
@@ -104,6 +105,8 @@ proptest! {
             flags: BTreeMap::new(),
             drained: BTreeMap::new(),
             submission: crate::store::users::Standing::default(),
+            conduct: BTreeMap::new(),
+            frozen: None,
         };
         let mut state = State::adopt(
             &config,

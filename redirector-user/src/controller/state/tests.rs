@@ -28,6 +28,8 @@ fn adopt(config: &Config, held: EdgeState) -> State {
         flags: BTreeMap::new(),
         drained: BTreeMap::new(),
         submission: users::Standing::default(),
+        conduct: BTreeMap::new(),
+        frozen: None,
     };
     State::adopt(config, loaded, held, &BTreeMap::new(), BTreeSet::new())
 }
@@ -74,6 +76,7 @@ fn flag(id: u32, replaces: Option<u32>) -> Flag {
             grace_s: 0,
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(id)),
+            cause: None,
         },
         generation: Generation(u64::from(id)),
         replaces: replaces.map(FlagId),

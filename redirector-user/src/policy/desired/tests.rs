@@ -17,6 +17,7 @@ fn flag(id: u32, prefix: &str, action: Action) -> Flag {
             grace_s: 600,
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
+            cause: None,
         },
         generation: Generation(1),
         replaces: None,

@@ -14,7 +14,10 @@ use redirector_common::abi::Via;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Proposal, Redirect, Refusal};
-use crate::policy::limit::Limit;
+use crate::policy::{
+    limit::Limit,
+    rules::{ACTOR_PREFIX, Cause},
+};
 
 /// What `POST /v1/flags` takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,10 +87,49 @@ impl Proposal {
         pools: &[PoolTerms],
         now: Timestamp,
     ) -> Result<Self, Refusal> {
+        if request.actor.trim().starts_with(ACTOR_PREFIX) {
+            return Err(Refusal::Usage(format!(
+                "actor {:?}: {ACTOR_PREFIX} names what rules do by themselves; say who you are",
+                request.actor
+            )));
+        }
+        Self::read_any(request, pools, now)
+    }
+
+    /// Reads what a rule asks for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proposal::read`]; of a rule that was read itself, none.
+    pub fn caused(
+        request: &FlagRequest,
+        pools: &[PoolTerms],
+        now: Timestamp,
+        cause: Cause,
+    ) -> Result<Self, Refusal> {
+        let proposal = Self::read_any(request, pools, now)?;
+        Ok(Self {
+            cause: Some(Box::new(cause)),
+            ..proposal
+        })
+    }
+
+    /// When a flag that is made now would end by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] about its life.
+    pub fn ends(request: &FlagRequest, now: Timestamp) -> Result<Timestamp, Refusal> {
         let life = read_life(request.life.as_deref().unwrap_or(DEFAULT_LIFE))?;
-        let expires_at = now
-            .checked_add(life)
-            .map_err(|error| Refusal::Usage(format!("--for: {error}; at most {LONGEST_LIFE}")))?;
+        now.checked_add(life)
+            .map_err(|error| Refusal::Usage(format!("--for: {error}; at most {LONGEST_LIFE}")))
+    }
+
+    fn read_any(
+        request: &FlagRequest,
+        pools: &[PoolTerms],
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
         Ok(Self {
             prefix: read_target(&request.target, request.exact)?,
             action: read_action(request, pools)?,
@@ -100,7 +142,8 @@ impl Proposal {
                 .transpose()?,
             grace_s: if request.cut { 0 } else { GRACE_S },
             created_at: now,
-            expires_at,
+            expires_at: Self::ends(request, now)?,
+            cause: None,
         })
     }
 }
@@ -158,7 +201,12 @@ fn read_life(text: &str) -> Result<SignedDuration, Refusal> {
     Ok(life)
 }
 
-fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Action, Refusal> {
+/// Reads the action with all that belongs to it.
+///
+/// # Errors
+///
+/// [`Refusal::Usage`].
+pub(crate) fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Action, Refusal> {
     let action = match request.action.as_deref().unwrap_or("redirect") {
         "pass" => Action::Pass,
         "observe" => Action::Observe,
@@ -344,7 +392,7 @@ fn read_reason(reason: &str) -> Result<String, Refusal> {
             "a flag needs a reason: it is what the customer reads and what the trail keeps";
         return Err(Refusal::Guard(String::from(message)));
     }
-    line("reason", reason, 200)
+    line("reason", reason, REASON_OCTETS)
 }
 
 /// One line of text. It will stand in SMTP replies and log lines, where a line end would forge another.
@@ -357,6 +405,8 @@ fn line(what: &str, text: &str, most_octets: usize) -> Result<String, Refusal> {
     Ok(text.to_owned())
 }
 
+/// Longest reason.
+pub const REASON_OCTETS: usize = 200;
 /// How long connections older than a flag may pass on.
 pub const GRACE_S: u32 = 600;
 /// Life of a flag when nothing is said.

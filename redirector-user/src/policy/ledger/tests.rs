@@ -49,6 +49,7 @@ fn flags() -> impl Strategy<Value = Flag> {
                 grace_s: 0,
                 created_at: at(0),
                 expires_at: at(expires),
+                cause: None,
             },
             generation: Generation(generation),
             replaces: None,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What [`Store::add_all`] did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddedAll {
     /// The new flags; their numbers follow on each other.
     pub flags: Vec<Flag>,

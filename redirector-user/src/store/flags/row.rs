@@ -22,7 +22,7 @@ pub(super) async fn insert_all(
     }
     let text = format!(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier) VALUES {}",
+         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier, cause) VALUES {}",
         placeholders(flags.len(), COLUMNS)
     );
     // Only the number of flags went into the text.
@@ -53,7 +53,13 @@ pub(super) async fn insert_all(
                 redirect.is_some_and(|redirect| redirect.confirmed),
             ))
             .bind(redirect.map(|redirect| redirect.delivery.name()))
-            .bind(redirect.and_then(|redirect| redirect.tier).map(Tier::name));
+            .bind(redirect.and_then(|redirect| redirect.tier).map(Tier::name))
+            .bind(
+                terms
+                    .cause
+                    .as_ref()
+                    .map(|cause| serde_json::json!(cause).to_string()),
+            );
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -89,6 +95,10 @@ pub(super) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
             .map_err(|_too_large| wrong(format!("grace_s {grace_s}")))?,
         created_at: time(row.try_get("created_us")?)?,
         expires_at: time(row.try_get("expires_us")?)?,
+        cause: row
+            .try_get::<Option<String>, _>("cause")?
+            .map(|text| serde_json::from_str(&text).map_err(|error| wrong(error.to_string())))
+            .transpose()?,
     };
     Ok(Flag {
         id,
@@ -178,10 +188,11 @@ pub(super) fn payload(flag: &Flag) -> Value {
         "ticket": flag.terms.ticket,
         "grace_s": flag.terms.grace_s,
         "expires_at": flag.terms.expires_at,
+        "cause": flag.terms.cause,
         "replaces": flag.replaces,
         "generation": flag.generation,
     })
 }
 
 /// Columns that a new flag fills.
-const COLUMNS: usize = 20;
+const COLUMNS: usize = 21;

@@ -52,7 +52,19 @@ impl Client {
         &self,
         path: &str,
     ) -> anyhow::Result<Option<T>> {
-        let (status, octets) = self.ask(Method::GET, path, Bytes::new())?;
+        self.there(Method::GET, path)
+    }
+
+    /// The same, for what is to end.
+    pub(in crate::commands) fn delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> anyhow::Result<Option<T>> {
+        self.there(Method::DELETE, path)
+    }
+
+    fn there<T: DeserializeOwned>(&self, method: Method, path: &str) -> anyhow::Result<Option<T>> {
+        let (status, octets) = self.ask(method, path, Bytes::new())?;
         match status {
             StatusCode::NOT_FOUND => Ok(None),
             status => answer(status, &octets).map(Some),

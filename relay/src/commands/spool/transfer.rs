@@ -2,6 +2,9 @@
 //!
 //! A relay that runs does it itself, because it must not attempt meanwhile what it gives away; it is asked at its admin
 //! socket, and goes on when whoever asked has gone. Without one the spool is opened here.
+//!
+//! Ctrl-C (SIGINT, SIGTERM) cancels either, and waits for the end of what is on its way; a second one does not wait.
+//! `--cancel` does the same to a hand-over of the running relay, whoever ordered it.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::ToSocketAddrs;
@@ -12,21 +15,30 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use relay::config::{Config, PeersConfig};
-use relay::handover::{Directly, Peers, Progress, Target};
+use relay::handover::{Cancelling, Directly, Peers, Progress, Target};
 use relay::queue::admin::shapes::TransferOrder;
 use tokio::sync::watch;
 
+use super::interrupts::Interrupts;
 use crate::commands::queue::client::Client;
 use crate::commands::say;
 
 #[derive(Debug, Args)]
 pub(crate) struct TransferArguments {
     /// Which relay: a name of [[peers.relay]], or where one of them listens
-    #[arg(long, value_name = "NAME|HOST:PORT")]
-    to: String,
+    #[arg(
+        long,
+        value_name = "NAME|HOST:PORT",
+        required_unless_present = "cancel"
+    )]
+    to: Option<String>,
     /// Only ask the other relay whether it would take mail, and for how much it has room
     #[arg(long)]
     dry_run: bool,
+    /// Stop what the running relay hands over, and wait for that: what the other relay has acknowledged is its own, the rest
+    /// stays here
+    #[arg(long, conflicts_with_all = ["to", "dry_run"])]
+    cancel: bool,
     /// JSON instead of text
     #[arg(short, long)]
     json: bool,
@@ -34,24 +46,39 @@ pub(crate) struct TransferArguments {
 
 /// Runs it. What stays here although it was to be handed over is an error.
 pub(super) fn run(arguments: &TransferArguments, config: &Config) -> anyhow::Result<bool> {
+    let Some(to) = &arguments.to else {
+        let progress = cancel(config)?;
+        show(&progress, arguments.json)?;
+        return Ok(true);
+    };
     let peers = config.peers.as_ref();
     let peers =
         peers.context("the configuration has no table [peers]: it says which relays are known")?;
-    let target = target(peers, &arguments.to)?;
+    let target = target(peers, to)?;
+    let interrupts = Interrupts::listen().context("cannot listen for signals")?;
     let mut shower = Shower::new();
     let progress = match UnixStream::connect(&config.queue.admin) {
         Err(error) if is_nobody(&error) => {
-            directly(config, peers, &target, arguments, &mut shower)?
+            let order = Directed {
+                peers,
+                target: &target,
+                dry_run: arguments.dry_run,
+            };
+            order.run(config, &interrupts, &mut shower)
         }
         // Whatever else is wrong with the socket, the client says it.
-        Ok(_) | Err(_) => by_the_relay(config, &target, arguments, &mut shower)?,
+        Ok(_) | Err(_) => {
+            let order = TransferOrder {
+                to: target.name.clone(),
+                addresses: target.addresses.clone(),
+                dry_run: arguments.dry_run,
+            };
+            by_the_relay(config, &order, &interrupts, &mut shower)
+        }
     };
     shower.end();
-    if arguments.json {
-        say(&serde_json::to_string(&progress)?)?;
-    } else {
-        say(&told(&progress))?;
-    }
+    let progress = progress?;
+    show(&progress, arguments.json)?;
     match (&progress.error, progress.kept) {
         (Some(error), _) => bail!("{error}"),
         (None, 0) => Ok(true),
@@ -59,6 +86,33 @@ pub(super) fn run(arguments: &TransferArguments, config: &Config) -> anyhow::Res
             bail!("{kept} messages could not be handed over and stay here; the log says why")
         }
     }
+}
+
+fn show(progress: &Progress, json: bool) -> anyhow::Result<()> {
+    if json {
+        say(&serde_json::to_string(progress)?)
+    } else {
+        say(&told(progress))
+    }
+}
+
+/// Stops what the running relay hands over, and waits for it.
+fn cancel(config: &Config) -> anyhow::Result<Progress> {
+    let socket = &config.queue.admin;
+    if UnixStream::connect(socket).is_err_and(|error| is_nobody(&error)) {
+        bail!(
+            "{}: no relay runs; what hands a stopped relay's mail over is cancelled by Ctrl-C, or by SIGTERM",
+            socket.display()
+        );
+    }
+    let client = Client::new(socket)?;
+    let progress: Option<Progress> = client.delete(PATH)?;
+    let mut progress = progress.context("the relay has handed nothing over since its start")?;
+    while !progress.ended {
+        sleep(LOOK_EVERY);
+        progress = look(&client)?;
+    }
+    Ok(progress)
 }
 
 fn target(peers: &PeersConfig, to: &str) -> anyhow::Result<Target> {
@@ -92,57 +146,84 @@ fn is_nobody(error: &io::Error) -> bool {
 
 fn by_the_relay(
     config: &Config,
-    target: &Target,
-    arguments: &TransferArguments,
+    order: &TransferOrder,
+    interrupts: &Interrupts,
     shower: &mut Shower,
 ) -> anyhow::Result<Progress> {
     let client = Client::new(&config.queue.admin)?;
-    let order = TransferOrder {
-        to: target.name.clone(),
-        addresses: target.addresses.clone(),
-        dry_run: arguments.dry_run,
-    };
-    let mut progress: Progress = client.post(PATH, &order)?;
+    let mut progress: Progress = client.post(PATH, order)?;
+    let mut cancelled = false;
     while !progress.ended {
         shower.show(&progress);
         sleep(LOOK_EVERY);
-        let answer: Option<Progress> = client.get(PATH)?;
-        progress =
-            answer.context("the relay knows nothing of it any more; it was started again")?;
+        match interrupts.count() {
+            0 => {}
+            _ if !cancelled => {
+                cancelled = true;
+                let _there: Option<Progress> = client.delete(PATH)?;
+            }
+            1 => {}
+            _ => bail!(
+                "not waited for: the relay stops it by itself, and its log says how it has ended"
+            ),
+        }
+        progress = look(&client)?;
     }
     Ok(progress)
 }
 
-fn directly(
-    config: &Config,
-    peers: &PeersConfig,
-    target: &Target,
-    arguments: &TransferArguments,
-    shower: &mut Shower,
-) -> anyhow::Result<Progress> {
-    let peers = Peers::open(peers)?;
-    let spool = Directly::open(config, peers)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.context("cannot start the runtime")?;
-    let (sender, mut receiver) = watch::channel(Progress {
-        to: target.name.clone(),
-        dry_run: arguments.dry_run,
-        ..Progress::default()
-    });
-    runtime.block_on(async {
-        let handing = spool.hand_over(target, &sender);
-        let mut handing = std::pin::pin!(handing);
-        loop {
-            tokio::select! {
-                () = &mut handing => break,
-                () = tokio::time::sleep(LOOK_EVERY) => shower.show(&receiver.borrow_and_update()),
+fn look(client: &Client) -> anyhow::Result<Progress> {
+    let progress: Option<Progress> = client.get(PATH)?;
+    progress.context("the relay knows nothing of it any more; it was started again")
+}
+
+/// A hand-over by this process.
+struct Directed<'a> {
+    peers: &'a PeersConfig,
+    target: &'a Target,
+    dry_run: bool,
+}
+
+impl Directed<'_> {
+    fn run(
+        &self,
+        config: &Config,
+        interrupts: &Interrupts,
+        shower: &mut Shower,
+    ) -> anyhow::Result<Progress> {
+        let peers = Peers::open(self.peers)?;
+        let spool = Directly::open(config, peers)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.context("cannot start the runtime")?;
+        let (sender, mut receiver) = watch::channel(Progress {
+            to: self.target.name.clone(),
+            dry_run: self.dry_run,
+            ..Progress::default()
+        });
+        let cancelling = Cancelling::default();
+        runtime.block_on(async {
+            let handing = spool.hand_over(self.target, &sender, &cancelling);
+            let mut handing = std::pin::pin!(handing);
+            let mut interrupted = 0;
+            loop {
+                tokio::select! {
+                    () = &mut handing => return Ok(()),
+                    () = interrupts.reach(interrupted + 1) => {
+                        interrupted += 1;
+                        cancelling.cancel();
+                        if interrupted > 1 {
+                            bail!("not waited for: the other relay is asked about the last messages at the next hand-over");
+                        }
+                    }
+                    () = tokio::time::sleep(LOOK_EVERY) => shower.show(&receiver.borrow_and_update()),
+                }
             }
-        }
-    });
-    let progress = receiver.borrow().clone();
-    Ok(progress)
+        })?;
+        let progress = receiver.borrow().clone();
+        Ok(progress)
+    }
 }
 
 fn told(progress: &Progress) -> String {

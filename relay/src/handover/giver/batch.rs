@@ -68,7 +68,7 @@ impl Giver<'_> {
         batch: Vec<(QueueId, Opened)>,
     ) -> Result<(), Stopped> {
         let ids: Vec<QueueId> = batch.iter().map(|(id, _)| *id).collect();
-        let said = self.say(wire, &batch).await;
+        let said = self.cancelling.unless(self.say(wire, &batch)).await;
         let sent = match said {
             Ok(sent) => sent,
             Err(stopped) => {

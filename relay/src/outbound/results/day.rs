@@ -32,7 +32,7 @@ pub struct Counted {
     pub mail_of: String,
     /// The policy's domain.
     pub domain: String,
-    /// `tlsa` or `sts`.
+    /// `tlsa`, `sts` or `no-policy-found`.
     pub policy: String,
     /// The server, if its name is known.
     pub mx_host: Option<String>,
@@ -88,7 +88,11 @@ impl Day {
                 add(&mut counted);
                 let octets = counted.octets();
                 let of_domain = self.places_of(&counted.mail_of);
-                if of_domain >= PER_DOMAIN_MAX || self.octets + octets > OCTETS_PER_DAY_MAX {
+                let octets_max = match subject.policy {
+                    Policy::Tlsa | Policy::Sts => OCTETS_PER_DAY_MAX,
+                    Policy::NoneFound => OCTETS_WITHOUT_POLICY_MAX,
+                };
+                if of_domain >= PER_DOMAIN_MAX || self.octets + octets > octets_max {
                     self.uncounted += 1;
                     return;
                 }
@@ -196,12 +200,15 @@ impl Policy {
         match self {
             Self::Tlsa => "tlsa",
             Self::Sts => "sts",
+            Self::NoneFound => "no-policy-found",
         }
     }
 }
 
 /// Some 20,000 policies of usual size. Counting what is there already goes on beyond it, within `DETAILS_MAX`.
 const OCTETS_PER_DAY_MAX: usize = 8 << 20;
+/// Most domains have no policy, and take no place of those that have one.
+const OCTETS_WITHOUT_POLICY_MAX: usize = OCTETS_PER_DAY_MAX / 2;
 /// A domain that changes its policy all the time takes nobody's place.
 const PER_DOMAIN_MAX: usize = 64;
 /// What each costs beside its texts, on disk and in memory.
@@ -242,6 +249,29 @@ mod tests {
         let before = day.octets;
         day.weigh();
         assert_eq!(day.octets, before);
+    }
+
+    #[test]
+    fn domains_without_a_policy_leave_room_for_those_with_one() {
+        let mut day = Day::default();
+        let without = |number| Subject {
+            policy: Policy::NoneFound,
+            text: Vec::new(),
+            ..subject(number)
+        };
+        for number in 0..100_000 {
+            day.count(&without(number), |counted| counted.successes += 1);
+        }
+        let kept = day.policies.len();
+        assert!(
+            kept > 10_000 && day.octets <= OCTETS_WITHOUT_POLICY_MAX,
+            "{kept}"
+        );
+        for number in 0..1000 {
+            day.count(&subject(number), |counted| counted.successes += 1);
+        }
+        assert_eq!(day.policies.len(), kept + 1000);
+        assert_eq!(day.of("d000007.example").count(), 2);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::quarantine::record::{Record, Sealed};
 use crate::quarantine::sealed;
 use crate::quarantine::shapes::{Did, Opened};
 use crate::spool::Kept;
+use crate::vouch::Patience;
 
 /// What was sealed, opened by somebody who could.
 pub(super) struct Received {
@@ -181,7 +182,8 @@ impl Desk {
             };
         }
         let voucher = self.0.queueing.voucher();
-        let vouched = voucher.vouches(*address, ehlo.as_ref(), &queued.mail.reverse_path, content);
+        let (reverse_path, patience) = (&queued.mail.reverse_path, Patience::default());
+        let vouched = voucher.vouches(*address, ehlo.as_ref(), reverse_path, content, &patience);
         queued.may_notify = user.is_some() || vouched.await.is_some();
         match self.0.signer.sign_customers(&queued.trace, content).await {
             Ok(signatures) => queued.trace.insert_str(0, &signatures),

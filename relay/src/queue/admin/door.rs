@@ -32,6 +32,7 @@ use tracing::debug;
 use super::shapes::Refused;
 use super::{Orders, Transfers};
 use crate::behaviour::Behaviour;
+use crate::handover::Progress;
 use crate::quarantine::desk::Desk;
 use crate::quarantine::desk::http::{Body, PREFIX, whole};
 
@@ -166,10 +167,8 @@ async fn dispatch(
                 "nothing can be handed over",
             )),
         },
-        (&Method::GET, TRANSFER) => match transfers.and_then(Transfers::progress) {
-            Some(progress) => json(&progress),
-            None => Err(refused(StatusCode::NOT_FOUND, "nothing was handed over")),
-        },
+        (&Method::GET, TRANSFER) => shown(transfers.and_then(Transfers::progress)),
+        (&Method::DELETE, TRANSFER) => shown(transfers.and_then(Transfers::cancel)),
         (&Method::GET, "/v1/queue/stats") => json(&queue.numbers()),
         (&Method::POST, "/v1/queue/list") => {
             let question = body(request).await?;
@@ -203,6 +202,13 @@ async fn dispatch(
             StatusCode::NOT_FOUND,
             &format!("{method} {path}: nothing is there"),
         )),
+    }
+}
+
+fn shown(progress: Option<Progress>) -> Answer {
+    match progress {
+        Some(progress) => json(&progress),
+        None => Err(refused(StatusCode::NOT_FOUND, "nothing was handed over")),
     }
 }
 

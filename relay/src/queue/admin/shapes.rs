@@ -3,7 +3,7 @@
 //! `POST /v1/queue/list` with a [`ListQuestion`] → [`Listing`]; `GET /v1/queue/messages/ID` → [`MessageShown`];
 //! `GET /v1/queue/stats` → [`StatsShown`]; `POST /v1/queue/orders` with an [`Order`] → [`Done`];
 //! `POST /v1/queue/pauses` with a [`PauseOrder`] → [`PauseDone`]; `POST /v1/spool/transfer` with a [`TransferOrder`], and
-//! `GET` of the same → [`Progress`](crate::handover::Progress). Errors are [`Refused`] with a status of 400 and more.
+//! `GET` and `DELETE` (which cancels it) of the same → [`Progress`](crate::handover::Progress). Errors are [`Refused`] with a status of 400 and more.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -127,10 +127,10 @@ impl Cutthrough {
         match departure {
             Departure::AsChosen => self.deliver_or_keep(transaction, facts, &passed).await,
             Departure::FromCustomer => {
-                if let Err(outcome) = self.move_to_customer(transaction, facts, received).await {
-                    return outcome;
-                }
-                let outcome = self.deliver_or_keep(transaction, facts, &passed).await;
+                let outcome = match self.move_to_customer(transaction, facts, received).await {
+                    Ok(()) => self.deliver_or_keep(transaction, facts, &passed).await,
+                    Err(stop) => self.keep_or_return(transaction, facts, &passed, stop).await,
+                };
                 // The next message is judged for itself.
                 if let Some(upstream) = self.upstream.take() {
                     upstream.quit().await;
@@ -192,6 +192,7 @@ impl Cutthrough {
             mail: &transaction.mail,
             recipients: &transaction.recipients,
             from_customer: self.way.as_ref().is_some_and(Way::is_customers),
+            patience: &transaction.patience,
         }
     }
 
@@ -257,6 +258,20 @@ fn lost(why: &str) -> Outcome {
             451,
             "4.4.2",
             &format!("lost your destination: {why}; try again"),
+        ),
+    }
+}
+
+/// Asked a second time, the destination refused for good what it had taken. The customer has heard that it was taken, and
+/// hears the refusal when it tries again.
+fn changed_its_mind(why: &str) -> Outcome {
+    Outcome {
+        verdict: "changed-by-destination",
+        counter: Counter::ChangedByDestination,
+        reply: Reply::new(
+            451,
+            "4.4.2",
+            &format!("your destination has changed its mind: {why}; try again"),
         ),
     }
 }

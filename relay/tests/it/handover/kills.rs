@@ -1,4 +1,4 @@
-//! Both relays, killed at any moment: every message arrives, and arrives once.
+//! Both relays, killed at any moment, and hand-overs that are cancelled then: every message arrives, and arrives once.
 //!
 //! Deliveries are paused until the end: a relay that is killed while it delivers may make a second copy, which is another
 //! matter.
@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::cancel;
 use super::pair::{Letter, Site, lines, wait_for};
 use crate::host::wait_until;
 use crate::sink::Sink;
@@ -64,7 +65,7 @@ fn whoever_is_killed_nothing_is_lost_and_nothing_is_doubled() {
             from.fill(&more);
             all.extend(more);
             let moment = Duration::from_millis(random.u64(..250));
-            match random.usize(..3) {
+            match random.usize(..5) {
                 0 => {
                     let giver = ordered(&from);
                     sleep(moment);
@@ -76,6 +77,21 @@ fn whoever_is_killed_nothing_is_lost_and_nothing_is_doubled() {
                     to.kill();
                     to.start();
                     wait(giver);
+                }
+                2 => {
+                    let giver = cancel::ordered(&from);
+                    sleep(moment);
+                    cancel::interrupt(&giver);
+                    wait(giver);
+                }
+                3 => {
+                    from.start();
+                    let asked = ordered(&from);
+                    sleep(moment);
+                    // It may not have begun, or have ended.
+                    let _stopped = from.output(&["spool", "transfer", "--cancel"]);
+                    wait(asked);
+                    from.stop();
                 }
                 _ => {
                     from.start();

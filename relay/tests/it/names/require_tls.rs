@@ -3,7 +3,7 @@
 use contract::Delivery;
 use relay::metrics::Counter;
 
-use super::scene::{Scene, deliver_by, scene, validating};
+use super::scene::{Scene, asked, deliver_by, scene, validating};
 use crate::dialogue::Dialogue;
 use crate::fickle::{Act, Connection, Script};
 use crate::host::wait_until;
@@ -162,6 +162,8 @@ fn the_queue_keeps_it_and_protects_what_it_tells() {
             (2, "nobody@ee.example.net", "Status: 5.1.1"),
             (3, "b@bare.plain.example", "Status: 5.7.30"),
             (4, "b@[IPv6:2001:db8:b:1::10]", "Status: 5.7.30"),
+            // Its certificate is for other names.
+            (5, "b@none.example.net", "Status: 5.7.10"),
         ] {
             send(scene, SENDER, to)
                 .await
@@ -179,13 +181,8 @@ fn the_queue_keeps_it_and_protects_what_it_tells() {
             let last = mails(scene).pop().unwrap();
             assert_eq!(last, "MAIL FROM:<> REQUIRETLS", "{to}");
         }
-
-        // What may be mended is tried again, and the server hears nothing of it.
-        send(scene, SENDER, "b@none.example.net")
-            .await
-            .expect("DATA", "250 2.0.0 queued");
+        // The server has heard nothing of what it could not be trusted with.
         wait_for_a_vain_attempt(scene, "mx-none.example.net");
-        assert_eq!(scene.exchanger.messages().len(), 4);
     });
 }
 
@@ -214,12 +211,13 @@ fn a_kept_connection_carries_it_only_if_it_shows_enough() {
             .await
             .expect("DATA", "250");
         wait_for_a_vain_attempt(scene, "mx-none.example.net");
-        assert_eq!(scene.exchanger.messages().len(), 1);
+        // Its sender is told, by the server of another domain.
+        wait_until("the notification", || scene.exchanger.messages().len() == 2);
         // The other way around one connection is enough for both.
         send(scene, SENDER, "b@ee.example.net")
             .await
             .expect("DATA", "250");
-        wait_until("the second", || scene.exchanger.messages().len() == 2);
+        wait_until("the second", || scene.exchanger.messages().len() == 3);
         let plain = Mail {
             to: &["b@ee.example.net"],
             ..plain
@@ -227,11 +225,11 @@ fn a_kept_connection_carries_it_only_if_it_shows_enough() {
         smtplib::send(scene.gate.address, plain)
             .await
             .expect("DATA", "250");
-        wait_until("the third", || scene.exchanger.messages().len() == 3);
+        wait_until("the third", || scene.exchanger.messages().len() == 4);
         send(scene, SENDER, "b@ee.example.net")
             .await
             .expect("DATA", "250");
-        wait_until("all", || scene.exchanger.messages().len() == 4);
+        wait_until("all", || scene.exchanger.messages().len() == 5);
         let connections = scene.exchanger.connections();
         let name = Some("mx-ee.example.net");
         let carriers: Vec<&Connection> = connections
@@ -246,7 +244,7 @@ fn a_kept_connection_carries_it_only_if_it_shows_enough() {
                 .then(|| line.ends_with("REQUIRETLS"))
         };
         let demands: Vec<bool> = carrier.lines.iter().filter_map(demands).collect();
-        assert_eq!(demands, [true, false, true]);
+        assert_eq!(demands, [true, true, false, true]);
     });
 }
 
@@ -275,7 +273,7 @@ fn a_server_that_does_not_offer_it_is_told_nothing() {
 }
 
 #[test]
-fn clear_text_is_tried_again_and_told_nothing() {
+fn clear_text_ends_it_and_hears_nothing() {
     scene(
         "reqclear",
         offering(&["DSN", "REQUIRETLS"], &[]),
@@ -286,11 +284,41 @@ fn clear_text_is_tried_again_and_told_nothing() {
                     .await
                     .expect("DATA", "250 2.0.0 queued");
             }
-            wait_until("two attempts", || {
-                let connections = scene.exchanger.connections();
-                connections.iter().filter(|it| was_told_nothing(it)).count() >= 2
-            });
+            // RFC 8689 section 4.2.1: at once. The sender's own server is as bad.
+            scene.gate.wait_for_count(Counter::Notified, 2).await;
+            assert!(scene.exchanger.connections().iter().any(was_told_nothing));
             assert!(scene.exchanger.messages().is_empty());
         },
     );
+}
+
+#[test]
+fn it_is_tried_again_as_long_as_another_server_may_keep_it() {
+    // Those that are there do not.
+    let script = offering(&["STARTTLS", "DSN"], &[]);
+    scene("reqhalf", script, async |scene| {
+        deliver_by(scene, Delivery::Queue, "").await;
+        for to in ["b@half.example.net", "b@lame.example.net"] {
+            send(scene, SENDER, to)
+                .await
+                .expect("DATA", "250 2.0.0 queued");
+        }
+        let reasons = || -> Vec<String> {
+            let jobs = asked(scene, "", &["queue", "ls", "-j"]);
+            let jobs = jobs.as_array().unwrap().iter();
+            jobs.filter_map(|job| job["reason"].as_str().map(str::to_owned))
+                .collect()
+        };
+        wait_until("two attempts in vain", || reasons().len() == 2);
+        let reasons = reasons();
+        for expected in ["Connection refused", "mx.away.example"] {
+            assert!(
+                reasons.iter().any(|it| it.contains(expected)),
+                "{expected}: {reasons:?}"
+            );
+        }
+        assert!(scene.exchanger.connections().iter().any(was_told_nothing));
+        scene.gate.assert_counted(Counter::Notified, 0);
+        assert!(scene.exchanger.messages().is_empty());
+    });
 }

@@ -1,12 +1,14 @@
 //! A mail exchanger of many names, and all that says what its TLS must show.
 
 use std::path::Path;
+use std::process::Command;
 
 use contract::Delivery;
+use serde_json::Value;
 
 use crate::dialogue::Dialogue;
 use crate::fickle::{Fickle, Script};
-use crate::gate::{Gate, Options, delivered_by, snapshot};
+use crate::gate::{Gate, Options, config_text, delivered_by, snapshot};
 use crate::host::wait_until;
 use crate::namespace::{self, MX, STRANGER};
 use crate::pki::{Certified, Pki};
@@ -52,6 +54,8 @@ impl Scene {
             "mx-sts.plain.example",
             "mx-other.plain.example",
             "mx-both.example.net",
+            "mx-half.example.net",
+            "mx-lame.example.net",
         ]);
         let directory = tempfile::tempdir().unwrap();
         let authorities = directory.path().join("authorities.pem");
@@ -173,6 +177,8 @@ fn signed(pki: &Pki, server: &Certified) -> String {
         signed_domain("forged", &[&forged]),
         signed_domain("none", &[]),
         signed_domain("both", &[&ee]),
+        signed_domain("half", &[&ee]),
+        signed_domain("lame", &[&ee]),
     ]
     .concat();
     // Its server's addresses could be forged, so its TLSA records are nothing to go by.
@@ -184,6 +190,12 @@ fn signed(pki: &Pki, server: &Certified) -> String {
     records += &format!(
         "far.example.net. MX 10 mx-far.example.net.\nmx-far.example.net. A {STRANGER}\n\
          _25._tcp.mx-far.example.net. TLSA {wrong}\n"
+    );
+    // Nobody answers at a second server; and nobody can tell where one is.
+    records += &format!(
+        "half.example.net. MX 20 mx-gone.example.net.\nmx-gone.example.net. A {STRANGER}\n\
+         lame.example.net. MX 20 mx.away.example.\n\
+         away.example. NS ns.away.example.\nns.away.example. A {STRANGER}\n"
     );
     // Who may be told of what becomes of its mail.
     records += "ee.example.net. TXT \"v=spf1 ip4:127.0.0.1 -all\"\n";
@@ -211,6 +223,14 @@ fn plain() -> String {
 
 /// The same relay, but what it does with mail; and it has found out that the resolver validates.
 pub(super) async fn deliver_by(scene: &mut Scene, delivery: Delivery, tables: &str) {
+    let options = queueing(scene, delivery, tables);
+    let before = std::mem::replace(&mut scene.gate, Gate::start(options));
+    before.stop().await;
+    validating(scene).await;
+}
+
+/// How such a relay is configured.
+pub(super) fn queueing(scene: &Scene, delivery: Delivery, tables: &str) -> Options {
     let directory = scene._directory.path();
     let mut options = options(directory, &scene.exchanger);
     options.snapshot = Some(delivered_by(delivery));
@@ -218,9 +238,24 @@ pub(super) async fn deliver_by(scene: &mut Scene, delivery: Delivery, tables: &s
     options.more += &format!(
         "[spool]\ndir = {spool:?}\nsegment_octets = 1048576\nlarge_octets = 262144\nmax_octets = 67108864\n{tables}"
     );
-    let before = std::mem::replace(&mut scene.gate, Gate::start(options));
-    before.stop().await;
-    validating(scene).await;
+    options
+}
+
+/// What the program says to a person, about a relay that is so configured.
+#[track_caller]
+pub(super) fn asked(scene: &Scene, tables: &str, words: &[&str]) -> Value {
+    let directory = scene._directory.path();
+    let config = directory.join("relay.toml");
+    let options = queueing(scene, Delivery::Queue, tables);
+    std::fs::write(&config, config_text(directory, &options)).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_outgate-relay"))
+        .arg("--config")
+        .arg(&config)
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Waits until the relay has found out that the resolver validates.

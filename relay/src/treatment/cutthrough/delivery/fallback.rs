@@ -81,6 +81,21 @@ impl Cutthrough {
         }
     }
 
+    /// [`Self::keep_if_deferred`] for `outcome`, before which nothing was handed over, if there is a queue.
+    pub(super) async fn keep_or_return(
+        &self,
+        transaction: &Transaction,
+        facts: &Facts,
+        passed: &Passed,
+        outcome: Outcome,
+    ) -> Outcome {
+        let Some(queueing) = &self.fallback else {
+            return outcome;
+        };
+        self.keep_if_deferred(queueing, transaction, facts, &passed.content, outcome)
+            .await
+    }
+
     /// The queue instead of `outcome`, if that only asks the sender to try again.
     async fn keep_if_deferred(
         &self,

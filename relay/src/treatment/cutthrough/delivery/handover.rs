@@ -6,9 +6,13 @@
 //! a second attempt makes no second copy, whatever had been sent of the content. It must answer as it did
 //! the first time: the customer has heard those answers and believes in them.
 //!
+//! Where there is a queue, what it only defers when it is asked again goes there, as any deferral does. What it
+//! refuses then does not: the customer hears 451 and, at its next attempt, the refusal itself, which the queue might
+//! have nobody to tell of.
+//!
 //! After the dot there is no second attempt: the destination may have the message.
 
-use std::io;
+use std::{fmt, io};
 
 use relay_proto::client::LostCause;
 use relay_proto::reply::Reply;
@@ -16,8 +20,8 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info};
 
 use super::{
-    ANSWER_DEADLINE, DATA_DEADLINE, DOT_DEADLINE, Facts, Outcome, Passed, late, lost,
-    lost_after_dot, refused_by_destination, spill_failed,
+    ANSWER_DEADLINE, DATA_DEADLINE, DOT_DEADLINE, Facts, Outcome, Passed, changed_its_mind, late,
+    lost, lost_after_dot, refused_by_destination, spill_failed,
 };
 use crate::egress::Way;
 use crate::metrics::Counter;
@@ -39,7 +43,12 @@ enum Stop {
 
 /// Why the envelope could not be said a second time.
 #[derive(Debug)]
-struct Changed(String);
+enum Changed {
+    /// It does not take the message now, or not by this connection.
+    Deferred(String),
+    /// It refuses for good what it took before.
+    Refused(Reply),
+}
 
 impl Cutthrough {
     /// Hands `passed` over, with a second attempt if the destination has gone before the dot.
@@ -64,10 +73,10 @@ impl Cutthrough {
         self.relay.metrics().count(Counter::Replayed);
         match timeout_at(data_deadline, self.replay(transaction, facts)).await {
             Ok(Ok(())) => {}
-            Ok(Err(Changed(why))) => {
-                info!(queue.id = %transaction.id, first = %lost_first, why, "destination answers differently now");
+            Ok(Err(changed)) => {
+                info!(queue.id = %transaction.id, first = %lost_first, why = %changed, "destination answers differently now");
                 self.withdraw().await;
-                return lost(&why);
+                return changed.outcome();
             }
             Err(_elapsed) => {
                 self.upstream = None;
@@ -100,10 +109,10 @@ impl Cutthrough {
         let replay = self.replay(transaction, facts);
         match timeout_at(received + DATA_DEADLINE, replay).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(Changed(why))) => {
-                info!(queue.id = %transaction.id, why, "destination answers the customer's address differently");
+            Ok(Err(changed)) => {
+                info!(queue.id = %transaction.id, why = %changed, "destination answers the customer's address differently");
                 self.withdraw().await;
-                Err(lost(&why))
+                Err(changed.outcome())
             }
             Err(_elapsed) => {
                 self.upstream = None;
@@ -183,26 +192,31 @@ impl Cutthrough {
         let reached = self
             .reach_again(facts.ehlo.clone(), &demand.requirement)
             .await;
-        let mut upstream = reached.map_err(|unreachable| Changed(unreachable.to_string()))?;
+        let mut upstream = reached.map_err(|error| Changed::Deferred(error.to_string()))?;
         if let Err(unsatisfied) = transaction.demands.hold(&upstream) {
             upstream.quit().await;
-            return Err(Changed(unsatisfied.to_string()));
+            return Err(Changed::Deferred(unsatisfied.to_string()));
         }
         if transaction.destinations_leg.is_tls() && !upstream.protection().is_tls() {
             upstream.quit().await;
-            return Err(Changed("it offered TLS before and does not now".into()));
+            let why = "it offered TLS before and does not now";
+            return Err(Changed::Deferred(why.into()));
         }
         let again = async {
             let begun = self.begin_on(&mut upstream, &transaction.mail, &demand);
             match begun.await? {
                 Begun::Yes | Begun::No => {}
-                Begun::Refused(reply) => return Ok(Some(reply)),
-                Begun::Away => return Ok(Some(deferred())),
+                // Where there is a queue, it would be no better off: it lacks what the message needs, or refuses it.
+                Begun::Refused(reply) if self.fallback.is_some() => {
+                    return Ok(Some(Changed::Refused(reply)));
+                }
+                Begun::Refused(reply) => return Ok(Some(reply.into())),
+                Begun::Away => return Ok(Some(deferred().into())),
             }
             for (_, recipient) in transaction.taken() {
                 let reply = upstream.recipient(recipient).await?;
                 if !reply.code().is_positive() {
-                    return Ok(Some(reply));
+                    return Ok(Some(reply.into()));
                 }
             }
             Ok(None)
@@ -213,11 +227,15 @@ impl Cutthrough {
                 self.upstream = Some(upstream);
                 Ok(())
             }
-            Ok(Some(reply)) => {
+            Ok(Some(changed)) => {
                 self.upstream = Some(upstream);
-                Err(Changed(format!("asked again, it says: {reply}")))
+                Err(changed)
             }
-            Err(lost) => Err(Changed(Lost::to_string(&lost))),
+            Err(Lost {
+                cause: LostCause::Refused(reply),
+                ..
+            }) if !reply.code().is_positive() => Err(reply.into()),
+            Err(lost) => Err(Changed::Deferred(lost.to_string())),
         }
     }
 
@@ -232,6 +250,35 @@ impl Cutthrough {
             Stop::Lost(Lost { cause, .. }) => lost(&cause.to_string()),
             Stop::Message(error) => spill_failed(&transaction.id, &error),
             Stop::Late => late(),
+        }
+    }
+}
+
+impl Changed {
+    /// 451 for the customer. Only a deferral is the queue's, where there is one.
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Deferred(_) => lost(&self.to_string()),
+            Self::Refused(_) => changed_its_mind(&self.to_string()),
+        }
+    }
+}
+
+impl From<Reply> for Changed {
+    fn from(reply: Reply) -> Self {
+        if reply.code().is_permanent() {
+            Self::Refused(reply)
+        } else {
+            Self::Deferred(format!("asked again, it says: {reply}"))
+        }
+    }
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deferred(why) => f.write_str(why),
+            Self::Refused(reply) => write!(f, "asked again, it says: {reply}"),
         }
     }
 }
