@@ -38,7 +38,7 @@ use crate::privacy::Redactor;
 use crate::reporting::Reporter;
 
 mod audit;
-pub(crate) mod desk;
+pub mod desk;
 mod index;
 mod keep;
 mod rebuild;

@@ -33,7 +33,7 @@ mod release;
 
 /// It. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Desk(Arc<Means>);
+pub struct Desk(Arc<Means>);
 
 /// What it needs.
 pub(crate) struct Means {

@@ -67,7 +67,7 @@ pub struct Asked<Q> {
     pub transfers: Option<Arc<dyn Transfers>>,
     /// What customers do, where there are any.
     pub behaviour: Option<Behaviour>,
-    /// What was refused and kept.
+    /// What was refused and kept, if there is a place for that.
     pub quarantine: Option<Desk>,
 }
 
