@@ -8,6 +8,7 @@
 mod acme;
 mod behaviour;
 mod queue;
+pub(crate) mod scan;
 mod spool;
 mod tls;
 mod token;
@@ -24,13 +25,31 @@ use queue::QueueCommand;
 use relay::config::Config;
 use relay::dkim::Signer;
 use relay::learnt::{self, Entry, Learner, State};
+use scan::ScanArguments;
 use serde::Serialize;
 use spool::SpoolCommand;
 use tls::TlsCommand;
 use token::TokenCommand;
 use tracing::warn;
 
-/// What a person may want to know or change.
+/// All that can be asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Asked {
+    #[command(flatten)]
+    OfARelay(Command),
+    /// Say what the scanners find in messages, without a relay: those in the program itself, or with --config those of a
+    /// configuration
+    #[command(
+        after_help = "Exit codes: 0 all would be accepted, 1 one would be refused, deferred or held, 2 a mistake or a file that \
+                      cannot be read, 78 wrong configuration.\n\n\
+                      Examples:\n  outgate-relay scan message.eml\n  \
+                      outgate-relay scan --config /etc/outgate/relay.toml --ip 192.0.2.10 --from a@example.org Maildir/cur/*\n  \
+                      outgate-relay scan --scanner builtin -j - < message.eml"
+    )]
+    Scan(ScanArguments),
+}
+
+/// What a person may want to know or change about a relay that has a configuration.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Customers whose sessions are spliced although nobody asked for it, because they could not go on otherwise

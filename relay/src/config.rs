@@ -55,7 +55,7 @@ pub use queue::QueueConfig;
 use raw::{RawConfig, RawController, RawOrigin};
 pub use routing::{Domains, Families, FixedRoute, MtaSts, NextHop, RouteTls, Routing};
 pub use sandbox::Sandbox;
-pub use scanner::ScannerConfig;
+pub use scanner::{ClamdAddress, Scale, ScannerConfig};
 pub use session::SessionLimits;
 pub use splice::{Splice, SpliceLimits};
 pub use spool::SpoolConfig;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod logging;
 mod reloading;
 
 use std::net::TcpListener;
@@ -15,8 +16,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use commands::Command;
+use commands::scan::{NoSuchScanner, ScanArguments, Scanned};
+use commands::{Asked, scan};
 use contract::Generation;
+use logging::start_log;
 use relay::Relay;
 use relay::acme::{self, Acme};
 use relay::config::{Config, ConfigError, Controller, Log, LogFormat, Rewritten};
@@ -35,7 +38,6 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 /// A message is some hundred short-lived allocations, many of which another thread gives back.
 #[global_allocator]
@@ -50,18 +52,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     after_help = "Signals: TERM and INT drain and stop; HUP reads the configuration again.\n\
                   Exit codes: 0 stopped or done, 1 cannot start, 2 nothing found, 77 missing privileges, 78 wrong configuration.\n\n\
                   Examples:\n  outgate-relay --check\n  outgate-relay --config /etc/outgate/relay.toml\n  \
-                  outgate-relay learnt ls\n  outgate-relay spool ls"
+                  outgate-relay learnt ls\n  outgate-relay spool ls\n  \
+                  outgate-relay scan message.eml"
 )]
 struct Arguments {
-    /// Configuration file.
-    #[arg(long, value_name = "FILE", default_value = "/etc/outgate/relay.toml")]
-    config: PathBuf,
+    /// Configuration file [default: /etc/outgate/relay.toml, but none for scan].
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
     /// Read and check the configuration and the files it names, then exit.
     #[arg(long)]
     check: bool,
     /// Without one, the relay runs.
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Asked>,
 }
 
 fn main() -> ExitCode {
@@ -85,35 +88,40 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Before anything else opens a file.
     let inherited = Inherited::take()?;
     keep_memory_private().context("cannot keep core dumps from being written")?;
-    let config = Config::read(&arguments.config)?;
-    if let Some(command) = &arguments.command {
+    if let Some(Asked::Scan(scan)) = &arguments.command {
+        return scan_files(scan, arguments.config.as_deref());
+    }
+    let file = arguments.config.as_deref();
+    let file = file.unwrap_or_else(|| Path::new(DEFAULT_CONFIG));
+    let config = Config::read(file)?;
+    if let Some(Asked::OfARelay(command)) = &arguments.command {
         drop(start_log(&config.log)?);
-        let found = commands::run(command, &config, &arguments.config)?;
+        let found = commands::run(command, &config, file)?;
         return Ok(ExitCode::from(if found { 0 } else { NOT_FOUND }));
     }
-    let tls = ServerTls::new(&config).map_err(|error| start_error(error, &arguments.config))?;
-    let egresses = Egresses::open(&config).map_err(|invalid| invalid.in_file(&arguments.config))?;
-    let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(&arguments.config))?;
+    let tls = ServerTls::new(&config).map_err(|error| start_error(error, file))?;
+    let egresses = Egresses::open(&config).map_err(|invalid| invalid.in_file(file))?;
+    let signer = Signer::open(&config.dkim).map_err(|error| error.in_file(file))?;
     let peers = config.peers.as_ref().map(Peers::open).transpose();
-    let peers = peers.map_err(|invalid| invalid.in_file(&arguments.config))?;
-    let acme = Acme::open(&config).map_err(|error| error.in_file(&arguments.config))?;
+    let peers = peers.map_err(|invalid| invalid.in_file(file))?;
+    let acme = Acme::open(&config).map_err(|error| error.in_file(file))?;
     if arguments.check {
         return Ok(ExitCode::SUCCESS);
     }
     let set_filter = start_log(&config.log)?;
     egresses
         .check_host()
-        .map_err(|invalid| invalid.in_file(&arguments.config))?;
-    descriptors::provide(&config).map_err(|invalid| invalid.in_file(&arguments.config))?;
+        .map_err(|invalid| invalid.in_file(file))?;
+    descriptors::provide(&config).map_err(|invalid| invalid.in_file(file))?;
     let bound = Bound::bind(&config, inherited)?;
     // While there is but this thread: others would go without.
-    sandbox::enter(&config, &arguments.config);
+    sandbox::enter(&config, file);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let start = Start {
-        file: arguments.config.clone(),
+        file: file.to_owned(),
         tls: Arc::new(tls),
         signer: Arc::new(signer),
         acme,
@@ -126,6 +134,23 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Scanners' and spill files' last operations are worth nothing to anybody now.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// `outgate-relay scan`, the one command that may do without a configuration.
+fn scan_files(arguments: &ScanArguments, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let config = file.map(Config::read).transpose()?;
+    let log = config.as_ref().map(|config| config.log.clone());
+    drop(start_log(&log.unwrap_or_else(|| Log {
+        filter: "warn".into(),
+        format: LogFormat::Text,
+    }))?);
+    Ok(ExitCode::from(
+        match scan::run(arguments, config.as_ref())? {
+            Scanned::Accepted => 0,
+            Scanned::Refused => 1,
+            Scanned::Unreadable => NOT_FOUND,
+        },
+    ))
 }
 
 /// No core file, and no other process of the same user reads this one's memory (prctl(2), PR_SET_DUMPABLE): the buffers
@@ -345,28 +370,6 @@ impl Signals {
     }
 }
 
-/// Starts it; what it returns changes its filter.
-fn start_log(log: &Log) -> anyhow::Result<SetFilter> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&log.filter))
-        .with_writer(std::io::stderr);
-    // The two formats are two types.
-    Ok(match log.format {
-        LogFormat::Text => {
-            let builder = builder.with_ansi(false).with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.init();
-            Box::new(move |filter| Ok(handle.reload(EnvFilter::new(filter))?))
-        }
-        LogFormat::Json => {
-            let builder = builder.json().with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.init();
-            Box::new(move |filter| Ok(handle.reload(EnvFilter::new(filter))?))
-        }
-    })
-}
-
 fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         warn!(%error, "cannot notify the service manager");
@@ -380,6 +383,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         .is_some_and(|bind| bind.source.kind() == std::io::ErrorKind::PermissionDenied);
     if error.is::<ConfigError>() || error.is::<InheritedError>() {
         EX_CONFIG
+    } else if error.is::<NoSuchScanner>() {
+        NOT_FOUND
     } else if not_permitted
         || matches!(
             error.downcast_ref::<OriginError>(),
@@ -392,6 +397,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
+const DEFAULT_CONFIG: &str = "/etc/outgate/relay.toml";
 /// As `outgate` says it.
 const NOT_FOUND: u8 = 2;
 /// sysexits.h: something was found in an unconfigured or misconfigured state.

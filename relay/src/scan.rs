@@ -22,8 +22,11 @@ use crate::config::ScannerConfig;
 use crate::message::Message;
 
 mod builtin;
+mod clamd;
+pub(crate) mod mime;
 mod pipeline;
 mod rspamd;
+mod words;
 
 pub use pipeline::{Judged, Pipeline};
 
@@ -131,7 +134,18 @@ fn from_config(scanners: &[ScannerConfig]) -> Vec<Arc<dyn Scanner>> {
                 url,
                 deadline,
                 on_error,
-            } => Arc::new(rspamd::Rspamd::new(url.clone(), *deadline, *on_error)),
+                scale,
+            } => Arc::new(rspamd::Rspamd::new(
+                url.clone(),
+                *deadline,
+                *on_error,
+                *scale,
+            )),
+            ScannerConfig::Clamd {
+                address,
+                deadline,
+                on_error,
+            } => Arc::new(clamd::Clamd::new(address.clone(), *deadline, *on_error)),
         }
     };
     scanners.iter().map(build).collect()

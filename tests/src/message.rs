@@ -5,6 +5,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use data_encoding::BASE64_MIME;
+
 /// A message to send: header, empty line, body; lines end in CRLF.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -36,6 +38,22 @@ impl Message {
     #[must_use]
     pub fn gtube() -> Self {
         Self::with_body(format!("Buy now.\r\n{GTUBE}\r\n").as_bytes())
+    }
+
+    /// A message with a file in it, which a mail program would have encoded.
+    #[must_use]
+    pub fn with_attachment(name: &str, file: &[u8]) -> Self {
+        let encoded = BASE64_MIME.encode(file);
+        let mut message = Self::with_body(
+            format!(
+                "--b\r\n\r\nSee the file.\r\n--b\r\nContent-Type: application/octet-stream; name=\"{name}\"\r\n\
+                 Content-Transfer-Encoding: base64\r\n\r\n{encoded}--b--\r\n"
+            )
+            .as_bytes(),
+        );
+        let mime = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n";
+        message.content = [mime, message.content.as_slice()].concat();
+        message
     }
 
     /// A message of about that many octets.

@@ -12,6 +12,7 @@ use crate::{
 };
 
 pub mod authority;
+pub mod clamd;
 pub mod client;
 pub mod exchanger;
 pub mod forwarder;

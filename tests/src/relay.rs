@@ -107,6 +107,15 @@ impl<'lab> RelayNode<'lab> {
             .kill()
     }
 
+    /// Ends it as an operator would.
+    ///
+    /// # Errors
+    /// That it was not running.
+    pub fn stop(&mut self) -> Result<()> {
+        let process = self.process.take().context("the relay is not running")?;
+        process.stop().map(drop)
+    }
+
     /// Stops it where it is: its kernel still accepts connections, and nothing answers them.
     ///
     /// # Errors

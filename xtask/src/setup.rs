@@ -166,8 +166,9 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 28] = [
+const DEBIAN_PACKAGES: [&str; 29] = [
     "build-essential",
+    "curl",
     "dante-server",
     "iproute2",
     "ldnsutils",
@@ -189,7 +190,8 @@ const DEBIAN_PACKAGES: [&str; 28] = [
     "libnet-ssleay-perl",
     // Nor IPv6 without this.
     "libio-socket-inet6-perl",
-    // Libraries of mail servers that are unpacked only.
+    // Libraries of servers that are unpacked only.
+    "libclamav12",
     "libevent-2.1-7",
     "libgnutls-dane0",
     "libidn12",

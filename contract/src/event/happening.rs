@@ -133,7 +133,7 @@ pub enum Decision {
     Accepted,
     /// It was refused.
     Rejected,
-    /// It was refused, and a copy is kept.
+    /// It was refused, and a copy is to be kept; [`Happening::Kept`] says that it was.
     Kept,
     /// Its sender was told to try again.
     Deferred,

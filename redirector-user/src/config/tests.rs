@@ -70,6 +70,10 @@ sources_max = 2048
 [refuse]
 text = "no mail from %ip%"
 unavailable = "come back later"
+
+[events]
+keep = "7d"
+max = 5000
 "#;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -177,6 +181,11 @@ fn every_key_is_read() {
         (text.to_string().as_str(), unavailable.to_string().as_str()),
         ("no mail from %ip%", "come back later")
     );
+    let events = Events {
+        keep: Duration::from_secs(7 * 24 * 3600),
+        max: 5000,
+    };
+    assert_eq!(config.events, events);
 }
 
 #[test]
@@ -210,6 +219,7 @@ fn the_example_is_what_it_says() {
     );
     assert_eq!(format!("{:?}", least.edge), format!("{:?}", config.edge));
     assert_eq!(least.radar_window, config.radar_window);
+    assert_eq!(least.events, config.events);
 }
 
 #[test]
@@ -248,7 +258,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `events`",
     );
     refused(
         "syn_rate =",

@@ -117,9 +117,10 @@ impl Store {
         chain.finish(&mut transaction).await?;
         let generation = next_generation(&mut transaction).await?;
         let prefix = prefix_of(&mut transaction, id).await?;
-        let own = match kind {
-            Kind::FlagExpired => Own::FlagExpired(id, ended),
-            _ => Own::FlagLifted(id, ended),
+        let own = if kind == Kind::FlagExpired {
+            Own::FlagExpired(id, ended)
+        } else {
+            Own::FlagLifted(id, ended)
         };
         let mut told = Told::default();
         told.note(own.at(ended.at, prefix));

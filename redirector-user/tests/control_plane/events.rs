@@ -37,10 +37,7 @@ fn tell(lab: &Lab, batch: &Value) -> (u16, Value) {
 
 /// Records of kept messages, as `outgate events` lists them.
 fn kept(lab: &Lab, more: &[&str]) -> Vec<String> {
-    let events = lab.json(
-        0,
-        &[&["events", "--kind", "kept", "--limit", "1000"], more].concat(),
-    );
+    let events = lab.json(0, &[&["events", "--kind", "kept"], more].concat());
     let record = |event: &Value| event["detail"]["record"].as_str().unwrap().to_owned();
     events.as_array().unwrap().iter().map(record).collect()
 }

@@ -29,6 +29,11 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+impl MessageLimits {
+    /// Content octets of one message, where nothing else is said.
+    pub const DEFAULT_MAX_OCTETS: u64 = 50 << 20;
+}
+
 impl TryFrom<RawMessage> for MessageLimits {
     type Error = Invalid;
 

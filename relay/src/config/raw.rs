@@ -13,11 +13,13 @@ use super::behaviour::{RawBehaviour, RawIdentity};
 use super::dkim::RawDkimKey;
 use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
+use super::limits::MessageLimits;
 use super::notifications::RawNotifications;
 use super::peers::RawPeers;
 use super::queue::RawQueue;
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::sandbox::Sandbox;
+use super::scanner::Scale;
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
@@ -167,6 +169,18 @@ pub(super) enum RawScanner {
         deadline: String,
         #[serde(default = "default_on_error")]
         on_error: String,
+        #[serde(default = "default_neutral_at")]
+        neutral_at: f64,
+        #[serde(default = "default_per_point")]
+        per_point: f64,
+    },
+    Clamd {
+        socket: Option<PathBuf>,
+        address: Option<String>,
+        #[serde(default = "default_clamd_deadline")]
+        deadline: String,
+        #[serde(default = "default_on_error")]
+        on_error: String,
     },
 }
 
@@ -223,7 +237,7 @@ fn default_log_format() -> String {
 }
 
 fn default_max_octets() -> u64 {
-    50 << 20
+    MessageLimits::DEFAULT_MAX_OCTETS
 }
 
 fn default_memory_octets() -> usize {
@@ -232,6 +246,19 @@ fn default_memory_octets() -> usize {
 
 fn default_deadline() -> String {
     "10s".into()
+}
+
+/// Archives take time.
+fn default_clamd_deadline() -> String {
+    "30s".into()
+}
+
+fn default_neutral_at() -> f64 {
+    Scale::default().neutral_at
+}
+
+fn default_per_point() -> f64 {
+    Scale::default().per_point
 }
 
 fn default_on_error() -> String {

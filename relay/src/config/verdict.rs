@@ -44,6 +44,13 @@ impl Default for RawVerdict {
     }
 }
 
+impl Default for VerdictConfig {
+    /// As without the table.
+    fn default() -> Self {
+        Self::try_from(RawVerdict::default()).expect("the defaults are valid")
+    }
+}
+
 impl TryFrom<RawVerdict> for VerdictConfig {
     type Error = Invalid;
 

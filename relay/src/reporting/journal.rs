@@ -133,7 +133,7 @@ pub(super) fn text(file: &File, place: &Place) -> io::Result<Arc<str>> {
             let mut octets = vec![0; span.octets as usize];
             file.read_exact_at(&mut octets, span.at)?;
             let text = String::from_utf8(octets);
-            Ok(text.map_err(|_| io::ErrorKind::InvalidData)?.into())
+            Ok(text.map_err(io::Error::other)?.into())
         }
     }
 }

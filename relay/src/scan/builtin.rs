@@ -2,17 +2,19 @@
 //!
 //! It knows GTUBE, the Generic Test for Unsolicited Bulk Email, with which an operator and a customer
 //! can see the refusal without sending spam. It is looked for in the body as transmitted, whatever
-//! the size, and in decoded MIME parts of messages up to [`DECODED_OCTETS_MAX`].
+//! the size, and in decoded MIME parts of messages up to [`DECODED_OCTETS_MAX`]. Such a message that has more parts, or
+//! deeper ones, than are looked at is unscannable unless the pattern was found in the others.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aho_corasick::AhoCorasick;
-use mail_parser::{MessageParser, PartType};
+use bytes::Bytes;
 use memchr::memmem::Finder;
 use relay_proto::verdict::{Concern, Finding, OnError};
 use tokio::task::spawn_blocking;
 
+use super::mime::{Bounded, Limits, Part};
 use super::{Scan, ScanError, Scanner, Stage, Submission};
 
 /// The scanner.
@@ -35,34 +37,31 @@ impl Builtin {
         }
     }
 
-    async fn contains_gtube(&self, submission: &Submission) -> Result<bool, ScanError> {
+    async fn look(&self, submission: &Submission) -> Result<Finding, ScanError> {
         let content = &submission.content;
         let mut search = BodySearch::new(&self.gtube);
         if content.octets() > DECODED_OCTETS_MAX {
             let mut reader = content.reader();
             while let Some(block) = reader.next().await.map_err(ScanError::Message)? {
                 if search.push(&block) {
-                    return Ok(true);
+                    return Ok(found());
                 }
             }
-            return Ok(false);
+            return Ok(Finding::Clean);
         }
         let whole = content.read_whole().await.map_err(ScanError::Message)?;
         if search.push(&whole) {
-            return Ok(true);
+            return Ok(found());
         }
         // Without the field every part is as it was transmitted (RFC 2045 section 6.1).
         if !self.encoding.is_match(&whole) {
-            return Ok(false);
+            return Ok(Finding::Clean);
         }
         let finder = self.gtube.clone();
         // Decoding is work for the processor, not for the threads that serve sockets.
-        spawn_blocking(move || {
-            let message = MessageParser::default().parse(&whole[..]);
-            message.is_some_and(|message| a_part_contains(&message, &finder, NESTING_MAX))
-        })
-        .await
-        .map_err(|_panic| ScanError::Panicked)
+        spawn_blocking(move || look_into(whole, &finder))
+            .await
+            .map_err(|_panic| ScanError::Panicked)
     }
 }
 
@@ -85,28 +84,35 @@ impl Scanner for Builtin {
     }
 
     fn scan(&self, submission: Arc<Submission>) -> Scan<'_> {
-        Box::pin(async move {
-            let finding = if self.contains_gtube(&submission).await? {
-                let reason = "the message is spam: it contains the GTUBE test pattern".to_owned();
-                Finding::Found {
-                    concern: Concern::Spam,
-                    reason,
-                }
-            } else {
-                Finding::Clean
-            };
-            Ok(finding.into())
-        })
+        Box::pin(async move { Ok(self.look(&submission).await?.into()) })
     }
 }
 
-fn a_part_contains(message: &mail_parser::Message<'_>, finder: &Finder<'_>, depth: u8) -> bool {
-    message.parts.iter().any(|part| match &part.body {
-        PartType::Text(text) | PartType::Html(text) => finder.find(text.as_bytes()).is_some(),
-        PartType::Binary(octets) | PartType::InlineBinary(octets) => finder.find(octets).is_some(),
-        PartType::Message(inner) => depth > 0 && a_part_contains(inner, finder, depth - 1),
-        PartType::Multipart(_) => false,
-    })
+fn found() -> Finding {
+    Finding::Found {
+        concern: Concern::Spam,
+        reason: "the message is spam: it contains the GTUBE test pattern".to_owned(),
+    }
+}
+
+/// Looks for the pattern in all that can be decoded of a message.
+fn look_into(whole: Bytes, finder: &Finder<'_>) -> Finding {
+    let message = Bounded::parse(whole, Limits::default());
+    let says = |octets: &[u8]| finder.find(octets).is_some();
+    let contains = |part: &Part| {
+        part.octets().is_some_and(|octets| says(octets))
+            // In some charsets not even ASCII is what it is elsewhere.
+            || part.charset.is_some() && part.text().is_some_and(|text| says(text.as_bytes()))
+    };
+    if message.parts.iter().any(contains) {
+        return found();
+    }
+    match message.whole() {
+        Ok(()) => Finding::Clean,
+        Err(beyond) => Finding::Unscannable {
+            reason: format!("the message cannot be judged: it has {beyond}"),
+        },
+    }
 }
 
 /// A search in what follows the header section, block by block.
@@ -155,8 +161,6 @@ const GTUBE: &[u8] = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-
 const HEADER_END: &[u8] = b"\r\n\r\n";
 /// Larger messages are searched only as transmitted: a decoder holds all of a message in memory.
 const DECODED_OCTETS_MAX: u64 = 1 << 20;
-/// Messages inside of messages that are looked into.
-const NESTING_MAX: u8 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -164,7 +168,7 @@ mod tests {
     use crate::config::MessageLimits;
     use crate::message::Intake;
 
-    const CASES: [(&str, &str, bool); 8] = [
+    const CASES: [(&str, &str, bool); 9] = [
         (
             "in the body",
             "Subject: x\r\n\r\nhello\r\n{GTUBE}\r\n",
@@ -197,6 +201,12 @@ mod tests {
              XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD=\r\n-ANTI-UBE-TEST-EMAIL*C=2E34X\r\n--b--\r\n",
             true,
         ),
+        (
+            "in UTF-7",
+            "Content-Type: text/plain; charset=utf-7\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\
+             +AFgASgBTACo-C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n",
+            true,
+        ),
     ];
 
     #[tokio::test]
@@ -220,8 +230,9 @@ mod tests {
                     recipients: vec![],
                     content: intake.finish().await.unwrap(),
                 };
-                let found = Builtin::new().contains_gtube(&submission).await.unwrap();
-                assert_eq!(found, expected, "{name}");
+                let finding = Builtin::new().look(&submission).await.unwrap();
+                let wanted = if expected { found() } else { Finding::Clean };
+                assert_eq!(finding, wanted, "{name}");
             }
         }
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Output;
 
+use contract::event::Decision;
 use contract::{Generation, Snapshot};
 
 use crate::controller::Controller;
@@ -14,6 +15,7 @@ use crate::openssl::TlsSession;
 use crate::postfix::make_certificate;
 use crate::program::Home;
 use crate::sink::Sink;
+use crate::spam::GTUBE;
 use crate::swaks::{Transcript, send};
 
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\nx\r\n";
@@ -140,6 +142,54 @@ fn it_starts_from_its_cache_without_the_controller() {
             controller.asked()
         );
         assert!(program.stop().success());
+    });
+}
+
+#[test]
+fn verdicts_are_told_once_also_those_of_a_run_that_was_killed() {
+    namespace::inside("events", || {
+        let pins = PinDirectory::create("events");
+        let mut home = Home::new(&pins.0);
+        home.add_table("[verdict]\nspam = \"reject\"\n");
+        let _sink = Sink::at(SocketAddr::new(MX.parse().unwrap(), 25), &[]);
+        let _sink6 = Sink::at(SocketAddr::new(MX6.parse().unwrap(), 25), &[]);
+        let mut flows = pins.pin_flows();
+        let spam = format!("Subject: x\r\n\r\n{GTUBE}\r\n");
+        let mut refuse = |port: u16, customer: &str| {
+            let (relay, mx, more): (_, _, &[&str]) = match customer {
+                CUSTOMER => (RELAY, MX, &[]),
+                _ => (RELAY6, MX6, &["-6"]),
+            };
+            divert(&mut flows, customer, port, relay, mx);
+            mail(customer, port, spam.as_bytes(), more).assert_heard("550 5.7.1");
+        };
+        relay::snapshot::cache::store(&home.path("snapshot.json"), &snapshot(9)).unwrap();
+        // Without its controller.
+        let program = home.start();
+        refuse(40_001, CUSTOMER);
+        refuse(40_002, CUSTOMER6);
+        let journal = || fs::read_to_string(home.path("events.journal")).unwrap();
+        wait_until("both to be written", || {
+            journal().matches("\"verdict\":\"rejected\"").count() == 2
+        });
+        let mut killed = program.into_process();
+        killed.0.kill().unwrap();
+        drop(killed);
+        let program = home.start();
+        refuse(40_003, CUSTOMER);
+        let controller = Controller::start(&home.path("outgated.sock"), snapshot(9));
+        wait_until("all verdicts", || controller.verdicts().len() >= 3);
+        refuse(40_004, CUSTOMER6);
+        wait_until("the last verdict", || controller.verdicts().len() >= 4);
+        assert!(program.stop().success());
+        let verdicts = controller.verdicts();
+        let ids: std::collections::BTreeSet<_> = verdicts.iter().map(|(id, _)| id).collect();
+        assert_eq!((verdicts.len(), ids.len()), (4, 4), "{verdicts:?}");
+        assert!(
+            verdicts
+                .iter()
+                .all(|(_, verdict)| *verdict == Decision::Rejected)
+        );
     });
 }
 

@@ -12,6 +12,7 @@ mod names;
 mod operator;
 mod peers;
 mod reports;
+mod scanners;
 mod spool;
 mod submission;
 

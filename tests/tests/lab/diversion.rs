@@ -6,6 +6,7 @@ use lab::{
     gate::HELP_URL,
     message::Message,
     peers::{
+        clamd::{self, Clamd},
         postfix::Postfix,
         rspamd::Rspamd,
         swaks::{Submission, exchanger},
@@ -73,6 +74,43 @@ fn a_flagged_customers_mail_is_filtered_and_delivered_unchanged() -> Result<()> 
     }
     assert!(rspamd.scanned() >= 4);
     assert_eq!(mx.mailbox()?.len(), 4);
+    Ok(())
+}
+
+#[test]
+fn malware_is_refused_by_its_name_and_never_arrives() -> Result<()> {
+    let lab = lab_up("ogtvirus")?;
+    let mx = Postfix::start(&lab, Host::Mx1)?;
+    let clamd = Clamd::start(&lab)?;
+    let options = Options {
+        more: clamd.scanner(),
+        ..Options::default()
+    };
+    let (gate, relay) = start(&lab, &options)?;
+    for family in Family::ALL {
+        flag(&gate, family, &[])?;
+        let send = |message: &Message, tls| {
+            let submission = Submission {
+                from: Host::CustomerA,
+                to: exchanger(Host::Mx1, family),
+                message,
+                tls,
+            };
+            submission.send(&lab)
+        };
+        for (name, tls) in [("clam.exe", true), ("clam.zip", false)] {
+            let malware = Message::with_attachment(name, &clamd.sample(name)?);
+            let refused = send(&malware, tls)?;
+            let reply = refused.server_said("550 5.7.1")?;
+            assert!(reply.contains(clamd::SIGNATURE), "{reply}\n{}", relay.log());
+            assert!(mx.find(&malware.token)?.is_none());
+        }
+        let clean = Message::with_attachment("note.txt", b"nothing to see\n");
+        send(&clean, true)?.accepted()?;
+        let stored = mx.delivered(&clean.token)?;
+        assert_eq!(stored.preserves(&clean), Ok(()), "{}", clamd.log_tail());
+    }
+    assert_eq!(mx.mailbox()?.len(), 2);
     Ok(())
 }
 

@@ -21,6 +21,7 @@ mod cli;
 mod clients;
 mod configuration;
 mod diversion;
+mod events;
 mod failure;
 mod icmp;
 mod import;

@@ -1,8 +1,9 @@
 //! Mail programs of others that cannot be installed as Debian packages: they are kept below `target`.
 //!
 //! Debian's mail servers conflict with each other, so those beside Postfix are unpacked, each into a root of its
-//! own that the lab lays over the machine's files. What Debian does not have comes from PyPI into a virtual
-//! environment. What is there already, in the version named here, is not touched.
+//! own that the lab lays over the machine's files. clamd is unpacked because its package brings freshclam along, which
+//! fetches signatures day and night. What Debian does not have comes from PyPI into a virtual environment. What is there
+//! already, in the version named here, is not touched.
 
 use std::{
     fs,
@@ -96,8 +97,9 @@ fn virtual_environment(dir: &Path) -> Result<()> {
         .run()
 }
 
-/// Mail servers, each with the packages that it is made of; their libraries conflict with nothing and are installed.
-const ROOTS: [(&str, &[&str]); 2] = [
+/// Servers, each with the packages that it is made of; their libraries conflict with nothing and are installed.
+const ROOTS: [(&str, &[&str]); 3] = [
+    ("clamav", &["clamav-daemon", "clamav-testfiles"]),
     ("exim", &["exim4-base", "exim4-daemon-light"]),
     ("opensmtpd", &["opensmtpd"]),
 ];

@@ -34,7 +34,8 @@ pub(in crate::cli) fn event(event: &EventView, style: Style) -> String {
         Cell::new(about),
         Cell::new(what(&event.kind, &event.detail)),
     ]);
-    table.to_string().trim_end().to_owned()
+    // The header is an empty line.
+    table.to_string().trim().to_owned()
 }
 
 /// What relays saw of a customer, on one line.
@@ -157,7 +158,7 @@ mod tests {
         assert!(line.ends_with("kept, spam; GTUBE (id a1)"), "{line}");
         assert_eq!(line.lines().count(), 1, "{line}");
         let table = events(&[view("lost", json!({ "events": 4 }))], style);
-        assert!(table.ends_with("events=4"), "{table}");
+        assert!(table.trim_end().ends_with("events=4"), "{table}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) fn events(raw: &RawEvents) -> Result<Events, Wrong> {
     });
     let keep = keep.ok_or_else(|| {
         let problem = format!(
-            "not a time to keep events for; allowed are {least} to {most}, as \"12h\" or \"30d\""
+            "not a time to keep events for; allowed are {least} to {most}, as \"48h\" or \"30d\""
         );
         Wrong::new("events.keep", &raw.keep, problem)
     })?;

@@ -71,6 +71,21 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
             "radar.window: 1h: out of range; allowed are 1s to 10m, as \"90s\" or \"5m\"",
         ),
         (
+            "keep = \"7d\"",
+            "keep = \"1h\"",
+            "events.keep: 1h: not a time to keep events for; allowed are 24h to 400d, as \"48h\" or \"30d\"",
+        ),
+        (
+            "keep = \"7d\"",
+            "keep = \"for ever\"",
+            "events.keep: for ever: not a time to keep events for; allowed are 24h to 400d, as \"48h\" or \"30d\"",
+        ),
+        (
+            "max = 5000",
+            "max = 10",
+            "events.max: 10: out of range; allowed are 1000 to 50000000",
+        ),
+        (
             "sources_max = 2048",
             "sources_max = 10",
             "radar.sources_max: 10: out of range; allowed are 1024 to 1048576",
