@@ -15,22 +15,23 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use contract::event::{Happening, Rates};
+use relay_proto::Time;
 use relay_proto::behaviour::identity::Identity;
 use relay_proto::behaviour::texts::{SENDERS_MAX, Texts};
 use relay_proto::behaviour::{
-    Counts, Customer, CustomerKey, Customers, Distinct, Exceeded, Limits, Measure, Period, answers,
+    Customer, CustomerKey, Customers, Distinct, Exceeded, Limits, Measure, answers,
 };
 use relay_proto::reply::Reply;
-use relay_proto::{Time, behaviour};
 use tracing::{debug, info};
 
-use crate::config::{BehaviourConfig, Over};
+use crate::config::BehaviourConfig;
 use crate::metrics::{Counter, Metrics};
 
 pub mod door;
+mod figures;
 mod kept;
 pub mod locks;
+mod reached;
 mod scanner;
 pub mod shapes;
 mod site;
@@ -38,6 +39,7 @@ mod text;
 
 use kept::WallClock;
 use locks::{Lock, Locks};
+pub(crate) use reached::Reached;
 pub(crate) use site::Sites;
 use text::simhash;
 
@@ -69,18 +71,6 @@ struct Known {
 pub(crate) struct Watched {
     behaviour: Behaviour,
     key: CustomerKey,
-}
-
-/// A limit that a customer, or one of its sites, has reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reached {
-    key: CustomerKey,
-    /// The site, if the limit is not the whole customer's.
-    site: Option<Identity>,
-    exceeded: Exceeded,
-    over: Over,
-    /// It is the customer's first one in an hour.
-    is_first: bool,
 }
 
 impl Behaviour {
@@ -385,99 +375,11 @@ impl Watched {
     }
 }
 
-impl Reached {
-    /// `451 4.7.1 192.0.2.10 sent more than 200 messages in an hour (limit messages_per_hour), try again in 18 s; see URL`,
-    /// or 550.
-    pub(crate) fn reply(&self, help_url: &str) -> Reply {
-        match self.over {
-            Over::Defer => Reply::new(451, "4.7.1", &self.text(help_url)),
-            Over::Refuse => Reply::new(550, "5.7.1", &self.text(help_url)),
-        }
-    }
-
-    /// The same for a connection that ends with it (RFC 5321 section 3.1 and 3.8).
-    pub(crate) fn greeting(&self, help_url: &str) -> Reply {
-        match self.over {
-            Over::Defer => Reply::new(421, "4.7.1", &self.text(help_url)),
-            Over::Refuse => Reply::new(554, "5.7.1", &self.text(help_url)),
-        }
-    }
-
-    /// What the controller is told of it, once an hour for a customer.
-    pub(crate) fn happening(&self) -> Option<Happening> {
-        let allowed = self.exceeded.limit.get() as f64;
-        self.is_first.then(|| Happening::LimitHit {
-            limit: self.exceeded.name.to_string(),
-            // It is used up; how much more there would have been nobody knows.
-            figure: allowed,
-            allowed,
-            identity: self.site.as_ref().map(ToString::to_string),
-        })
-    }
-
-    fn who(&self) -> String {
-        match &self.site {
-            Some(site) => format!("{site} on {}", self.key),
-            None => self.key.to_string(),
-        }
-    }
-
-    fn text(&self, help_url: &str) -> String {
-        let (who, exceeded) = (self.who(), &self.exceeded);
-        // Rounded up: who comes back at the second that was named shall not be early.
-        let wait = exceeded.wait.as_nanos().div_ceil(1_000_000_000);
-        format!("{who} {exceeded}, try again in {wait} s; see {help_url}")
-    }
-}
-
 /// Notes that a limit was reached; whether there was none in the hour before.
 fn is_first(customer: &mut Customer, now: Time) -> bool {
     let is_first = customer.counts(now).limited == 0;
     customer.was_limited(now);
     is_first
-}
-
-/// What the last hour of a customer had, for whoever shows it.
-impl Behaviour {
-    /// How one customer fared; `None` = nothing is known of it.
-    pub(crate) fn figures(&self, customer: IpAddr) -> Option<(CustomerKey, behaviour::Figures)> {
-        let key = CustomerKey::of(customer, self.config.ipv6_prefix);
-        let now = self.shared.clock.now();
-        let known = self.lock();
-        let customer = known.customers.known(key)?;
-        Some((key, customer.figures(&self.config.limits, now)))
-    }
-
-    /// Lays what is known of a customer's last hour to figures that are told of it.
-    pub(crate) fn describe(&self, customer: IpAddr, rates: &mut Rates) {
-        let now = self.shared.clock.now();
-        let known = self.lock();
-        let key = CustomerKey::of(customer, self.config.ipv6_prefix);
-        let Some(customer) = known.customers.known(key) else {
-            return;
-        };
-        let counts = customer.counts(now);
-        rates.unknown_share = counts.unknown_share();
-        rates.refused_share = counts.refused_share();
-        rates.distinct_recipients = customer.distinct(Distinct::Recipients, Period::Hour, now);
-        rates.distinct_senders = customer.distinct(Distinct::Senders, Period::Hour, now);
-    }
-
-    /// The customers that did something in the last hour, those with the most messages first.
-    pub(crate) fn busiest(&self, count: usize) -> Vec<(CustomerKey, Counts)> {
-        let now = self.shared.clock.now();
-        let known = self.lock();
-        let all = known.customers.all();
-        let mut all: Vec<_> = all.map(|(key, it)| (key, it.counts(now))).collect();
-        drop(known);
-        all.retain(|(_, counts)| *counts != Counts::default());
-        all.sort_by_key(|(key, counts)| {
-            let first = (counts.messages, counts.recipients, counts.connections);
-            (std::cmp::Reverse(first), *key)
-        });
-        all.truncate(count);
-        all
-    }
 }
 
 impl fmt::Debug for Behaviour {

@@ -25,7 +25,7 @@ use crate::message::Message;
 mod builtin;
 mod clamd;
 mod classifier;
-mod mime;
+pub(crate) mod mime;
 mod pipeline;
 mod rspamd;
 mod words;
