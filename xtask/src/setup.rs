@@ -166,7 +166,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 29] = [
+const DEBIAN_PACKAGES: [&str; 31] = [
     "age",
     "build-essential",
     "curl",
