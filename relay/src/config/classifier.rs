@@ -53,7 +53,8 @@ impl Default for ClassifierConfig {
     /// As it is where the file says nothing but its kind.
     fn default() -> Self {
         let raw = RawClassifier::default();
-        raw.try_into().expect("the defaults are within their bounds")
+        raw.try_into()
+            .expect("the defaults are within their bounds")
     }
 }
 
