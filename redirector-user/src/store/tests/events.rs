@@ -100,7 +100,10 @@ async fn a_flags_life_is_told_with_its_changes() {
         by: String::from("bob"),
         reason: String::from("over"),
     };
-    store.end(flag.id, Kind::FlagLifted, &ended).await.unwrap();
+    store
+        .end(flag.id, Kind::FlagLifted, &ended, None)
+        .await
+        .unwrap();
     let imported: Vec<_> = (0..150)
         .map(|host| proposal(&format!("192.0.2.{host}"), "drop"))
         .collect();
