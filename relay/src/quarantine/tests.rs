@@ -30,7 +30,7 @@ impl Scene {
     fn new() -> Self {
         Self {
             directory: tempfile::tempdir().unwrap(),
-            identity: Identity::generate().unwrap(),
+            identity: Identity::generate(),
             keep: KeepDays {
                 bodies: 7,
                 headers: 30,
@@ -48,7 +48,7 @@ impl Scene {
         config.state_dir = directory.to_owned();
         config.quarantine = Some(QuarantineConfig {
             dir: directory.join("store"),
-            recipients: vec![self.identity.recipient().unwrap()],
+            recipients: vec![self.identity.recipient()],
             max_octets: 1 << 30,
             max_records: 1000,
             per_customer_per_hour: std::num::NonZeroU32::new(1000).unwrap(),

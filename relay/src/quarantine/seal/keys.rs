@@ -3,19 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use aws_lc_rs::agreement::{PrivateKey, X25519};
-use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rand;
-use bech32::primitives::decode::CheckedHrpstring;
-use bech32::{Bech32, Hrp};
+use age::x25519;
 
 /// Whom something is sealed for. Shown as `age1...`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Recipient(pub(super) [u8; KEY_OCTETS]);
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Recipient(x25519::Recipient);
 
 /// Who can open it. Never shown by accident.
 #[derive(Clone)]
-pub struct Identity([u8; KEY_OCTETS]);
+pub struct Identity(x25519::Identity);
 
 /// Text that is no [`Recipient`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,12 +25,17 @@ pub struct NotARecipient;
 )]
 pub struct NotAnIdentity;
 
+impl Recipient {
+    pub(super) fn as_age(&self) -> &dyn age::Recipient {
+        &self.0
+    }
+}
+
 impl Identity {
-    /// A new one. An error says that the machine has no randomness.
-    pub fn generate() -> Result<Self, Unspecified> {
-        let mut key = [0; KEY_OCTETS];
-        rand::fill(&mut key)?;
-        Ok(Self(key))
+    /// A new one.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(x25519::Identity::generate())
     }
 
     /// Those of a file as `age-keygen` writes it: one a line, with comments; at least one.
@@ -49,14 +50,13 @@ impl Identity {
     }
 
     /// Its public side.
-    pub fn recipient(&self) -> Result<Recipient, Unspecified> {
-        let public = self.private()?.compute_public_key()?;
-        let octets = public.as_ref().try_into();
-        octets.map(Recipient).map_err(|_length| Unspecified)
+    #[must_use]
+    pub fn recipient(&self) -> Recipient {
+        Recipient(self.0.to_public())
     }
 
-    pub(super) fn private(&self) -> Result<PrivateKey, Unspecified> {
-        PrivateKey::from_private_key(&X25519, &self.0).map_err(|_rejected| Unspecified)
+    pub(super) fn as_age(&self) -> &dyn age::Identity {
+        &self.0
     }
 }
 
@@ -64,14 +64,13 @@ impl FromStr for Recipient {
     type Err = NotARecipient;
 
     fn from_str(text: &str) -> Result<Self, NotARecipient> {
-        decode(text, RECIPIENT).map(Self).ok_or(NotARecipient)
+        text.parse().map(Self).map_err(|_why| NotARecipient)
     }
 }
 
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        bech32::encode_to_fmt::<Bech32, _>(f, Hrp::parse_unchecked(RECIPIENT), &self.0)
-            .map_err(|_too_long| fmt::Error)
+        self.0.fmt(f)
     }
 }
 
@@ -85,7 +84,7 @@ impl FromStr for Identity {
     type Err = NotAnIdentity;
 
     fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
-        decode(text, IDENTITY).map(Self).ok_or(NotAnIdentity)
+        text.parse().map(Self).map_err(|_why| NotAnIdentity)
     }
 }
 
@@ -94,17 +93,3 @@ impl fmt::Debug for Identity {
         f.write_str("Identity(..)")
     }
 }
-
-/// The key that `text` is, with this kind of name in front. Upper and lower case are one, but never mixed.
-fn decode(text: &str, kind: &str) -> Option<[u8; KEY_OCTETS]> {
-    let checked = CheckedHrpstring::new::<Bech32>(text).ok()?;
-    if !checked.hrp().as_str().eq_ignore_ascii_case(kind) {
-        return None;
-    }
-    let octets: Vec<u8> = checked.byte_iter().collect();
-    octets.try_into().ok()
-}
-
-const KEY_OCTETS: usize = 32;
-const RECIPIENT: &str = "age";
-const IDENTITY: &str = "age-secret-key-";

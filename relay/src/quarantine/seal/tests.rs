@@ -3,9 +3,13 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
+/// Octets of text that the format seals at once, and what it adds to them.
+const CHUNK_OCTETS: usize = 64 << 10;
+const TAG_OCTETS: usize = 16;
+
 fn pair() -> (Identity, Recipient) {
-    let identity = Identity::generate().unwrap();
-    let recipient = identity.recipient().unwrap();
+    let identity = Identity::generate();
+    let recipient = identity.recipient();
     (identity, recipient)
 }
 
@@ -25,7 +29,7 @@ fn open(sealed: &[u8], identities: &[Identity]) -> Result<Vec<u8>, OpenError> {
 }
 
 fn text(octets: usize) -> Vec<u8> {
-    (0..=250).cycle().take(octets).collect()
+    (0..octets).map(|place| (place % 251) as u8).collect()
 }
 
 #[test]
@@ -40,7 +44,7 @@ fn what_was_sealed_is_opened_whatever_its_size_and_its_pieces() {
         3 * CHUNK_OCTETS,
     ] {
         for piece in [1000, CHUNK_OCTETS, 10 * CHUNK_OCTETS] {
-            let sealed = seal(&text(octets), piece, &[recipient]);
+            let sealed = seal(&text(octets), piece, std::slice::from_ref(&recipient));
             let opened = open(&sealed, std::slice::from_ref(&identity)).unwrap();
             assert!(opened == text(octets), "{octets} octets by {piece}");
         }
@@ -63,7 +67,7 @@ fn each_recipient_can_open_it_and_nobody_else() {
 fn no_octet_can_be_changed_or_left_out() {
     let (identity, recipient) = pair();
     let identities = [identity];
-    let sealed = seal(b"some text", 100, &[recipient]);
+    let sealed = seal(b"some text", 100, std::slice::from_ref(&recipient));
     for place in 0..sealed.len() {
         let mut changed = sealed.clone();
         changed[place] ^= 1;
@@ -71,24 +75,22 @@ fn no_octet_can_be_changed_or_left_out() {
         assert!(open(&sealed[..place], &identities).is_err(), "{place}");
     }
     // At the border of two chunks nothing but the last chunk's own word tells that something is missing.
-    let sealed = seal(&text(2 * CHUNK_OCTETS), 1000, &[recipient]);
+    let sealed = seal(
+        &text(2 * CHUNK_OCTETS),
+        1000,
+        std::slice::from_ref(&recipient),
+    );
     let cut = sealed.len() - CHUNK_OCTETS - TAG_OCTETS;
     assert!(open(&sealed[..cut], &identities).is_err());
-    let endless = "-> X25519 x\n".repeat(100_000);
-    let endless = format!("{INTRO}\n{endless}");
-    assert!(matches!(
-        open(endless.as_bytes(), &identities),
-        Err(OpenError::NotSealed)
-    ));
 }
 
 #[test]
 fn keys_are_read_as_age_writes_them() {
-    // What `age-keygen -y` says of it.
+    // As `age-keygen -y` pairs them.
     let identity = "AGE-SECRET-KEY-1XMWWC06LY3EE5RYTXM9MFLAZ2U56JJJ36S0MYPDRWSVLUL66MV4QX3S7F6";
     let recipient = "age1w3tyke4gev25vaxxsvcgqu4484rf6ejpmavs57p6yz6lhy2sfs5swrvwyn";
     let identities = Identity::read(&format!("# created: today\n\n{identity}\n")).unwrap();
-    assert_eq!(identities[0].recipient().unwrap().to_string(), recipient);
+    assert_eq!(identities[0].recipient().to_string(), recipient);
     assert_eq!(format!("{identities:?}"), "[Identity(..)]");
     let parsed: Recipient = recipient.parse().unwrap();
     assert_eq!(parsed.to_string(), recipient);
@@ -134,11 +136,11 @@ fn debians_age_opens_what_we_seal_and_we_what_it_seals() {
         .unwrap_or_else(|error| panic!("age-keygen: {error}; `cargo xtask setup` installs age"));
     assert!(made.status.success());
     let identities = Identity::read(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let recipient = identities[0].recipient().unwrap();
+    let recipient = identities[0].recipient();
     let other = pair().1;
     for octets in [0, 5, CHUNK_OCTETS, 2 * CHUNK_OCTETS + 1] {
         let text = text(octets);
-        let ours = seal(&text, 1000, &[other, recipient]);
+        let ours = seal(&text, 1000, &[other.clone(), recipient.clone()]);
         assert!(age(&["-d", "-i", file], &ours) == text, "{octets}");
         let recipients = [recipient.to_string(), other.to_string()];
         let theirs = age(&["-r", &recipients[0], "-r", &recipients[1]], &text);
