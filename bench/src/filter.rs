@@ -179,7 +179,7 @@ fn scores(model: &Model, mail: &[&Mail]) -> Vec<Scored> {
 /// What the relay makes of two scanners' log-odds.
 fn pooled(one: &Scored, other: &Scored) -> Scored {
     let said = |scanner: &'static str, scored: &Scored| Said {
-        scanner: scanner.into(),
+        scanner,
         finding: Finding::Clean,
         score: None,
         log_odds: Some(scored.score),
