@@ -41,7 +41,7 @@ use kept::WallClock;
 use locks::{Lock, Locks};
 pub(crate) use reached::Reached;
 pub(crate) use site::Sites;
-use text::simhash;
+pub(crate) use text::simhash;
 
 /// What is known of all customers. Cheap to clone.
 #[derive(Clone)]

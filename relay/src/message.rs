@@ -164,6 +164,12 @@ impl Message {
         self.content.read(0, length).await
     }
 
+    /// Its first octets in memory, at most so many.
+    pub(crate) async fn beginning(&self, octets: usize) -> io::Result<Bytes> {
+        let whole = usize::try_from(self.octets).unwrap_or(usize::MAX);
+        self.content.read(0, whole.min(octets)).await
+    }
+
     /// All of it behind what is in `front` already.
     pub(crate) async fn append_to(&self, mut front: Vec<u8>) -> io::Result<Vec<u8>> {
         let start = front.len();

@@ -34,7 +34,7 @@ use crate::outbound::results::Results;
 use crate::outbound::{Outbound, Trust};
 use crate::privacy::Redactor;
 use crate::quarantine::Quarantine;
-use crate::quarantine::desk::{self, Desk};
+use crate::quarantine::desk::{self, Desk, Tools};
 use crate::queue;
 use crate::queue::admin::door::{self, Asked};
 use crate::queueing::{self, Backlog, Queueing, StartError};
@@ -58,6 +58,8 @@ pub struct Relay {
     pub(crate) scanners: Pipeline,
     /// The embedded classifier, if it is one of them.
     classifier: Option<Arc<Live>>,
+    /// Where people decide about what was refused and kept, if there is such a place.
+    desk: Option<Desk>,
     /// What customers may send that a scanner with `on_error = "limit"` could not look at.
     pub(crate) unscanned: Arc<Allowance<IpAddr>>,
     pub(crate) connections: Connections,
@@ -164,23 +166,30 @@ impl Relay {
         let quarantine =
             Quarantine::open(&config, Arc::clone(&redactor), Arc::clone(&metrics), tell);
         let quarantine = quarantine.map_err(StartError::Quarantine)?;
-        if let (Some(quarantine), Some(queueing), Some(backlog)) =
+        let classifier = classifier::open(&config, None)?;
+        let desk = if let (Some(quarantine), Some(queueing), Some(backlog)) =
             (&quarantine, &queueing, &mut backlog)
         {
             // Before anything of the queue is delivered: then it still tells what was queued.
             quarantine.settle(|id| queueing.spool().has(id));
-            backlog.show(Desk::new(desk::Means {
+            let desk = Desk::new(desk::Means {
                 quarantine: Arc::clone(quarantine),
                 queueing: queueing.clone(),
                 newest: newest.clone(),
-                signer: Arc::clone(&signer),
+                tools: Mutex::new(Tools {
+                    signer: Arc::clone(&signer),
+                    classifier: classifier.clone(),
+                }),
                 limits: config.message.clone(),
-            }));
-        }
+            });
+            backlog.show(desk.clone());
+            Some(desk)
+        } else {
+            None
+        };
         let tls_reporter = queueing
             .as_ref()
             .and_then(|queueing| Reporter::open(&config, means(queueing)));
-        let classifier = classifier::open(&config, None)?;
         let relay = Arc::new(Self {
             tls_reporter,
             reporter,
@@ -190,6 +199,7 @@ impl Relay {
             scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict)
                 .with(behaviour.scanners()),
             classifier,
+            desk,
             unscanned: Arc::new(Allowance::new(config.verdict.unscanned_per_hour)),
             connections: Connections::new(&config.limits, config.session.stressed_at_percent),
             session: Arc::new(session),

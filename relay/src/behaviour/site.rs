@@ -34,16 +34,18 @@ impl Sites<'_> {
         })
     }
 
-    /// Those and the ones that the header tells.
+    /// Those and the ones that the header tells, in the order of their rules' kinds: whoever is named by the envelope first.
     pub(crate) fn of_message(&self, header: &[u8]) -> Vec<Identity> {
         let mut all = self.of_envelope();
         let of_header = self.named(|by| match by {
             IdentityBy::Header(name) => Identity::clean(&identity::field(header, name)?),
             IdentityBy::User | IdentityBy::Sender | IdentityBy::SenderDomain => None,
         });
-        all.extend(of_header);
-        all.sort_unstable();
-        all.dedup();
+        for site in of_header {
+            if !all.contains(&site) {
+                all.push(site);
+            }
+        }
         all
     }
 

@@ -19,7 +19,7 @@ use relay::quarantine::shapes::{
     Done, ListQuestion, Listing, Order, RecordId, ShowQuestion, Shown, Verb, Wanted,
 };
 use relay::quarantine::without_envelope;
-use release::{identities, meant, open, release};
+use release::{GivenBack, identities, meant, open};
 
 use super::Ended;
 use super::queue::client::{Client, SaysNo};
@@ -79,10 +79,23 @@ pub(super) fn run(command: &QuarantineCommand, config: &Config) -> anyhow::Resul
                 say(&ids.join("\n"))?;
                 return Ok(true);
             }
-            release(&client, &ids, identity_file.as_deref(), reason, *json)
+            let identities = identities(identity_file.as_deref())?;
+            let given_back = GivenBack::release(&identities, reason);
+            given_back.all(&client, &ids, *json)
         }
         QuarantineCommand::Drop(order) => give(&client, Verb::Drop, order),
-        QuarantineCommand::Confirm(order) => give(&client, Verb::Confirm, order),
+        QuarantineCommand::Confirm {
+            order,
+            identity_file: None,
+        } => give(&client, Verb::Confirm, order),
+        QuarantineCommand::Confirm {
+            order,
+            identity_file,
+        } => {
+            let identities = identities(identity_file.as_deref())?;
+            let given_back = GivenBack::confirm(&identities, &order.reason);
+            given_back.all(&client, &order.ids, order.json)
+        }
     };
     answered.map_err(ended)
 }

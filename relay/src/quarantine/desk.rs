@@ -7,7 +7,7 @@
 //! there, stored, noted again, and only then begun. [`Quarantine::settle`] tells after a crash which of it has happened.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use contract::event::Happening;
@@ -22,6 +22,7 @@ use super::record::{Part, Record, RecordId};
 use super::shapes::{
     BodyQuestion, Did, Done, Failed, ListQuestion, Listing, Order, ShowQuestion, Shown, Verb,
 };
+use crate::classifier::Live;
 use crate::config::MessageLimits;
 use crate::dkim::Signer;
 use crate::metrics::Counter;
@@ -29,6 +30,7 @@ use crate::queueing::Queueing;
 use crate::snapshot::Newest;
 
 pub(crate) mod http;
+mod lesson;
 mod release;
 
 /// It. Cheap to clone.
@@ -42,10 +44,19 @@ pub(crate) struct Means {
     pub(crate) queueing: Queueing,
     /// Whose policies say by which way.
     pub(crate) newest: watch::Receiver<Newest>,
-    /// What signs customers' mail.
-    pub(crate) signer: Arc<Signer>,
+    /// What a new configuration may replace.
+    pub(crate) tools: Mutex<Tools>,
     /// What released mail may cost on its way.
     pub(crate) limits: MessageLimits,
+}
+
+/// What it works with.
+#[derive(Clone)]
+pub(crate) struct Tools {
+    /// What signs customers' mail.
+    pub(crate) signer: Arc<Signer>,
+    /// What learns from what people say of messages, if it is one of the scanners.
+    pub(crate) classifier: Option<Arc<Live>>,
 }
 
 /// Why something was not done or shown.
@@ -68,6 +79,16 @@ pub(crate) enum Refusal {
 impl Desk {
     pub(crate) fn new(means: Means) -> Self {
         Self(Arc::new(means))
+    }
+
+    /// From now on it works with these.
+    pub(crate) fn equip(&self, tools: Tools) {
+        *self.0.tools.lock().unwrap_or_else(PoisonError::into_inner) = tools;
+    }
+
+    fn tools(&self) -> Tools {
+        let tools = self.0.tools.lock();
+        tools.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn quarantine(&self) -> &Quarantine {

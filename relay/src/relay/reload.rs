@@ -16,6 +16,7 @@ use crate::classifier;
 use crate::config::{Authorised, Config, Destination};
 use crate::dkim::Signer;
 use crate::inbound::submission_session;
+use crate::quarantine::desk::Tools;
 use crate::scan::Pipeline;
 use crate::tls::ServerTls;
 
@@ -57,6 +58,12 @@ impl Relay {
             error!(%error, "the classifier stays as it was");
             self.classifier.clone()
         });
+        if let Some(desk) = &self.desk {
+            desk.equip(Tools {
+                signer: Arc::clone(&signer),
+                classifier: classifier.clone(),
+            });
+        }
         let behaviour = self.behaviour.under(&config.behaviour);
         let relay = Arc::new(Self {
             newest: self.newest.clone(),
@@ -65,6 +72,7 @@ impl Relay {
             scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict)
                 .with(behaviour.scanners()),
             classifier,
+            desk: self.desk.clone(),
             unscanned,
             connections: self.connections.bounded(&config.limits, stressed_at),
             session: Arc::new(session),

@@ -13,7 +13,6 @@ use super::{Opinion, Scan, ScanError, Scanner, Stage, Submission};
 use crate::classifier::features::LOOKED_AT_OCTETS;
 use crate::classifier::{Judged, Live, Unscannable, log_odds};
 use crate::config::ClassifierConfig;
-use crate::message::Message;
 
 /// The scanner.
 #[derive(Debug)]
@@ -43,7 +42,9 @@ impl Classifier {
     }
 
     async fn ask(&self, submission: &Submission) -> Result<Opinion, ScanError> {
-        let content = beginning(&submission.content).await?;
+        // One octet more shows that there is more.
+        let content = submission.content.beginning(LOOKED_AT_OCTETS + 1).await;
+        let content = content.map_err(ScanError::Message)?;
         let live = Arc::clone(&self.live);
         // Work for the processor, not for the threads that serve sockets.
         let judged = spawn_blocking(move || live.judge(&content, EXPLAINED_FROM)).await;
@@ -98,20 +99,6 @@ impl Scanner for Classifier {
     fn scan(&self, submission: Arc<Submission>) -> Scan<'_> {
         Box::pin(async move { self.ask(&submission).await })
     }
-}
-
-/// So much of the content as the classifier looks at, and one octet more if there is more.
-async fn beginning(content: &Message) -> Result<Vec<u8>, ScanError> {
-    let mut beginning = Vec::new();
-    let mut reader = content.reader();
-    while let Some(block) = reader.next().await.map_err(ScanError::Message)? {
-        let room = (LOOKED_AT_OCTETS + 1).saturating_sub(beginning.len());
-        beginning.extend_from_slice(block.get(..room).unwrap_or(&block));
-        if beginning.len() > LOOKED_AT_OCTETS {
-            break;
-        }
-    }
-    Ok(beginning)
 }
 
 /// Mail that is rather ham than spam needs no reasons.

@@ -4,6 +4,7 @@ use relay_proto::queued::QueueId;
 use relay_proto::verdict::{Concern, Judgement, Verdict};
 
 use super::inspection::{Asked, Inspection};
+use crate::behaviour::simhash;
 use crate::message::Message;
 use crate::quarantine::Evidence;
 
@@ -18,12 +19,14 @@ impl Inspection<'_> {
             return;
         };
         let name = QueueId::from_number(1).expect("one is not zero");
+        // Without it only what is the same to the letter is found to be alike.
+        let simhash = simhash(content).await.unwrap_or_default();
         let evidence = Evidence {
             id: self.id.to_owned(),
             // It is given its own name when it is released.
             queued: self.queued(name, self.trace_fields(), content).await,
             customer: self.admitted.customer,
-            identity: None,
+            identity: asked.site().map(str::to_owned),
             verdict: match judgement.concern {
                 Some(Concern::Spam) => "spam",
                 Some(Concern::Malware) => "malware",
@@ -33,7 +36,7 @@ impl Inspection<'_> {
             reasons: asked.reasons(),
             scanners: asked.to_string(),
             tier: self.tier(),
-            simhash: None,
+            simhash,
             content: content.clone(),
         };
         quarantine.keep(evidence).await;

@@ -29,11 +29,24 @@ use crate::vouch::Patience;
 
 /// What the scanners have said about a message so far.
 #[derive(Debug, Default)]
-pub(super) struct Asked(Vec<Report>);
+pub(super) struct Asked {
+    reports: Vec<Report>,
+    /// The site inside of the customer's host that it came from, if a rule names one.
+    site: Option<String>,
+}
 
 impl Asked {
     pub(super) fn reports(&self) -> &[Report] {
-        &self.0
+        &self.reports
+    }
+
+    pub(super) fn site(&self) -> Option<&str> {
+        self.site.as_deref()
+    }
+
+    /// It came from there.
+    pub(super) fn came_from(&mut self, site: Option<String>) {
+        self.site = site;
     }
 
     /// What they saw, each with its scanner.
@@ -44,14 +57,14 @@ impl Asked {
             let reasons = reasons.map(move |reason| format!("{scanner}: {reason}"));
             reasons.collect::<Vec<_>>()
         };
-        self.0.iter().flat_map(of).collect()
+        self.reports.iter().flat_map(of).collect()
     }
 }
 
 /// Each one's word.
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, report) in self.0.iter().enumerate() {
+        for (index, report) in self.reports.iter().enumerate() {
             let space = if index > 0 { " " } else { "" };
             write!(f, "{space}{report}")?;
         }
@@ -89,7 +102,7 @@ impl Inspection<'_> {
         let answers = self.relay.scanners.before_data(self.tier(), submission);
         let Judged { reports, judgement } = answers.await;
         self.count(&reports);
-        asked.0 = reports;
+        asked.reports = reports;
         match judgement.verdict {
             // What it means that somebody could not look is decided with all the others' words.
             Verdict::Accept { .. } | Verdict::Hold { .. } => None,
@@ -102,13 +115,13 @@ impl Inspection<'_> {
 
     /// What all scanners together say, those that were asked before among them.
     pub(super) async fn scan(&self, content: &Message, asked: &mut Asked) -> Judgement {
-        let before = std::mem::take(&mut asked.0);
+        let before = std::mem::take(&mut asked.reports);
         let counted = before.len();
         let submission = self.submission(content);
         let answers = self.relay.scanners.at_dot(self.tier(), submission, before);
         let Judged { reports, judgement } = answers.await;
         self.count(reports.get(counted..).unwrap_or_default());
-        asked.0 = reports;
+        asked.reports = reports;
         self.tell_of_spam(&judgement);
         judgement
     }

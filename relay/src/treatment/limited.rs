@@ -10,8 +10,8 @@ use relay_proto::envelope::Mail;
 use relay_proto::reply::Reply;
 use relay_proto::server::{Answer, Question};
 
-use super::inspection::Inspection;
-use super::outcome::Outcome;
+use super::inspection::{self, Inspection};
+use super::outcome::{LIMITED, LOCKED, Outcome};
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::behaviour::{Reached, Sites, Watched};
@@ -103,6 +103,7 @@ impl Limited {
         &self,
         inspection: &Inspection<'_>,
         content: &Message,
+        asked: &mut inspection::Asked,
     ) -> Option<Outcome> {
         let sites = self.sites(inspection.relay, inspection.user, inspection.mail);
         let header = match sites.stand_in_headers() && inspection.tier() >= Tier::Headers {
@@ -111,9 +112,10 @@ impl Limited {
             false => Vec::new(),
         };
         let sites = sites.of_message(&header);
+        asked.came_from(sites.first().map(ToString::to_string));
         if let Some(lock) = self.watched.locked(&sites) {
             let reply = self.watched.refusal(&lock, &self.help_url);
-            return Some(outcome("locked", Counter::Rejected, reply));
+            return Some(outcome(LOCKED, Counter::Rejected, reply));
         }
         let recipients = inspection.recipients.len() as u64;
         let sent = (self.watched).sent(content.octets(), recipients, &sites);
@@ -123,7 +125,7 @@ impl Limited {
                 true => Counter::Rejected,
                 false => Counter::Deferred,
             };
-            outcome("limited", counter, reply)
+            outcome(LIMITED, counter, reply)
         })
     }
 

@@ -42,6 +42,11 @@ pub(super) struct Described<'a> {
 }
 
 impl Outcome {
+    /// It was refused for what its customer does or is, whatever stands in it.
+    pub(super) fn is_a_limit(&self) -> bool {
+        matches!(self.verdict, LIMITED | LOCKED)
+    }
+
     /// Counts it, logs it, tells it, and says it.
     pub(super) fn conclude(
         self,
@@ -109,3 +114,8 @@ pub(super) fn spill_failed(id: &str, error: &std::io::Error) -> Outcome {
 pub(super) fn elapsed_ms(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
+
+/// The word of a message beyond a limit.
+pub(super) const LIMITED: &str = "limited";
+/// The word of a message from a locked site.
+pub(super) const LOCKED: &str = "locked";

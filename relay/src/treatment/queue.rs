@@ -312,7 +312,10 @@ impl Queue {
         if self.relay.unheard.take(message.fingerprint).await {
             return already_taken(inspection.id);
         }
-        if let Some(outcome) = self.limited.content(&inspection, &content).await {
+        if let Some(outcome) = (self.limited)
+            .content(&inspection, &content, &mut progress.asked)
+            .await
+        {
             return outcome;
         }
         let scan = inspection.scan(&content, &mut progress.asked);

@@ -26,7 +26,7 @@ pub(super) fn tell(relay: &Relay, outcome: &Outcome, described: &Described<'_>) 
         rates.messages += 1;
         rates.octets += described.octets;
         rates.recipients += recipients as u64;
-        rates.refused += u64::from(refuses(decision));
+        rates.refused += u64::from(refuses(decision) || outcome.is_a_limit());
         rates.spam += u64::from(judgement.concern.is_some());
         relay.behaviour.describe(customer, rates);
     });
@@ -42,7 +42,7 @@ pub(super) fn tell(relay: &Relay, outcome: &Outcome, described: &Described<'_>) 
         scanners: reports.iter().map(word).collect(),
         octets: described.octets,
         recipients: u32::try_from(recipients).unwrap_or(u32::MAX),
-        identity: None,
+        identity: described.asked.site().map(str::to_owned),
     };
     reporter.happened(customer, flag_id, Happening::Verdict(verdict));
 }

@@ -128,6 +128,41 @@ async fn spam_is_refused_kept_shown_and_released_as_its_customer_wrote_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_classifier_learns_from_what_is_released_and_what_is_confirmed() {
+    let sink = Sink::start();
+    let tables = "[[scanner]]\nkind = \"classifier\"\n\
+                  [[identity]]\nby = \"header\"\nheader = \"X-PHP-Originating-Script\"\n";
+    let scene = Scene::with(sink.address, tables);
+    let from = |site: &str, number| format!("X-PHP-Originating-Script: {site}\r\n{}", spam(number));
+    let shop = scene.refused(from("1001:shop.php", 1).as_bytes()).await;
+    let mail = scene.refused(from("1002:mail.php", 2).as_bytes()).await;
+    let unread = scene.refused(from("1002:mail.php", 3).as_bytes()).await;
+    let of_site = scene.json(&["ls", "--identity", "1001:shop.php"]);
+    assert_eq!(of_site.as_array().unwrap().len(), 1, "{of_site}");
+    assert_eq!(of_site[0]["id"], *shop);
+    let alike = scene.json(&["ls", "--alike", &mail]);
+    assert_eq!(alike.as_array().unwrap().len(), 3, "{alike}");
+
+    let classifier = scene.gate.relay.classifier().unwrap();
+    assert_eq!(classifier.learnt(), (0, 0));
+    let key = ["--identity-file", &scene.key, "--reason", "looked at"];
+    let words = |verb, id| [&[verb, id][..], &key].concat();
+    scene.hear(&words("release", &shop));
+    wait_until("the released one to be learnt", || {
+        classifier.learnt() == (1, 0)
+    });
+    assert_eq!(
+        scene.hear(&words("confirm", &mail)),
+        format!("{mail}: confirmed\n")
+    );
+    assert_eq!(classifier.learnt(), (1, 1));
+    // Nothing is learnt from what nobody has opened.
+    scene.hear(&["confirm", &unread, "--reason", "as the one before"]);
+    assert_eq!(classifier.learnt(), (1, 1));
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_could_open_is_not_kept() {
     let sink = Sink::start();
     let scene = Scene::without_recipients(sink.address);

@@ -60,8 +60,14 @@ pub(crate) enum QuarantineCommand {
     },
     /// Delete the header section and the content of messages; what is known of them otherwise stays
     Drop(OrderArguments),
-    /// Say of messages that they are spam indeed
-    Confirm(OrderArguments),
+    /// Say of messages that they are spam indeed; with their content the embedded classifier learns from them
+    Confirm {
+        #[command(flatten)]
+        order: OrderArguments,
+        /// File of the age identity that opens them [default: none; nothing is learnt]
+        #[arg(long, value_name = "FILE")]
+        identity_file: Option<PathBuf>,
+    },
     /// Show some by chance, for review
     Sample {
         /// So many

@@ -31,45 +31,69 @@ pub(super) fn meant(client: &Client, which: &WhichArguments) -> anyhow::Result<V
     Ok(listing.records.into_iter().map(|found| found.id).collect())
 }
 
-pub(super) fn release(
-    client: &Client,
-    ids: &[RecordId],
-    identity_file: Option<&Path>,
-    reason: &str,
-    json: bool,
-) -> anyhow::Result<bool> {
-    let identities = identities(identity_file)?;
-    let mut done = Done::default();
-    for id in ids {
-        match release_one(client, id, &identities, reason) {
-            Ok(did) => done.done.push(did),
-            // Of one alone everything is said.
-            Err(error) if ids.len() == 1 => return Err(error),
-            Err(error) => {
-                let status = error.downcast_ref::<SaysNo>().map(|no| no.status);
-                done.failed.push(Failed {
-                    id: id.clone(),
-                    is_missing: status == Some(StatusCode::NOT_FOUND),
-                    error: format!("{error:#}"),
-                });
-            }
-        }
-    }
-    told(&done, json, "released")
+/// What is done with messages by giving their opened content back to the relay.
+pub(super) struct GivenBack<'a> {
+    path: &'static str,
+    word: &'static str,
+    identities: &'a [Identity],
+    reason: &'a str,
 }
 
-fn release_one(
-    client: &Client,
-    id: &RecordId,
-    identities: &[Identity],
-    reason: &str,
-) -> anyhow::Result<Did> {
-    let text = open(client, id, identities, reason)?;
-    let question = Opened {
-        id: id.clone(),
-        reason: reason.to_owned(),
-    };
-    client.upload("/v1/quarantine/release", &question, text)
+impl<'a> GivenBack<'a> {
+    /// They are sent to their recipients.
+    pub(super) fn release(identities: &'a [Identity], reason: &'a str) -> Self {
+        Self {
+            path: "/v1/quarantine/release",
+            word: "released",
+            identities,
+            reason,
+        }
+    }
+
+    /// They are spam, and learnt from.
+    pub(super) fn confirm(identities: &'a [Identity], reason: &'a str) -> Self {
+        Self {
+            path: "/v1/quarantine/confirm",
+            word: "confirmed",
+            identities,
+            reason,
+        }
+    }
+
+    /// One after the other.
+    pub(super) fn all(
+        &self,
+        client: &Client,
+        ids: &[RecordId],
+        json: bool,
+    ) -> anyhow::Result<bool> {
+        let mut done = Done::default();
+        for id in ids {
+            match self.one(client, id) {
+                Ok(did) => done.done.push(did),
+                // Of one alone everything is said.
+                Err(error) if ids.len() == 1 => return Err(error),
+                Err(error) => {
+                    let status = error.downcast_ref::<SaysNo>().map(|no| no.status);
+                    done.failed.push(Failed {
+                        id: id.clone(),
+                        is_missing: status == Some(StatusCode::NOT_FOUND),
+                        error: format!("{error:#}"),
+                    });
+                }
+            }
+        }
+        told(&done, json, self.word)
+    }
+
+    fn one(&self, client: &Client, id: &RecordId) -> anyhow::Result<Did> {
+        let text = open(client, id, self.identities, self.reason)?;
+        let question = Opened {
+            id: id.clone(),
+            reason: self.reason.to_owned(),
+        };
+        client.upload(self.path, &question, text)
+    }
 }
 
 /// The sealed part, opened here.

@@ -54,6 +54,10 @@ impl Desk {
                 let received = self.receive(request.into_body()).await?;
                 json(&self.release(actor, received).await?)
             }
+            (&Method::POST, "confirm") => {
+                let received = self.receive(request.into_body()).await?;
+                json(&self.confirm_opened(actor, received).await?)
+            }
             (&Method::POST, "orders") => json(&self.order(actor, &read(request).await?).await?),
             (method, _) => {
                 let what = format!("{method} {path}: nothing is there");

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
 
 use super::{Desk, Refusal, given};
+use crate::classifier::Label;
 use crate::clock::unix_now;
 use crate::message::{Intake, Message};
 use crate::metrics::Counter;
@@ -24,10 +25,10 @@ use crate::vouch::Patience;
 
 /// What was sealed, opened by somebody who could.
 pub(super) struct Received {
-    opened: Opened,
+    pub(super) opened: Opened,
     record: Record,
     queued: Queued,
-    content: Message,
+    pub(super) content: Message,
 }
 
 /// Takes in what came behind an [`Opened`].
@@ -124,6 +125,7 @@ impl Desk {
             reason: reason.to_owned(),
         };
         self.tell(&received.record, released);
+        self.learn(id, &received.content, Label::Ham).await;
         Ok(Did {
             id: id.clone(),
             queue_id: Some(queued.id.to_string()),
@@ -185,7 +187,12 @@ impl Desk {
         let (reverse_path, patience) = (&queued.mail.reverse_path, Patience::default());
         let vouched = voucher.vouches(*address, ehlo.as_ref(), reverse_path, content, &patience);
         queued.may_notify = user.is_some() || vouched.await.is_some();
-        match self.0.signer.sign_customers(&queued.trace, content).await {
+        match self
+            .tools()
+            .signer
+            .sign_customers(&queued.trace, content)
+            .await
+        {
             Ok(signatures) => queued.trace.insert_str(0, &signatures),
             Err(error) => {
                 self.quarantine().metrics.count(Counter::Unsigned);

@@ -96,7 +96,10 @@ impl Cutthrough {
         }
         let inspection = self.inspection(transaction, facts);
         if self.scanned {
-            if let Some(outcome) = self.limited.content(&inspection, &content).await {
+            if let Some(outcome) = (self.limited)
+                .content(&inspection, &content, &mut progress.asked)
+                .await
+            {
                 self.withdraw().await;
                 return outcome;
             }
