@@ -311,7 +311,7 @@ fn a_mistake_names_key_and_value() {
     ] {
         check(&format!("# {line}"), wrong, &format!("session.{expected}"));
     }
-    check("name = \"relay-1\"", "name = relay-1", "line 14: relay-1: ");
+    check("name = \"relay-1\"", "name = relay-1", "line 15: relay-1: ");
 }
 
 #[test]

@@ -270,7 +270,11 @@ pub(super) async fn validating(scene: &Scene) {
 }
 
 pub(super) fn gate(directory: &Path, exchanger: &Fickle) -> Gate {
-    Gate::start(options(directory, exchanger))
+    let mut options = options(directory, exchanger);
+    // Another relay takes over from it in the same directory while it still runs.
+    let door = directory.join("first.sock");
+    options.more += &format!("[queue]\nadmin = {door:?}\n");
+    Gate::start(options)
 }
 
 fn options(directory: &Path, exchanger: &Fickle) -> Options {
