@@ -71,6 +71,11 @@ sources_max = 2048
 text = "no mail from %ip%"
 unavailable = "come back later"
 
+[statistics]
+keep = "10d"
+octets_max = 8388608
+floor_syns = 5
+
 [events]
 keep = "7d"
 max = 5000

@@ -114,7 +114,8 @@ fn a_refused_message_is_told_once_whoever_is_killed() -> Result<()> {
         assert!(event["flag"].is_u64(), "{event}");
     }
 
-    // What a relay has counted when it is stopped is told by the next one.
+    // What a relay has counted when it is stopped is told by the next one. One that is killed loses a minute of it.
+    spam(&lab, Family::V4)?;
     relay.stop()?;
     relay.launch()?;
     let target = Host::CustomerA.address(Family::V4).to_string();
