@@ -119,7 +119,8 @@ impl Default for RawBehaviour {
             answers_min: 50,
             unknown_share: 0.5,
             refused_share: 0.5,
-            same_text_customers: 10,
+            // What programs write for their owners is the same from many honest hosts.
+            same_text_customers: 0,
             same_text_recipients: 0,
             texts: 16_384,
         }

@@ -172,7 +172,7 @@ pub(super) enum RawScanner {
         url: String,
         #[serde(default = "default_deadline")]
         deadline: String,
-        #[serde(default = "default_on_error")]
+        #[serde(default = "default_spam_on_error")]
         on_error: String,
         #[serde(default = "default_neutral_at")]
         neutral_at: f64,
@@ -265,6 +265,11 @@ fn default_neutral_at() -> f64 {
 
 fn default_per_point() -> f64 {
     Scale::default().per_point
+}
+
+/// Spam that passes while its scanner is away is bounded, and honest mail is not held up.
+fn default_spam_on_error() -> String {
+    "limit".into()
 }
 
 fn default_on_error() -> String {

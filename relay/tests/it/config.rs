@@ -237,7 +237,7 @@ fn a_mistake_names_key_and_value() {
         "scanner.deadline: 10m: must be between",
     );
     check(
-        "on_error = \"open\"",
+        "on_error = \"limit\"",
         "on_error = \"shut\"",
         "scanner.on_error: shut: must be",
     );

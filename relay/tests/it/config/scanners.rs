@@ -37,6 +37,20 @@ fn clamd_is_at_a_socket_or_an_address() {
 }
 
 #[test]
+fn spam_passes_a_scanner_that_is_away_within_a_bound() {
+    let without = EXAMPLE.replacen("\non_error = \"limit\"\n", "\n", 1);
+    assert_ne!(without, EXAMPLE);
+    for text in [EXAMPLE, &without] {
+        let config = Config::parse(text).unwrap();
+        let found = config.scanners.iter().find_map(|scanner| match scanner {
+            ScannerConfig::Rspamd { on_error, .. } => Some(*on_error),
+            _ => None,
+        });
+        assert_eq!(found, Some(OnError::Limit));
+    }
+}
+
+#[test]
 fn mistakes_in_scanners_are_named() {
     for (lines, expected) in [
         (
