@@ -82,13 +82,8 @@ fn written(config: &Config) -> BTreeSet<PathBuf> {
     paths.extend(config.controller.iter().map(|it| directory_of(&it.cache)));
     paths.extend(config.spool.iter().map(|spool| spool.dir.clone()));
     paths.extend(config.quarantine.iter().map(|it| it.dir.clone()));
-    let door = config
-        .spool
-        .iter()
-        .map(|_| directory_of(&config.queue.admin));
-    paths.extend(door);
     paths.insert(directory_of(&config.splice.learnt));
-    // Its socket is bound once the queue is open.
+    // The admin socket is bound once the queue is open.
     paths.insert(directory_of(&config.queue.admin));
     // Where standard output and error may lead, and what is opened by name in tests of programs.
     paths.insert("/dev/null".into());
