@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(named("192.0.2.10", None), (true, script.into()));
         assert_eq!(
             named("192.0.2.10", Some("bob")),
-            (true, format!("{script} bob"))
+            (true, format!("bob {script}"))
         );
         assert_eq!(named("2001:db8:a::1", None), (false, "shop.example".into()));
         assert_eq!(named("198.51.100.1", None), (false, String::new()));
