@@ -25,6 +25,7 @@ pub use happening::{
 
 /// One thing that happened at a relay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Event {
     /// Number inside of the epoch, from 1; it only grows.
     pub seq: u64,
@@ -32,16 +33,19 @@ pub struct Event {
     pub at: Timestamp,
     /// Whom it is about; `None` = the relay itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
     pub customer: Option<IpAddr>,
     /// The flag by which the relay served the customer; `None` = by none (authorised ranges, submission).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flag_id: Option<u32>,
     /// What.
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub happening: Happening,
 }
 
 /// Events of one run of a relay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Batch {
     /// The run that the numbers belong to: up to [`EPOCH_CHARS_MAX`] letters and digits.
     pub epoch: String,
@@ -51,6 +55,7 @@ pub struct Batch {
 
 /// The controller's answer: these need never be sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Taken {
     /// Of the batch.
     pub epoch: String,

@@ -16,8 +16,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub mod event;
+mod limits;
 mod submission;
 
+pub use limits::{LimitsName, NoLimitsName};
 pub use submission::{
     ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, SCRAM_ITERATIONS, SCRAM_SALT_OCTETS, ScramKeys,
     Submission, SubmissionUser,
@@ -27,21 +29,26 @@ pub use submission::{
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
 /// All that a relay must know about the customers it may meet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Snapshot {
     /// Which state this is.
     pub generation: Generation,
     /// The operator's customer prefixes: an unknown origin inside them is answered `421`, outside `554`.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
     pub customer_prefixes: Vec<IpNetwork>,
     /// Addresses that the controller's health checks come from: they get a banner and nothing more.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
     pub probe_sources: Vec<IpAddr>,
     /// The same, by prefix: probes that take the way of customers' connections come from inside of customer
     /// prefixes, from addresses that no customer has. An older controller says none.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
     pub probe_prefixes: Vec<IpNetwork>,
     /// Every customer whose policy is `redirect`; the most specific prefix wins.
     pub customers: Vec<CustomerPolicy>,
@@ -52,8 +59,10 @@ pub struct Snapshot {
 
 /// What the relay does for one redirected customer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CustomerPolicy {
     /// The flagged address or prefix.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub prefix: IpNetwork,
     /// The flag, as `outgate flag show` prints it.
     pub flag_id: u32,
@@ -77,10 +86,14 @@ pub struct CustomerPolicy {
     /// What of its mail may be looked at; `None` = what the relay's own configuration says.
     #[serde(default)]
     pub tier: Option<Tier>,
+    /// What it may do, by a name of the relay's configuration; `None` = what everybody may.
+    #[serde(default)]
+    pub limits: Option<LimitsName>,
 }
 
 /// What the relay does with a redirected connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Treatment {
     /// Own certificate on STARTTLS, scan, then deliver by cut-through.
@@ -116,6 +129,7 @@ impl Treatment {
 
 /// What of a customer's mail may be looked at and kept; each tier holds those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// Nothing: no scanner is asked.
@@ -152,6 +166,7 @@ impl Tier {
 
 /// When the customer hears 250, and so who tries again: it, or the relay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Delivery {
     /// When its destination has said 250; every answer is the destination's own.
     #[default]
@@ -188,6 +203,7 @@ impl Delivery {
 
 /// Where the relay's own leg to the MX leaves from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Egress {
     /// An address of the relay.
@@ -264,7 +280,8 @@ mod tests {
             "expires_at": "2026-03-01T12:00:00Z",
             "confirmed": true,
             "delivery": "cutthrough+spool",
-            "tier": "headers"
+            "tier": "headers",
+            "limits": "small"
         }],
         "submission": {
             "users": [{
@@ -310,6 +327,7 @@ mod tests {
                 confirmed: true,
                 delivery: Delivery::CutthroughSpool,
                 tier: Some(Tier::Headers),
+                limits: Some("small".parse().unwrap()),
             }],
             submission: Submission {
                 users: vec![SubmissionUser {
@@ -357,10 +375,14 @@ mod tests {
             "confirmed": true"#;
         let tier = r#",
             "tier": "headers""#;
+        let limits = r#",
+            "limits": "small""#;
         let less = SNAPSHOT.replacen(prefixes, "", 1);
         assert_ne!(less, SNAPSHOT);
-        let without_tier = less.replacen(tier, "", 1);
-        assert_ne!(without_tier, less);
+        let without_limits = less.replacen(limits, "", 1);
+        assert_ne!(without_limits, less);
+        let without_tier = without_limits.replacen(tier, "", 1);
+        assert_ne!(without_tier, without_limits);
         let without_delivery = without_tier.replacen(delivery, "", 1);
         assert_ne!(without_delivery, without_tier);
         let least = without_delivery.replacen(confirmed, "", 1);
@@ -382,6 +404,7 @@ mod tests {
         expected.customers[0].confirmed = false;
         expected.customers[0].delivery = Delivery::Cutthrough;
         expected.customers[0].tier = None;
+        expected.customers[0].limits = None;
         assert_eq!(serde_json::from_str::<Snapshot>(&least).unwrap(), expected);
     }
 

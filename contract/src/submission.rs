@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// All who may submit. An older controller names nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Submission {
     /// Those who may now. Who is disabled is not among them.
     #[serde(default)]
@@ -21,6 +22,7 @@ pub struct Submission {
 
 /// One user.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SubmissionUser {
     /// In lower case; a client may say it in any.
     pub name: String,
@@ -40,6 +42,7 @@ pub struct SubmissionUser {
 
 /// What RFC 5802 section 3 has a server keep, in base64 where it is octets.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ScramKeys {
     /// At random, for each password.
     pub salt: String,

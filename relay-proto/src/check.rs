@@ -7,6 +7,7 @@ pub mod chunks;
 pub mod client;
 pub mod content;
 pub mod handover;
+pub mod milter;
 pub mod operations;
 pub mod peek;
 pub mod proxy;

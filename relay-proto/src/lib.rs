@@ -26,6 +26,7 @@ pub mod envelope;
 pub mod handover;
 pub mod header;
 pub mod limits;
+pub mod milter;
 pub mod peek;
 pub mod proxy;
 pub mod queue;

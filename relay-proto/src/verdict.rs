@@ -6,7 +6,8 @@
 //!
 //! Scanners that are not sure can add up: the [`Report::log_odds`] of all that have one are added, and from
 //! [`Policy::spam_log_odds`] on the message is spam as if one of them had found it. That is right as far as they err
-//! independently of each other, which is why a scanner's own threshold stands beside it.
+//! independently of each other, which is why a scanner's own threshold stands beside it, and why what a [`Scale`] makes of a
+//! score has a bound below: two scanners know spam by different marks, but both stay silent about a mark that is new.
 
 use core::fmt;
 use core::time::Duration;
@@ -14,8 +15,10 @@ use core::time::Duration;
 use crate::reply::Reply;
 
 mod combine;
+mod scale;
 
 pub use combine::{combine, is_final};
+pub use scale::Scale;
 
 /// What a scanner looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use contract::{CustomerPolicy, Delivery, Egress, Treatment};
+use contract::{CustomerPolicy, Delivery, Egress, LimitsName, Treatment};
 use relay_proto::envelope::EhloName;
 use relay_proto::reply::Reply;
 
@@ -102,6 +102,11 @@ impl Admitted {
         self.policy.as_ref().map(|policy| policy.flag_id)
     }
 
+    /// The name of its own limits, if it has some.
+    pub(crate) fn limits(&self) -> Option<&LimitsName> {
+        self.policy.as_ref()?.limits.as_ref()
+    }
+
     /// The same customer on its way to a place of the operator's, where its own address would only be
     /// in the way of the answers.
     pub(crate) fn to_the_operator(&self) -> Self {
@@ -171,7 +176,8 @@ fn enter(
 ) -> (Admission, Counter) {
     match relay.connections.enter(admitted.customer) {
         Ok(permit) => {
-            if let Err(reached) = relay.behaviour.of(admitted.customer.ip()).connects() {
+            let watched = (relay.behaviour).under_flag(admitted.customer.ip(), admitted.limits());
+            if let Err(reached) = watched.connects() {
                 if let Some(happening) = reached.happening() {
                     let (customer, flag_id) = (admitted.customer.ip(), admitted.flag_id());
                     relay.reporter().happened(customer, flag_id, happening);

@@ -132,7 +132,8 @@ pub(crate) enum Command {
                       outgate-relay quarantine show 0QZ8K3V5M00AB12.3 --headers --reason 'ticket 4711'\n  \
                       outgate-relay quarantine show 0QZ8K3V5M00AB12.3 --body --identity-file desk.key --reason 'ticket 4711'\n  \
                       outgate-relay quarantine release --alike 0QZ8K3V5M00AB12.3 --identity-file desk.key --reason 'newsletter, asked for'\n  \
-                      outgate-relay quarantine drop 0QZ8K3V5M00AB12.3 --reason 'erasure, ticket 4712'"
+                      outgate-relay quarantine drop 0QZ8K3V5M00AB12.3 --reason 'erasure, ticket 4712'\n  \
+                      outgate-relay quarantine audit --verify"
     )]
     Quarantine(QuarantineCommand),
 }

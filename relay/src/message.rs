@@ -11,6 +11,8 @@
 //! # Diagnostics
 //! Returned: I/O errors of the spill file, a full disk among them.
 
+mod header;
+
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Write};

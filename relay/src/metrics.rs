@@ -176,6 +176,10 @@ counters! {
     Dropped "quarantine_dropped_total",
     /// Messages whose destination, asked a second time, refused for good what it had taken: 451 to the customer.
     ChangedByDestination "messages_changed_by_destination_total",
+    /// Connections of customers whose flag names limits that the configuration does not have: those of everybody hold.
+    LimitsMissing "limits_missing_total",
+    /// Changes of messages that milters wanted, and that were not made.
+    MilterChangesIgnored "milter_changes_ignored_total",
 }
 
 impl Metrics {

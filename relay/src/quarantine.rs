@@ -16,7 +16,7 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -50,6 +50,7 @@ pub mod shapes;
 mod store;
 mod text;
 
+pub use audit::log;
 use audit::{Act, Audit, State, States};
 use index::Index;
 use record::RecordId;
@@ -122,7 +123,7 @@ impl Quarantine {
             );
         }
         let store = Store::open(&quarantine.dir)?;
-        let (audit, states) = open_audit(&config.state_dir.join(AUDIT_FILE));
+        let (audit, states) = open_audit(&audit_file(&config.state_dir));
         Ok(Some(Arc::new(Self {
             store,
             index: RwLock::default(),
@@ -227,11 +228,17 @@ impl Quarantine {
     }
 }
 
+/// Where people's acts stand: see [`log`].
+#[must_use]
+pub fn audit_file(state_dir: &Path) -> PathBuf {
+    state_dir.join(AUDIT_FILE)
+}
+
 fn open_audit(path: &Path) -> (Option<Audit>, States) {
     match Audit::open(path) {
         Ok((audit, states)) => (Some(audit), states),
         Err(error) => {
-            error!(%error, "the audit log of the quarantine cannot be trusted: nothing is shown or released until a person has looked at it, and moved it away");
+            error!(%error, "the audit log of the quarantine cannot be trusted: nothing is shown or released until a person has looked at it (outgate-relay quarantine audit --verify), and moved it away");
             (None, States::default())
         }
     }

@@ -40,7 +40,7 @@ use crate::queue::admin::door::{self, Asked};
 use crate::queueing::{self, Backlog, Queueing, StartError};
 use crate::reporting;
 use crate::routing::Router;
-use crate::scan::Pipeline;
+use crate::scan::{self, Pipeline};
 use crate::snapshot::Newest;
 use crate::submission::Gate;
 use crate::tls::ServerTls;
@@ -135,7 +135,7 @@ impl Relay {
             notifier: Arc::clone(&notifier),
             metrics: Arc::clone(&metrics),
         };
-        let behaviour = Behaviour::open(&config.behaviour, &config.state_dir, Arc::clone(&metrics));
+        let behaviour = Behaviour::open(&config, Arc::clone(&metrics), newest.clone());
         let outbound = Outbound::new(
             &config.identity,
             Arc::clone(&egresses),
@@ -167,6 +167,12 @@ impl Relay {
             Quarantine::open(&config, Arc::clone(&redactor), Arc::clone(&metrics), tell);
         let quarantine = quarantine.map_err(StartError::Quarantine)?;
         let classifier = classifier::open(&config, None)?;
+        let scan_means = scan::Means {
+            live: classifier.clone(),
+            dns: dns.clone(),
+            hostname: config.identity.hostname.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let desk = if let (Some(quarantine), Some(queueing), Some(backlog)) =
             (&quarantine, &queueing, &mut backlog)
         {
@@ -196,7 +202,7 @@ impl Relay {
             notifier: Arc::clone(&notifier),
             signer,
             outbound,
-            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict)
+            scanners: Pipeline::from_config(&config.scanners, &scan_means, &config.verdict)
                 .with(behaviour.scanners()),
             classifier,
             desk,

@@ -87,6 +87,11 @@ impl Router {
         }
     }
 
+    /// Who is asked.
+    pub(crate) fn dns(&self) -> &Dns {
+        &self.0.dns
+    }
+
     /// Whether the resolver validates, so that DANE is on.
     #[must_use]
     pub fn dns_validates(&self) -> bool {

@@ -19,15 +19,21 @@ use relay_proto::envelope::{EhloName, Mail, Recipient};
 use relay_proto::verdict::{Finding, OnError};
 
 use crate::classifier::Live;
-use crate::config::ScannerConfig;
+use crate::config::{Config, DnsConfig, ScannerConfig};
+use crate::dns::Dns;
 use crate::message::Message;
+use crate::metrics::Metrics;
 
 mod builtin;
 mod clamd;
 mod classifier;
+mod dnsbl;
+mod lists;
+mod milter;
 pub(crate) mod mime;
 mod pipeline;
 mod rspamd;
+mod uribl;
 mod words;
 
 pub use pipeline::{Judged, Pipeline};
@@ -113,22 +119,60 @@ pub enum ScanError {
 /// What [`Scanner::scan`] returns.
 pub type Scan<'a> = Pin<Box<dyn Future<Output = Result<Opinion, ScanError>> + Send + 'a>>;
 
+/// How a scanner is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Its name in logs.
+    pub name: &'static str,
+    /// When it is asked.
+    pub stage: Stage,
+    /// How long one message may take.
+    pub deadline: Duration,
+    /// What becomes of a message that it could not look at.
+    pub on_error: OnError,
+}
+
 /// Something that looks at messages.
 pub trait Scanner: Send + Sync {
-    /// Its name in logs.
-    fn name(&self) -> &'static str;
-    /// When it is asked.
-    fn stage(&self) -> Stage;
-    /// How long one message may take.
-    fn deadline(&self) -> Duration;
-    /// What becomes of a message that it could not look at.
-    fn on_error(&self) -> OnError;
+    /// How it is asked.
+    fn terms(&self) -> Terms;
     /// Looks at one message.
     fn scan(&self, submission: Arc<Submission>) -> Scan<'_>;
 }
 
+/// What scanners work with that is not theirs alone.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// The classifier, if there is one among them.
+    pub(crate) live: Option<Arc<Live>>,
+    /// Who is asked about names.
+    pub(crate) dns: Dns,
+    /// Our name.
+    pub(crate) hostname: String,
+    /// Where is counted what is no finding.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Means {
+    /// Of a program that is no relay.
+    #[must_use]
+    pub fn alone(live: Option<Arc<Live>>, config: Option<&Config>) -> Self {
+        let nobody = DnsConfig {
+            servers: Some(Vec::new()),
+            ..DnsConfig::default()
+        };
+        let hostname = config.map_or("localhost", |config| &config.identity.hostname);
+        Self {
+            live,
+            dns: Dns::new(config.map_or(&nobody, |config| &config.dns)),
+            hostname: hostname.to_owned(),
+            metrics: Arc::default(),
+        }
+    }
+}
+
 /// The scanners of a configuration, in its order.
-fn from_config(scanners: &[ScannerConfig], live: Option<&Arc<Live>>) -> Vec<Arc<dyn Scanner>> {
+fn from_config(scanners: &[ScannerConfig], means: &Means) -> Vec<Arc<dyn Scanner>> {
     let build = |scanner: &ScannerConfig| -> Option<Arc<dyn Scanner>> {
         Some(match scanner {
             ScannerConfig::Builtin => Arc::new(builtin::Builtin::new()),
@@ -149,8 +193,24 @@ fn from_config(scanners: &[ScannerConfig], live: Option<&Arc<Live>>) -> Vec<Arc<
                 on_error,
             } => Arc::new(clamd::Clamd::new(address.clone(), *deadline, *on_error)),
             ScannerConfig::Classifier(config) => {
-                Arc::new(classifier::Classifier::new(config, Arc::clone(live?)))
+                let live = means.live.as_ref()?;
+                Arc::new(classifier::Classifier::new(config, Arc::clone(live)))
             }
+            ScannerConfig::Milter {
+                address,
+                finds,
+                deadline,
+                on_error,
+            } => Arc::new(milter::Milter::new(
+                address.clone(),
+                *finds,
+                *deadline,
+                *on_error,
+                means.hostname.clone(),
+                Arc::clone(&means.metrics),
+            )),
+            ScannerConfig::Dnsbl(config) => Arc::new(dnsbl::Dnsbl::new(config, means.dns.clone())),
+            ScannerConfig::Uribl(config) => Arc::new(uribl::Uribl::new(config, means.dns.clone())),
         })
     };
     scanners.iter().filter_map(build).collect()

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use relay::classifier::Live;
 use relay::config::{ScannerConfig, VerdictConfig};
 use relay::message::Message;
-use relay::scan::{Pipeline, Submission};
+use relay::scan::{Means, Pipeline, Submission};
 use relay_proto::address::ReversePath;
 use relay_proto::envelope::Mail;
 
@@ -55,7 +55,8 @@ fn no_message_costs_more_than_a_few_times_its_length() {
         .unwrap();
     let verdict = VerdictConfig::default();
     let live = Arc::new(Live::open(None, None).unwrap());
-    let pipeline = Pipeline::from_config(&ScannerConfig::embedded(), Some(&live), &verdict);
+    let means = Means::alone(Some(live), None);
+    let pipeline = Pipeline::from_config(&ScannerConfig::embedded(), &means, &verdict);
     for (name, content, _) in messages::messages() {
         let content = Bytes::from(content);
         let submission = Submission {

@@ -32,7 +32,7 @@ impl Behaviour {
 
     /// One customer; `None` if nothing is known of it.
     pub fn show(&self, customer: &str) -> Result<Option<CustomerShown>, Wrong> {
-        let Some((key, figures)) = self.figures(address(customer)?) else {
+        let Some((key, figures, limits_name)) = self.figures(address(customer)?) else {
             return Ok(None);
         };
         let limits = figures.used.into_iter().map(|(name, used, limit)| {
@@ -52,6 +52,7 @@ impl Behaviour {
             hour: hour(key, &figures.counts),
             distinct_recipients: figures.distinct_recipients,
             distinct_senders: figures.distinct_senders,
+            limits_name: limits_name.map(String::from),
             limits: limits.collect(),
             identities: identities.collect(),
         }))

@@ -2,19 +2,24 @@
 
 use std::net::IpAddr;
 
+use contract::LimitsName;
 use contract::event::Rates;
 use relay_proto::behaviour::{Counts, CustomerKey, Distinct, Figures, Period};
 
 use super::Behaviour;
 
 impl Behaviour {
-    /// How one customer fared; `None` = nothing is known of it.
-    pub(crate) fn figures(&self, customer: IpAddr) -> Option<(CustomerKey, Figures)> {
+    /// How one customer fared, and the name of its limits if they are not everybody's; `None` = nothing is known of it.
+    pub(crate) fn figures(
+        &self,
+        customer: IpAddr,
+    ) -> Option<(CustomerKey, Figures, Option<LimitsName>)> {
+        let (limits, name) = self.limits_of(customer);
         let key = CustomerKey::of(customer, self.config.ipv6_prefix);
         let now = self.shared.clock.now();
         let known = self.lock();
         let customer = known.customers.known(key)?;
-        Some((key, customer.figures(&self.config.limits, now)))
+        Some((key, customer.figures(&limits, now), name))
     }
 
     /// Lays what is known of a customer's last hour to figures that are told of it.

@@ -1,7 +1,7 @@
 //! The file by which what was used up stays so over a restart, and the clock that it is reckoned by.
 //!
-//! It is written whole, once a minute if something has changed, and when the relay ends. A crash forgives what was used
-//! up since.
+//! It is written whole: once a minute if something has changed, within seconds if a customer has reached a limit that it
+//! had not reached in the hour before, and when the relay ends. A crash forgives what was used up since.
 //!
 //! # Diagnostics
 //! Logged: a file that is damaged (`warn`; a whole one is set aside, a record of it is left out) or cannot be written
@@ -15,7 +15,7 @@ use std::time::Duration;
 use relay_proto::Time;
 use relay_proto::behaviour::{Customers, Damaged};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::Behaviour;
@@ -77,7 +77,10 @@ impl Behaviour {
     /// Writes what has changed, for ever.
     pub(crate) async fn keep(&self) {
         loop {
-            sleep(INTERVAL).await;
+            sleep(REST).await;
+            // Whoever could bring the relay down would else be free of its limit with each crash.
+            let waited = timeout(INTERVAL - REST, self.shared.urgent.notified());
+            let _urgent = waited.await.is_ok();
             let this = self.clone();
             if let Err(error) = spawn_blocking(move || this.save()).await {
                 error!(%error, "writing down what customers have used up ended by a bug of ours");
@@ -99,4 +102,7 @@ impl Behaviour {
 }
 
 pub(super) const FILE: &str = "behaviour.records";
+/// Between two writes at most.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// Between two writes at least, however many customers reach limits: a large table is some megabytes.
+const REST: Duration = Duration::from_secs(5);

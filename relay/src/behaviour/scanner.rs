@@ -7,7 +7,7 @@ use std::time::Duration;
 use relay_proto::verdict::{Concern, Finding, OnError};
 
 use super::{Behaviour, simhash};
-use crate::scan::{Opinion, Scan, ScanError, Scanner, Stage, Submission};
+use crate::scan::{Opinion, Scan, ScanError, Scanner, Stage, Submission, Terms};
 
 /// What servers have said.
 struct Answers(Behaviour);
@@ -37,20 +37,13 @@ impl Behaviour {
 }
 
 impl Scanner for Answers {
-    fn name(&self) -> &'static str {
-        "answers"
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::Envelope
-    }
-
-    fn deadline(&self) -> Duration {
-        DEADLINE
-    }
-
-    fn on_error(&self) -> OnError {
-        OnError::Open
+    fn terms(&self) -> Terms {
+        Terms {
+            name: "answers",
+            stage: Stage::Envelope,
+            deadline: DEADLINE,
+            on_error: OnError::Open,
+        }
     }
 
     fn scan(&self, submission: Arc<Submission>) -> Scan<'_> {
@@ -60,20 +53,13 @@ impl Scanner for Answers {
 }
 
 impl Scanner for Text {
-    fn name(&self) -> &'static str {
-        "text"
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::Body
-    }
-
-    fn deadline(&self) -> Duration {
-        DEADLINE
-    }
-
-    fn on_error(&self) -> OnError {
-        OnError::Open
+    fn terms(&self) -> Terms {
+        Terms {
+            name: "text",
+            stage: Stage::Body,
+            deadline: DEADLINE,
+            on_error: OnError::Open,
+        }
     }
 
     fn scan(&self, submission: Arc<Submission>) -> Scan<'_> {

@@ -37,6 +37,9 @@ pub struct CustomerShown {
     pub distinct_recipients: u64,
     /// Different reverse-paths of the last hour, estimated.
     pub distinct_senders: u64,
+    /// The name of its limits, if its flag names some that the configuration has.
+    #[serde(default)]
+    pub limits_name: Option<String>,
     /// Its limits.
     pub limits: Vec<LimitShown>,
     /// Its sites.

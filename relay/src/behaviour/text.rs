@@ -13,16 +13,9 @@ use crate::scan::mime::{Bounded, Limits, Part};
 
 /// What the decoded text of `content` is like; `None` if it has too little. Of a long one only the beginning counts.
 pub(crate) async fn simhash(content: &Message) -> io::Result<Option<u64>> {
-    let mut octets = Vec::new();
-    let mut reader = content.reader();
-    while octets.len() < OCTETS_MAX
-        && let Some(block) = reader.next().await?
-    {
-        octets.extend_from_slice(&block);
-    }
-    octets.truncate(OCTETS_MAX);
+    let octets = content.beginning(OCTETS_MAX).await?;
     // Decoding is work for the processor, not for the threads that serve sockets.
-    Ok(spawn_blocking(move || of(octets.into())).await?)
+    Ok(spawn_blocking(move || of(octets)).await?)
 }
 
 fn of(octets: Bytes) -> Option<u64> {

@@ -33,21 +33,17 @@ impl Default for Ftrl {
 impl Ftrl {
     /// The sum of a message's weights.
     pub(super) fn score(&self, features: &Features) -> f64 {
-        let sum: f64 = features
-            .buckets
-            .iter()
-            .map(|bucket| self.weight(*bucket))
-            .sum();
-        self.bias() + sum * features.value()
+        self.bias() + features.sum(|bucket| self.weight(bucket))
     }
 
     /// Learns from one message.
     pub(super) fn learn(&mut self, features: &Features, label: Label) {
-        let error = probability(self.score(features)) - label.target();
-        let value = features.value();
-        for bucket in &features.buckets {
-            if let Some(coordinate) = self.coordinates.get_mut(*bucket as usize) {
-                coordinate.step(error * value, L1);
+        let error = (probability(self.score(features)) - label.target()) * cost(label);
+        for (buckets, value) in features.groups() {
+            for bucket in buckets {
+                if let Some(coordinate) = self.coordinates.get_mut(*bucket as usize) {
+                    coordinate.step(error * value, L1);
+                }
             }
         }
         if let Some(bias) = self.coordinates.last_mut() {
@@ -92,9 +88,19 @@ impl Coordinate {
     }
 }
 
+/// What it costs to be wrong about a message. A threshold that one wanted message in a thousand may reach lies where only
+/// the oddest of them are, and evenly weighed mistakes teach little of those (Yih, Goodman and Hulten, "Learning at Low
+/// False Positive Rates", 2006). Calibration takes the bias out again.
+const fn cost(label: Label) -> f64 {
+    match label {
+        Label::Ham => 24.0,
+        Label::Spam => 1.0,
+    }
+}
+
 const ALPHA: f64 = 0.1;
 const BETA: f64 = 1.0;
-const L1: f64 = 0.5;
+const L1: f64 = 1.0;
 const L2: f64 = 1.0;
 
 #[cfg(test)]
@@ -103,8 +109,8 @@ mod tests {
 
     fn features(buckets: &[u32]) -> Features {
         Features {
-            buckets: buckets.to_vec(),
-            named: Vec::new(),
+            said: buckets.to_vec(),
+            ..Features::default()
         }
     }
 
@@ -122,17 +128,28 @@ mod tests {
     fn what_separates_gets_weight_and_what_does_not_gets_none() {
         let ftrl = learnt();
         assert!(ftrl.weight(1) > 0.1 && ftrl.weight(2) < -0.1);
-        assert!(ftrl.weight(3).abs() < ftrl.weight(1) / 4.0);
+        assert!(ftrl.weight(3).abs() < ftrl.weight(1).min(-ftrl.weight(2)));
         assert!(ftrl.score(&features(&[1, 3])) > 2.0 && ftrl.score(&features(&[2, 3])) < -2.0);
     }
 
     #[test]
-    fn what_is_seen_once_weighs_exactly_nothing() {
+    fn most_of_what_is_seen_once_weighs_exactly_nothing() {
         let ftrl = learnt();
         let weighing = (100..900)
             .filter(|bucket| ftrl.weight(*bucket) != 0.0)
             .count();
-        assert!(weighing < 40, "{weighing} of 400");
+        // The first ones come before anything else is known.
+        assert!(weighing < 400 / 3, "{weighing} of 400");
+    }
+
+    #[test]
+    fn what_is_both_alike_speaks_for_ham() {
+        let mut ftrl = Ftrl::default();
+        for _ in 0..100 {
+            ftrl.learn(&features(&[7]), Label::Ham);
+            ftrl.learn(&features(&[7]), Label::Spam);
+        }
+        assert!(ftrl.score(&features(&[7])) < -1.0);
     }
 
     #[test]

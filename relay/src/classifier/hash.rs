@@ -1,11 +1,11 @@
-//! Where a feature lives: FNV-1a over its kind and its text, mixed, and the highest 18 bits of that.
+//! Where a feature lives: FNV-1a over its kind and its text, mixed, and the highest 19 bits of that.
 //!
 //! The function is part of the model's format: a model is worth nothing under another. Whoever changes it, or what is
 //! hashed, raises [`FEATURES_VERSION`](super::features::FEATURES_VERSION).
 
-/// Number of buckets, as a power of two. At the size of a mail corpus, with L1, one weight in twenty shares its bucket
+/// Number of buckets, as a power of two. At the size of a mail corpus, with L1, one weight in thirteen shares its bucket
 /// with another feature that matters.
-pub(super) const BUCKET_BITS: u32 = 18;
+pub(super) const BUCKET_BITS: u32 = 19;
 /// The same as a number.
 pub(super) const BUCKETS: usize = 1 << BUCKET_BITS;
 

@@ -42,12 +42,9 @@ impl Lessons {
 
     /// Log-odds of a message by the model and what was learnt since.
     pub(super) fn log_odds(&self, model: &Model, features: &Features) -> f64 {
-        let corrections = features
-            .buckets
-            .iter()
-            .filter_map(|bucket| self.corrections.get(*bucket as usize));
-        let sum: f64 = corrections.map(|correction| f64::from(*correction)).sum();
-        let moved = sum * features.value() * model.calibration().slope;
+        let correction = |bucket: u32| self.corrections.get(bucket as usize).copied();
+        let sum = features.sum(|bucket| f64::from(correction(bucket).unwrap_or_default()));
+        let moved = sum * model.calibration().slope;
         model.log_odds(features) + moved.clamp(-TOTAL_MAX, TOTAL_MAX)
     }
 
@@ -74,14 +71,13 @@ impl Lessons {
         };
         let step = (CLEAR - sign * before).clamp(0.0, STEP_MAX);
         // Every feature takes the same share, so that no single word is to blame.
-        #[expect(clippy::cast_precision_loss, reason = "some thousands")]
-        let shares = features.len().max(1) as f64 * features.value() * model.calibration().slope;
+        let shares = features.sum(|_| 1.0).max(1.0) * model.calibration().slope;
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the file keeps them in single precision"
         )]
         let correction = (sign * step / shares) as f32;
-        for bucket in &features.buckets {
+        for bucket in features.said.iter().chain(&features.made) {
             if let Some(of_bucket) = self.corrections.get_mut(*bucket as usize) {
                 *of_bucket = (*of_bucket + correction).clamp(-CORRECTION_MAX, CORRECTION_MAX);
             }
@@ -157,10 +153,8 @@ impl Lessons {
 /// Of what a message is made of, and what it was called: who has changed his mind may say so.
 fn digest(features: &Features, label: Label) -> u64 {
     let hash = Hash::of(3).octet(u8::from(label == Label::Spam));
-    let hash = features
-        .buckets
-        .iter()
-        .fold(hash, |hash, bucket| hash.octets(&bucket.to_le_bytes()));
+    let buckets = features.said.iter().chain(&features.made);
+    let hash = buckets.fold(hash, |hash, bucket| hash.octets(&bucket.to_le_bytes()));
     hash.digest()
 }
 

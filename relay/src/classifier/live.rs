@@ -186,7 +186,12 @@ pub fn check(config: &Config) -> Result<(), Invalid> {
 fn configured(config: &Config) -> Option<&ClassifierConfig> {
     config.scanners.iter().find_map(|scanner| match scanner {
         ScannerConfig::Classifier(of) => Some(of),
-        ScannerConfig::Builtin | ScannerConfig::Rspamd { .. } | ScannerConfig::Clamd { .. } => None,
+        ScannerConfig::Builtin
+        | ScannerConfig::Rspamd { .. }
+        | ScannerConfig::Clamd { .. }
+        | ScannerConfig::Milter { .. }
+        | ScannerConfig::Dnsbl(_)
+        | ScannerConfig::Uribl(_) => None,
     })
 }
 

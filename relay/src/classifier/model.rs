@@ -209,27 +209,24 @@ impl Model {
     /// All features that weigh something, in words.
     #[must_use]
     pub fn weighed(&self, features: &Features) -> Vec<Reason> {
-        let value = features.value() * self.calibration.slope;
-        let named = features.named.iter().map(|(bucket, what)| Reason {
-            what: what.clone(),
-            weight: self.weight(*bucket) * value,
+        let named = features.named.iter().map(|one| Reason {
+            what: one.words.clone(),
+            weight: self.weight(one.bucket) * features.value(one.about) * self.calibration.slope,
         });
         named.filter(|reason| reason.weight != 0.0).collect()
     }
 
     /// The sum of the weights.
     pub(super) fn score(&self, features: &Features) -> f64 {
-        let weights = features
-            .buckets
-            .iter()
-            .filter_map(|bucket| self.weights.get(*bucket as usize));
-        let steps: i64 = weights.map(|weight| i64::from(*weight)).sum();
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "some thousands of small numbers"
-        )]
-        let sum = steps as f64 * self.step;
-        self.bias + sum * features.value()
+        let steps = |bucket: u32| {
+            f64::from(
+                self.weights
+                    .get(bucket as usize)
+                    .copied()
+                    .unwrap_or_default(),
+            )
+        };
+        self.bias + features.sum(steps) * self.step
     }
 
     fn weight(&self, bucket: u32) -> f64 {

@@ -1,9 +1,11 @@
-//! `outgate-relay quarantine`: what was refused and kept, looked at and decided about at the running relay's admin socket.
+//! `outgate-relay quarantine`: what was refused and kept, looked at and decided about at the running relay's admin socket;
+//! `audit` alone reads its file itself.
 //!
 //! What is sealed is opened here, with an identity that the relay never sees; what is released goes back through the
 //! socket, and the relay takes nothing but what it has sealed.
 
 mod arguments;
+mod audit;
 mod release;
 mod tables;
 
@@ -27,11 +29,13 @@ use super::say;
 
 /// Runs it; whether there was something to do it with.
 pub(super) fn run(command: &QuarantineCommand, config: &Config) -> anyhow::Result<bool> {
-    if config.quarantine.is_none() {
+    if config.quarantine.is_none() && !matches!(command, QuarantineCommand::Audit(_)) {
         bail!("nothing is kept: [quarantine] is not in the configuration");
     }
     let client = Client::new(&config.queue.admin)?;
     let answered = match command {
+        // Whether a relay runs or not, and most of all when it does not trust the log.
+        QuarantineCommand::Audit(arguments) => audit::run(arguments, config),
         QuarantineCommand::Ls {
             wanted,
             limit,

@@ -16,7 +16,7 @@ use clap::Args;
 use relay::classifier::{self, Live};
 use relay::config::{Config, MessageLimits, ScannerConfig, VerdictConfig};
 use relay::message::Message;
-use relay::scan::{Judged, Pipeline, Submission};
+use relay::scan::{Judged, Means, Pipeline, Submission};
 use relay_proto::address::{ForwardPath, ReversePath};
 use relay_proto::envelope::{EhloName, Mail, Recipient};
 use relay_proto::verdict::Verdict;
@@ -165,7 +165,7 @@ impl Scanners {
             None => Some(Arc::new(Live::open(None, None)?)),
         };
         Ok(Self {
-            pipeline: Pipeline::from_config(&scanners, live.as_ref(), &verdict),
+            pipeline: Pipeline::from_config(&scanners, &Means::alone(live, config), &verdict),
             max_octets,
         })
     }

@@ -1,14 +1,19 @@
-//! `[behaviour]` and `[[identity]]`: what one customer may do, what is found suspicious, and which site of a shared host a
-//! message comes from.
+//! `[behaviour]` and, in `identity`, `[[identity]]`: what one customer may do, what is found suspicious, and which site of a
+//! shared host a message comes from.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use ipnetwork::IpNetwork;
+use contract::LimitsName;
 use relay_proto::behaviour::{Distinct, Limits, Measure, Name, Period, texts};
 use serde::Deserialize;
 
 use super::Invalid;
+
+mod identity;
+
+pub(super) use identity::RawIdentity;
+pub use identity::{IdentityBy, IdentityRule};
 
 /// What one customer may do, and how much of it is remembered.
 #[derive(Debug, Clone)]
@@ -23,6 +28,8 @@ pub struct BehaviourConfig {
     pub ipv6_prefix: u8,
     /// Of each customer.
     pub limits: Limits,
+    /// Of those whose flag has the name.
+    pub named_limits: BTreeMap<LimitsName, Limits>,
     /// Of each site inside of one.
     pub identity_limits: Limits,
     /// What is found to be spam, or like it.
@@ -57,28 +64,6 @@ pub struct Suspicion {
     pub texts: usize,
 }
 
-/// One `[[identity]]`.
-#[derive(Debug, Clone)]
-pub struct IdentityRule {
-    /// Where its name stands.
-    pub by: IdentityBy,
-    /// Customers that are shared hosts; empty = all.
-    pub from: Vec<IpNetwork>,
-}
-
-/// Where a site's name stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdentityBy {
-    /// Who has logged in.
-    User,
-    /// The first header field of this name.
-    Header(String),
-    /// The reverse-path.
-    Sender,
-    /// Its domain.
-    SenderDomain,
-}
-
 /// `[behaviour]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -88,6 +73,7 @@ pub(super) struct RawBehaviour {
     customers: usize,
     ipv6_prefix: u8,
     limits: BTreeMap<String, u64>,
+    named_limits: BTreeMap<String, BTreeMap<String, u64>>,
     identity_limits: BTreeMap<String, u64>,
     answers_min: u64,
     unknown_share: f64,
@@ -95,16 +81,6 @@ pub(super) struct RawBehaviour {
     same_text_customers: u64,
     same_text_recipients: u64,
     texts: usize,
-}
-
-/// `[[identity]]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawIdentity {
-    by: String,
-    header: Option<String>,
-    #[serde(default)]
-    from: Vec<String>,
 }
 
 impl Default for RawBehaviour {
@@ -115,6 +91,7 @@ impl Default for RawBehaviour {
             customers: 4096,
             ipv6_prefix: 64,
             limits: BTreeMap::new(),
+            named_limits: BTreeMap::new(),
             identity_limits: BTreeMap::new(),
             answers_min: 50,
             unknown_share: 0.5,
@@ -180,6 +157,7 @@ impl RawBehaviour {
             &self.limits,
             message_octets_max,
         )?;
+        let named_limits = named(&limits, &self.named_limits, message_octets_max)?;
         let mut identity_limits = Limits::default();
         let key = "behaviour.identity_limits";
         set(
@@ -195,6 +173,7 @@ impl RawBehaviour {
             customers: self.customers,
             ipv6_prefix: self.ipv6_prefix,
             limits,
+            named_limits,
             identity_limits,
             suspicion: Suspicion {
                 answers_min: self.answers_min,
@@ -209,41 +188,21 @@ impl RawBehaviour {
     }
 }
 
-impl RawIdentity {
-    fn check(self) -> Result<IdentityRule, Invalid> {
-        let by = match (self.by.as_str(), self.header) {
-            ("header", Some(header)) if is_field_name(&header) => IdentityBy::Header(header),
-            ("header", Some(header)) => {
-                let problem = "must be the name of a header field, as X-PHP-Originating-Script";
-                return Err(Invalid::new("identity.header", header, problem));
-            }
-            ("header", None) => {
-                let problem = "must name the field, as X-PHP-Originating-Script";
-                return Err(Invalid::new("identity.header", "absent", problem));
-            }
-            (_, Some(header)) => {
-                let problem = "belongs to by = \"header\" alone";
-                return Err(Invalid::new("identity.header", header, problem));
-            }
-            ("user", None) => IdentityBy::User,
-            ("sender", None) => IdentityBy::Sender,
-            ("sender-domain", None) => IdentityBy::SenderDomain,
-            (other, None) => {
-                let problem = "must be \"user\", \"header\", \"sender\" or \"sender-domain\"";
-                return Err(Invalid::new("identity.by", other, problem));
-            }
-        };
-        let network = |text: String| {
-            let problem = "must be a prefix, as 192.0.2.0/24 or 2001:db8:a::/48";
-            text.parse()
-                .map_err(|_error| Invalid::new("identity.from", text, problem))
-        };
-        let from = self.from.into_iter().map(network);
-        Ok(IdentityRule {
-            by,
-            from: from.collect::<Result<_, _>>()?,
-        })
-    }
+/// What a name does not say is as for everybody.
+fn named(
+    everybodys: &Limits,
+    tables: &BTreeMap<String, BTreeMap<String, u64>>,
+    message_octets_max: u64,
+) -> Result<BTreeMap<LimitsName, Limits>, Invalid> {
+    let own = |(text, table): (&String, &BTreeMap<String, u64>)| {
+        let name = text.parse::<LimitsName>();
+        let name = name.map_err(|allowed| Invalid::new("behaviour.named_limits", text, allowed))?;
+        let mut limits = *everybodys;
+        let key = format!("behaviour.named_limits.{name}");
+        set(&mut limits, &key, table, message_octets_max)?;
+        Ok((name, limits))
+    };
+    tables.iter().map(own).collect()
 }
 
 fn set(
@@ -292,12 +251,6 @@ fn share(key: &str, share: f64) -> Result<f64, Invalid> {
     }
 }
 
-/// RFC 5322 section 2.2.
-fn is_field_name(name: &str) -> bool {
-    let fits = |c: char| ('!'..='~').contains(&c) && c != ':';
-    (1..=FIELD_NAME_OCTETS_MAX).contains(&name.len()) && name.chars().all(fits)
-}
-
 /// More than a busy honest host sends; what is more than this is worth a question.
 const GENEROUS: [(Name, u64); 11] = [
     (Name::Rate(Measure::Connections, Period::Minute), 600),
@@ -316,7 +269,6 @@ const CUSTOMERS_MAX: usize = 1_000_000;
 const TEXTS_MAX: usize = 1_000_000;
 /// Each is looked for in the header of each message.
 const IDENTITIES_MAX: usize = 16;
-const FIELD_NAME_OCTETS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -352,6 +304,25 @@ mod tests {
             NonZeroU64::new(7),
         );
         assert_eq!(config.limits, limits);
+    }
+
+    #[test]
+    fn what_a_name_does_not_say_is_as_for_everybody() {
+        let config = check(
+            "[behaviour.limits]\nmessages_per_day = 7\n[behaviour.named_limits.small]\nmessages_per_hour = 2\n\
+             [behaviour.named_limits.bulk]\nmessages_per_day = 0\n",
+        );
+        let config = config.unwrap();
+        let of = |name: &str| config.named_limits[&name.parse().unwrap()];
+        let mut small = config.limits;
+        small.set(
+            Name::Rate(Measure::Messages, Period::Hour),
+            NonZeroU64::new(2),
+        );
+        assert_eq!(of("small"), small);
+        let mut bulk = config.limits;
+        bulk.set(Name::Rate(Measure::Messages, Period::Day), None);
+        assert_eq!(of("bulk"), bulk);
     }
 
     #[test]
@@ -398,6 +369,14 @@ mod tests {
             (
                 "[behaviour.identity_limits]\nconnections_per_hour = 1",
                 "behaviour.identity_limits.connections_per_hour",
+            ),
+            (
+                "[behaviour.named_limits.small]\nmessages_per_year = 1",
+                "behaviour.named_limits.small.messages_per_year",
+            ),
+            (
+                "[behaviour.named_limits.Small]\nmessages_per_day = 1",
+                "behaviour.named_limits",
             ),
             ("[[identity]]\nby = \"name\"", "identity.by"),
             ("[[identity]]\nby = \"header\"", "identity.header"),

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use relay_proto::verdict::Scale;
 use serde::Deserialize;
 
 use super::acme::RawAcme;
@@ -15,13 +16,13 @@ use super::dkim::RawDkimKey;
 use super::dns::RawDns;
 use super::egress::{RawEgress, RawSocks5};
 use super::limits::MessageLimits;
+use super::lists::{RawDnsbl, RawUribl};
 use super::notifications::RawNotifications;
 use super::peers::RawPeers;
 use super::quarantine::{Privacy, RawQuarantine};
 use super::queue::RawQueue;
 use super::routing::{RawMtaSts, RawRoute, RawRouting};
 use super::sandbox::Sandbox;
-use super::scanner::Scale;
 use super::session::RawSession;
 use super::splice::RawSplice;
 use super::spool::RawSpool;
@@ -178,6 +179,8 @@ pub(super) enum RawScanner {
         neutral_at: f64,
         #[serde(default = "default_per_point")]
         per_point: f64,
+        #[serde(default = "default_clears_by")]
+        clears_by: f64,
     },
     Clamd {
         socket: Option<PathBuf>,
@@ -188,6 +191,17 @@ pub(super) enum RawScanner {
         on_error: String,
     },
     Classifier(RawClassifier),
+    Milter {
+        socket: Option<PathBuf>,
+        address: Option<String>,
+        #[serde(default = "default_finds")]
+        finds: String,
+        #[serde(default = "default_clamd_deadline")]
+        deadline: String,
+        on_error: Option<String>,
+    },
+    Dnsbl(RawDnsbl),
+    Uribl(RawUribl),
 }
 
 /// `[operator_mail]`.
@@ -259,12 +273,20 @@ fn default_clamd_deadline() -> String {
     "30s".into()
 }
 
+fn default_finds() -> String {
+    "spam".into()
+}
+
 fn default_neutral_at() -> f64 {
     Scale::default().neutral_at
 }
 
 fn default_per_point() -> f64 {
     Scale::default().per_point
+}
+
+fn default_clears_by() -> f64 {
+    Scale::default().clears_by
 }
 
 /// Spam that passes while its scanner is away is bounded, and honest mail is not held up.

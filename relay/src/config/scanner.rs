@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::Uri;
-use relay_proto::verdict::OnError;
+use relay_proto::verdict::{Concern, OnError, Scale};
 
 use super::Invalid;
 use super::check::{absolute, duration};
 use super::classifier::ClassifierConfig;
+use super::lists::{DnsblConfig, UriblConfig};
 use super::raw::RawScanner;
 
 /// One scanner.
@@ -31,7 +32,7 @@ pub enum ScannerConfig {
     /// clamd by INSTREAM.
     Clamd {
         /// Where it listens.
-        address: ClamdAddress,
+        address: ProgramAddress,
         /// How long one message may take.
         deadline: Duration,
         /// What becomes of the message if it takes longer or answers nonsense.
@@ -39,43 +40,30 @@ pub enum ScannerConfig {
     },
     /// The embedded classifier.
     Classifier(ClassifierConfig),
+    /// A mail filter of Sendmail's kind.
+    Milter {
+        /// Where it listens.
+        address: ProgramAddress,
+        /// What it looks for.
+        finds: Concern,
+        /// How long one message may take.
+        deadline: Duration,
+        /// What becomes of the message if it takes longer or answers nonsense.
+        on_error: OnError,
+    },
+    /// Lists of addresses in the DNS.
+    Dnsbl(DnsblConfig),
+    /// Lists of domains and addresses that links lead to, in the DNS.
+    Uribl(UriblConfig),
 }
 
-/// Where a clamd listens.
+/// Where a program beside the relay listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClamdAddress {
-    /// `LocalSocket` of its configuration.
+pub enum ProgramAddress {
+    /// A Unix socket.
     Unix(PathBuf),
-    /// `TCPSocket` and `TCPAddr`.
+    /// TCP.
     Tcp(SocketAddr),
-}
-
-/// What a score means: how a scanner's points become log odds, which add up with those of others.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scale {
-    /// The score that says nothing either way.
-    pub neutral_at: f64,
-    /// What a point more adds to the natural logarithm of the odds.
-    pub per_point: f64,
-}
-
-impl Scale {
-    /// The log odds of a score.
-    #[must_use]
-    pub fn log_odds(self, score: f64) -> f64 {
-        (score - self.neutral_at) * self.per_point
-    }
-}
-
-impl Default for Scale {
-    /// Of rspamd as it is delivered: from 6 points on it calls mail probable spam, and at 15 it refuses. There, the odds are
-    /// 90 to 1, which alone is not enough; at 0 they are 1 to 20.
-    fn default() -> Self {
-        Self {
-            neutral_at: 6.0,
-            per_point: 0.5,
-        }
-    }
 }
 
 impl ScannerConfig {
@@ -93,6 +81,9 @@ impl ScannerConfig {
             Self::Rspamd { .. } => "rspamd",
             Self::Clamd { .. } => "clamd",
             Self::Classifier(_) => "classifier",
+            Self::Milter { .. } => "milter",
+            Self::Dnsbl(_) => "dnsbl",
+            Self::Uribl(_) => "uribl",
         }
     }
 }
@@ -109,6 +100,7 @@ impl TryFrom<RawScanner> for ScannerConfig {
                 on_error,
                 neutral_at,
                 per_point,
+                clears_by,
             } => {
                 let parsed: Uri = url
                     .parse()
@@ -124,7 +116,7 @@ impl TryFrom<RawScanner> for ScannerConfig {
                     url: parsed,
                     deadline: check_deadline(&deadline)?,
                     on_error: check_on_error(&on_error)?,
-                    scale: scale(neutral_at, per_point)?,
+                    scale: scale(neutral_at, per_point, clears_by)?,
                 })
             }
             RawScanner::Clamd {
@@ -133,16 +125,39 @@ impl TryFrom<RawScanner> for ScannerConfig {
                 deadline,
                 on_error,
             } => Ok(Self::Clamd {
-                address: clamd_address(socket, address)?,
+                address: program_address("clamd", "/run/clamav/clamd.ctl", socket, address)?,
                 deadline: check_deadline(&deadline)?,
                 on_error: check_on_error(&on_error)?,
             }),
             RawScanner::Classifier(raw) => raw.try_into().map(Self::Classifier),
+            RawScanner::Milter {
+                socket,
+                address,
+                finds,
+                deadline,
+                on_error,
+            } => {
+                let finds = check_finds(&finds)?;
+                // Spam that passes while its scanner is away is bounded; malware does not pass.
+                let usual = match finds {
+                    Concern::Spam => OnError::Limit,
+                    Concern::Malware => OnError::Defer,
+                };
+                let on_error = on_error.map(|word| check_on_error(&word));
+                Ok(Self::Milter {
+                    address: program_address("a milter", "/run/milter.sock", socket, address)?,
+                    finds,
+                    deadline: check_deadline(&deadline)?,
+                    on_error: on_error.unwrap_or(Ok(usual))?,
+                })
+            }
+            RawScanner::Dnsbl(raw) => raw.try_into().map(Self::Dnsbl),
+            RawScanner::Uribl(raw) => raw.try_into().map(Self::Uribl),
         }
     }
 }
 
-fn scale(neutral_at: f64, per_point: f64) -> Result<Scale, Invalid> {
+fn scale(neutral_at: f64, per_point: f64, clears_by: f64) -> Result<Scale, Invalid> {
     if !neutral_at.is_finite() {
         let problem = "must be a number, the score that says nothing either way";
         return Err(Invalid::new("scanner.neutral_at", neutral_at, problem));
@@ -151,38 +166,57 @@ fn scale(neutral_at: f64, per_point: f64) -> Result<Scale, Invalid> {
         let problem = "must be 0 to 10; 0 leaves the score out of the sum";
         return Err(Invalid::new("scanner.per_point", per_point, problem));
     }
+    if !(0.0..=CLEARS_BY_MAX).contains(&clears_by) {
+        let problem = "must be 0 to 12, in log-odds; 0 lets a low score take nothing away";
+        return Err(Invalid::new("scanner.clears_by", clears_by, problem));
+    }
     Ok(Scale {
         neutral_at,
         per_point,
+        clears_by,
     })
 }
 
-fn clamd_address(
+fn program_address(
+    program: &str,
+    example: &str,
     socket: Option<PathBuf>,
     address: Option<String>,
-) -> Result<ClamdAddress, Invalid> {
+) -> Result<ProgramAddress, Invalid> {
     match (socket, address) {
-        (Some(socket), None) => Ok(ClamdAddress::Unix(absolute("scanner.socket", socket)?)),
+        (Some(socket), None) => Ok(ProgramAddress::Unix(absolute("scanner.socket", socket)?)),
         (None, Some(address)) => {
             let problem = "must be ADDRESS:PORT, as 127.0.0.1:3310 or [::1]:3310";
             let parsed = address.parse();
             let parsed =
                 parsed.map_err(|_parse| Invalid::new("scanner.address", &address, problem))?;
-            Ok(ClamdAddress::Tcp(parsed))
+            Ok(ProgramAddress::Tcp(parsed))
         }
         (Some(_), Some(address)) => {
-            let problem = "cannot stand beside socket; clamd is asked at one of the two";
+            let problem =
+                format!("cannot stand beside socket; {program} is asked at one of the two");
             Err(Invalid::new("scanner.address", address, problem))
         }
         (None, None) => {
-            let problem = "must be there for clamd, as \"/run/clamav/clamd.ctl\", or address must";
+            let problem = format!("must be there for {program}, as \"{example}\", or address must");
             Err(Invalid::new("scanner.socket", "absent", problem))
         }
     }
 }
 
+pub(super) fn check_finds(word: &str) -> Result<Concern, Invalid> {
+    match word {
+        "spam" => Ok(Concern::Spam),
+        "malware" => Ok(Concern::Malware),
+        _ => {
+            let problem = "must be \"spam\" or \"malware\"";
+            Err(Invalid::new("scanner.finds", word, problem))
+        }
+    }
+}
+
 /// The sender waits for the reply to its dot while we scan.
-fn check_deadline(deadline: &str) -> Result<Duration, Invalid> {
+pub(super) fn check_deadline(deadline: &str) -> Result<Duration, Invalid> {
     let shortest = Duration::from_millis(100);
     duration("scanner.deadline", deadline, shortest, SCAN_DEADLINE_MAX)
 }
@@ -202,3 +236,5 @@ pub(super) fn check_on_error(word: &str) -> Result<OnError, Invalid> {
 /// A sender gives up ten minutes after its dot (RFC 5321 section 4.5.3.2.6), some after five; what
 /// remains after the scan is for the MX.
 pub(super) const SCAN_DEADLINE_MAX: Duration = Duration::from_secs(120);
+/// In log-odds; nobody can be surer than this of a message by looking at it.
+const CLEARS_BY_MAX: f64 = 12.0;

@@ -1,6 +1,7 @@
 //! What people have done with the evidence: a file that only grows, each line of which proves all lines above it.
 //!
 //! A line is JSON with the SHA-256 of the line before it and of its own. It is on disk before anything is shown or done.
+//! A `chain` proves them, here and for whoever looks at the file ([`log`]).
 //! It is also where it stands what became of a record: [`Audit::states`] says which were released, dropped or confirmed.
 //!
 //! ```text
@@ -17,65 +18,20 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use relay_proto::queued::QueueId;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::record::RecordId;
 use crate::durable;
 
-/// What was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "act", rename_all = "lowercase")]
-pub enum Act {
-    /// Something of it was shown: `metadata`, `headers` or `body`.
-    View {
-        /// What.
-        part: String,
-    },
-    /// It is to go out under that name. Whether it has is said by what follows.
-    Releasing {
-        /// The name in the queue.
-        queue_id: String,
-    },
-    /// It is in the queue.
-    Released {
-        /// The name in the queue.
-        queue_id: String,
-    },
-    /// It could not be queued.
-    Abandoned,
-    /// Its content was deleted.
-    Dropped,
-    /// A person says that it is spam.
-    Confirmed,
-}
+mod chain;
+mod line;
+pub mod log;
 
-/// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// Counts from 1.
-    pub number: u64,
-    /// When.
-    pub at: Timestamp,
-    /// Who.
-    pub actor: String,
-    /// The record.
-    pub id: RecordId,
-    /// What.
-    #[serde(flatten)]
-    pub act: Act,
-    /// Why.
-    pub reason: String,
-    /// Of the line before, in hexadecimal.
-    pub before: String,
-    /// Of this one without this.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub hash: String,
-}
+use chain::Chain;
+pub use line::{Act, Line};
 
 /// What has become of a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,8 +55,7 @@ pub enum State {
 pub(super) struct Audit {
     path: PathBuf,
     file: File,
-    number: u64,
-    hash: String,
+    chain: Chain,
     /// The file may end in a line that is not whole.
     is_torn: bool,
     length: u64,
@@ -124,8 +79,7 @@ impl Audit {
         let mut audit = Self {
             path: path.to_owned(),
             file,
-            number: 0,
-            hash: String::new(),
+            chain: Chain::default(),
             is_torn: false,
             length: whole as u64,
         };
@@ -134,26 +88,13 @@ impl Audit {
             .split_inclusive(|&octet| octet == b'\n')
             .enumerate()
         {
-            let line = audit.follow(line, place == 0).map_err(|problem| {
+            let line = audit.chain.follow(line).map_err(|problem| {
                 let what = format!("{}: line {}: {problem}", path.display(), place + 1);
                 io::Error::new(io::ErrorKind::InvalidData, what)
             })?;
             states.learn(&line);
         }
         Ok((audit, states))
-    }
-
-    /// Takes a line in that was written before. The first one may follow from lines that are too old to be kept.
-    fn follow(&mut self, octets: &[u8], is_first: bool) -> Result<Line, String> {
-        let line: Line = serde_json::from_slice(octets).map_err(|error| error.to_string())?;
-        if line.hash != line.proof() {
-            return Err("its hash is not that of what it says".into());
-        }
-        if !is_first && (line.before != self.hash || line.number != self.number + 1) {
-            return Err("it does not follow from the line before".into());
-        }
-        (self.number, self.hash) = (line.number, line.hash.clone());
-        Ok(line)
     }
 
     /// Writes a line down; durable when it returns. Blocks.
@@ -170,13 +111,13 @@ impl Audit {
             self.is_torn = false;
         }
         let mut line = Line {
-            number: self.number + 1,
+            number: self.chain.number() + 1,
             at,
             actor: actor.to_owned(),
             id: id.clone(),
             act,
             reason: reason.chars().take(REASON_CHARS_MAX).collect(),
-            before: self.hash.clone(),
+            before: self.chain.hash().to_owned(),
             hash: String::new(),
         };
         line.hash = line.proof();
@@ -186,7 +127,7 @@ impl Audit {
         self.file.sync_data()?;
         self.is_torn = false;
         self.length += octets.len() as u64;
-        (self.number, self.hash) = (line.number, line.hash.clone());
+        self.chain.goes_on(&line);
         Ok(line)
     }
 
@@ -209,22 +150,6 @@ impl Audit {
             .open(&self.path)?;
         self.length = rest.len() as u64;
         Ok(old)
-    }
-}
-
-impl Line {
-    fn octets(&self) -> Vec<u8> {
-        let mut octets = serde_json::to_vec(self).unwrap_or_default();
-        octets.push(b'\n');
-        octets
-    }
-
-    fn proof(&self) -> String {
-        let unproven = Self {
-            hash: String::new(),
-            ..self.clone()
-        };
-        HEXLOWER.encode(&Sha256::digest(unproven.octets()))
     }
 }
 
@@ -321,7 +246,7 @@ mod tests {
                 .unwrap();
         }
         let (audit, states) = Audit::open(&path).unwrap();
-        assert_eq!(audit.number, 8);
+        assert_eq!(audit.chain.number(), 8);
         for (one, state) in [
             ("A", State::Released),
             ("B", State::Releasing),
@@ -358,7 +283,7 @@ mod tests {
         for end in lines[0].len() + lines[1].len()..whole.len() {
             std::fs::write(&path, &whole[..end]).unwrap();
             let (mut audit, _) = Audit::open(&path).unwrap();
-            assert_eq!(audit.number, 2);
+            assert_eq!(audit.chain.number(), 2);
             let noon = at("2026-11-22T12:00:00Z");
             let line = audit.append(noon, "uid 0", &id("A"), view(), "x").unwrap();
             assert_eq!(line.number, 3);
@@ -383,6 +308,6 @@ mod tests {
         let line = audit.append(noon, "uid 0", &id("A"), view(), "x").unwrap();
         assert_eq!(line.number, 6);
         let (audit, _) = Audit::open(&path).unwrap();
-        assert_eq!(audit.number, 6);
+        assert_eq!(audit.chain.number(), 6);
     }
 }

@@ -17,7 +17,6 @@ use super::seal::Sealer;
 use super::store::Writing;
 use super::text::TextHash;
 use super::{Evidence, Quarantine, sealed};
-use crate::message::Message;
 
 /// What reading the content once has told.
 #[derive(Debug, Default)]
@@ -49,8 +48,8 @@ impl Quarantine {
         let mut read = Read::default();
         let mut header_octets = None;
         if evidence.tier >= Tier::Headers {
-            let header = header_section(&evidence.content).await?;
-            let header = self.redactor.text(&header);
+            let header = evidence.content.header_section(HEADER_OCTETS_MAX).await?;
+            let header = self.redactor.text(&header.fields());
             header_octets = Some(header.len() as u64);
             self.store.put(&Part::Headers.path(id, at), header).await?;
         }
@@ -234,29 +233,6 @@ impl Copy {
             sha256: HEXLOWER.encode(&self.hash.finalize()),
         })
     }
-}
-
-/// The header section without the empty line; all of a message that has none, as far as it is not too long to be read.
-async fn header_section(content: &Message) -> io::Result<Vec<u8>> {
-    let mut header = Vec::new();
-    let mut reader = content.reader();
-    while let Some(block) = reader.next().await? {
-        let from = header.len().saturating_sub(3);
-        header.extend_from_slice(&block);
-        if header.starts_with(b"\r\n") {
-            header.clear();
-            break;
-        }
-        if let Some(end) = memchr::memmem::find(&header[from..], b"\r\n\r\n") {
-            header.truncate(from + end + 2);
-            break;
-        }
-        if header.len() >= HEADER_OCTETS_MAX {
-            break;
-        }
-    }
-    header.truncate(HEADER_OCTETS_MAX);
-    Ok(header)
 }
 
 const HEADER_OCTETS_MAX: usize = 256 << 10;

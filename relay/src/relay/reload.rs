@@ -17,7 +17,7 @@ use crate::config::{Authorised, Config, Destination};
 use crate::dkim::Signer;
 use crate::inbound::submission_session;
 use crate::quarantine::desk::Tools;
-use crate::scan::Pipeline;
+use crate::scan::{self, Pipeline};
 use crate::tls::ServerTls;
 
 impl Relay {
@@ -64,12 +64,18 @@ impl Relay {
                 classifier: classifier.clone(),
             });
         }
+        let scan_means = scan::Means {
+            live: classifier.clone(),
+            dns: self.router.dns().clone(),
+            hostname: config.identity.hostname.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
         let behaviour = self.behaviour.under(&config.behaviour);
         let relay = Arc::new(Self {
             newest: self.newest.clone(),
             tls,
             outbound: Arc::clone(&self.outbound),
-            scanners: Pipeline::from_config(&config.scanners, classifier.as_ref(), &config.verdict)
+            scanners: Pipeline::from_config(&config.scanners, &scan_means, &config.verdict)
                 .with(behaviour.scanners()),
             classifier,
             desk: self.desk.clone(),

@@ -101,7 +101,12 @@ fn read(config: &Config, file: &Path) -> BTreeSet<PathBuf> {
     paths.extend(config.dkim.iter().map(|key| directory_of(&key.key)));
     let models = config.scanners.iter().filter_map(|scanner| match scanner {
         ScannerConfig::Classifier(classifier) => classifier.model.as_deref(),
-        ScannerConfig::Builtin | ScannerConfig::Rspamd { .. } | ScannerConfig::Clamd { .. } => None,
+        ScannerConfig::Builtin
+        | ScannerConfig::Rspamd { .. }
+        | ScannerConfig::Clamd { .. }
+        | ScannerConfig::Milter { .. }
+        | ScannerConfig::Dnsbl(_)
+        | ScannerConfig::Uribl(_) => None,
     });
     paths.extend(models.map(directory_of));
     paths.extend(config.mta_sts.authorities.iter().map(|it| directory_of(it)));

@@ -15,7 +15,7 @@ use relay_proto::verdict::{Concern, Finding, OnError};
 use tokio::task::spawn_blocking;
 
 use super::mime::{Bounded, Limits, Part};
-use super::{Scan, ScanError, Scanner, Stage, Submission};
+use super::{Scan, ScanError, Scanner, Stage, Submission, Terms};
 
 /// The scanner.
 #[derive(Debug)]
@@ -66,21 +66,14 @@ impl Builtin {
 }
 
 impl Scanner for Builtin {
-    fn name(&self) -> &'static str {
-        "builtin"
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::Body
-    }
-
-    fn deadline(&self) -> Duration {
-        Duration::from_secs(30)
-    }
-
-    fn on_error(&self) -> OnError {
-        // Only our own disk can fail here, and then the message cannot be delivered either.
-        OnError::Defer
+    fn terms(&self) -> Terms {
+        Terms {
+            name: "builtin",
+            stage: Stage::Body,
+            deadline: Duration::from_secs(30),
+            // Only our own disk can fail here, and then the message cannot be delivered either.
+            on_error: OnError::Defer,
+        }
     }
 
     fn scan(&self, submission: Arc<Submission>) -> Scan<'_> {

@@ -16,8 +16,8 @@ use tokio::io::{
 };
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Opinion, Scan, ScanError, Scanner, Stage, Submission};
-use crate::config::ClamdAddress;
+use super::{Opinion, Scan, ScanError, Scanner, Stage, Submission, Terms};
+use crate::config::ProgramAddress;
 use crate::message::Message;
 
 mod answer;
@@ -25,14 +25,14 @@ mod answer;
 /// The scanner.
 #[derive(Debug)]
 pub(super) struct Clamd {
-    address: ClamdAddress,
+    address: ProgramAddress,
     deadline: Duration,
     on_error: OnError,
 }
 
 impl Clamd {
     /// A client of the clamd at `address`.
-    pub(super) fn new(address: ClamdAddress, deadline: Duration, on_error: OnError) -> Self {
+    pub(super) fn new(address: ProgramAddress, deadline: Duration, on_error: OnError) -> Self {
         Self {
             address,
             deadline,
@@ -42,8 +42,10 @@ impl Clamd {
 
     async fn ask(&self, message: &Message) -> Result<Opinion, ScanError> {
         let said = match &self.address {
-            ClamdAddress::Unix(path) => exchange(UnixStream::connect(path).await?, message).await?,
-            ClamdAddress::Tcp(address) => {
+            ProgramAddress::Unix(path) => {
+                exchange(UnixStream::connect(path).await?, message).await?
+            }
+            ProgramAddress::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
                 exchange(stream, message).await?
@@ -54,20 +56,13 @@ impl Clamd {
 }
 
 impl Scanner for Clamd {
-    fn name(&self) -> &'static str {
-        "clamd"
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::Body
-    }
-
-    fn deadline(&self) -> Duration {
-        self.deadline
-    }
-
-    fn on_error(&self) -> OnError {
-        self.on_error
+    fn terms(&self) -> Terms {
+        Terms {
+            name: "clamd",
+            stage: Stage::Body,
+            deadline: self.deadline,
+            on_error: self.on_error,
+        }
     }
 
     fn scan(&self, submission: Arc<Submission>) -> Scan<'_> {

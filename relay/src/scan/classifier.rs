@@ -9,7 +9,7 @@ use std::time::Duration;
 use relay_proto::verdict::{Concern, Finding, OnError};
 use tokio::task::spawn_blocking;
 
-use super::{Opinion, Scan, ScanError, Scanner, Stage, Submission};
+use super::{Opinion, Scan, ScanError, Scanner, Stage, Submission, Terms};
 use crate::classifier::features::LOOKED_AT_OCTETS;
 use crate::classifier::{Judged, Live, Unscannable, log_odds};
 use crate::config::ClassifierConfig;
@@ -80,20 +80,13 @@ impl Classifier {
 }
 
 impl Scanner for Classifier {
-    fn name(&self) -> &'static str {
-        "classifier"
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::Body
-    }
-
-    fn deadline(&self) -> Duration {
-        self.deadline
-    }
-
-    fn on_error(&self) -> OnError {
-        self.on_error
+    fn terms(&self) -> Terms {
+        Terms {
+            name: "classifier",
+            stage: Stage::Body,
+            deadline: self.deadline,
+            on_error: self.on_error,
+        }
     }
 
     fn scan(&self, submission: Arc<Submission>) -> Scan<'_> {

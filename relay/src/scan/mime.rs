@@ -22,6 +22,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use mail_parser::decoders::charsets::map::charset_decoder;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod check;
 mod fields;
 mod transfer;
 mod walk;
@@ -83,6 +85,8 @@ pub(crate) struct Bounded {
 pub(crate) struct Part {
     /// Containers around it.
     pub(crate) depth: usize,
+    /// Its header section, without the empty line; as much of it as the limit allows.
+    pub(crate) header: Bytes,
     /// Type and subtype in small letters; `text/plain` if it does not say.
     pub(crate) media: String,
     /// The charset that it claims.

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use contract::Tier;
-use relay_proto::verdict::{Finding, Judgement, OnError, Policy, Report, combine, is_final};
+use relay_proto::verdict::{Finding, Judgement, Policy, Report, combine, is_final};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{ScanError, Scanner, Stage, Submission, from_config};
-use crate::classifier::Live;
+use super::{Means, ScanError, Scanner, Stage, Submission, Terms, from_config};
 use crate::config::{ScannerConfig, VerdictConfig};
 use crate::message::Message;
 
@@ -34,15 +33,11 @@ pub struct Judged {
 }
 
 impl Pipeline {
-    /// The scanners of a configuration; `live` is its classifier, if it has one.
+    /// The scanners of a configuration, which work with these means.
     #[must_use]
-    pub fn from_config(
-        scanners: &[ScannerConfig],
-        live: Option<&Arc<Live>>,
-        verdict: &VerdictConfig,
-    ) -> Self {
+    pub fn from_config(scanners: &[ScannerConfig], means: &Means, verdict: &VerdictConfig) -> Self {
         Self {
-            scanners: from_config(scanners, live),
+            scanners: from_config(scanners, means),
             policy: verdict.policy,
             tier: verdict.tier,
         }
@@ -55,11 +50,6 @@ impl Pipeline {
         self
     }
 
-    /// Their names, in the configuration's order.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.scanners.iter().map(|scanner| scanner.name())
-    }
-
     /// What may be looked at, where a customer's own policy says `own`.
     #[must_use]
     pub fn tier(&self, own: Option<Tier>) -> Tier {
@@ -69,7 +59,7 @@ impl Pipeline {
     /// Whether anybody wants to be asked before the content comes.
     #[must_use]
     pub fn asks_before_data(&self, tier: Tier) -> bool {
-        let mut stages = self.scanners.iter().map(|scanner| scanner.stage());
+        let mut stages = self.scanners.iter().map(|it| it.terms().stage);
         shows(tier, Stage::Envelope) && stages.any(|stage| stage == Stage::Envelope)
     }
 
@@ -111,7 +101,7 @@ impl Pipeline {
         submission: &Arc<Submission>,
         reports: &mut Vec<Report>,
     ) {
-        let here = self.scanners.iter().filter(|it| it.stage() == stage);
+        let here = self.scanners.iter().filter(|it| it.terms().stage == stage);
         let here: Vec<_> = here.collect();
         if here.is_empty() || !shows(tier, stage) {
             return;
@@ -182,7 +172,7 @@ fn shows(tier: Tier, stage: Stage) -> bool {
 /// One scanner's word about one message, whatever it does.
 async fn ask(scanner: &dyn Scanner, submission: Arc<Submission>) -> Report {
     let started = Instant::now();
-    let deadline = scanner.deadline();
+    let deadline = scanner.terms().deadline;
     let result = timeout(deadline, scanner.scan(Arc::clone(&submission))).await;
     let report = match result.unwrap_or(Err(ScanError::Late(deadline))) {
         Ok(opinion) => Report {
@@ -201,7 +191,7 @@ async fn ask(scanner: &dyn Scanner, submission: Arc<Submission>) -> Report {
 
 fn report(scanner: &dyn Scanner, finding: Finding) -> Report {
     Report {
-        scanner: scanner.name(),
+        scanner: scanner.terms().name,
         finding,
         score: None,
         log_odds: None,
@@ -211,44 +201,25 @@ fn report(scanner: &dyn Scanner, finding: Finding) -> Report {
 }
 
 fn failed(scanner: &dyn Scanner, id: &str, error: &ScanError) -> Report {
-    warn!(queue.id = id, scanner = scanner.name(), %error, "scanner failed");
-    let on_error: OnError = scanner.on_error();
+    let Terms { name, on_error, .. } = scanner.terms();
+    warn!(queue.id = id, scanner = name, %error, "scanner failed");
     Report {
         reasons: vec![error.to_string()],
         ..report(scanner, Finding::Failed { on_error })
     }
 }
 
-/// The same submission with no more than its header section and the empty line behind that. A section is cut off where
-/// no honest one reaches, because it is held in memory.
+/// The same submission with no more than its header section. One is cut off where no honest one reaches, because it is
+/// held in memory.
 async fn header_section(submission: &Submission) -> io::Result<Arc<Submission>> {
-    let mut reader = submission.content.reader();
-    let mut section = Vec::new();
-    // A message whose first line is empty has no header; the CRLF before it makes that one case.
-    section.extend_from_slice(b"\r\n");
-    while let Some(block) = reader.next().await? {
-        // The empty line may lie on the border of two blocks.
-        let seen = section.len().saturating_sub(HEADER_END.len() - 1);
-        section.extend_from_slice(&block);
-        let fresh = section.get(seen..).unwrap_or_default();
-        if let Some(end) = memchr::memmem::find(fresh, HEADER_END) {
-            section.truncate(seen + end + HEADER_END.len());
-            break;
-        }
-        if section.len() > HEADER_OCTETS_MAX {
-            section.truncate(HEADER_OCTETS_MAX);
-            break;
-        }
-    }
-    section.drain(..2);
-    let content = Message::from(Bytes::from(section));
+    let section = submission.content.header_section(HEADER_OCTETS_MAX).await?;
+    let content = Message::from(Bytes::from(section.octets));
     Ok(Arc::new(Submission {
         content,
         ..submission.clone()
     }))
 }
 
-const HEADER_END: &[u8] = b"\r\n\r\n";
 /// Large mailing lists and calendars stay far below.
 const HEADER_OCTETS_MAX: usize = 1 << 20;
 

@@ -19,12 +19,11 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use relay_proto::verdict::OnError;
+use relay_proto::verdict::{OnError, Scale};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::{Opinion, Scan, ScanError, Scanner, Stage, Submission};
-use crate::config::Scale;
+use super::{Opinion, Scan, ScanError, Scanner, Stage, Submission, Terms};
 
 mod answer;
 
@@ -127,20 +126,13 @@ impl Rspamd {
 }
 
 impl Scanner for Rspamd {
-    fn name(&self) -> &'static str {
-        "rspamd"
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::Body
-    }
-
-    fn deadline(&self) -> Duration {
-        self.deadline
-    }
-
-    fn on_error(&self) -> OnError {
-        self.on_error
+    fn terms(&self) -> Terms {
+        Terms {
+            name: "rspamd",
+            stage: Stage::Body,
+            deadline: self.deadline,
+            on_error: self.on_error,
+        }
     }
 
     fn scan(&self, submission: Arc<Submission>) -> Scan<'_> {

@@ -1,7 +1,12 @@
 //! Finds the token in what a complaint comes as: the bare token, a message, a report with the message inside, or
 //! somebody's answer with the message quoted.
+//!
+//! Whoever complains chooses the octets, and they are read on the relay's host: they are taken apart within the limits of
+//! [`Bounded`].
 
-use mail_parser::{MessageParser, PartType};
+use bytes::Bytes;
+
+use crate::scan::mime::{Bounded, Limits};
 
 /// The tokens in `octets`, each once, as they stand there.
 #[must_use]
@@ -15,26 +20,19 @@ pub fn find(octets: &[u8]) -> Vec<String> {
     in_text(&text, &mut found);
     if found.is_empty() {
         // What is encoded whole (an attached message in base64) has no field that could be seen from outside.
-        in_parts(octets, &mut found, PARTS_DEEP_MAX);
+        in_parts(octets, &mut found);
     }
     found
 }
 
-fn in_parts(octets: &[u8], found: &mut Vec<String>, deep: usize) {
-    let Some(message) = MessageParser::default().parse(octets) else {
-        return;
-    };
-    for part in &message.parts {
-        match &part.body {
-            PartType::Text(text) | PartType::Html(text) => in_text(text, found),
-            PartType::Binary(octets) | PartType::InlineBinary(octets) => {
-                in_text(&String::from_utf8_lossy(octets), found);
-            }
-            PartType::Message(inner) if deep > 0 => {
-                in_text(&String::from_utf8_lossy(&inner.raw_message), found);
-                in_parts(&inner.raw_message, found, deep - 1);
-            }
-            PartType::Message(_) | PartType::Multipart(_) => {}
+fn in_parts(octets: &[u8], found: &mut Vec<String>) {
+    let bounded = Bounded::parse(Bytes::copy_from_slice(octets), Limits::default());
+    for part in &bounded.parts {
+        in_text(&String::from_utf8_lossy(&part.header), found);
+        if let Some(text) = part.text() {
+            in_text(&text, found);
+        } else if let Some(octets) = part.octets() {
+            in_text(&String::from_utf8_lossy(octets), found);
         }
     }
 }
@@ -94,8 +92,6 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const TOKEN_CHARS_MIN: usize = 40;
 /// A token has at most 342, whatever stands between.
 const TEXT_CHARS_MAX: usize = 2000;
-/// A report holds a message, which may hold another.
-const PARTS_DEEP_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -144,6 +140,31 @@ mod tests {
             BASE64.encode(message.as_bytes())
         );
         finds(&encoded);
+        // No attached message may be encoded (RFC 2046 section 5.2.1), and some are all the same.
+        finds(&encoded.replace("application/octet-stream; name=mail.eml", "message/rfc822"));
+        let html = format!("<p>{}</p>", message.replace('=', "=3D"));
+        let quoted_printable = format!(
+            "From: x@example.org\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{}",
+            html.replace("X-Outgate", "X=2DOutgate")
+        );
+        finds(&quoted_printable);
+    }
+
+    #[test]
+    fn a_complaint_that_is_nested_without_end_costs_no_more_than_its_octets() {
+        // Each level of a parser that calls itself would take some of a thread's stack.
+        let header = "Content-Type: message/rfc822\r\n\r\n";
+        let nested = header.repeat((4 << 20) / header.len());
+        assert!(find(nested.as_bytes()).is_empty());
+        let mut boundaries = String::new();
+        for level in 0..20_000 {
+            boundaries +=
+                &format!("Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n");
+        }
+        assert!(find(boundaries.as_bytes()).is_empty());
+        // What stands in the open is found however deep it is.
+        let token = token();
+        finds(&format!("{nested}X-Outgate-Token: {token}\r\n\r\nx\r\n"));
     }
 
     #[test]

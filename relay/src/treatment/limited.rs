@@ -44,7 +44,7 @@ impl Limited {
     pub(super) fn new(relay: &Relay, admitted: &Admitted) -> Self {
         let customer = admitted.customer.ip();
         Self {
-            watched: relay.behaviour.of(customer),
+            watched: relay.behaviour.under_flag(customer, admitted.limits()),
             customer,
             flag_id: admitted.flag_id(),
             help_url: relay.config.identity.help_url.clone(),
@@ -107,8 +107,11 @@ impl Limited {
     ) -> Option<Outcome> {
         let sites = self.sites(inspection.relay, inspection.user, inspection.mail);
         let header = match sites.stand_in_headers() && inspection.tier() >= Tier::Headers {
-            // What cannot be read back is found out by whoever delivers it.
-            true => header(content).await.unwrap_or_default(),
+            true => {
+                let section = content.header_section(HEADER_OCTETS_MAX).await;
+                // What cannot be read back is found out by whoever delivers it.
+                section.map_or_else(|_unreadable| Vec::new(), |section| section.octets)
+            }
             false => Vec::new(),
         };
         let sites = sites.of_message(&header);
@@ -165,19 +168,6 @@ fn outcome(verdict: &'static str, counter: Counter, reply: Reply) -> Outcome {
         counter,
         reply,
     }
-}
-
-/// The beginning of the content, as far as a header may reach.
-async fn header(content: &Message) -> std::io::Result<Vec<u8>> {
-    let mut octets = Vec::new();
-    let mut reader = content.reader();
-    while octets.len() < HEADER_OCTETS_MAX
-        && memchr::memmem::find(&octets, b"\r\n\r\n").is_none()
-        && let Some(block) = reader.next().await?
-    {
-        octets.extend_from_slice(&block);
-    }
-    Ok(octets)
 }
 
 /// What stands behind so many octets is nobody's name.

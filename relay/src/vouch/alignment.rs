@@ -228,26 +228,8 @@ fn fails(result: &DmarcResult) -> bool {
 
 /// The header section with its empty line; `None` if it is too long or cannot be read.
 pub(super) async fn head(content: &Message) -> Option<Vec<u8>> {
-    let mut head = Vec::new();
-    let mut reader = content.reader();
-    loop {
-        let Ok(Some(block)) = reader.next().await else {
-            return Some(head);
-        };
-        // The end may lie across two blocks.
-        let from = head.len().saturating_sub(3);
-        head.extend_from_slice(&block);
-        let end = head
-            .get(from..)
-            .and_then(|rest| memchr::memmem::find(rest, b"\r\n\r\n"));
-        if let Some(end) = end {
-            head.truncate(from + end + 4);
-            return Some(head);
-        }
-        if head.len() > HEAD_OCTETS_MAX {
-            return None;
-        }
-    }
+    let section = content.header_section(HEAD_OCTETS_MAX).await.ok()?;
+    (!section.is_cut).then_some(section.octets)
 }
 
 /// Honest headers are a tenth of that.

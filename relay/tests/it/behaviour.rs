@@ -14,6 +14,7 @@ use crate::host::wait_until;
 use crate::still::Still;
 
 mod identity;
+mod named;
 mod program;
 
 const MAIL: &str = "MAIL FROM:<a@customer.example>\r\n";

@@ -1,9 +1,11 @@
-//! Scanners that are down, slow, or talk nonsense: what becomes of mail is what their `on_error` says.
+//! Scanners that are down, slow, or talk nonsense: what becomes of mail is what their `on_error` says, and a scrape shows it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
-use relay::metrics::Counter;
+use relay::metrics::{Counter, http};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::clamd;
 use crate::dialogue::Dialogue;
@@ -107,6 +109,25 @@ async fn send(gate: &Gate) -> String {
     customer.expect("Subject: x\r\n\r\nx\r\n.\r\n", "").await
 }
 
+/// Asserts these samples of `GET /metrics`.
+async fn assert_shown(gate: &Gate, about: &str, samples: &[&str]) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(http::serve(Arc::clone(&gate.relay), listener));
+    let mut scrape = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
+    scrape.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    scrape.read_to_string(&mut answer).await.unwrap();
+    serving.abort();
+    for sample in samples {
+        let sample = format!("outgate_relay_{sample}");
+        let is_there = answer.lines().any(|line| line == sample);
+        assert!(is_there, "{about}: {sample}\n{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_failure_of_a_scanner_is_what_its_on_error_says() {
     let sink = Sink::start();
@@ -125,6 +146,18 @@ async fn each_failure_of_a_scanner_is_what_its_on_error_says() {
                     "{kind} {name} {on_error}: {reply}"
                 );
                 gate.wait_for_count(Counter::ScannerFailed, 1).await;
+                let (delivered, deferred) = match on_error {
+                    "open" => (1, 0),
+                    _ => (0, 1),
+                };
+                gate.wait_for_count(Counter::Delivered, delivered).await;
+                let samples = [
+                    "scanner_failed_total 1",
+                    &format!("scanner_reports_total{{scanner=\"{kind}\",finding=\"failed\"}} 1"),
+                    &format!("messages_delivered_total {delivered}"),
+                    &format!("messages_deferred_total {deferred}"),
+                ];
+                assert_shown(&gate, &format!("{kind} {name} {on_error}"), &samples).await;
             }
         }
     }
@@ -146,5 +179,11 @@ async fn a_limited_number_passes_unscanned_and_the_rest_waits() {
         let reply = send(&gate).await;
         assert!(reply.starts_with("451 4.7.1 "), "{kind}: {reply}");
         gate.wait_for_count(Counter::ScannerFailed, 4).await;
+        let samples = [
+            "scanner_failed_total 4",
+            "messages_passed_unscanned_total 3",
+            "messages_unscanned_limited_total 1",
+        ];
+        assert_shown(&gate, kind, &samples).await;
     }
 }

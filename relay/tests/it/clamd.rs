@@ -13,7 +13,9 @@ use crate::swaks;
 
 mod instance;
 
-pub(crate) use instance::{Clamd, FILE_OCTETS_MAX, SIGNATURE, STREAM_OCTETS_MAX, sample, scanner};
+pub(crate) use instance::{
+    Clamd, FILE_OCTETS_MAX, SIGNATURE, STREAM_OCTETS_MAX, sample, scanner, unpacked,
+};
 
 /// A message with this file in it.
 pub(crate) fn with_attachment(name: &str, file: &[u8]) -> String {

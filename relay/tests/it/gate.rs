@@ -233,6 +233,7 @@ pub(crate) fn snapshot() -> Snapshot {
             confirmed: false,
             delivery: Delivery::default(),
             tier: None,
+            limits: None,
         }],
         submission: contract::Submission::default(),
     }

@@ -1,5 +1,6 @@
 //! What is refused is kept, and what people do with it through `outgate-relay quarantine`.
 
+mod audit;
 mod held;
 mod scene;
 

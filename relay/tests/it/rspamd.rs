@@ -197,10 +197,10 @@ async fn rspamds_actions_decide() {
         assert!(envelope.contains("sender@customer.example"), "{envelope}");
     }
 
-    // What its score says adds up with what others say: two points above the neutral six are odds of e to 1.
+    // What its score says adds up with what others say: at 8.25 points the odds are e to 2.4.
     let gate = Gate::start(Options {
         scanners: scanners.clone(),
-        more: "[verdict]\nspam_log_odds = 1.0\n".into(),
+        more: "[verdict]\nspam_log_odds = 2.0\n".into(),
         ..Options::to(sink.address)
     });
     let content = b"Subject: pretend-header\r\n\r\nx\r\n";
@@ -228,7 +228,7 @@ async fn rspamds_actions_decide() {
     let told = told.await.unwrap();
     let rspamd = &told["scanners"][0];
     assert_eq!(rspamd["score"], 8.25);
-    assert_eq!(rspamd["log_odds"], 1.125);
+    assert_eq!(rspamd["log_odds"], 2.4375);
     let reasons = rspamd["reasons"].as_array().unwrap();
     assert_eq!(reasons, &["PRETEND_HEADER(8.00)", "TOLD_RIGHTLY(0.25)"]);
 }

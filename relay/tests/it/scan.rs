@@ -65,9 +65,14 @@ fn lines(output: &Output) -> Vec<Value> {
 
 /// What these scanners say of a message with this subject, from a customer on loopback.
 pub(crate) fn json(scanners: &str, subject: &str) -> Value {
+    message(scanners, &format!("Subject: {subject}\n\nx\n"))
+}
+
+/// What they say of this message.
+pub(crate) fn message(scanners: &str, content: &str) -> Value {
     let desk = Desk::new();
     let config = desk.configuration(scanners.to_owned());
-    let message = desk.file("message.eml", &format!("Subject: {subject}\n\nx\n"));
+    let message = desk.file("message.eml", content);
     let output = scan()
         .args(["-j", "--ip", "127.0.0.1", "--helo", "client.example"])
         .args([
@@ -303,7 +308,7 @@ fn nobody_is_asked_about_what_stands_in_a_message() {
         assert_exit(&output, 0);
         fs::read_to_string(log).unwrap()
     };
-    let embedded = "[[scanner]]\nkind = \"builtin\"\n";
+    let embedded = "[[scanner]]\nkind = \"builtin\"\n[[scanner]]\nkind = \"classifier\"\n";
     let of_clamd = Strace::attach(&desk, clamd.id());
     let of_scan = run(format!("{embedded}{}", clamd.scanner()));
     let of_clamd = of_clamd.said();

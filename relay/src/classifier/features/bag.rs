@@ -3,6 +3,7 @@
 //! For an explanation the bag keeps the words of each feature, too; otherwise a feature is four octets.
 
 use super::super::hash::Hash;
+use super::{About, Features, Named};
 
 /// What a feature is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(super) enum Kind {
     Order = 13,
     /// The pattern of an identifier: of letters, digits and what is between them.
     Pattern = 14,
+    /// Three characters that follow each other in the author's display name.
+    NameGram = 15,
 }
 
 impl Kind {
@@ -46,7 +49,7 @@ impl Kind {
             Self::Pair => format!("the words \"{text}\""),
             Self::Subject => format!("\"{text}\" in the subject"),
             Self::SubjectPair => format!("\"{text}\" together in the subject"),
-            Self::Name => format!("\"{text}\" in the author's name"),
+            Self::Name | Self::NameGram => format!("\"{text}\" in the author's name"),
             Self::Host => format!("a link to the host {text}"),
             Self::Domain => format!("a link into {text}"),
             Self::Program => format!("made by \"{text}\""),
@@ -57,14 +60,34 @@ impl Kind {
             Self::Pattern => format!("the form of {text}"),
         }
     }
+
+    const fn about(self) -> About {
+        match self {
+            Self::Word | Self::Pair => About::Said,
+            Self::Form
+            | Self::Subject
+            | Self::SubjectPair
+            | Self::Name
+            | Self::Host
+            | Self::Domain
+            | Self::Program
+            | Self::Extension
+            | Self::Charset
+            | Self::Media
+            | Self::Order
+            | Self::Pattern
+            | Self::NameGram => About::Made,
+        }
+    }
 }
 
 /// The bag.
 #[derive(Debug, Default)]
 pub(super) struct Bag {
-    buckets: Vec<u32>,
+    said: Vec<u32>,
+    made: Vec<u32>,
     /// Buckets and their words, if somebody wants to read them.
-    named: Option<Vec<(u32, String)>>,
+    named: Option<Vec<Named>>,
 }
 
 impl Bag {
@@ -79,13 +102,13 @@ impl Bag {
     /// Puts a feature in.
     pub(super) fn add(&mut self, kind: Kind, text: &str) {
         let hash = Hash::of(kind as u8).octets(text.as_bytes());
-        self.put(hash, || kind.words(text));
+        self.put(kind, hash, || kind.words(text));
     }
 
     /// The same for two texts that follow each other.
     pub(super) fn add_pair(&mut self, kind: Kind, first: &str, second: &str) {
         let word = |text: &str| Hash::of(kind as u8).octets(text.as_bytes());
-        self.put(word(first).and(word(second)), || {
+        self.put(kind, word(first).and(word(second)), || {
             kind.words(&format!("{first} {second}"))
         });
     }
@@ -95,7 +118,7 @@ impl Bag {
         let magnitude = usize::BITS - number.leading_zeros();
         let hash = Hash::of(Kind::Form as u8).octets(what.as_bytes());
         let hash = hash.octets(&magnitude.to_le_bytes());
-        self.put(hash, || match magnitude {
+        self.put(Kind::Form, hash, || match magnitude {
             0 => format!("no {what}"),
             1 => format!("1 {what}"),
             _ => format!(
@@ -111,30 +134,41 @@ impl Bag {
         let tenths = (part.saturating_mul(10) / whole.max(1)).min(10);
         let hash = Hash::of(Kind::Form as u8).octets(what.as_bytes());
         let tenth = u8::try_from(tenths).unwrap_or(10);
-        self.put(hash.octet(b'/').octet(tenth), || {
+        self.put(Kind::Form, hash.octet(b'/').octet(tenth), || {
             format!("about {} % of {what}", tenths * 10)
         });
     }
 
     /// Each bucket once, in order, and what is known of their words.
-    pub(super) fn into_parts(mut self) -> (Vec<u32>, Vec<(u32, String)>) {
-        self.buckets.sort_unstable();
-        self.buckets.dedup();
+    pub(super) fn into_features(self) -> Features {
+        let (mut said, mut made) = (self.said, self.made);
+        for buckets in [&mut said, &mut made] {
+            buckets.sort_unstable();
+            buckets.dedup();
+        }
         let mut named = self.named.unwrap_or_default();
         // Of those that share a bucket the first one speaks.
-        named.sort_by_key(|(bucket, _)| *bucket);
-        named.dedup_by_key(|(bucket, _)| *bucket);
-        (self.buckets, named)
+        named.sort_by_key(|one| (one.about, one.bucket));
+        named.dedup_by_key(|one| (one.about, one.bucket));
+        Features { said, made, named }
     }
 
-    fn put(&mut self, hash: Hash, words: impl FnOnce() -> String) {
-        if self.buckets.len() == FEATURES_MAX {
+    fn put(&mut self, kind: Kind, hash: Hash, words: impl FnOnce() -> String) {
+        if self.said.len() + self.made.len() == FEATURES_MAX {
             return;
         }
-        let bucket = hash.bucket();
-        self.buckets.push(bucket);
+        let (bucket, about) = (hash.bucket(), kind.about());
+        match about {
+            About::Said => self.said.push(bucket),
+            About::Made => self.made.push(bucket),
+        }
         if let Some(named) = &mut self.named {
-            named.push((bucket, words()));
+            let words = words();
+            named.push(Named {
+                bucket,
+                about,
+                words,
+            });
         }
     }
 }

@@ -147,7 +147,14 @@ fn author(name: &str, address: &str, bag: &mut Bag) {
     if name.contains(['!', '$', '*']) {
         bag.add(Kind::Form, "signs in the author's name");
     }
-    words::each(name, NAME_WORDS, |word| bag.add(Kind::Name, word));
+    // Names are short and new ones are made up for each mailing; what they are made of is not.
+    let mut whole = String::from(" ");
+    words::each(name, NAME_WORDS, |word| {
+        bag.add(Kind::Name, word);
+        whole.push_str(word);
+        whole.push(' ');
+    });
+    words::each_gram(&whole, |gram| bag.add(Kind::NameGram, gram));
 }
 
 fn subject(message: &Message<'_>, by_list: bool, bag: &mut Bag) {

@@ -214,11 +214,8 @@ mod tests {
     fn said(link: &str, shown: Option<&str>) -> Vec<String> {
         let mut bag = Bag::naming();
         one(link, shown, &mut bag);
-        bag.into_parts()
-            .1
-            .into_iter()
-            .map(|(_, words)| words)
-            .collect()
+        let named = bag.into_features().named.into_iter();
+        named.map(|one| one.words).collect()
     }
 
     #[test]

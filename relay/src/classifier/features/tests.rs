@@ -6,7 +6,7 @@ fn named(content: &str) -> Vec<String> {
     let features = Extractor::default()
         .named_features(content.as_bytes())
         .unwrap();
-    features.named.into_iter().map(|(_, words)| words).collect()
+    features.named.into_iter().map(|one| one.words).collect()
 }
 
 #[track_caller]
@@ -38,6 +38,7 @@ fn what_a_message_says_and_how_it_is_made_are_features() {
             "the word \"free\"",
             "\"buy now\" together in the subject",
             "\"offers\" in the author's name",
+            "\"off\" in the author's name",
             "signs in the author's name",
             "Reply-To leads to another domain than From",
             "a link to an address instead of a host",
@@ -51,6 +52,37 @@ fn what_a_message_says_and_how_it_is_made_are_features() {
         ],
         &["b.example", "d.example"],
     );
+}
+
+#[test]
+fn a_long_letter_does_not_drown_how_it_was_made() {
+    let extractor = Extractor::default();
+    let letter = |words: usize| {
+        let word = |number: usize| {
+            let letter =
+                |shift: usize| char::from(b"abcdefghijklmnopqrstuvwxyz"[number / shift % 26]);
+            [letter(1), letter(26), letter(3), letter(7)]
+                .iter()
+                .collect::<String>()
+        };
+        let text: Vec<String> = (0..words).map(word).collect();
+        let content = format!(
+            "Subject: hello\r\nX-Mailer: mass\r\n\r\n{}\r\n",
+            text.join(" ")
+        );
+        extractor.features(content.as_bytes()).unwrap()
+    };
+    let (short, long) = (letter(10), letter(1000));
+    let value = |features: &Features, about| features.value(about);
+    assert!(value(&long, About::Said) < value(&short, About::Said) / 5.0);
+    assert!((value(&long, About::Made) / value(&short, About::Made) - 1.0).abs() < 0.1);
+    // Nobody gains by writing much: all words of a message together have one length.
+    for features in [&short, &long] {
+        for (buckets, value) in features.groups() {
+            let squares = buckets.iter().map(|_| value * value).sum::<f64>();
+            assert!(squares.sqrt() < SAID_LENGTH + 1e-9, "{squares}");
+        }
+    }
 }
 
 #[test]
@@ -204,11 +236,12 @@ fn the_same_octets_have_the_same_features() {
     let extractor = Extractor::default();
     assert_eq!(features(&extractor), features(&Extractor::default()));
     let plain = features(&extractor);
-    assert_eq!(
-        plain.buckets,
-        extractor.named_features(content).unwrap().buckets
-    );
-    assert!(plain.buckets.is_sorted_by(|one, other| one < other));
+    let named = extractor.named_features(content).unwrap();
+    assert_eq!(plain.groups(), named.groups());
+    assert_eq!(named.named.len(), named.len());
+    for (buckets, _) in plain.groups() {
+        assert!(buckets.is_sorted_by(|one, other| one < other));
+    }
 }
 
 /// Lines that a parser of mail has something to do with.
@@ -243,7 +276,8 @@ proptest! {
         let extractor = Extractor::default();
         let content = lines.join("\r\n");
         let features = extractor.features(content.as_bytes());
-        prop_assert_eq!(features.map(|it| it.buckets), extractor.named_features(content.as_bytes()).map(|it| it.buckets));
+        let buckets = |it: Features| (it.said, it.made);
+        prop_assert_eq!(features.map(buckets), extractor.named_features(content.as_bytes()).map(buckets));
         prop_assert_eq!(extractor.sameness(content.as_bytes()), extractor.sameness(content.as_bytes()));
         // Where a line ends with LF alone, nothing is worse.
         drop(extractor.features(lines.join("\n").as_bytes()));

@@ -52,6 +52,17 @@ pub(super) fn each(text: &str, most: usize, mut look: impl FnMut(&str)) {
     }
 }
 
+/// Shows `look` each three characters of `text` that follow each other.
+pub(super) fn each_gram(text: &str, mut look: impl FnMut(&str)) {
+    let starts = text.char_indices().map(|(at, _)| at);
+    let ends = text
+        .char_indices()
+        .map(|(at, letter)| at + letter.len_utf8());
+    for (start, end) in starts.zip(ends.skip(GRAM_CHARACTERS - 1)) {
+        look(text.get(start..end).unwrap_or_default());
+    }
+}
+
 /// All that the text of one message says, part by part.
 #[derive(Debug, Default)]
 pub(super) struct Text {
@@ -234,6 +245,7 @@ const WORDS_MAX: usize = 4096;
 const WORD_OCTETS_MAX: usize = 24;
 const RUN_OCTETS_MAX: usize = 96;
 const SPACED_LETTERS: usize = 4;
+const GRAM_CHARACTERS: usize = 3;
 /// The beginning says which message it is; what follows may be padding.
 const SAMENESS_WORDS: usize = 200;
 const SAMENESS_WORDS_MIN: usize = 12;

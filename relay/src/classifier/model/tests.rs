@@ -6,8 +6,8 @@ fn model() -> Model {
     for round in 0..100 {
         for (label, bucket) in [(Label::Spam, 7), (Label::Ham, 200_000)] {
             let features = Features {
-                buckets: vec![bucket, 3 + round],
-                named: Vec::new(),
+                said: vec![bucket, 3 + round],
+                ..Features::default()
             };
             ftrl.learn(&features, label);
         }

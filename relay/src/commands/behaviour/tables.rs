@@ -46,6 +46,9 @@ pub(super) fn customer(shown: &CustomerShown) -> String {
         format!("  spam               {}", hour.spam),
         format!("  beyond a limit     {}", hour.limited),
     ];
+    if let Some(name) = &shown.limits_name {
+        lines.push(format!("limits of its flag     {name}"));
+    }
     if !shown.limits.is_empty() {
         let rows = shown.limits.iter().map(|limit| {
             [

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use ipnetwork::IpNetwork;
 use jiff::{SignedDuration, Timestamp};
+use relay::quarantine::log::Mark;
 use relay::quarantine::shapes::{RecordId, Wanted};
 
 /// The verbs.
@@ -68,6 +69,9 @@ pub(crate) enum QuarantineCommand {
         #[arg(long, value_name = "FILE")]
         identity_file: Option<PathBuf>,
     },
+    /// Who has seen and done what, by the audit log; it needs no relay that runs
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Audit(AuditArguments),
     /// Show some by chance, for review
     Sample {
         /// So many
@@ -119,6 +123,29 @@ pub(crate) struct WhichArguments {
     pub(super) identity: Option<String>,
 }
 
+/// What of the audit log is shown.
+#[derive(Debug, Args)]
+pub(crate) struct AuditArguments {
+    /// About this record
+    #[arg(long, value_name = "ID")]
+    pub(super) id: Option<RecordId>,
+    /// What this one did, as the list names it
+    #[arg(long, value_name = "WHO")]
+    pub(super) actor: Option<String>,
+    /// Not older than this: an age as 30m or 2h, or a time as 2026-11-22T06:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    pub(super) since: Option<Timestamp>,
+    /// Only say whether each line proves those before it, and print the last one's NUMBER:HASH
+    #[arg(long, conflicts_with_all = ["id", "actor", "since"])]
+    pub(super) verify: bool,
+    /// And whether this line is still there, as an earlier --verify has printed it: nothing is cut off then
+    #[arg(long, value_name = "NUMBER:HASH", requires = "verify")]
+    pub(super) holds: Option<Mark>,
+    /// JSON instead of a table
+    #[arg(short, long)]
+    pub(super) json: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct OrderArguments {
     /// Which
@@ -158,3 +185,12 @@ fn since(text: &str) -> Result<Timestamp, String> {
         .saturating_sub(ago)
         .map_err(|_range| wrong())
 }
+
+const AUDIT_EXAMPLES: &str = "Examples:
+  outgate-relay quarantine audit --since 24h
+  outgate-relay quarantine audit --id 0QZ8K3V5M00AB12.3 --json
+  outgate-relay quarantine audit --verify
+
+The exit code is 1 if a line is not what was written; the first such line is named, and what follows it is not shown.
+Lines that were cut off at the end leave no trace in the file. Whoever keeps what --verify prints elsewhere finds out:
+  outgate-relay quarantine audit --verify --holds 17:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";

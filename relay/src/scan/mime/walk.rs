@@ -131,6 +131,7 @@ impl Walk {
         let part = self.bounded.parts.len();
         let mut described = Part {
             depth,
+            header,
             media: description.media.unwrap_or_else(|| untyped.to_owned()),
             charset: description.charset,
             body: Body::Other(Bytes::new()),

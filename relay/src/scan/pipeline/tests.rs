@@ -5,10 +5,10 @@ use std::sync::Mutex;
 
 use relay_proto::address::ReversePath;
 use relay_proto::envelope::Mail;
-use relay_proto::verdict::{Action, Concern, Verdict};
+use relay_proto::verdict::{Action, Concern, OnError, Verdict};
 
 use super::*;
-use crate::scan::{Opinion, Scan};
+use crate::scan::{Opinion, Scan, Terms};
 
 /// Does as it is told, and writes down what it was shown.
 struct Scripted {
@@ -18,20 +18,13 @@ struct Scripted {
 }
 
 impl Scanner for Scripted {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn stage(&self) -> Stage {
-        self.stage
-    }
-
-    fn deadline(&self) -> Duration {
-        Duration::from_secs(5)
-    }
-
-    fn on_error(&self) -> OnError {
-        OnError::Defer
+    fn terms(&self) -> Terms {
+        Terms {
+            name: self.name,
+            stage: self.stage,
+            deadline: Duration::from_secs(5),
+            on_error: OnError::Defer,
+        }
     }
 
     fn scan(&self, submission: Arc<Submission>) -> Scan<'_> {

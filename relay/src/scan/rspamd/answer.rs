@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use relay_proto::verdict::{Concern, Finding};
+use relay_proto::verdict::{Concern, Finding, Scale};
 use serde::Deserialize;
 
 use super::super::{Opinion, ScanError, words};
-use crate::config::Scale;
 
 /// The part of it that we read. What it proposes to do to the message (`milter`) is not among it.
 #[derive(Debug, Deserialize)]
@@ -60,7 +59,7 @@ impl Answer {
         Ok(Opinion {
             finding,
             score,
-            log_odds: score.map(|score| scale.log_odds(score)),
+            log_odds: score.and_then(|score| scale.log_odds(score)),
             reasons: reasons(self.symbols),
         })
     }
@@ -108,7 +107,7 @@ mod tests {
         .unwrap();
         assert_eq!(said.finding, Finding::Clean);
         assert_eq!(said.score, Some(8.0));
-        assert_eq!(said.log_odds, Some(1.0));
+        assert_eq!(said.log_odds, Scale::default().log_odds(8.0));
         assert_eq!(said.reasons, ["BAD??(5.25)", "GOOD(-2.50)", "LIGHT(0.10)"]);
         for (action, expected) in [
             ("reject", "found"),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -75,6 +75,11 @@ impl Clamd {
         scanner(&self.ways()[0])
     }
 
+    /// Where its files are.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.process.0.id()
@@ -102,10 +107,16 @@ fn digest_and_length(name: &str) -> String {
 }
 
 fn package() -> PathBuf {
+    unpacked("clamav")
+}
+
+/// A server that `cargo xtask setup` has unpacked.
+#[track_caller]
+pub(crate) fn unpacked(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     // Tests run in target/PROFILE/deps.
     let target = this.ancestors().nth(3).expect("a directory of cargo's");
-    let package = target.join("peers/clamav");
+    let package = target.join("peers").join(name);
     assert!(
         package.is_dir(),
         "{} does not exist: `cargo xtask setup` makes it",

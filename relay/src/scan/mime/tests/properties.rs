@@ -1,5 +1,6 @@
 //! What holds for any octets.
 
+use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 
 use super::*;
@@ -50,31 +51,22 @@ proptest! {
         decoded_octets in 0..100_usize,
     ) {
         let limits = Limits { header_octets, parts, depth, decoded_octets };
-        let content = Bytes::from(message);
-        let bounded = Bounded::parse(content.clone(), limits);
-        prop_assert!(bounded.parts.len() <= parts);
-        prop_assert!(!bounded.parts.is_empty());
-        let mut decoded = 0;
-        let mut deepest = 0;
-        for part in &bounded.parts {
-            prop_assert!(part.depth <= depth && part.depth <= deepest);
-            deepest = deepest.max(part.depth + usize::from(part.octets().is_none()));
-            let octets = part.octets().filter(|octets| !content.as_ptr_range().contains(&octets.as_ptr()));
-            decoded += octets.map_or(0, Bytes::len);
-            let charset = part.text().map_or(0, |text| text.len());
-            prop_assert!(charset <= 4 * part.octets().map_or(0, Bytes::len) + 4);
-        }
-        prop_assert!(decoded <= decoded_octets);
+        check::nothing_beyond(&message.into(), limits);
     }
 
     #[test]
     fn what_is_within_its_limits_does_not_depend_on_them(message in message()) {
-        let content = Bytes::from(message);
-        let whole = Bounded::parse(content.clone(), Limits::default());
         let limits = Limits { header_octets: 64, parts: 3, depth: 2, decoded_octets: 32 };
-        let bounded = Bounded::parse(content, limits);
-        if bounded.beyond.is_none() {
-            prop_assert_eq!(shown(&whole), shown(&bounded));
-        }
+        check::the_same_within(&message.into(), limits);
+    }
+}
+
+#[test]
+fn what_the_fuzzer_has_found_stays_within_its_limits() {
+    let corpus = include_str!("../../../../fuzz/corpus/mime.txt");
+    assert!(corpus.lines().count() > 0);
+    for line in corpus.lines() {
+        let input = HEXLOWER.decode(line.as_bytes()).unwrap();
+        check::limited(&input);
     }
 }
