@@ -1,25 +1,41 @@
-//! The API: HTTP/1.1 with JSON over a Unix socket.
+//! The API: HTTP/1.1 with JSON over a Unix socket, and over TCP with TLS where the configuration says so.
 //!
-//! Whoever may open the socket (mode 0660) may do everything: owner and group of the file are the access
-//! control. Every answer is JSON, errors too; every wait has an end.
+//! Whoever may open the socket (mode 0660) may do everything, unless `[api] unix_scopes` says otherwise of its user: owner
+//! and group of the file are the access control. Over TCP everybody shows a token or a certificate, and each route has a
+//! least scope (`scope`). Every answer is JSON, errors too; every wait has an end.
 //!
 //! # Diagnostics
 //!
-//! [`BindError`] at start. A request's problem becomes an [`view::ErrorBody`] with its status.
+//! [`BindError`] and [`TlsError`] at start. A request's problem becomes an [`view::ErrorBody`] with its status.
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macros qualify what parameters are made of"
+)]
 
+mod batch;
+mod caller;
 mod capture;
+mod describe;
+pub(crate) mod door;
 mod error;
 mod events;
 mod explain;
+mod extract;
 mod flags;
 pub(crate) mod frames;
 mod import;
+mod metrics;
+mod once;
 mod radar;
 mod relays;
 mod rules;
+mod scope;
 pub mod socket;
 mod status;
+pub(crate) mod tls;
+mod tokens;
 mod users;
+mod validators;
 pub mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -27,77 +43,114 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
+    http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{delete, get, patch, post, put},
 };
 use contract::event::BATCH_OCTETS_MAX;
+use serde_json::Value;
 use tokio::time::timeout;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouter},
+    routes,
+};
 
 use self::error::ApiError;
-pub use self::socket::BindError;
-use crate::controller::{Controller, Problem};
+pub use self::{socket::BindError, tls::TlsError};
+use crate::{
+    caller as callers,
+    controller::{Controller, Problem},
+};
 
 /// Every route.
 pub fn router(controller: Arc<Controller>) -> Router {
-    Router::new()
-        .route("/v1/status", get(status::status))
-        .route("/v1/counters", get(status::counters))
-        .route("/v1/why", get(status::why))
-        .route(
-            "/v1/why/frames",
-            post(frames::judge).layer(DefaultBodyLimit::max(frames::BODY_OCTETS)),
-        )
-        .route(
-            "/v1/interfaces",
-            get(status::interfaces).post(status::attach),
-        )
-        .route("/v1/interfaces/{name}", delete(status::detach))
-        .route("/v1/flags", get(flags::list).post(flags::add))
-        .route("/v1/flags/{id}", get(flags::show).delete(flags::lift))
-        .route("/v1/relays", get(relays::list))
-        .route(
-            "/v1/relays/{relay}/drain",
-            put(relays::drain).delete(relays::resume),
-        )
-        .route("/v1/relays/{relay}/snapshot", get(relays::snapshot))
-        .route("/v1/rules", get(rules::list))
-        .route("/v1/rules/firings", get(rules::firings))
-        .route("/v1/rules/reload", post(rules::reload))
-        .route("/v1/rules/freeze", put(rules::freeze).delete(rules::thaw))
-        .route(
-            "/v1/relays/{relay}/events",
-            post(events::take).layer(DefaultBodyLimit::max(BATCH_OCTETS_MAX)),
-        )
-        .route("/v1/events", get(events::list))
-        .route("/v1/users", get(users::list).post(users::add))
-        .route(
-            "/v1/users/{name}",
-            patch(users::change).delete(users::remove),
-        )
-        .route("/v1/capture", post(capture::begin))
-        .route("/v1/radar", get(radar::list))
-        .route("/v1/radar/{source}", get(radar::source))
-        .fallback(async || ApiError::not_found("no such path; the API is described in the README"))
-        .method_not_allowed_fallback(async || ApiError::usage("this path knows other methods only"))
+    let (bounded_ones, _description) = bounded_routes().split_for_parts();
+    let (endless, _description) = endless_routes().split_for_parts();
+    bounded_ones
         .layer(middleware::from_fn(bounded))
         .layer(DefaultBodyLimit::max(BODY_OCTETS))
-        // A file takes as long as it takes; whoever hangs up does not stop it.
-        .merge(
-            Router::new()
-                .route(
-                    "/v1/flags/import",
-                    get(import::progress).post(import::import),
-                )
-                .layer(DefaultBodyLimit::max(import::FILE_OCTETS)),
-        )
-        // So does a month of figures.
-        .merge(
-            Router::new()
-                .route("/v1/rules/replay", post(rules::replay))
-                .layer(DefaultBodyLimit::max(rules::FILE_OCTETS)),
-        )
+        .merge(endless)
+        .fallback(async || ApiError::not_found("no such path; /v1/openapi.json describes the API"))
+        .method_not_allowed_fallback(async || {
+            ApiError::of_form(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path knows other methods only; `Allow` names them",
+            )
+        })
+        .layer(middleware::from_fn(validators::validated))
+        .layer(middleware::from_fn_with_state(
+            once::Once::new(&controller),
+            once::once,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&controller),
+            caller::identify,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&controller),
+            metrics::timed,
+        ))
         .with_state(controller)
+}
+
+/// The API's description (OpenAPI 3.1), made of the handlers themselves.
+#[must_use]
+pub fn description() -> Value {
+    let (_router, mut description) = bounded_routes().split_for_parts();
+    let (_router, endless) = endless_routes().split_for_parts();
+    description.merge(endless);
+    describe::completed(&description)
+}
+
+/// What is answered in a bounded time.
+fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
+    OpenApiRouter::new()
+        .routes(routes!(status::status))
+        .routes(routes!(status::counters))
+        .routes(routes!(status::why))
+        .merge(sized(frames::BODY_OCTETS, routes!(frames::judge)))
+        .routes(routes!(status::interfaces, status::attach))
+        .routes(routes!(status::detach))
+        .routes(routes!(flags::list, flags::add))
+        .routes(routes!(flags::show, flags::set, flags::lift))
+        .merge(sized(batch::BODY_OCTETS, routes!(batch::add)))
+        .routes(routes!(relays::list))
+        .routes(routes!(relays::drain, relays::resume))
+        .routes(routes!(relays::snapshot))
+        .routes(routes!(rules::list))
+        .routes(routes!(rules::firings))
+        .routes(routes!(rules::reload))
+        .routes(routes!(rules::freeze, rules::thaw))
+        .merge(sized(BATCH_OCTETS_MAX, routes!(events::take)))
+        .routes(routes!(events::list))
+        .routes(routes!(users::list, users::add))
+        .routes(routes!(users::change, users::remove))
+        .routes(routes!(capture::begin))
+        .routes(routes!(radar::list))
+        .routes(routes!(radar::source))
+        .routes(routes!(tokens::list, tokens::add))
+        .routes(routes!(tokens::remove))
+        .routes(routes!(describe::openapi))
+        .routes(routes!(metrics::metrics))
+}
+
+/// What takes as long as it takes: files, and months of figures. Whoever hangs up does not stop it.
+fn endless_routes() -> OpenApiRouter<Arc<Controller>> {
+    OpenApiRouter::new()
+        .merge(sized(
+            import::FILE_OCTETS,
+            routes!(import::progress, import::import),
+        ))
+        .merge(sized(rules::FILE_OCTETS, routes!(rules::replay)))
+}
+
+/// A route whose body may be longer than others'.
+fn sized(
+    octets: usize,
+    routes: UtoipaMethodRouter<Arc<Controller>>,
+) -> OpenApiRouter<Arc<Controller>> {
+    let router = OpenApiRouter::new().routes(routes);
+    router.layer(DefaultBodyLimit::max(octets))
 }
 
 /// The controller, as handlers get it.
@@ -108,6 +161,13 @@ type Shared = State<Arc<Controller>>;
 async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, ApiError> {
+    let caller = callers::current();
+    let change = async move {
+        match caller {
+            Some(caller) => caller.along(change).await,
+            None => change.await,
+        }
+    };
     match tokio::spawn(change).await {
         Ok(outcome) => outcome.map_err(ApiError::from),
         Err(error) => {

@@ -1,16 +1,19 @@
 //! The command line `outgate`: nouns and verbs like `ip` and `bpftool`, tables for people, JSON with `-j`.
 //!
 //! Exit codes are part of the interface: 0 done, 1 usage, controller unreachable or internal, 2 not found, 3
-//! refused by a guard, 4 partial (stored, not yet in force).
+//! refused by a guard, or not allowed to the caller, 4 partial (stored, not yet in force).
 
 mod capture;
 mod commands;
 mod events;
+mod generate;
 mod import;
 mod radar;
 mod relay;
 mod rules;
 mod tables;
+mod token;
+mod top;
 mod user;
 mod why;
 
@@ -18,7 +21,10 @@ use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{api::view::ErrorKind, client::ClientError};
+use crate::{
+    api::view::ErrorKind,
+    client::{ClientError, WayError},
+};
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -27,6 +33,15 @@ pub struct Cli {
     /// Socket of the controller
     #[arg(long, global = true, env = "OUTGATE_SOCKET", default_value = crate::DEFAULT_SOCKET, value_name = "PATH")]
     socket: PathBuf,
+    /// Controller of another host, as https://edge1.example.net:8443, instead of the socket
+    #[arg(long, global = true, env = "OUTGATE_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// File with the token that says who you are there; see `outgate token add`
+    #[arg(long, global = true, env = "OUTGATE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Authorities that may vouch for that host, as a PEM file [default: those of this system]
+    #[arg(long, global = true, env = "OUTGATE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// JSON instead of tables
     #[arg(short, long, global = true)]
     json: bool,
@@ -85,6 +100,23 @@ enum Command {
     /// Say who may submit mail to the relays
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Watch who sends, relays and drops, on the whole screen
+    Top(top::TopArgs),
+    /// Write a script that completes command lines
+    #[command(
+        after_help = "Examples:\n  source <(outgate completion bash)\n  outgate completion zsh > /usr/share/zsh/vendor-completions/_outgate\n  outgate completion fish > /usr/share/fish/vendor_completions.d/outgate.fish\n  outgate completion bash --program outgated > /usr/share/bash-completion/completions/outgated"
+    )]
+    Completion(generate::CompletionArgs),
+    /// Write manual pages
+    #[command(
+        after_help = "Examples:\n  outgate man | man -l -\n  outgate man /usr/local/share/man/man8"
+    )]
+    Man(generate::ManArgs),
+    /// Say who may use the API over TCP
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Print the API's description (OpenAPI 3.1) of this version; asks no controller
+    Openapi,
 }
 
 #[derive(Debug, Args)]
@@ -165,6 +197,10 @@ struct AddArgs {
     /// what the relay's configuration says]
     #[arg(long)]
     tier: Option<String>,
+    /// What the customer may do at the relay, by a name under [behaviour.named_limits] of the relay's configuration; a relay
+    /// that has no such limits goes by those of everybody, and says so [default: those of everybody]
+    #[arg(long, value_name = "NAME")]
+    limits: Option<String>,
     /// Of a redirect: abuse is known, so the relay never splices TLS by itself, not even where the sender verifies
     /// certificates and defers its mail
     #[arg(long)]
@@ -234,6 +270,8 @@ enum CliError {
     Capture(#[from] crate::pcap::read::ReadError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Way(#[from] WayError),
     #[error("{}: {source}", path.display())]
     File {
         path: PathBuf,
@@ -283,9 +321,12 @@ impl CliError {
         match self {
             Self::NotFound(_) => Outcome::NotFound,
             Self::Client(ClientError::Refused(error)) => match error.kind {
-                ErrorKind::Guard => Outcome::Guarded,
+                ErrorKind::Guard | ErrorKind::Forbidden | ErrorKind::Changed => Outcome::Guarded,
                 ErrorKind::NotFound => Outcome::NotFound,
-                ErrorKind::Usage | ErrorKind::Internal | ErrorKind::Busy => Outcome::Failed,
+                ErrorKind::Usage
+                | ErrorKind::Internal
+                | ErrorKind::Busy
+                | ErrorKind::Unidentified => Outcome::Failed,
             },
             Self::Target(_)
             | Self::Config(_)
@@ -293,6 +334,7 @@ impl CliError {
             | Self::Mode(_)
             | Self::Capture(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
+            | Self::Way(_)
             | Self::File { .. }
             | Self::Input(_)
             | Self::Password(_)
@@ -315,8 +357,10 @@ const EXAMPLES: &str = "Examples:
   outgate why 192.0.2.10
   outgate flag rm 192.0.2.10 --reason \"cleaned up\"
 
-Exit codes: 0 done, 1 usage or controller unreachable, 2 not found, 3 refused by a guard,
-4 stored but not yet in force";
+  outgate --server https://edge1.example.net:8443 --token-file ~/.outgate-token status
+
+Exit codes: 0 done, 1 usage, controller unreachable or token not known, 2 not found, 3 refused by a guard or beyond the
+token's scope, 4 stored but not yet in force";
 
 const ADD_EXAMPLES: &str = "Examples:
   outgate flag add 192.0.2.10 --reason \"spam run, complaint 4711\"
@@ -325,6 +369,7 @@ const ADD_EXAMPLES: &str = "Examples:
   outgate flag add 192.0.2.10 --reason \"spam run\" --pool steered --egress customer
   outgate flag add 192.0.2.10 --reason \"application without a queue\" --delivery queue
   outgate flag add 192.0.2.10 --reason \"contract allows no more\" --tier headers
+  outgate flag add 192.0.2.10 --reason \"new customer, complaint 4711\" --limits small
   outgate flag add 192.0.2.20 --reason \"sends too fast\" --action limit --rate 30/min --burst 10
 
 With --egress customer the MX sees the customer's own address. The edge then gives the relay what comes from
@@ -343,7 +388,7 @@ const IMPORT_EXAMPLES: &str = "Examples:
   billing-export | outgate flag import -
 
 The first line names the columns, in any order: prefix and reason must be there; action, pool, treatment,
-egress, delivery, tier, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
+egress, delivery, tier, limits, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
 and are empty for their defaults (exact, cut and confirmed are yes or no). Text is UTF-8.
   prefix,reason,action,for,ticket
   192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711

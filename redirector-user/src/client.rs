@@ -1,11 +1,16 @@
-//! The API from the other side: one request at a time over the Unix socket.
+//! The API from the other side: one request at a time, over the Unix socket or TLS.
 //!
 //! # Diagnostics
 //!
 //! [`ClientError`] tells apart that nobody listens, that the controller refused (with its own words), and that
 //! something else answered.
 
-use std::{io, ops::ControlFlow, path::PathBuf, time::Duration};
+use std::{
+    io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
@@ -16,41 +21,43 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
 
 use crate::api::view::{ErrorBody, ErrorView};
 
 mod follow;
+mod way;
 
-/// A controller, by its socket.
+use self::way::Way;
+pub use self::way::WayError;
+
+/// A controller, by the way to it.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    way: Way,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens, or we may not ask.
-    #[error(
-        "{}: {source}; is outgated running (`systemctl status outgated`), and may you open its socket? Another \
-         socket is given with --socket",
-        socket.display()
-    )]
+    #[error("{place}: {source}; {advice}")]
     Unreachable {
         /// Where we asked.
-        socket: PathBuf,
+        place: String,
         /// Why not.
         source: io::Error,
+        /// What to do next.
+        advice: &'static str,
     },
     /// The controller said no.
     #[error("{}", .0.message)]
     Refused(ErrorView),
     /// The connection broke, or the answer is not one of ours.
-    #[error("{}: no usable answer: {what}; outgated's log may say more", socket.display())]
+    #[error("{place}: no usable answer: {what}; outgated's log may say more")]
     Unusable {
         /// Where we asked.
-        socket: PathBuf,
+        place: String,
         /// What happened.
         what: String,
     },
@@ -60,7 +67,24 @@ impl Client {
     /// A controller that listens there.
     #[must_use]
     pub const fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self {
+            way: Way::Socket(socket),
+        }
+    }
+
+    /// A controller of another host, as `https://edge1.example.net:8443`. What `token_file` holds says who we are; the
+    /// server's certificate must come from an authority of `ca`, or, without, of this system.
+    ///
+    /// # Errors
+    ///
+    /// [`WayError`].
+    pub fn remote(
+        server: &str,
+        token_file: Option<&Path>,
+        ca: Option<&Path>,
+    ) -> Result<Self, WayError> {
+        let way = Way::server(server, token_file, ca)?;
+        Ok(Self { way })
     }
 
     /// `GET`.
@@ -226,18 +250,21 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), ClientError> {
-        let stream =
-            UnixStream::connect(&self.socket)
-                .await
-                .map_err(|source| ClientError::Unreachable {
-                    socket: self.socket.clone(),
-                    source,
-                })?;
+        let connected = timeout(LONGEST_ANSWER, self.way.connect()).await;
+        let connected = connected.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()));
+        let stream = connected.map_err(|source| ClientError::Unreachable {
+            place: self.way.place(),
+            source,
+            advice: self.way.advice(),
+        })?;
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, "outgated")
+            .header(header::HOST, self.way.authority())
             .header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = self.way.authorization() {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -274,7 +301,7 @@ impl Client {
 
     fn unusable(&self, what: impl ToString) -> ClientError {
         ClientError::Unusable {
-            socket: self.socket.clone(),
+            place: self.way.place(),
             what: what.to_string(),
         }
     }

@@ -14,9 +14,9 @@ mod probe;
 mod raw;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::{NonZeroU8, NonZeroU16},
     path::{Path, PathBuf},
     time::Duration,
@@ -32,7 +32,7 @@ pub(crate) use self::{
 };
 use crate::{
     edge::{EdgeConfig, Ladder},
-    policy::refusal::Words,
+    policy::{refusal::Words, token::Scope},
 };
 
 /// All that an operator decides in the file.
@@ -70,6 +70,10 @@ pub struct Config {
     pub statistics: Statistics,
     /// How long events are kept.
     pub events: Events,
+    /// Where figures are scraped, beside the API; `None` = nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// Where the API listens besides its socket, and who may do what.
+    pub api: Api,
 }
 
 /// How log lines look.
@@ -165,6 +169,39 @@ pub struct Events {
     pub keep: Duration,
     /// How many.
     pub max: u32,
+}
+
+/// Where the API listens besides its socket, and who may do what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Api {
+    /// Addresses and ports of TCP.
+    pub listen: Vec<SocketAddr>,
+    /// What it shows there; there whenever `listen` has any.
+    pub tls: Option<TlsFiles>,
+    /// Clients that show a certificate.
+    pub clients: Vec<ApiClient>,
+    /// What users may do over the socket, by name; others may do everything.
+    pub unix_scopes: BTreeMap<String, Scope>,
+}
+
+/// Files of TLS, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Authorities that vouch for clients; `None` = no client shows a certificate.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A client that shows a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiClient {
+    /// A name of the certificate: a DNS name, else the common name of its subject. The actor of all that it does.
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
 }
 
 /// What is wrong with a configuration.

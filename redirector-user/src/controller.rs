@@ -11,9 +11,13 @@
 //!
 //! [`Problem`] is what a caller is told. What nobody asked for is logged, at `error` only if a person must act.
 
+mod batch;
 mod capture;
+mod changes;
+mod conditions;
 mod drains;
 mod events;
+mod figures;
 mod flags;
 mod import;
 mod interfaces;
@@ -29,6 +33,7 @@ mod rules;
 mod scope;
 mod start;
 mod state;
+mod tokens;
 mod users;
 mod views;
 
@@ -45,7 +50,9 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
 pub(crate) use self::flags::pool_terms;
 pub use self::{
+    batch::{How, Item},
     capture::CaptureOrder,
+    conditions::{Done, SetFlag},
     flags::NewFlag,
     kernel::Kernel,
     problem::Problem,
@@ -54,16 +61,20 @@ pub use self::{
     views::{Opening, Reasons},
 };
 use self::{
+    changes::Wishes,
+    figures::Figures,
     interfaces::Attempts,
     rules::Ruling,
     start::{refuse_lost_pools, refuse_unsteered},
     state::State,
+    tokens::Tokens,
 };
 use crate::{
     api::view::ImportProgress,
     config::Config,
     edge::{self, probe},
     feed::Own,
+    metrics::Change,
     radar::window::History,
     reconcile::{gathered, reconcile},
     store::Store,
@@ -76,6 +87,8 @@ pub struct Controller {
     store: Store,
     kernel: Kernel,
     state: Mutex<State>,
+    /// What is asked for by those who wait for it.
+    wishes: Wishes,
     /// Says each new generation to relays that wait for one.
     generation: watch::Sender<Generation>,
     /// What the radar has seen.
@@ -101,6 +114,12 @@ pub struct Controller {
     hashing: Mutex<()>,
     /// A place for each who follows the events.
     followers: Arc<Semaphore>,
+    /// What is told to whoever scrapes.
+    figures: Figures,
+    /// Which tasks still turn.
+    pulses: keeping::Pulses,
+    /// Who may ask over TCP.
+    tokens: Tokens,
 }
 
 impl Controller {
@@ -130,6 +149,7 @@ impl Controller {
             .map_err(Problem::from)?;
         let state = State::adopt(&config, loaded, held, &local_sources(&config), uplinks);
         let controller = Arc::new(Self {
+            wishes: Wishes::default(),
             generation: watch::Sender::new(state.generation),
             history: std::sync::Mutex::default(),
             ruling: Ruling::new(rules, state.flags.automatic()),
@@ -143,6 +163,9 @@ impl Controller {
             capturing: Arc::default(),
             hashing: Mutex::new(()),
             followers: Arc::new(Semaphore::new(events::FOLLOWERS_MAX)),
+            figures: Figures::default(),
+            pulses: keeping::Pulses::default(),
+            tokens: Tokens::new(store.tokens().await.map_err(Problem::from)?),
             state: Mutex::new(state),
             config,
             store,
@@ -161,6 +184,11 @@ impl Controller {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The store, for what goes beside the policy.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Ends every wait, so that a server can close its connections.
@@ -197,6 +225,9 @@ impl Controller {
         if !fresh.is_empty() {
             let now = clock();
             self.store.activate(&fresh, now).await?;
+            let stored = fresh.iter().filter_map(|id| state.flags.get(id));
+            let stored = stored.map(|flag| since(flag.terms.created_at, now));
+            self.metrics().in_force(Change::Flag, stored);
             state.mark_active(&fresh, now);
             for id in &fresh {
                 tracing::info!(flag.id = id.0, "flag in force");
@@ -295,6 +326,11 @@ impl Controller {
 fn clock() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}
+
+/// How long after the one moment the other was; nothing, if the clock was set back meanwhile.
+fn since(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
 }
 
 /// This host's addresses towards the relays; what cannot be found now is asked again later.

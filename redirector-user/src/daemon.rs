@@ -8,10 +8,9 @@
 use std::{ffi::OsString, fs::File, io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use sd_notify::NotifyState;
 use tokio::{
-    net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
     time::{Duration, timeout},
@@ -19,10 +18,11 @@ use tokio::{
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{
-    api,
+    api::{self, TlsError, door::Listener, tls::Tls},
     config::{Config, ConfigError, LogFormat},
     controller::{Controller, Kernel, Problem, StartError, keeping, load_rules},
     edge::{Edge, EdgeError},
+    metrics,
     policy::refusal::refusals,
     store::{Store, audit::OUTGATED},
 };
@@ -37,6 +37,11 @@ struct Arguments {
     /// Only judge the configuration
     #[arg(long)]
     check: bool,
+}
+
+/// The command line's definition, for what is made of it.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs until a signal ends it.
@@ -75,7 +80,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
-    let socket = config.socket.clone();
+    let (socket, doors) = (config.socket.clone(), config.api.clone());
+    // Before anything else is opened: a certificate that is of no use is a mistake in the configuration.
+    let tls = doors.tls.map(Tls::load).transpose()?.map(Arc::new);
 
     let store = Store::open(&config.database()).await?;
     let _only_one = lock(&config)?;
@@ -90,27 +97,42 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let kernel = Kernel::spawn(edge).context("starting the edge's thread")?;
     let controller = Controller::start(config, store.clone(), kernel).await?;
     let mut tasks = keeping::start(&controller).await?;
-    let listener = api::socket::bind(&socket)?;
+    let mut listeners = vec![Listener::Socket(api::socket::bind(&socket)?)];
+    for (address, tls) in doors.listen.iter().zip(tls.iter().cycle()) {
+        listeners.push(Listener::bind(*address, Arc::clone(tls)).await?);
+        tracing::info!(%address, "the API listens over TLS");
+    }
+    let scrapes = match controller.config().metrics {
+        Some(address) => Some(metrics::http::bind(address).await?),
+        None => None,
+    };
     // A trail of millions of rows takes a minute, and nobody has to wait for it.
     let trail = tokio::spawn({
         let store = store.clone();
         async move { verify_trail(&store).await }
     });
-    let reloads = tokio::spawn(reload(hangup, Arc::clone(&controller)));
-    let mut server = tokio::spawn(serve_api(listener, Arc::clone(&controller)));
+    let reloads = tokio::spawn(reload(hangup, Arc::clone(&controller), tls));
+    let scraped = scrapes.map(|scrapes| {
+        let controller = Arc::clone(&controller);
+        tokio::spawn(metrics::http::serve(controller, scrapes))
+    });
+    let mut server = tokio::spawn(serve_api(listeners, Arc::clone(&controller)));
 
     tracing::info!(socket = %socket.display(), "outgated serves");
     notify(&[NotifyState::Ready]);
     let outcome = tokio::select! {
         _signal = stop.recv() => Ok(()),
         _signal = interrupt.recv() => Ok(()),
-        ended = &mut server => ended.context("the API's server")?.context("the API's server"),
+        ended = &mut server => ended.context("the API's server")?,
         ended = fault(&mut tasks) => Err(ended),
     };
     tracing::info!("outgated ends; what is in the kernel stays in force");
     notify(&[NotifyState::Stopping]);
     trail.abort();
     reloads.abort();
+    if let Some(scraped) = scraped {
+        scraped.abort();
+    }
     controller.stop();
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
@@ -125,22 +147,33 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     outcome
 }
 
-/// Reads the rules again at each SIGHUP.
-async fn reload(mut hangup: Signal, controller: Arc<Controller>) {
+/// Reads the rules, and what TLS is made of, again at each SIGHUP.
+async fn reload(mut hangup: Signal, controller: Arc<Controller>, tls: Option<Arc<Tls>>) {
     while hangup.recv().await.is_some() {
         if let Err(error) = controller.reload_rules(OUTGATED).await {
             tracing::error!(%error, "the rules were not read again; those from before stay in force");
+        }
+        match tls.as_ref().map(|tls| tls.reload()) {
+            None => {}
+            Some(Ok(())) => tracing::info!("the API's certificate was read again"),
+            Some(Err(error)) => {
+                tracing::error!(%error, "the API's certificate was not read again; that from before stays in use");
+            }
         }
     }
 }
 
 /// Serves until the controller stops; open requests are answered, waits end at once.
-async fn serve_api(listener: UnixListener, controller: Arc<Controller>) -> std::io::Result<()> {
+async fn serve_api(listeners: Vec<Listener>, controller: Arc<Controller>) -> anyhow::Result<()> {
     let router = api::router(Arc::clone(&controller));
-    let stopped = async move { controller.stopped().await };
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stopped)
-        .await
+    let mut doors = JoinSet::new();
+    for listener in listeners {
+        doors.spawn(listener.serve(router.clone(), Arc::clone(&controller)));
+    }
+    while let Some(ended) = doors.join_next().await {
+        ended.context("a door of the API")?;
+    }
+    Ok(())
 }
 
 /// Becomes ready only if a task ends before it should, which is a fault: better to be started anew.
@@ -203,6 +236,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let code = error.chain().find_map(|cause| {
         let start: Option<&StartError> = cause.downcast_ref();
         let misfit = cause.is::<ConfigError>()
+            || cause.is::<TlsError>()
             || matches!(
                 start,
                 Some(

@@ -14,6 +14,7 @@ mod attach;
 mod batch;
 mod capture;
 mod clock;
+mod counters;
 mod error;
 mod events;
 mod flows;
@@ -34,20 +35,18 @@ mod sets;
 mod state;
 
 use std::{
-    collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
 };
 
-use redirector_common::{
-    abi::{Settings, map},
-    counters::Counter,
-};
+use redirector_common::abi::Settings;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use self::{
     capture::{CaptureReader, CaptureTerms},
     clock::{boot_time, monotonic_s},
+    counters::{Capacities, PerInterface},
     error::{Blame, EdgeError},
     events::{DebugLines, EventReader},
     flows::SweepReport,
@@ -86,7 +85,7 @@ pub struct EdgeConfig {
 }
 
 /// One interface with the program.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Attachment {
     /// Name.
     pub interface: String,
@@ -112,6 +111,8 @@ pub struct Edge {
     sets: Sets,
     /// The object that owns the ring of debug lines, until somebody reads them.
     debug: Option<aya::Ebpf>,
+    /// What the instances on the interfaces count.
+    counts: counters::Arrays,
     /// What judges without consequences.
     dry_runs: judge::DryRuns,
     /// The flow table as it was counted last.
@@ -133,8 +134,10 @@ impl Edge {
         let maps = Maps::open(&pins)?;
         let sets = Sets::open(&pins, config.policies_max, maps.settings()?.policy_set)?;
         let debug = config.debug_lines.then_some(object);
+        let counts = counters::Arrays::open(&pins)?;
         let mut edge = Self {
             config,
+            counts,
             pins,
             maps,
             sets,
@@ -148,22 +151,6 @@ impl Edge {
         edge.ensure_cookie_key()?;
         edge.fit_policies()?;
         Ok(edge)
-    }
-
-    /// Every counter, summed over the CPUs.
-    ///
-    /// # Errors
-    ///
-    /// Only what the kernel answers.
-    pub fn counters(&self) -> Result<BTreeMap<&'static str, u64>, EdgeError> {
-        Counter::ALL
-            .iter()
-            .map(|counter| {
-                let per_cpu = self.maps.counters.get(&counter.index(), 0);
-                let per_cpu = per_cpu.map_err(|error| maps::reading(map::COUNTERS, error))?;
-                Ok((counter.name(), per_cpu.iter().sum()))
-            })
-            .collect()
     }
 
     /// Shows every program instance that the controller lives, and tells it the configured limits.

@@ -4,6 +4,7 @@
 //! and put into the kernel by [`controller`] through [`reconcile`] (pure) and [`edge`].
 
 pub mod api;
+pub mod caller;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod doctor;
 pub mod edge;
 pub mod feed;
 mod hex;
+pub mod metrics;
 pub mod password;
 pub mod pcap;
 pub mod policy;

@@ -4,6 +4,7 @@
 //! [`dial`] reads a wish into a [`dial::Proposal`], [`guards`] judges it, a stored one is a [`dial::Flag`],
 //! [`ledger`] keeps all of them at hand, [`rules`] makes them of figures, [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
 
+pub mod condition;
 pub mod desired;
 pub mod dial;
 pub mod guards;
@@ -12,4 +13,5 @@ pub mod ledger;
 pub mod limit;
 pub mod refusal;
 pub mod rules;
+pub mod token;
 pub mod user;

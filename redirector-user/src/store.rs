@@ -18,10 +18,13 @@ pub mod events;
 pub mod firings;
 pub mod flags;
 pub mod freezes;
+pub mod requests;
 pub mod rotations;
 mod schema;
+mod stopwatch;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 pub mod users;
 
 use std::{
@@ -43,11 +46,15 @@ use sqlx::{
 
 use tokio::sync::watch;
 
-use crate::policy::{
-    dial::{Flag, FlagId},
-    rules::Conduct,
+use crate::{
+    metrics::Histogram,
+    policy::{
+        dial::{Flag, FlagId},
+        rules::Conduct,
+    },
 };
 use audit::{Entry, Kind};
+use stopwatch::Stopwatch;
 
 /// The store; cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,6 +65,8 @@ pub struct Store {
     name: String,
     /// Number of the newest event, for those who wait for the next.
     newest_event: watch::Sender<u64>,
+    /// How long changes take.
+    stopwatch: Stopwatch,
 }
 
 /// What the controller starts from.
@@ -151,7 +160,9 @@ impl Store {
         schema::check_integrity(file, &mut first).await?;
         schema::migrate(file, &mut first).await?;
         first.close().await?;
-        let writer = AnyPoolOptions::new()
+        let stopwatch = Stopwatch::new();
+        let writer = stopwatch
+            .on(AnyPoolOptions::new())
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -182,6 +193,7 @@ impl Store {
             writer,
             readers,
             name,
+            stopwatch,
         })
     }
 
@@ -250,6 +262,12 @@ impl Store {
         audit::append(&mut transaction, &self.name, entry).await?;
         transaction.commit().await?;
         Ok(generation)
+    }
+
+    /// How long changes have taken, one by one.
+    #[must_use]
+    pub fn changes_took(&self) -> Histogram {
+        self.stopwatch.took()
     }
 
     /// Ends the connections; what was committed is on disk already.

@@ -19,6 +19,17 @@ use super::{
 };
 use crate::controller::CaptureOrder;
 
+/// Frames that the program takes, as they come. One capture at a time.
+#[utoipa::path(
+    post, path = "/v1/capture", tag = "status", request_body = CaptureRequest,
+    responses(
+        (
+            status = OK, body = CaptureLine, content_type = "application/x-ndjson",
+            description = "A line for each frame as it comes, until the capture ends or the connection is closed"
+        ),
+        ApiError
+    )
+)]
 pub(super) async fn begin(
     State(controller): Shared,
     Body(request): Body<CaptureRequest>,

@@ -1,16 +1,18 @@
 //! A problem as an answer: status, and a body that says what to do next.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
-    extract::{
-        FromRequest, FromRequestParts, Request,
-        rejection::{JsonRejection, PathRejection, QueryRejection},
-    },
-    http::{StatusCode, request::Parts},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde::de::DeserializeOwned;
+use utoipa::{
+    IntoResponses,
+    openapi::{self, RefOr},
+};
 
+pub(super) use super::extract::{Body, Path, Query};
 use super::view::{ErrorBody, ErrorKind, ErrorView};
 use crate::{controller::Problem, edge::Blame};
 
@@ -18,27 +20,59 @@ use crate::{controller::Problem, edge::Blame};
 #[derive(Debug)]
 pub(super) struct ApiError {
     kind: ErrorKind,
+    status: StatusCode,
     message: String,
 }
 
 impl ApiError {
     pub(super) fn not_found(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::NotFound,
-            message: message.into(),
-        }
+        Self::new(ErrorKind::NotFound, message)
     }
 
     pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::Usage,
-            message: message.into(),
-        }
+        Self::new(ErrorKind::Usage, message)
     }
 
     pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    pub(super) fn guard(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Guard, message)
+    }
+
+    pub(super) fn busy(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Busy, message)
+    }
+
+    pub(super) fn unidentified(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unidentified, message)
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Forbidden, message)
+    }
+
+    /// A request whose form is wrong in a way that HTTP has a status of its own for.
+    pub(super) fn of_form(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
-            kind: ErrorKind::Internal,
+            status,
+            ..Self::usage(message)
+        }
+    }
+
+    /// As it stands in a body.
+    pub(super) fn into_view(self) -> ErrorView {
+        ErrorView {
+            kind: self.kind,
+            message: self.message,
+        }
+    }
+
+    fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            status: kind.status(),
             message: message.into(),
         }
     }
@@ -51,6 +85,7 @@ impl From<Problem> for ApiError {
             Problem::Usage(_) => ErrorKind::Usage,
             Problem::Guard(_) => ErrorKind::Guard,
             Problem::NotFound(_) => ErrorKind::NotFound,
+            Problem::Changed(_) => ErrorKind::Changed,
             Problem::Busy(_) => ErrorKind::Busy,
             Problem::Edge(error) => match error.blame() {
                 Blame::Operator => ErrorKind::Usage,
@@ -61,63 +96,56 @@ impl From<Problem> for ApiError {
         if kind == ErrorKind::Internal {
             tracing::error!(error = message, "a request failed");
         }
-        Self { kind, message }
+        Self::new(kind, message)
+    }
+}
+
+impl ErrorKind {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Unidentified => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Guard => StatusCode::CONFLICT,
+            Self::Changed => StatusCode::PRECONDITION_FAILED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Usage => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// Each status that a handler may fail with, in the API's description.
+impl IntoResponses for ApiError {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let described = [
+            (ErrorKind::Unidentified, "Who asks is not known"),
+            (ErrorKind::Forbidden, "Who asks may not do that"),
+            (ErrorKind::Guard, "A guard forbids it"),
+            (ErrorKind::NotFound, "There is no such thing"),
+            (ErrorKind::Usage, "The request cannot be read"),
+            (ErrorKind::Internal, "A fault of outgated or its machine"),
+            (ErrorKind::Busy, "Not now; ask again"),
+        ];
+        let response = |description: &str| {
+            let body = openapi::ContentBuilder::new()
+                .schema(Some(openapi::Ref::from_schema_name("ErrorBody")))
+                .build();
+            let response = openapi::ResponseBuilder::new().description(description);
+            RefOr::T(response.content("application/json", body).build())
+        };
+        described
+            .map(|(kind, description)| (kind.status().as_str().to_owned(), response(description)))
+            .into()
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = match self.kind {
-            ErrorKind::Guard => StatusCode::CONFLICT,
-            ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::Usage => StatusCode::UNPROCESSABLE_ENTITY,
-            ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            ErrorKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        };
+        let status = self.status;
         let body = ErrorBody {
-            error: ErrorView {
-                kind: self.kind,
-                message: self.message,
-            },
+            error: self.into_view(),
         };
         (status, Json(body)).into_response()
-    }
-}
-
-/// axum's extractors, with their rejections as [`ApiError`].
-pub(super) struct Query<T>(pub(super) T);
-pub(super) struct Path<T>(pub(super) T);
-pub(super) struct Body<T>(pub(super) T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let query = axum::extract::Query::from_request_parts(parts, state).await;
-        let query =
-            query.map_err(|rejection: QueryRejection| ApiError::usage(rejection.body_text()))?;
-        Ok(Self(query.0))
-    }
-}
-
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let path = axum::extract::Path::from_request_parts(parts, state).await;
-        let path =
-            path.map_err(|rejection: PathRejection| ApiError::usage(rejection.body_text()))?;
-        Ok(Self(path.0))
-    }
-}
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Json::from_request(request, state).await;
-        let body =
-            body.map_err(|rejection: JsonRejection| ApiError::usage(rejection.body_text()))?;
-        Ok(Self(body.0))
     }
 }

@@ -19,6 +19,7 @@ use futures_util::stream;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde::Deserialize;
 use tokio::sync::mpsc::Receiver;
+use utoipa::IntoParams;
 
 use super::{
     Shared,
@@ -33,7 +34,8 @@ use crate::{
 };
 
 /// Query of list and stream.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventsQuery {
     /// Those after this number; none = the newest, or, of a stream, those to come.
@@ -49,6 +51,21 @@ pub(super) struct EventsQuery {
     since: Option<String>,
 }
 
+/// What happened: relays' events and the controller's own, oldest first; or, as a stream, what happens.
+#[utoipa::path(
+    get, path = "/v1/events", tag = "events",
+    params(
+        EventsQuery,
+        ("Last-Event-ID" = Option<u64>, Header, description = "Of a stream: the last event that was seen before")
+    ),
+    responses(
+        (
+            status = OK, description = "A list; for who accepts `text/event-stream`, a stream of the same",
+            content((Vec<EventView> = "application/json"), (String = "text/event-stream"))
+        ),
+        ApiError
+    )
+)]
 pub(super) async fn list(
     State(controller): Shared,
     headers: HeaderMap,
@@ -67,6 +84,11 @@ pub(super) async fn list(
 }
 
 /// Takes a relay's events; the answer says through which number they need not be sent again.
+#[utoipa::path(
+    post, path = "/v1/relays/{relay}/events", tag = "contract with relays",
+    params(("relay" = String, Path, description = "Its name", example = "relay-1")), request_body = Batch,
+    responses((status = OK, body = Taken), ApiError)
+)]
 pub(super) async fn take(
     State(controller): Shared,
     Path(relay): Path<String>,

@@ -11,6 +11,11 @@ use super::{
 };
 use crate::{config, edge::Entrance, hex};
 
+/// What would become of frames of a capture, each for itself.
+#[utoipa::path(
+    post, path = "/v1/why/frames", tag = "status", request_body = FramesRequest,
+    responses((status = OK, body = FramesView), ApiError)
+)]
 pub(super) async fn judge(
     State(controller): Shared,
     Body(FramesRequest {

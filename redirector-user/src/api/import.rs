@@ -7,32 +7,49 @@ use axum::{
     http::StatusCode,
 };
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     Shared,
     error::{ApiError, Query},
+    extract::refused_body,
     to_its_end,
     view::{ImportProgress, ImportView},
 };
 
 /// Query of an import.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ImportQuery {
     /// Only judge.
     #[serde(default)]
     dry_run: bool,
+    /// Who, for the trail.
     #[serde(default)]
     actor: String,
 }
 
-/// `201` once all of it is in force, `202` if some of it waits for a relay, `200` if it was only judged.
+/// Takes a file of flags, whole or not at all. Its `Content-Type` is not looked at.
+#[utoipa::path(
+    post, path = "/v1/flags/import", tag = "flags", params(ImportQuery),
+    request_body(
+        content = String, content_type = "text/csv",
+        description = "As `outgate flag import --help` describes it; at most 256 MiB of UTF-8"
+    ),
+    responses(
+        (status = OK, body = ImportView, description = "Only judged"),
+        (status = CREATED, body = ImportView, description = "All of it is in force"),
+        (status = ACCEPTED, body = ImportView, description = "Some of it waits for a relay"),
+        ApiError
+    )
+)]
 pub(super) async fn import(
     State(controller): Shared,
     Query(query): Query<ImportQuery>,
     file: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<ImportView>), ApiError> {
-    let file = file.map_err(|rejection| ApiError::usage(rejection.body_text()))?;
+    let file = file.map_err(refused_body)?;
     let ImportQuery { dry_run, actor } = query;
     let view =
         to_its_end(async move { controller.import_flags(file, actor, dry_run).await }).await?;
@@ -44,7 +61,11 @@ pub(super) async fn import(
     Ok((status, Json(view)))
 }
 
-/// `null` while there is none.
+/// How far a running import is; `null` while there is none.
+#[utoipa::path(
+    get, path = "/v1/flags/import", tag = "flags",
+    responses((status = OK, body = Option<ImportProgress>), ApiError)
+)]
 pub(super) async fn progress(State(controller): Shared) -> Json<Option<ImportProgress>> {
     Json(controller.import_progress())
 }

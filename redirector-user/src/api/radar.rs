@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use axum::{Json, extract::State};
 use jiff::SignedDuration;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     Shared,
@@ -16,7 +17,8 @@ use crate::{
 };
 
 /// Query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RadarQuery {
     /// Sources at most, the highest scores first.
@@ -26,13 +28,19 @@ pub(super) struct RadarQuery {
 }
 
 /// Query of one source.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SourceQuery {
     /// How far to look back, as `10m`.
     window: Option<String>,
 }
 
+/// Who sends how, the most suspicious first.
+#[utoipa::path(
+    get, path = "/v1/radar", tag = "radar", params(RadarQuery),
+    responses((status = OK, body = RadarView), ApiError)
+)]
 pub(super) async fn list(
     State(controller): Shared,
     Query(RadarQuery { limit, window }): Query<RadarQuery>,
@@ -48,6 +56,12 @@ pub(super) async fn list(
     Ok(Json(view))
 }
 
+/// How one source sends, window by window.
+#[utoipa::path(
+    get, path = "/v1/radar/{source}", tag = "radar",
+    params(("source" = String, Path, description = "An address", example = "192.0.2.10"), SourceQuery),
+    responses((status = OK, body = SourceView), ApiError)
+)]
 pub(super) async fn source(
     State(controller): Shared,
     Path(address): Path<IpAddr>,

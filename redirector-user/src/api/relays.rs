@@ -8,8 +8,9 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
-use contract::Generation;
+use contract::{Generation, Snapshot};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     Shared,
@@ -19,7 +20,8 @@ use super::{
 };
 
 /// Query of a relay.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SnapshotQuery {
     /// What the relay has in force; acknowledges it.
@@ -30,20 +32,30 @@ pub(super) struct SnapshotQuery {
 }
 
 /// Query of a resumption.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResumeQuery {
+    /// Why, for the trail.
     #[serde(default)]
     reason: String,
+    /// Who, for the trail.
     #[serde(default)]
     actor: String,
 }
 
+/// Pools and their relays.
+#[utoipa::path(get, path = "/v1/relays", tag = "relays", responses((status = OK, body = Vec<PoolView>), ApiError))]
 pub(super) async fn list(State(controller): Shared) -> Json<Vec<PoolView>> {
     Json(controller.pools().await)
 }
 
-/// Answers with the relay's pool, as the next one does.
+/// Takes a relay out of rotation; its connections stay.
+#[utoipa::path(
+    put, path = "/v1/relays/{relay}/drain", tag = "relays",
+    params(("relay" = String, Path, description = "Its name", example = "relay-1")), request_body = DrainRequest,
+    responses((status = OK, body = PoolView, description = "The relay's pool"), ApiError)
+)]
 pub(super) async fn drain(
     State(controller): Shared,
     Path(relay): Path<String>,
@@ -54,6 +66,12 @@ pub(super) async fn drain(
     Ok(Json(drained))
 }
 
+/// Lets a drained relay back.
+#[utoipa::path(
+    delete, path = "/v1/relays/{relay}/drain", tag = "relays",
+    params(("relay" = String, Path, description = "Its name", example = "relay-1"), ResumeQuery),
+    responses((status = OK, body = PoolView, description = "The relay's pool"), ApiError)
+)]
 pub(super) async fn resume(
     State(controller): Shared,
     Path(relay): Path<String>,
@@ -64,7 +82,16 @@ pub(super) async fn resume(
     Ok(Json(resumed))
 }
 
-/// The snapshot, or `204` if nothing newer came within the wait.
+/// What a relay must know of its customers. Asking with `have` acknowledges that generation.
+#[utoipa::path(
+    get, path = "/v1/relays/{relay}/snapshot", tag = "contract with relays",
+    params(("relay" = String, Path, description = "Its name", example = "relay-1"), SnapshotQuery),
+    responses(
+        (status = OK, body = Snapshot),
+        (status = NO_CONTENT, description = "Nothing newer came within the wait"),
+        ApiError
+    )
+)]
 pub(super) async fn snapshot(
     State(controller): Shared,
     Path(relay): Path<String>,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use axum::{Json, extract::State, http::StatusCode};
 use redirector_common::abi::{Role, SMTP_PORT};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     Shared,
@@ -21,33 +22,51 @@ use crate::{
 };
 
 /// Query of `why`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WhyQuery {
+    /// Who would connect.
+    #[param(value_type = String, example = "192.0.2.10")]
     source: IpAddr,
+    /// Whereto; default somewhere in the internet.
+    #[param(value_type = Option<String>)]
     destination: Option<IpAddr>,
+    /// The port there; default 25.
     port: Option<u16>,
+    /// By which interface it comes in; default any of role `customer`.
     interface: Option<String>,
 }
 
 /// Query of a detachment.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DetachQuery {
+    /// Who, for the trail.
     #[serde(default)]
     actor: String,
 }
 
+/// Interfaces, relays, flags and flows at a glance.
+#[utoipa::path(get, path = "/v1/status", tag = "status", responses((status = OK, body = StatusView), ApiError))]
 pub(super) async fn status(State(controller): Shared) -> Result<Json<StatusView>, ApiError> {
     Ok(Json(controller.status().await?))
 }
 
+/// Every counter of the kernel program, by name.
+#[utoipa::path(get, path = "/v1/counters", tag = "status", responses((status = OK, body = BTreeMap<String, u64>), ApiError))]
 pub(super) async fn counters(
     State(controller): Shared,
 ) -> Result<Json<BTreeMap<&'static str, u64>>, ApiError> {
     Ok(Json(controller.counters().await?))
 }
 
+/// What would happen to a new connection, and why: the kernel program itself says so.
+#[utoipa::path(
+    get, path = "/v1/why", tag = "status", params(WhyQuery),
+    responses((status = OK, body = WhyView), ApiError)
+)]
 pub(super) async fn why(
     State(controller): Shared,
     Query(WhyQuery {
@@ -92,12 +111,22 @@ pub(super) async fn why(
     }))
 }
 
+/// Interfaces that the program is on.
+#[utoipa::path(
+    get, path = "/v1/interfaces", tag = "interfaces",
+    responses((status = OK, body = Vec<Attachment>), ApiError)
+)]
 pub(super) async fn interfaces(
     State(controller): Shared,
 ) -> Result<Json<Vec<Attachment>>, ApiError> {
     Ok(Json(controller.attachments().await?))
 }
 
+/// Puts the program on an interface.
+#[utoipa::path(
+    post, path = "/v1/interfaces", tag = "interfaces", request_body = AttachRequest,
+    responses((status = CREATED, body = Attachment), ApiError)
+)]
 pub(super) async fn attach(
     State(controller): Shared,
     Body(AttachRequest {
@@ -123,6 +152,12 @@ pub(super) async fn attach(
     Ok((StatusCode::CREATED, Json(attachment)))
 }
 
+/// Takes the program off an interface; its traffic is not looked at any more.
+#[utoipa::path(
+    delete, path = "/v1/interfaces/{name}", tag = "interfaces",
+    params(("name" = String, Path, description = "As `ip link` names it"), DetachQuery),
+    responses((status = NO_CONTENT, description = "It is off"), ApiError)
+)]
 pub(super) async fn detach(
     State(controller): Shared,
     Path(name): Path<String>,

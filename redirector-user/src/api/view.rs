@@ -2,40 +2,48 @@
 //!
 //! Additions are compatible, so nothing here denies unknown fields.
 
+mod batch;
 mod capture;
 mod events;
 mod flags;
 mod relays;
 mod rules;
 mod status;
+mod tokens;
 mod users;
 mod why;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use self::{
+    batch::{BatchItemView, BatchOutcome, BatchRequest, BatchView},
     capture::{CaptureLine, CaptureRequest, CapturedView},
     events::{CountsView, EventView, SeenView},
-    flags::{FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView},
+    flags::{
+        FlagSetView, FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView,
+        SetOutcome,
+    },
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
     rules::{
         FreezeRequest, ProbationView, ReallyView, ReloadRequest, ReplayView, RuleView, RulesView,
         StatisticsView, WouldView,
     },
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
+    tokens::{TokenToldView, TokenView},
     users::{UserToldView, UserView},
     why::{FrameView, FramesRequest, FramesView, WhyView},
 };
 
 /// Body of every answer that is not a success.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// The error.
     pub error: ErrorView,
 }
 
 /// What went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorView {
     /// For programs.
     pub kind: ErrorKind,
@@ -44,7 +52,7 @@ pub struct ErrorView {
 }
 
 /// Whose rule was broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// A guard forbids it.
@@ -57,4 +65,10 @@ pub enum ErrorKind {
     Internal,
     /// Not now.
     Busy,
+    /// Who asks is not known.
+    Unidentified,
+    /// Who asks may not do that.
+    Forbidden,
+    /// It is not any more what the caller took it for.
+    Changed,
 }

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, events,
-    import, radar, relay, rules,
+    generate, import, radar, relay, rules,
     tables::{self, Style},
-    user, why,
+    token, top, user, why,
 };
 use crate::{
     api::view::{AttachRequest, FlagState, FlagView, StatusView},
@@ -24,7 +24,10 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         json: cli.json,
         style: Style::of_stdout(),
     };
-    let client = Client::new(cli.socket);
+    let client = match &cli.server {
+        None => Client::new(cli.socket),
+        Some(server) => Client::remote(server, cli.token_file.as_deref(), cli.ca.as_deref())?,
+    };
     match cli.command {
         Command::Attach(arguments) => attach(&client, &teller, arguments).await,
         Command::Detach { interface } => detach(&client, &teller, &interface).await,
@@ -56,6 +59,15 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Events(arguments) => events::list(&client, &teller, arguments).await,
         Command::Watch(arguments) => events::watch(&client, &teller, arguments).await,
         Command::User(command) => user::run(&client, &teller, command).await,
+        Command::Top(arguments) => top::run(&client, &teller, arguments).await,
+        Command::Completion(arguments) => generate::completion(&arguments),
+        Command::Man(arguments) => generate::man(&arguments),
+        Command::Openapi => {
+            let text = serde_json::to_string_pretty(&crate::api::description())?;
+            writeln!(std::io::stdout().lock(), "{text}")?;
+            Ok(Outcome::Done)
+        }
+        Command::Token(command) => token::run(&client, &teller, command).await,
     }
 }
 
@@ -131,6 +143,7 @@ async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Out
         egress: arguments.egress,
         delivery: arguments.delivery,
         tier: arguments.tier,
+        limits: arguments.limits,
         life: Some(arguments.life),
         ticket: arguments.ticket,
         exact: arguments.exact,

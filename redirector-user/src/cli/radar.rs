@@ -184,7 +184,7 @@ fn share(part: u64, whole: u64) -> String {
 }
 
 /// As `812`, `1.5 k`, `20.0 M`.
-fn octets(count: u64) -> String {
+pub(super) fn octets(count: u64) -> String {
     let mut value = count as f64;
     let mut units = ["", " k", " M", " G", " T"].into_iter();
     let mut unit = units.next().unwrap_or_default();

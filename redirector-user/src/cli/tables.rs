@@ -11,7 +11,7 @@ use comfy_table::{Cell, Color};
 pub(super) use self::{
     events::{event, events},
     status::{acknowledged, listeners, mode, relay_state, status},
-    style::Style,
+    style::{Style, rough},
 };
 use crate::{
     api::view::{FlagState, FlagView, ProbationView, WhyView},
@@ -79,6 +79,9 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
         );
         if let Some(tier) = flag.tier {
             row("tier", tier.name().to_owned());
+        }
+        if let Some(limits) = &flag.limits {
+            row("limits", limits.to_string());
         }
         if flag.confirmed == Some(true) {
             row("confirmed", String::from("yes: TLS is never spliced"));

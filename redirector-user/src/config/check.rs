@@ -2,8 +2,10 @@
 //!
 //! Each check names the key, the value, what is wrong and what is allowed. The first wrong one is reported.
 
+mod api;
 mod events;
 mod health;
+mod metrics;
 mod pools;
 mod refuse;
 mod statistics;
@@ -52,6 +54,8 @@ impl TryFrom<RawConfig> for Config {
             rules: raw.rules.map(|file| absolute("rules", file)).transpose()?,
             statistics: statistics::statistics(&raw.statistics)?,
             events: events::events(&raw.events)?,
+            metrics: metrics::listen(&raw.metrics)?,
+            api: api::api(raw.api)?,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The file as it is written. Nothing is judged here but the shape; `check` turns it into a `Config`.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -36,6 +36,10 @@ pub(super) struct RawConfig {
     pub(super) statistics: RawStatistics,
     #[serde(default)]
     pub(super) events: RawEvents,
+    #[serde(default)]
+    pub(super) metrics: RawMetrics,
+    #[serde(default)]
+    pub(super) api: RawApi,
 }
 
 /// `[edge]`.
@@ -160,6 +164,13 @@ pub(super) struct RawEvents {
     pub(super) max: i64,
 }
 
+/// `[metrics]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawMetrics {
+    pub(super) listen: Option<String>,
+}
+
 impl Default for RawEvents {
     fn default() -> Self {
         Self {
@@ -167,6 +178,26 @@ impl Default for RawEvents {
             max: 1_000_000,
         }
     }
+}
+
+/// `[api]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawApi {
+    pub(super) listen: Vec<String>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) client_ca: Option<PathBuf>,
+    pub(super) client: Vec<RawApiClient>,
+    pub(super) unix_scopes: BTreeMap<String, String>,
+}
+
+/// `[[api.client]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawApiClient {
+    pub(super) name: String,
+    pub(super) scope: String,
 }
 
 impl Default for RawEdge {

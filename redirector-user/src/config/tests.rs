@@ -1,3 +1,4 @@
+mod api;
 mod values;
 
 use std::path::Path;
@@ -79,6 +80,10 @@ floor_syns = 5
 [events]
 keep = "7d"
 max = 5000
+
+[api]
+listen = []
+unix_scopes = {}
 "#;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -191,6 +196,9 @@ fn every_key_is_read() {
         max: 5000,
     };
     assert_eq!(config.events, events);
+    assert_eq!(config.metrics, None);
+    let scraped = parse(&format!("{WHOLE}\n[metrics]\nlisten = \"[::1]:9105\"\n")).unwrap();
+    assert_eq!(scraped.metrics, Some("[::1]:9105".parse().unwrap()));
 }
 
 #[test]
@@ -225,6 +233,7 @@ fn the_example_is_what_it_says() {
     assert_eq!(format!("{:?}", least.edge), format!("{:?}", config.edge));
     assert_eq!(least.radar_window, config.radar_window);
     assert_eq!(least.events, config.events);
+    assert_eq!(least.api, config.api);
 }
 
 #[test]
@@ -263,7 +272,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `metrics`, `api`",
     );
     refused(
         "syn_rate =",

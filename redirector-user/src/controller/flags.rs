@@ -1,19 +1,24 @@
 //! Turning the dial: adding, lifting and ending flags.
 
+use contract::Generation;
+use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Controller, IN_FORCE_WITHIN, Problem, clock, state::State};
+use super::{Controller, IN_FORCE_WITHIN, Problem, changes::Wish, clock, since, state::State};
 use crate::{
     config::Config,
+    metrics::Change,
     policy::{
+        condition::Condition,
         dial::{Ended, Flag, FlagId, FlagRequest, PoolTerms, Proposal},
         guards::Guards,
-        rules::ACTOR_PREFIX,
+        rules::{ACTOR_PREFIX, Conduct},
     },
     store::{
         StoreError,
         audit::{Kind, OUTGATED},
+        flags::Added,
     },
 };
 
@@ -36,18 +41,11 @@ impl Controller {
     /// after the flag is stored, and is tried again with the next pass.
     pub async fn add_flag(&self, request: &FlagRequest) -> Result<NewFlag, Problem> {
         let deadline = Instant::now() + IN_FORCE_WITHIN;
-        let pools = pool_terms(&self.config);
         let mut passes = self.passes.subscribe();
-        let id = {
-            self.unless_importing()?;
-            let mut state = self.lock().await;
-            // Read under the lock, so that flags are as old as their order says.
-            let proposal = Proposal::read(request, &pools, clock())?;
-            self.put_flag(&mut state, &proposal).await?
-        };
+        self.unless_importing()?;
+        let wish = Wish::Add(Box::new(request.clone()));
+        let mut new = self.fulfil(wish).await?;
         loop {
-            passes.mark_unchanged();
-            let new = self.standing_of(id).await?;
             if new.flag.activated_at.is_some()
                 || Instant::now() >= deadline
                 || *self.stopping.borrow()
@@ -59,30 +57,20 @@ impl Controller {
                 _pass = timeout_at(deadline, passes.changed()) => {}
                 () = self.stopped() => {}
             }
+            new = self.standing_of(new.flag.id).await?;
         }
     }
 
-    /// The one way of a flag, a person's or a rule's, into store and kernel: judges it by the guards, stores it, and
-    /// begins to put it into force.
+    /// The way of one flag into store and kernel: judges it by the guards, stores it, and begins to put it into force.
     pub(super) async fn put_flag(
         &self,
         state: &mut State,
         proposal: &Proposal,
     ) -> Result<FlagId, Problem> {
-        self.guards(state).check(proposal.prefix)?;
-        if state.flags.on(proposal.prefix).is_none() {
-            self.room_for(state, 1)?;
-        }
+        self.admit(state, proposal, 0)?;
         let added = self.store.add(proposal).await?;
-        let (id, generation) = (added.flag.id, added.flag.generation);
-        tracing::info!(
-            flag.id = id.0, flag.prefix = %proposal.prefix, flag.action = proposal.action.name(),
-            flag.actor = proposal.actor, generation = generation.0, "flag added"
-        );
-        if let Some(replaced) = added.replaced {
-            state.flags.insert(replaced);
-        }
-        state.flags.insert(added.flag);
+        let generation = added.flag.generation;
+        let id = note_added(state, added);
         if let Err(error) = self.advance(state, generation).await {
             // It is stored, so it will come into force; saying that it was refused would be wrong.
             tracing::error!(flag.id = id.0, %error, "flag stored, but the kernel does not have it yet");
@@ -90,12 +78,33 @@ impl Controller {
         Ok(id)
     }
 
+    /// Judges a flag by the guards, where so many more prefixes are about to be flagged.
+    pub(super) fn admit(
+        &self,
+        state: &State,
+        proposal: &Proposal,
+        more: usize,
+    ) -> Result<(), Problem> {
+        self.guards(state).check(proposal.prefix)?;
+        match state.flags.on(proposal.prefix) {
+            Some(_) => Ok(()),
+            None => self.room_for(state, more + 1),
+        }
+    }
+
     /// Lifts a flag. Its connections keep their relay until they end; new ones go free at once.
     ///
     /// # Errors
     ///
-    /// [`Problem::NotFound`] if it never was, [`Problem::Guard`] without a reason or if it has ended.
-    pub async fn lift_flag(&self, id: FlagId, actor: &str, reason: &str) -> Result<(), Problem> {
+    /// [`Problem::NotFound`] if it never was, or has ended, [`Problem::Guard`] without a reason, [`Problem::Changed`] if the
+    /// condition does not hold.
+    pub async fn lift_flag(
+        &self,
+        id: FlagId,
+        actor: &str,
+        reason: &str,
+        condition: &Condition,
+    ) -> Result<(), Problem> {
         let (actor, reason) = (actor.trim(), reason.trim());
         if reason.is_empty() || actor.is_empty() {
             return Err(Problem::Guard(String::from(
@@ -108,28 +117,26 @@ impl Controller {
             )));
         }
         self.unless_importing()?;
-        let mut state = self.lock().await;
-        let active = state
-            .flags
-            .get(&id)
-            .is_some_and(|flag| flag.ended.is_none());
-        if !active {
-            return Err(match self.store.flag(id).await? {
-                Some(_) => Problem::NotFound(format!(
-                    "flag {id} has ended already; `outgate flag show {id}` says how"
-                )),
-                None => Problem::NotFound(format!(
-                    "no flag {id}; `outgate flag ls` lists the active ones"
-                )),
-            });
+        let wish = Wish::Lift(id, actor.to_owned(), reason.to_owned(), condition.clone());
+        self.fulfil(wish).await.map(drop)
+    }
+
+    /// A flag that has not ended.
+    pub(super) async fn active_flag<'state>(
+        &self,
+        state: &'state State,
+        id: FlagId,
+    ) -> Result<&'state Flag, Problem> {
+        let active = state.flags.get(&id).filter(|flag| flag.ended.is_none());
+        if let Some(flag) = active {
+            return Ok(flag);
         }
-        let ended = Ended {
-            at: clock(),
-            by: actor.to_owned(),
-            reason: reason.to_owned(),
-        };
-        self.end_flag(&mut state, id, Kind::FlagLifted, &ended)
-            .await
+        Err(Problem::NotFound(match self.store.flag(id).await? {
+            Some(_) => {
+                format!("flag {id} has ended already; `outgate flag show {id}` says how")
+            }
+            None => format!("no flag {id}; `outgate flag ls` lists the active ones"),
+        }))
     }
 
     /// Ends the flags whose time has come; answers with the next time to look.
@@ -172,25 +179,27 @@ impl Controller {
             Err(StoreError::AlreadyEnded(_)) => state.generation,
             Err(error) => return Err(error.into()),
         };
-        tracing::info!(
-            flag.id = id.0,
-            flag.actor = ended.by,
-            generation = generation.0,
-            "{}",
-            kind.name()
-        );
-        let diverts = flag
-            .as_ref()
-            .is_some_and(|flag| flag.terms.action.redirect().is_some());
-        state.forget(id);
-        state.conduct.extend(conduct);
-        let restored = match &flag {
-            Some(flag) => self.restore_beneath(state, flag, ended).await?,
-            None => None,
+        let Some(flag) = flag else {
+            return self.advance(state, generation).await;
         };
-        let generation = restored.unwrap_or(generation);
-        // Whose connections are still open decides what lingers; the last sweep may be seconds old.
-        if diverts {
+        let diverted = note_ended(state, &flag, ended, kind, conduct);
+        let restored = self.restore_beneath(state, &flag, ended).await?;
+        self.enforce(state, restored.unwrap_or(generation), diverted)
+            .await?;
+        self.metrics()
+            .in_force(Change::Lift, [since(ended.at, clock())]);
+        Ok(())
+    }
+
+    /// A new generation, after flags have come and gone. Of customers that were diverted, those with open connections
+    /// decide what lingers, and the last sweep may be seconds old.
+    pub(super) async fn enforce(
+        &self,
+        state: &mut State,
+        generation: Generation,
+        diverted: bool,
+    ) -> Result<(), Problem> {
+        if diverted {
             let report = self.kernel.call(|edge| edge.sweep()).await??;
             state.live_customers = report.customers;
             state.relay_flows = report.by_relay;
@@ -229,7 +238,7 @@ impl Controller {
         }
     }
 
-    async fn standing_of(&self, id: FlagId) -> Result<NewFlag, Problem> {
+    pub(super) async fn standing_of(&self, id: FlagId) -> Result<NewFlag, Problem> {
         let state = self.lock().await;
         match state.flags.get(&id).filter(|flag| flag.ended.is_none()) {
             Some(flag) => Ok(NewFlag {
@@ -241,6 +250,40 @@ impl Controller {
             ))),
         }
     }
+}
+
+/// Takes a stored flag into the state.
+pub(super) fn note_added(state: &mut State, added: Added) -> FlagId {
+    let flag = added.flag;
+    let (id, generation) = (flag.id, flag.generation);
+    tracing::info!(
+        flag.id = id.0, flag.prefix = %flag.terms.prefix, flag.action = flag.terms.action.name(),
+        flag.actor = flag.terms.actor, generation = generation.0, "flag added"
+    );
+    if let Some(replaced) = added.replaced {
+        state.flags.insert(replaced);
+    }
+    state.flags.insert(flag);
+    id
+}
+
+/// Takes an ended flag out of the state, and what is remembered of its customer in; whether it diverted.
+pub(super) fn note_ended(
+    state: &mut State,
+    flag: &Flag,
+    ended: &Ended,
+    kind: Kind,
+    conduct: Option<(IpNetwork, Conduct)>,
+) -> bool {
+    tracing::info!(
+        flag.id = flag.id.0,
+        flag.actor = ended.by,
+        "{}",
+        kind.name()
+    );
+    state.forget(flag.id);
+    state.conduct.extend(conduct);
+    flag.terms.action.redirect().is_some()
 }
 
 /// The configured pools, as far as a flag depends on them.

@@ -146,7 +146,7 @@ impl Controller {
     }
 
     /// Takes stored flags into the state, and puts them into force.
-    async fn take_over(&self, added: AddedAll) -> Result<(), Problem> {
+    pub(super) async fn take_over(&self, added: AddedAll) -> Result<(), Problem> {
         let mut state = self.lock().await;
         let Some((first, last)) = added.flags.first().zip(added.flags.last()) else {
             return Ok(());

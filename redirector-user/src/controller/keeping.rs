@@ -1,6 +1,8 @@
 //! What the controller does as time passes: heartbeat, expiry, sweeping, probing, ways to the relays, and the
 //! kernel's own messages.
 
+mod pulses;
+
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -9,6 +11,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
+pub(super) use self::pulses::Pulses;
 use super::{
     Controller, Problem, clock, links,
     probing::{ProbeLine, open_wire},
@@ -66,14 +69,20 @@ async fn until_stopped(
     }
 }
 
-/// Shows the kernel, and the service manager, that the controller lives.
+/// Shows the kernel, and the service manager, that the controller lives: the kernel's thread has just answered, and no
+/// task is late. An import may hold the others up for as long as its file takes.
 async fn beat(controller: Arc<Controller>) {
     let mut trouble = Trouble::new("the kernel was not told that the controller lives");
+    let mut stuck = Trouble::new("a task of the controller does not turn any more");
     let mut ticks = ticks(HEARTBEAT);
     loop {
         ticks.tick().await;
         let outcome = controller.heartbeat().await;
-        if outcome.is_ok() && sd_notify::watchdog_enabled().is_some() {
+        let late = controller.pulses.late();
+        let late = late.filter(|_| controller.unless_importing().is_ok());
+        stuck.report(late.map_or(Ok(()), Err));
+        let lives = outcome.is_ok() && late.is_none();
+        if lives && sd_notify::watchdog_enabled().is_some() {
             let notified = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
             if let Err(error) = notified {
                 tracing::warn!(%error, "the service manager was not notified");
@@ -86,6 +95,7 @@ async fn beat(controller: Arc<Controller>) {
 /// Ends flags whose time has come.
 async fn expire(controller: Arc<Controller>) {
     let mut trouble = Trouble::new("expired flags could not be ended");
+    controller.pulses.expect("expiry", RETRY);
     loop {
         let mut passes = controller.passes.subscribe();
         let outcome = controller.expire_flags().await;
@@ -96,6 +106,7 @@ async fn expire(controller: Arc<Controller>) {
             Ok(None) | Err(_) => RETRY,
         };
         trouble.report(outcome.map(drop));
+        controller.pulses.turned("expiry");
         // Asleep at most that long: the time of day may jump.
         let nap = until_next.clamp(SHORTEST_NAP, RETRY);
         tokio::select! {
@@ -110,9 +121,11 @@ async fn expire(controller: Arc<Controller>) {
 async fn sweep(controller: Arc<Controller>) {
     let mut trouble = Trouble::new("flows could not be swept");
     let mut ticks = ticks(SWEEP);
+    controller.pulses.expect("sweep", SWEEP);
     loop {
         ticks.tick().await;
         trouble.report(controller.sweep().await);
+        controller.pulses.turned("sweep");
     }
 }
 
@@ -120,9 +133,11 @@ async fn sweep(controller: Arc<Controller>) {
 async fn trim(controller: Arc<Controller>) {
     let mut trouble = Trouble::new("old events could not be thrown away");
     let mut ticks = ticks(TRIM);
+    controller.pulses.expect("trim", TRIM);
     loop {
         ticks.tick().await;
         trouble.report(controller.trim_events().await);
+        controller.pulses.turned("trim");
     }
 }
 
@@ -131,8 +146,10 @@ async fn refresh(controller: Arc<Controller>) {
     let mut trouble = Trouble::new("the ways to the relays could not be refreshed");
     let mut way = Trouble::new("no way to a relay");
     let mut ticks = ticks(REFRESH);
+    controller.pulses.expect("refresh", REFRESH);
     loop {
         ticks.tick().await;
+        controller.pulses.turned("refresh");
         match controller.refresh_paths().await {
             Ok(troubles) if troubles.is_empty() => way.report(Ok::<_, String>(())),
             Ok(troubles) => way.report(Err(troubles.join("; "))),
@@ -148,10 +165,12 @@ async fn radar(controller: Arc<Controller>, mut from: Timestamp) {
     };
     let mut trouble = Trouble::new("the radar's window could not be turned");
     let mut ticks = ticks(window);
+    controller.pulses.expect("radar", window);
     // The first tick is at once.
     ticks.tick().await;
     loop {
         ticks.tick().await;
+        controller.pulses.turned("radar");
         let turned = controller.turn_radar(from).await;
         if let Ok(next) = turned {
             from = next;
@@ -164,8 +183,10 @@ async fn radar(controller: Arc<Controller>, mut from: Timestamp) {
 async fn rules(controller: Arc<Controller>) {
     let mut ticks = ticks(RULES);
     let mut turned = clock();
+    controller.pulses.expect("rules", RULES);
     loop {
         ticks.tick().await;
+        controller.pulses.turned("rules");
         let now = clock();
         let alone = controller.config.radar_window.is_none();
         let idle = now.duration_since(turned) >= WITHOUT_RADAR;

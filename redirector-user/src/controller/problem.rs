@@ -14,6 +14,9 @@ pub enum Problem {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// It is not any more what the caller took it for.
+    #[error("{0}")]
+    Changed(String),
     /// Not now.
     #[error("{0}")]
     Busy(String),
@@ -37,6 +40,7 @@ impl Problem {
             Self::Usage(_)
             | Self::Guard(_)
             | Self::NotFound(_)
+            | Self::Changed(_)
             | Self::Busy(_)
             | Self::Store(_)
             | Self::KernelGone => false,

@@ -53,6 +53,7 @@ impl Controller {
             until,
             seen: seen.collect(),
         };
+        self.figures.saw(sources.len());
         self.history().push(Window {
             from,
             until,

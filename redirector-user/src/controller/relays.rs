@@ -80,6 +80,7 @@ impl Controller {
                 egress: redirect.egress,
                 delivery: redirect.delivery,
                 tier: redirect.tier,
+                limits: redirect.limits.clone(),
                 reason: flag.terms.reason.clone(),
                 expires_at: flag.terms.expires_at,
                 confirmed: redirect.confirmed,

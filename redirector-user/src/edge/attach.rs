@@ -96,10 +96,12 @@ impl Edge {
                 self.put_role(found.index, previous_role)?;
                 if previous_role.is_none() {
                     self.forget_device(found.index)?;
+                    self.retire_counters(&found.name)?;
                 }
                 return Err(error);
             }
         };
+        self.adopt_counters(&found.name)?;
         for old in running {
             if old.mode.hook() != attached.mode.hook() {
                 self.let_go(&found, old)?;
@@ -142,6 +144,7 @@ impl Edge {
                 interface: interface.to_owned(),
             });
         }
+        self.retire_counters(interface)?;
         if let Some(found) = found {
             self.put_role(found.index, None)?;
             self.forget_device(found.index)?;

@@ -32,19 +32,21 @@ pub(super) use self::room::Counted;
 use super::{Attachment, Edge, EdgeError, probe, program};
 
 /// What the program would do, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Judgement {
     /// `pass`, `drop`, `tx` or `redirect`.
     pub verdict: String,
     /// Counter that it would raise, the one that says most; or `none`.
     pub counter: String,
     /// Prefix of the rule that matched.
+    #[schema(value_type = Option<String>)]
     pub rule: Option<IpNetwork>,
     /// Flag behind it.
     pub flag_id: Option<u32>,
     /// Action of the rule.
     pub action: Option<String>,
     /// Relay number and listener, if diverted.
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     pub relay: Option<(u32, IpAddr)>,
     /// Every counter that it would raise.
     #[serde(default)]

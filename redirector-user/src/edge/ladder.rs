@@ -7,9 +7,10 @@ use std::fmt;
 
 use aya::util::KernelVersion;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How a program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AttachMode {
     /// XDP in the driver.
@@ -64,7 +65,7 @@ impl AttachMode {
 }
 
 /// A mode that was tried in vain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedMode {
     /// What was tried.
     pub mode: AttachMode,
@@ -73,7 +74,7 @@ pub struct RefusedMode {
 }
 
 /// Modes in the order in which they are tried: at least one, none twice. Written as one name or a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "OneOrMore", into = "Vec<AttachMode>")]
 pub struct Ladder(Vec<AttachMode>);
 

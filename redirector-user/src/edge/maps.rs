@@ -56,7 +56,7 @@ impl Maps {
             all_flows: open_raw(&pins.map(map::FLOWS))?,
             roles: open(pins, map::ROLES, Map::HashMap)?,
             settings: open(pins, map::SETTINGS, Map::Array)?,
-            counters: open(pins, map::COUNTERS, Map::PerCpuArray)?,
+            counters: open_counters(&pins.map(map::COUNTERS))?,
             devices: open(pins, map::DEVICES, Map::DevMapHash)?,
             radar: [
                 open(pins, map::RADAR_EVEN, Map::LruHashMap)?,
@@ -85,6 +85,11 @@ impl Maps {
             .set(0, settings.to_octets(), 0)
             .map_err(|error| writing(map::SETTINGS, error))
     }
+}
+
+/// One array of counters.
+pub(crate) fn open_counters(path: &Path) -> Result<PerCpuArray<MapData, u64>, EdgeError> {
+    open_at(path, Map::PerCpuArray)
 }
 
 /// The ring buffer of events.
@@ -145,8 +150,14 @@ fn open<M: TryFrom<Map, Error = MapError>>(
     name: &'static str,
     kind: fn(MapData) -> Map,
 ) -> Result<M, EdgeError> {
-    let path = pins.map(name);
-    MapData::from_pin(&path)
+    open_at(&pins.map(name), kind)
+}
+
+fn open_at<M: TryFrom<Map, Error = MapError>>(
+    path: &Path,
+    kind: fn(MapData) -> Map,
+) -> Result<M, EdgeError> {
+    MapData::from_pin(path)
         .and_then(|data| M::try_from(kind(data)))
         .map_err(|error| EdgeError::kernel(format!("opening {}", path.display()), error))
 }

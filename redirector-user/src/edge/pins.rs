@@ -84,15 +84,20 @@ impl Pins {
             fs::create_dir_all(&dir)
                 .map_err(|error| EdgeError::kernel(format!("making {}", dir.display()), error))?;
         }
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(pins.sets())
-            .map_err(|error| {
-                EdgeError::kernel(format!("making {}", pins.sets().display()), error)
-            })?;
+        for dir in [pins.sets(), pins.counters()] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&dir)
+                .map_err(|error| EdgeError::kernel(format!("making {}", dir.display()), error))?;
+        }
         for (name, expected) in &pins.shapes {
-            pins.compare(name, expected)?;
+            pins.compare(name, &pins.map(name), expected)?;
+        }
+        if let Some(expected) = pins.shapes.get(map::COUNTERS) {
+            for interface in pins.counted()? {
+                pins.compare(map::COUNTERS, &pins.counters_of(&interface), expected)?;
+            }
         }
         Ok(pins)
     }
@@ -141,24 +146,38 @@ impl Pins {
         self.dir.join("sets")
     }
 
+    /// Directory of what the instances on the interfaces count.
+    fn counters(&self) -> PathBuf {
+        self.dir.join("counters")
+    }
+
+    /// Path of what the instance on an interface counts.
+    pub(crate) fn counters_of(&self, interface: &str) -> PathBuf {
+        self.counters().join(in_bpffs(interface))
+    }
+
+    /// Removes that pin.
+    pub(crate) fn forget_counters_of(&self, interface: &str) -> Result<(), EdgeError> {
+        let path = self.counters_of(interface);
+        fs::remove_file(&path)
+            .map_err(|error| EdgeError::kernel(format!("removing {}", path.display()), error))
+    }
+
+    /// Interfaces that something was counted on.
+    pub(crate) fn counted(&self) -> Result<BTreeSet<String>, EdgeError> {
+        interfaces_in(&self.counters())
+    }
+
     /// Path of what holds the program on an interface.
-    ///
-    /// bpffs refuses dots in names, which VLAN interfaces have (`eth0.100`); interface names in
-    /// turn cannot have colons (`dev_valid_name`), so one stands for the other.
     pub(crate) fn holder(&self, hook: Hook, interface: &str) -> PathBuf {
-        self.held_by(hook).join(interface.replace('.', ":"))
+        self.held_by(hook).join(in_bpffs(interface))
     }
 
     /// Interfaces that something is pinned for, whether they still exist or not.
     pub(crate) fn held(&self) -> Result<BTreeSet<String>, EdgeError> {
         let mut names = BTreeSet::new();
-        for dir in Hook::ALL.map(|hook| self.held_by(hook)) {
-            let reading = |error| EdgeError::kernel(format!("reading {}", dir.display()), error);
-            for entry in fs::read_dir(&dir).map_err(reading)? {
-                if let Ok(name) = entry.map_err(reading)?.file_name().into_string() {
-                    names.insert(name.replace(':', "."));
-                }
-            }
+        for hook in Hook::ALL {
+            names.append(&mut interfaces_in(&self.held_by(hook))?);
         }
         Ok(names)
     }
@@ -176,9 +195,13 @@ impl Pins {
         }
     }
 
-    fn compare(&self, name: &str, expected: &Shape) -> Result<(), EdgeError> {
-        let path = self.map(name);
-        let info = match MapInfo::from_pin(&path) {
+    /// Entries that a map takes, as the program wants it.
+    pub(crate) fn capacity(&self, name: &str) -> u32 {
+        self.shapes.get(name).map_or(0, |shape| shape.max_entries)
+    }
+
+    fn compare(&self, name: &str, path: &Path, expected: &Shape) -> Result<(), EdgeError> {
+        let info = match MapInfo::from_pin(path) {
             Ok(info) => info,
             Err(error) if errno(&error) == Some(Errno::NOENT) => return Ok(()),
             Err(error) => {
@@ -202,11 +225,29 @@ impl Pins {
         }
         Err(EdgeError::ShapeDiffers {
             map: name.to_owned(),
-            path,
+            path: path.to_owned(),
             found,
             expected: *expected,
         })
     }
+}
+
+/// An interface's name as bpffs takes it: that refuses dots, which VLAN interfaces have (`eth0.100`), and interface
+/// names in turn cannot have colons (`dev_valid_name`), so one stands for the other.
+fn in_bpffs(interface: &str) -> String {
+    interface.replace('.', ":")
+}
+
+/// Interfaces that something in a directory is named after.
+fn interfaces_in(dir: &Path) -> Result<BTreeSet<String>, EdgeError> {
+    let reading = |error| EdgeError::kernel(format!("reading {}", dir.display()), error);
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(dir).map_err(reading)? {
+        if let Ok(name) = entry.map_err(reading)?.file_name().into_string() {
+            names.insert(name.replace(':', "."));
+        }
+    }
+    Ok(names)
 }
 
 /// Whether a directory is, or would be made, on a BPF file system.

@@ -1,5 +1,7 @@
 //! Loading the kernel program: one instance per interface, for XDP or for tc, all on the same pinned maps.
 
+use std::path::Path;
+
 use aya::{
     Ebpf, EbpfLoader,
     programs::{Program, SchedClassifier, Xdp},
@@ -16,12 +18,22 @@ pub(crate) fn open(
     pins: &Pins,
     role: Option<Role>,
 ) -> Result<Ebpf, EdgeError> {
-    open_for(config, pins, role, false)
+    open_for(config, pins, role, false, &pins.map(map::COUNTERS))
+}
+
+/// Opens the object for the instance of an interface, which counts apart from the others.
+pub(crate) fn open_on(
+    interface: &str,
+    config: &EdgeConfig,
+    pins: &Pins,
+    role: Option<Role>,
+) -> Result<Ebpf, EdgeError> {
+    open_for(config, pins, role, false, &pins.counters_of(interface))
 }
 
 /// Opens the object for an instance that only judges, and is never attached.
 pub(crate) fn open_dry(config: &EdgeConfig, pins: &Pins, role: Role) -> Result<Ebpf, EdgeError> {
-    open_for(config, pins, Some(role), true)
+    open_for(config, pins, Some(role), true, &pins.map(map::COUNTERS))
 }
 
 fn open_for(
@@ -29,6 +41,7 @@ fn open_for(
     pins: &Pins,
     role: Option<Role>,
     dry_run: bool,
+    counters: &Path,
 ) -> Result<Ebpf, EdgeError> {
     let role = role.map_or(LOOK_UP_ROLE, |role| role as u8);
     // What is only judged is not told of, either.
@@ -44,7 +57,11 @@ fn open_for(
         loader.map_max_entries(name, config.radar_sources_max);
     }
     for name in pins.names() {
-        loader.map_pin_path(name, pins.map(name));
+        let pin = match name {
+            map::COUNTERS => counters.to_owned(),
+            _ => pins.map(name),
+        };
+        loader.map_pin_path(name, pin);
     }
     loader
         .load(PROGRAM)

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use super::Item;
 use crate::{
-    policy::dial::{Ended, Flag, FlagId},
+    policy::{
+        dial::{Ended, Flag, FlagId},
+        token::Token,
+    },
     store::{
         drains::Word,
         firings::{Came, Fired},
@@ -73,6 +76,10 @@ pub enum Own<'a> {
     RulesFrozen(&'a Word),
     /// Rules may act again.
     RulesThawed(&'a Word),
+    /// Somebody may use the API with a token.
+    TokenAdded(&'a Token),
+    /// A token is no good any more; its name.
+    TokenRemoved(&'a str, &'a Word),
 }
 
 impl Own<'_> {
@@ -95,7 +102,9 @@ impl Own<'_> {
             | Self::MapPressureOver
             | Self::RuleDidNot(_)
             | Self::RulesFrozen(_)
-            | Self::RulesThawed(_) => None,
+            | Self::RulesThawed(_)
+            | Self::TokenAdded(_)
+            | Self::TokenRemoved(..) => None,
         };
         Item {
             at,
@@ -128,6 +137,8 @@ impl Own<'_> {
             },
             Self::RulesFrozen(_) => "rules_frozen",
             Self::RulesThawed(_) => "rules_thawed",
+            Self::TokenAdded(_) => "token_added",
+            Self::TokenRemoved(..) => "token_removed",
         }
     }
 
@@ -171,6 +182,15 @@ impl Own<'_> {
             }),
             Self::RulesFrozen(word) | Self::RulesThawed(word) => {
                 json!({ "by": word.by, "reason": word.reason })
+            }
+            Self::TokenAdded(token) => json!({
+                "token": token.name,
+                "scope": token.scope,
+                "by": token.created_by,
+                "expires_at": token.expires_at,
+            }),
+            Self::TokenRemoved(token, word) => {
+                json!({ "token": token, "by": word.by, "reason": word.reason })
             }
         }
     }

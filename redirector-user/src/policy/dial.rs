@@ -8,11 +8,12 @@ mod request;
 
 use std::fmt;
 
-use contract::{Delivery, Egress, Generation, Tier, Treatment};
+use contract::{Delivery, Egress, Generation, LimitsName, Tier, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use redirector_common::abi;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub(crate) use self::request::read_action;
 pub use self::{
@@ -24,7 +25,9 @@ pub use self::{
 use super::{limit::Limit, rules::Cause};
 
 /// Number of a flag; never 0, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
 pub struct FlagId(pub u32);
 
@@ -60,6 +63,8 @@ pub struct Redirect {
     pub delivery: Delivery,
     /// What of its mail the relay may look at; `None` = what the relay's own configuration says.
     pub tier: Option<Tier>,
+    /// What it may do at the relay, by a name of the relay's own configuration; `None` = what everybody may.
+    pub limits: Option<LimitsName>,
     /// Its abuse is known: nothing that it does makes the relay splice its TLS.
     pub confirmed: bool,
 }

@@ -222,6 +222,7 @@ fn request(record: &ByteRecord, columns: &[Column], actor: &str) -> Result<FlagR
             Column::Egress => request.egress = Some(value),
             Column::Delivery => request.delivery = Some(value),
             Column::Tier => request.tier = Some(value),
+            Column::Limits => request.limits = Some(value),
             Column::Rate => request.rate = Some(value),
             Column::Burst => {
                 let burst = value.parse();
@@ -283,10 +284,11 @@ enum Column {
     Confirmed,
     Delivery,
     Tier,
+    Limits,
 }
 
 impl Column {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Prefix,
         Self::Reason,
         Self::Action,
@@ -302,6 +304,7 @@ impl Column {
         Self::Confirmed,
         Self::Delivery,
         Self::Tier,
+        Self::Limits,
     ];
 
     const fn name(self) -> &'static str {
@@ -321,6 +324,7 @@ impl Column {
             Self::Confirmed => "confirmed",
             Self::Delivery => "delivery",
             Self::Tier => "tier",
+            Self::Limits => "limits",
         }
     }
 }

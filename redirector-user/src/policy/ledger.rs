@@ -32,6 +32,8 @@ pub struct Ledger {
     in_use: BTreeMap<String, BTreeMap<Generation, usize>>,
     /// Flags that have not ended and that a rule has made.
     automatic: BTreeMap<IpNetwork, FlagId>,
+    /// How many flags that have not ended ask for which action.
+    by_action: BTreeMap<&'static str, usize>,
     touched: BTreeSet<IpNetwork>,
 }
 
@@ -86,6 +88,12 @@ impl Ledger {
         self.waiting.values().map(BTreeSet::len).sum()
     }
 
+    /// How many have not ended, by the name of their action; what was never asked for is not there.
+    #[must_use]
+    pub const fn by_action(&self) -> &BTreeMap<&'static str, usize> {
+        &self.by_action
+    }
+
     /// Flags that were never in force, by what they wait for.
     pub fn waiting(&self) -> impl Iterator<Item = (&Wait, &BTreeSet<FlagId>)> {
         self.waiting.iter()
@@ -123,7 +131,9 @@ impl Ledger {
         let id = flag.id;
         self.touched.insert(flag.terms.prefix);
         if flag.ended.is_none() {
-            self.standing.insert(flag.terms.prefix, id);
+            let before = self.standing.insert(flag.terms.prefix, id);
+            self.uncount(before);
+            *self.by_action.entry(flag.terms.action.name()).or_default() += 1;
             self.expiries.insert((flag.terms.expires_at, id));
             if rule_of(&flag.terms.actor).is_some() {
                 self.automatic.insert(flag.terms.prefix, id);
@@ -145,6 +155,7 @@ impl Ledger {
         self.touched.insert(flag.terms.prefix);
         if self.standing.get(&flag.terms.prefix) == Some(&id) {
             self.standing.remove(&flag.terms.prefix);
+            self.uncount_action(flag.terms.action.name());
         }
         if self.automatic.get(&flag.terms.prefix) == Some(&id) {
             self.automatic.remove(&flag.terms.prefix);
@@ -166,6 +177,20 @@ impl Ledger {
             }
         }
         Some(flag)
+    }
+
+    /// One flag stands no more, because another has taken its place.
+    fn uncount(&mut self, id: Option<FlagId>) {
+        let flag = id.and_then(|id| self.flags.get(&id));
+        if let Some(action) = flag.map(|flag| flag.terms.action.name()) {
+            self.uncount_action(action);
+        }
+    }
+
+    fn uncount_action(&mut self, action: &'static str) {
+        if let Some(count) = self.by_action.get_mut(action) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     /// Notes that a flag is in force; answers with what it replaces.

@@ -50,7 +50,7 @@ pub struct Credentials {
 }
 
 /// `POST /v1/users`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserRequest {
     /// Its name.
@@ -60,6 +60,7 @@ pub struct UserRequest {
     pub customer: Option<String>,
     /// Without one, one is made and told once.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub password: Option<Password>,
     /// No keys of SCRAM are kept.
     #[serde(default)]
@@ -79,7 +80,7 @@ pub struct UserRequest {
 }
 
 /// `PATCH /v1/users/{name}`: what is given changes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
     /// Whose it is; empty = nobody's.
@@ -87,6 +88,7 @@ pub struct UserChange {
     pub customer: Option<String>,
     /// Another password.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub password: Option<Password>,
     /// Another password, which is made and told once.
     #[serde(default)]

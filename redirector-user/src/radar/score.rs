@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::window::Figures;
 
 /// One reason.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Component {
     /// `destinations`, `syns`, `burst`, `resets` or `short`.
     pub name: String,

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The sources of some windows, the highest score first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RadarView {
     /// Whether the radar is switched on.
     pub enabled: bool,
@@ -29,9 +29,10 @@ pub struct RadarView {
 }
 
 /// One source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SourceView {
     /// An IPv4 address, or an IPv6 /64.
+    #[schema(value_type = String)]
     pub source: IpNetwork,
     /// How much it looks like a spammer; 100 is a source that is at every limit.
     pub score: f64,
@@ -46,7 +47,7 @@ pub struct SourceView {
 }
 
 /// One window of one source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CourseView {
     /// When the window began.
     pub from: Timestamp,
@@ -56,7 +57,7 @@ pub struct CourseView {
 }
 
 /// What was counted; frames and octets are those on the wire, port 25 alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FiguresView {
     /// Distinct networks (/24 or /48) that it tried to reach, estimated.
     pub destinations: u64,

@@ -32,6 +32,7 @@ fn redirect() -> Action {
         confirmed: false,
         delivery: contract::Delivery::default(),
         tier: None,
+        limits: None,
     })
 }
 

@@ -4,6 +4,9 @@
 //! payload)`. Erasing a payload together with its salt therefore keeps the chain verifiable and leaves
 //! nothing to guess the payload by; actor, kind and subject stay, and hold no personal data of a customer.
 //!
+//! What somebody has asked for over the API says in its payload, beside the actor that was claimed, who the caller was
+//! ([`crate::caller`]).
+//!
 //! [`verify`] finds a row that was changed, added, removed or moved. What it cannot see alone is a chain cut
 //! off at its end: keep the last hash elsewhere to notice that.
 
@@ -64,6 +67,10 @@ pub enum Kind {
     MessageViewed,
     /// Somebody says that a kept message is what it was taken for.
     MessageConfirmed,
+    /// Somebody may use the API with a token.
+    TokenAdded,
+    /// A token is no good any more.
+    TokenRemoved,
 }
 
 /// A row to be written.
@@ -201,6 +208,8 @@ impl Kind {
             Self::MessageReleased => "message released",
             Self::MessageViewed => "message viewed",
             Self::MessageConfirmed => "message confirmed",
+            Self::TokenAdded => "token added",
+            Self::TokenRemoved => "token removed",
         }
     }
 }
@@ -261,6 +270,19 @@ impl Store {
                 .fetch_all(&self.readers)
                 .await?;
         rows.iter().map(read).collect()
+    }
+
+    /// How many rows there are about one subject.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn rows_about(&self, subject: &str) -> Result<u64, StoreError> {
+        let row = sqlx::query("SELECT COUNT(*) FROM audit WHERE subject = $1")
+            .bind(subject.to_owned())
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
     }
 
     /// Erases payload and salt of one row of this controller's chain, which stays verifiable.

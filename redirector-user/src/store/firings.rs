@@ -11,11 +11,12 @@ use super::{Store, StoreError};
 use crate::policy::{dial::FlagId, rules::Cause};
 
 /// One time that a rule wanted something.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Fired {
     /// When.
     pub at: Timestamp,
     /// Of whom.
+    #[schema(value_type = String)]
     pub customer: IpNetwork,
     /// Which rule.
     pub rule: String,
@@ -27,7 +28,9 @@ pub struct Fired {
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 pub enum Came {
     /// It was done.
     #[serde(rename = "done")]
@@ -41,7 +44,7 @@ pub enum Came {
 }
 
 /// What is not asked for by itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Detail {
     /// Where the dial is turned to; `lift` takes the flag away.
     pub dial: String,

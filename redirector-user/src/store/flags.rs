@@ -1,6 +1,7 @@
 //! Flags in the store.
 
 mod bulk;
+mod change;
 mod row;
 
 use std::collections::BTreeMap;
@@ -12,14 +13,12 @@ use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{Any, AnyPool, Row as _, Transaction};
 
-pub use self::bulk::AddedAll;
 use self::row::{flag_id, insert_all, payload, read};
+pub use self::{bulk::AddedAll, change::Change};
 use super::{
     Store, StoreError,
     audit::{Chain, Entry, Kind},
-    conduct,
     events::Told,
-    next_generation,
 };
 use crate::{
     feed::Own,
@@ -59,64 +58,10 @@ impl Store {
         kind: Kind,
         actor: &str,
     ) -> Result<Added, StoreError> {
-        let mut transaction = self.writer.begin().await?;
-        let generation = next_generation(&mut transaction).await?;
-        let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM flags")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let id = flag_id(row.try_get(0)?)?;
-        let standing = sqlx::query("SELECT * FROM flags WHERE prefix = $1 AND ended_us IS NULL")
-            .bind(terms.prefix.to_string())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let mut replaced = standing.as_ref().map(read).transpose()?;
-        let mut chain = Chain::open(&mut transaction, &self.name).await?;
-        if let Some(flag) = &mut replaced {
-            let reason = format!("replaced by flag {id}");
-            let ended = Ended {
-                at: terms.created_at,
-                by: terms.actor.clone(),
-                reason,
-            };
-            self.write_end(
-                &mut transaction,
-                &mut chain,
-                flag.id,
-                Kind::FlagReplaced,
-                &ended,
-            )
-            .await?;
-            flag.ended = Some(ended);
-        }
-        let flag = Flag {
-            id,
-            terms: terms.clone(),
-            generation,
-            replaces: replaced.as_ref().map(|flag| flag.id),
-            activated_at: None,
-            ended: None,
-        };
-        insert_all(&mut transaction, std::slice::from_ref(&flag)).await?;
-        let entry = Entry {
-            at: terms.created_at,
-            actor: actor.to_owned(),
-            kind,
-            subject: subject(id),
-            payload: payload(&flag),
-        };
-        chain.append(&mut transaction, entry).await?;
-        chain.finish(&mut transaction).await?;
-        let mut told = Told::default();
-        if let Some(flag) = &replaced
-            && let Some(ended) = &flag.ended
-        {
-            told.note(Own::FlagReplaced(flag.id, ended).at(ended.at, Some(terms.prefix)));
-        }
-        told.note(Own::FlagAdded(&flag).at(terms.created_at, Some(terms.prefix)));
-        let told = told.store(&mut transaction).await?;
-        transaction.commit().await?;
-        self.announce(told);
-        Ok(Added { flag, replaced })
+        let mut change = self.change().await?;
+        let added = change.add(terms, kind, actor).await?;
+        change.commit().await?;
+        Ok(added)
     }
 
     /// Ends a flag, by hand or ([`Kind::FlagExpired`]) by time; with `conduct`, what is remembered of its customer
@@ -132,27 +77,9 @@ impl Store {
         ended: &Ended,
         conduct: Option<(IpNetwork, &Conduct)>,
     ) -> Result<Generation, StoreError> {
-        let mut transaction = self.writer.begin().await?;
-        if let Some((customer, conduct)) = conduct {
-            conduct::write(&mut transaction, customer, conduct).await?;
-        }
-        let mut chain = Chain::open(&mut transaction, &self.name).await?;
-        self.write_end(&mut transaction, &mut chain, id, kind, ended)
-            .await?;
-        chain.finish(&mut transaction).await?;
-        let generation = next_generation(&mut transaction).await?;
-        let prefix = prefix_of(&mut transaction, id).await?;
-        let own = if kind == Kind::FlagExpired {
-            Own::FlagExpired(id, ended)
-        } else {
-            Own::FlagLifted(id, ended)
-        };
-        let mut told = Told::default();
-        told.note(own.at(ended.at, prefix));
-        let told = told.store(&mut transaction).await?;
-        transaction.commit().await?;
-        self.announce(told);
-        Ok(generation)
+        let mut change = self.change().await?;
+        change.end(id, kind, ended, conduct).await?;
+        change.commit().await
     }
 
     /// Notes that the kernel has these flags for the first time.
@@ -252,37 +179,6 @@ impl Store {
             .fetch_optional(&self.readers)
             .await?;
         row.as_ref().map(read).transpose()
-    }
-
-    async fn write_end(
-        &self,
-        transaction: &mut Transaction<'_, Any>,
-        chain: &mut Chain,
-        id: FlagId,
-        kind: Kind,
-        ended: &Ended,
-    ) -> Result<(), StoreError> {
-        let done = sqlx::query(
-            "UPDATE flags SET ended_us = $1, ended_by = $2, ended_reason = $3 WHERE id = $4 AND ended_us IS NULL",
-        )
-        .bind(ended.at.as_microsecond())
-        .bind(ended.by.clone())
-        .bind(ended.reason.clone())
-        .bind(i64::from(id.0))
-        .execute(&mut **transaction)
-        .await?;
-        if done.rows_affected() != 1 {
-            return Err(StoreError::AlreadyEnded(id));
-        }
-        let payload = json!({ "reason": ended.reason });
-        let entry = Entry {
-            at: ended.at,
-            actor: ended.by.clone(),
-            kind,
-            subject: subject(id),
-            payload,
-        };
-        chain.append(transaction, entry).await
     }
 }
 

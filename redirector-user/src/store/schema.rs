@@ -130,4 +130,22 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "events",
         include_str!("migrations/0010_events.sql"),
     ),
+    (
+        18,
+        None,
+        "tokens of the API",
+        include_str!("migrations/0018_tokens.sql"),
+    ),
+    (
+        19,
+        None,
+        "requests with a key",
+        include_str!("migrations/0019_requests.sql"),
+    ),
+    (
+        21,
+        None,
+        "limits by name",
+        include_str!("migrations/0021_limits.sql"),
+    ),
 ];

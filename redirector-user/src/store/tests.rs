@@ -1,5 +1,7 @@
+mod change;
 mod events;
 mod rules;
+mod tokens;
 mod trail;
 mod users;
 
@@ -7,6 +9,7 @@ use jiff::SignedDuration;
 use redirector_common::abi::Via;
 
 use super::*;
+use super::{audit::Kind, flags::Added};
 use crate::policy::dial::{Ended, FlagRequest, PoolTerms, Proposal};
 
 fn now() -> Timestamp {
@@ -23,6 +26,7 @@ fn proposal(target: &str, action: &str) -> Proposal {
         confirmed: action == "redirect",
         delivery: (action == "redirect").then(|| String::from("cutthrough+spool")),
         tier: (action == "redirect").then(|| String::from("headers")),
+        limits: (action == "redirect").then(|| String::from("small")),
         rate: (action == "limit").then(|| String::from("100/h")),
         ..FlagRequest::default()
     };

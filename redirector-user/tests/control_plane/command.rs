@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::lab::DEADLINE;
+use crate::lab::deadline;
 
 /// What a command said, and how it ended.
 #[derive(Debug)]
@@ -37,12 +37,12 @@ pub(crate) fn said(command: &mut Command) -> Said {
         });
         Said { code, out, err }
     };
-    let deadline = Instant::now() + DEADLINE;
+    let until = Instant::now() + deadline();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return read(status.code().unwrap_or(-1));
         }
-        if Instant::now() > deadline {
+        if Instant::now() > until {
             child.kill().unwrap();
             child.wait().unwrap();
             panic!("{command:?} goes on: {:?}", read(-1));

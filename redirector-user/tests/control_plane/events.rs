@@ -140,7 +140,7 @@ fn what_is_no_batch_is_refused_and_nothing_of_it_is_kept() {
     drop(stream.read_to_end(&mut answer));
     let answer = String::from_utf8_lossy(&answer);
     assert!(
-        answer.is_empty() || answer.starts_with("HTTP/1.1 422 "),
+        answer.is_empty() || answer.starts_with("HTTP/1.1 413 "),
         "{answer}"
     );
     assert_eq!(kept(&lab, &[]), Vec::<String>::new());

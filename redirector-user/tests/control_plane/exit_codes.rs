@@ -130,7 +130,7 @@ fn http_errors_are_json_with_a_status_and_a_kind() {
     let flag = r#"{"target":"203.0.113.1","reason":"r","actor":"a"}"#;
     let cases = [
         ("GET /v1/nothing", "", 404, "not_found"),
-        ("PUT /v1/flags", "", 422, "usage"),
+        ("PUT /v1/flags", "", 405, "usage"),
         ("GET /v1/flags/9", "", 404, "not_found"),
         ("GET /v1/flags/x", "", 422, "usage"),
         ("GET /v1/flags?everything=1", "", 422, "usage"),
@@ -164,7 +164,7 @@ fn http_errors_are_json_with_a_status_and_a_kind() {
         r#"{{"target":"192.0.2.1","reason":"{}"}}"#,
         "x".repeat(20_000)
     );
-    assert_eq!(lab.http("POST /v1/flags", &long).0, 422);
+    assert_eq!(lab.http("POST /v1/flags", &long).0, 413);
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Lab {
         let (edge, relay) = (lab.edge(), lab.relay());
         ip(&["netns", "add", &edge]);
         ip(&["netns", "add", &relay]);
+        ip(&["-n", &edge, "link", "set", "lo", "up"]);
         for (link, peer) in [("cust0", "cust1"), ("relay0", "relay1")] {
             ip(&[
                 "-n", &edge, "link", "add", link, "type", "veth", "peer", "name", peer, "netns",
@@ -84,6 +85,11 @@ impl Lab {
 
     /// Starts the controller and waits until it answers.
     pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_with(&mut self, environment: &[(&str, &str)]) {
         let log = fs::File::options()
             .create(true)
             .append(true)
@@ -91,6 +97,7 @@ impl Lab {
             .unwrap();
         let mut command = self.inside(env!("CARGO_BIN_EXE_outgated"));
         let command = command.arg("--config").arg(self.config());
+        let command = command.envs(environment.iter().copied());
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         self.outgated = Some(child);
         self.until("outgated answers", |lab| lab.outgate(&["status"]).code == 0);
@@ -137,7 +144,7 @@ impl Lab {
     /// One request over the socket, written by hand; answers with status and body.
     pub(crate) fn http(&self, request: &str, body: &str) -> (u16, Value) {
         let mut stream = UnixStream::connect(self.socket()).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_read_timeout(Some(deadline())).unwrap();
         let length = body.len();
         let head = "Host: outgated\r\nConnection: close\r\nContent-Type: application/json";
         write!(
@@ -179,11 +186,11 @@ impl Lab {
     /// Polls until something holds, or fails with the controller's log.
     #[track_caller]
     pub(crate) fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + DEADLINE;
+        let (patience, begun) = (deadline(), Instant::now());
         while !holds(self) {
             assert!(
-                Instant::now() < deadline,
-                "{what}: not within {DEADLINE:?}\n{}",
+                begun.elapsed() < patience,
+                "{what}: not within {patience:?}\n{}",
                 self.logged()
             );
             thread::sleep(Duration::from_millis(20));
@@ -218,6 +225,10 @@ impl Lab {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("outgated.sock")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.directory.path().join("state/outgate.db")
     }
 
     pub(crate) fn pin_dir(&self) -> PathBuf {
@@ -281,7 +292,8 @@ timeout = "200ms"
         format!("{}-edge", self.name)
     }
 
-    fn relay(&self) -> String {
+    /// The namespace of the relay, where the customers' wire ends, too.
+    pub(crate) fn relay(&self) -> String {
         format!("{}-relay", self.name)
     }
 }
@@ -306,4 +318,8 @@ impl Drop for Lab {
 }
 
 static LABS: AtomicU32 = AtomicU32::new(0);
-pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
+/// Until when something must have happened: long against a usual machine, and `OUTGATE_LAB_PATIENCE` times that on a busy one.
+pub(crate) fn deadline() -> Duration {
+    let patience = std::env::var("OUTGATE_LAB_PATIENCE").ok();
+    Duration::from_secs(15) * patience.map_or(1, |patience| patience.parse().unwrap())
+}

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod api;
 mod command;
 mod doctor;
 mod events;
@@ -15,8 +16,15 @@ mod greeter;
 mod import;
 mod lab;
 mod life;
+mod metrics;
 mod probe;
 mod relays;
+mod remote;
 mod rules;
+mod screen;
+mod shells;
 mod steer;
+mod together;
+mod top;
 mod users;
+mod watchdog;

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 /// `POST /v1/capture`: asks for the frames that the program takes. The answer is a line of JSON for each
 /// [`CaptureLine`], until it ends or the connection is closed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaptureRequest {
     /// Frames from or to this prefix alone.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub source: Option<IpNetwork>,
     /// Octets of each frame, 1 to 2048; without it the headers, and no payload.
     #[serde(default)]
@@ -27,7 +28,7 @@ pub struct CaptureRequest {
 }
 
 /// One line of a capture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CaptureLine {
     /// A frame was taken.
@@ -45,7 +46,7 @@ pub enum CaptureLine {
 }
 
 /// A frame that the program took.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CapturedView {
     /// When.
     pub at: Timestamp,

@@ -4,6 +4,7 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::{
     feed::Counts,
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// One event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EventView {
     /// Its number; grows by one from event to event.
     pub seq: u64,
@@ -23,6 +24,7 @@ pub struct EventView {
     /// What kind.
     pub kind: String,
     /// Whom it is about.
+    #[schema(value_type = Option<String>)]
     pub customer: Option<IpNetwork>,
     /// By which flag.
     pub flag: Option<FlagId>,
@@ -31,7 +33,7 @@ pub struct EventView {
 }
 
 /// What relays saw of a customer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SeenView {
     /// In the last hour.
     pub hour: CountsView,
@@ -40,7 +42,7 @@ pub struct SeenView {
 }
 
 /// Counts of messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CountsView {
     /// Those whose content reached a relay.
     pub messages: u64,

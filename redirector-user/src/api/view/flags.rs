@@ -1,9 +1,10 @@
 //! Flags, their trail, and files of them.
 
-use contract::{Delivery, Egress, Generation, Tier, Treatment};
+use contract::{Delivery, Egress, Generation, LimitsName, Tier, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{ProbationView, SeenView};
 use crate::policy::{
@@ -12,11 +13,12 @@ use crate::policy::{
 };
 
 /// One flag.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FlagView {
     /// Number.
     pub id: FlagId,
     /// Whom it is about.
+    #[schema(value_type = String)]
     pub prefix: IpNetwork,
     /// Name of the action.
     pub action: String,
@@ -30,6 +32,9 @@ pub struct FlagView {
     pub delivery: Option<Delivery>,
     /// Of a redirect whose mail may not be looked at as the relay's own configuration says, else `None`.
     pub tier: Option<Tier>,
+    /// Of a redirect with limits of its own at the relay, else `None`.
+    #[serde(default)]
+    pub limits: Option<LimitsName>,
     /// Of a redirect, else `None`: known to abuse, and never spliced by what the relay learns.
     pub confirmed: Option<bool>,
     /// Of a limit, as `30/min`, else `None`.
@@ -110,6 +115,9 @@ impl FlagView {
             egress: redirect.as_ref().map(|redirect| redirect.egress),
             delivery: redirect.as_ref().map(|redirect| redirect.delivery),
             tier: redirect.as_ref().and_then(|redirect| redirect.tier),
+            limits: redirect
+                .as_ref()
+                .and_then(|redirect| redirect.limits.clone()),
             confirmed: redirect.as_ref().map(|redirect| redirect.confirmed),
             pool: redirect.map(|redirect| redirect.pool),
             rate: limit.map(|limit| limit.rate.to_string()),
@@ -137,7 +145,7 @@ impl FlagView {
 }
 
 /// Whether a flag is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FlagState {
     /// The kernel has it.
@@ -148,8 +156,30 @@ pub enum FlagState {
     Ended,
 }
 
+/// `PUT /v1/flags/{prefix}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FlagSetView {
+    /// What was done.
+    pub done: SetOutcome,
+    /// The flag that stands now.
+    #[serde(flatten)]
+    pub flag: FlagView,
+}
+
+/// What was done so that a prefix has the flag that it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SetOutcome {
+    /// There was none.
+    Added,
+    /// There was another.
+    Replaced,
+    /// It was so already.
+    Nothing,
+}
+
 /// One row of a flag's trail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryView {
     /// When.
     pub at: Timestamp,
@@ -162,7 +192,7 @@ pub struct HistoryView {
 }
 
 /// `POST /v1/flags/import`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImportView {
     /// Whether the file was only judged.
     pub dry_run: bool,
@@ -183,7 +213,7 @@ pub struct ImportView {
 }
 
 /// What an import is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ImportStage {
     /// The file is judged.
@@ -195,7 +225,7 @@ pub enum ImportStage {
 }
 
 /// `GET /v1/flags/import`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImportProgress {
     /// What is being done.
     pub stage: ImportStage,

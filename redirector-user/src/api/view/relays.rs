@@ -5,9 +5,10 @@ use std::{net::IpAddr, num::NonZeroU8};
 use contract::Generation;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PoolView {
     /// Name.
     pub name: String,
@@ -23,11 +24,12 @@ pub struct PoolView {
 }
 
 /// One relay.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RelayView {
     /// Name.
     pub name: String,
     /// Listener's addresses.
+    #[schema(value_type = Vec<String>)]
     pub address: Vec<IpAddr>,
     /// Listener's port.
     pub port: u16,
@@ -40,6 +42,7 @@ pub struct RelayView {
     /// Since when `state` is what it is.
     pub since: Timestamp,
     /// Its share of the pool's customers, relative to the others' weights.
+    #[schema(value_type = u8, minimum = 1)]
     pub weight: NonZeroU8,
     /// Connections that it had at the last sweep of the flow table.
     pub flows: usize,
@@ -54,7 +57,7 @@ pub struct RelayView {
 }
 
 /// A drained relay.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DrainView {
     /// Since when.
     pub since: Timestamp,
@@ -65,7 +68,7 @@ pub struct DrainView {
 }
 
 /// `PUT /v1/relays/{relay}/drain`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DrainRequest {
     /// Why, for the trail.
@@ -77,7 +80,7 @@ pub struct DrainRequest {
 }
 
 /// What probes say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RelayHealth {
     /// It greets.

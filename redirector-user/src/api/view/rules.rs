@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::DrainView;
 use crate::policy::{
@@ -13,9 +14,10 @@ use crate::policy::{
 };
 
 /// `GET /v1/rules`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RulesView {
     /// Where they stand; `None` = the configuration names no file.
+    #[schema(value_type = Option<String>)]
     pub file: Option<PathBuf>,
     /// In the order of the file.
     pub rules: Vec<RuleView>,
@@ -32,7 +34,7 @@ pub struct RulesView {
 }
 
 /// One rule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleView {
     /// Its name.
     pub name: String,
@@ -56,9 +58,10 @@ pub struct RuleView {
 }
 
 /// A customer on probation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProbationView {
     /// Who.
+    #[schema(value_type = String)]
     pub customer: IpNetwork,
     /// The rule whose limits are lower; `None` = all rules'.
     pub rule: Option<String>,
@@ -77,7 +80,7 @@ pub struct ProbationView {
 }
 
 /// Figures that are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatisticsView {
     /// How many rotations.
     pub rotations: u64,
@@ -88,7 +91,7 @@ pub struct StatisticsView {
 }
 
 /// `PUT /v1/rules/freeze`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FreezeRequest {
     /// Why.
@@ -100,7 +103,7 @@ pub struct FreezeRequest {
 }
 
 /// `POST /v1/rules/reload`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReloadRequest {
     /// Who.
@@ -109,7 +112,7 @@ pub struct ReloadRequest {
 }
 
 /// `POST /v1/rules/replay`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReplayView {
     /// From when.
     pub from: Timestamp,
@@ -126,11 +129,12 @@ pub struct ReplayView {
 }
 
 /// What a rule would have done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WouldView {
     /// When.
     pub at: Timestamp,
     /// To whom.
+    #[schema(value_type = String)]
     pub customer: IpNetwork,
     /// Which rule.
     pub rule: String,
@@ -145,11 +149,12 @@ pub struct WouldView {
 }
 
 /// A flag that there really was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReallyView {
     /// Its number.
     pub flag: FlagId,
     /// Whom it was about.
+    #[schema(value_type = String)]
     pub prefix: IpNetwork,
     /// Where the dial stood.
     pub dial: String,

@@ -2,12 +2,13 @@
 
 use contract::Generation;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::PoolView;
 use crate::edge::{Attachment, Ladder};
 
 /// `GET /v1/status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusView {
     /// State of the policy.
     pub generation: Generation,
@@ -29,7 +30,7 @@ pub struct StatusView {
 }
 
 /// A configured interface without the program.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MissingInterface {
     /// Name.
     pub interface: String,
@@ -40,7 +41,7 @@ pub struct MissingInterface {
 }
 
 /// How many flags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FlagCounts {
     /// In force.
     pub active: usize,
@@ -49,7 +50,7 @@ pub struct FlagCounts {
 }
 
 /// `POST /v1/interfaces`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttachRequest {
     /// Interface.

@@ -5,9 +5,10 @@ use std::fmt;
 use contract::Generation;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserView {
     /// Name.
     pub name: String,
@@ -30,7 +31,7 @@ pub struct UserView {
 }
 
 /// What a change of a user is answered with.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserToldView {
     /// As it is now, or was when it was removed.
     #[serde(flatten)]

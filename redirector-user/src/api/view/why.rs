@@ -8,11 +8,13 @@ use super::FlagView;
 use crate::edge::Judgement;
 
 /// `GET /v1/why`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WhyView {
     /// Who would connect.
+    #[schema(value_type = String)]
     pub source: IpAddr,
     /// Whereto.
+    #[schema(value_type = String)]
     pub destination: IpAddr,
     /// The port there.
     pub port: u16,
@@ -30,7 +32,7 @@ pub struct WhyView {
 }
 
 /// `POST /v1/why/frames`: frames to be judged, each for itself, against the maps as they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FramesRequest {
     /// Interface that they come in by; it must have the program.
@@ -44,7 +46,7 @@ pub struct FramesRequest {
 }
 
 /// What is said of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FramesView {
     /// Role of the interface.
     pub role: String,
@@ -57,7 +59,7 @@ pub struct FramesView {
 }
 
 /// One of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FrameView {
     /// What the program would do; `None` = it could not be judged.
     pub judgement: Option<Judgement>,

@@ -55,7 +55,7 @@ impl Style {
 }
 
 /// The two largest units that are not zero: enough to judge by.
-fn rough(duration: SignedDuration) -> String {
+pub(in crate::cli) fn rough(duration: SignedDuration) -> String {
     let seconds = duration.as_secs();
     let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
     let first = units

@@ -86,6 +86,16 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
             "events.max: 10: out of range; allowed are 1000 to 50000000",
         ),
         (
+            "[events]",
+            "[metrics]\nlisten = \"localhost\"\n[events]",
+            "metrics.listen: localhost: not an address with a port; allowed is loopback, as \"127.0.0.1:9105\" or \"[::1]:9105\"",
+        ),
+        (
+            "[events]",
+            "[metrics]\nlisten = \"0.0.0.0:9105\"\n[events]",
+            "metrics.listen: 0.0.0.0:9105: whoever asks is answered, so it must be a loopback address with a port, as \"127.0.0.1:9105\"; put a proxy that authenticates in front of it to scrape from elsewhere",
+        ),
+        (
             "sources_max = 2048",
             "sources_max = 10",
             "radar.sources_max: 10: out of range; allowed are 1024 to 1048576",

@@ -205,6 +205,9 @@ impl Controller {
         drop(state);
         if !noted.is_empty() {
             self.store.note_firings(&noted).await?;
+            for one in &noted {
+                self.metrics().fired(&one.rule, one.outcome.name());
+            }
             let undone = noted.iter().filter(|one| one.outcome != Came::Done);
             let told = undone.map(|one| Own::RuleDidNot(one).at(one.at, Some(one.customer)));
             self.store.tell(told.collect()).await?;

@@ -62,6 +62,7 @@ fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>)
             confirmed: false,
             delivery: contract::Delivery::default(),
             tier: None,
+            limits: None,
         })
     };
     Flag {

@@ -91,7 +91,7 @@ impl Edge {
         if KernelVersion::current().is_ok_and(|version| version < TCX_SINCE) {
             return Err(refusal::no_tcx(interface));
         }
-        let mut object = program::open(&self.config, &self.pins, Some(role))?;
+        let mut object = program::open_on(&interface.name, &self.config, &self.pins, Some(role))?;
         let instance = program::load_tc(&mut object)?;
         let program_id = id_of(instance)?;
         if running && let Some(link) = self.tcx_link(interface)? {
@@ -124,7 +124,7 @@ impl Edge {
         if !running && Filter::find(interface)?.is_some() {
             return Err(refusal::filter_taken(interface));
         }
-        let mut object = program::open(&self.config, &self.pins, Some(role))?;
+        let mut object = program::open_on(&interface.name, &self.config, &self.pins, Some(role))?;
         let instance = program::load_tc(&mut object)?;
         let program_id = id_of(instance)?;
         // Both are pinned while the one takes the other's place, so that a crash leaves no filter that is

@@ -62,7 +62,7 @@ impl Edge {
         if link.is_none() {
             refusal::busy(interface)?;
         }
-        let mut object = program::open(&self.config, &self.pins, Some(role))?;
+        let mut object = program::open_on(&interface.name, &self.config, &self.pins, Some(role))?;
         let instance = program::load(&mut object)?;
         let program_id = instance
             .info()
@@ -140,7 +140,7 @@ impl Edge {
         drop(link);
         await_gone(interface, previous.program_id)?;
         self.attach_new(instance, interface, mode).inspect_err(|_refusal| {
-            let restored = program::open(&self.config, &self.pins, previous_role)
+            let restored = program::open_on(&interface.name, &self.config, &self.pins, previous_role)
                 .and_then(|mut object| {
                     let instance = program::load(&mut object)?;
                     self.attach_new(instance, interface, previous.mode)

@@ -3,9 +3,9 @@
 //! The kernel counts no entries, and walking a table of a million takes a second. So the last count is
 //! remembered with the counter of opened flows beside it: what was opened since can only have filled it so far.
 
-use redirector_common::{abi::map, counters::Counter};
+use redirector_common::counters::Counter;
 
-use crate::edge::{Edge, EdgeError, maps};
+use crate::edge::{Edge, EdgeError};
 
 /// A count of the flow table.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +19,7 @@ pub(in crate::edge) struct Counted {
 impl Edge {
     /// How many flows were ever opened.
     pub(in crate::edge) fn opened(&self) -> Result<u64, EdgeError> {
-        let per_cpu = self.maps.counters.get(&Counter::FlowOpened.index(), 0);
-        let per_cpu = per_cpu.map_err(|error| maps::reading(map::COUNTERS, error))?;
-        Ok(per_cpu.iter().sum())
+        self.counted(Counter::FlowOpened)
     }
 
     /// Whether a new connection would find no room.

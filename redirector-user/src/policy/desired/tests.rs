@@ -34,6 +34,7 @@ fn redirect(pool: &str) -> Action {
         confirmed: false,
         delivery: contract::Delivery::default(),
         tier: None,
+        limits: None,
     })
 }
 
@@ -161,6 +162,7 @@ fn a_lent_address_is_lent_as_long_as_connections_linger() {
             confirmed: false,
             delivery: contract::Delivery::default(),
             tier: None,
+            limits: None,
         })
     });
     let own = flag(4, prefix, redirect("default"));

@@ -7,31 +7,37 @@
 
 use std::net::IpAddr;
 
-use contract::{Delivery, Egress, Tier, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use redirector_common::abi::Via;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Action, Proposal, Redirect, Refusal};
+use super::{Action, Proposal, Refusal};
 use crate::policy::{
     limit::Limit,
     rules::{ACTOR_PREFIX, Cause},
 };
 
+mod redirect;
+
 /// What `POST /v1/flags` takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlagRequest {
     /// Address or prefix. One IPv6 address stands for its /64 unless `exact`.
+    #[schema(example = "192.0.2.10")]
     pub target: String,
     /// Why; part of what a refused sender reads.
     #[serde(default)]
+    #[schema(example = "spam run, complaint 4711")]
     pub reason: String,
     /// Who; a person or a program.
     #[serde(default)]
+    #[schema(example = "alice")]
     pub actor: String,
     /// Name of the action; default `redirect`.
+    #[schema(example = "drop")]
     pub action: Option<String>,
     /// Pool of a redirect; default the first of the configuration.
     pub pool: Option<String>,
@@ -44,15 +50,18 @@ pub struct FlagRequest {
     /// What of the mail of a redirect may be looked at, `none`, `metadata`, `headers` or `body`; default what the relay's
     /// own configuration says.
     pub tier: Option<String>,
-    /// Life of the flag, as `24h` or `7d`; default [`DEFAULT_LIFE`].
+    /// Limits of a redirect at the relay, by a name of the relay's configuration; default those of everybody.
+    pub limits: Option<String>,
+    /// Life of the flag, as `24h` or `7d`; default `7d`.
     #[serde(rename = "for")]
+    #[schema(example = "24h")]
     pub life: Option<String>,
     /// Reference into another system.
     pub ticket: Option<String>,
     /// A single IPv6 address means itself.
     #[serde(default)]
     pub exact: bool,
-    /// Connections older than the flag are cut at once instead of after [`GRACE_S`].
+    /// Connections older than the flag are cut at once instead of after ten minutes.
     #[serde(default)]
     pub cut: bool,
     /// Of a redirect: known to abuse, so the relay never splices its TLS by what it learns.
@@ -60,7 +69,7 @@ pub struct FlagRequest {
     pub confirmed: bool,
     /// Rate of a limit, as `30/min`.
     pub rate: Option<String>,
-    /// Burst of a limit; default [`super::limit::DEFAULT_BURST`].
+    /// Burst of a limit; default 10.
     pub burst: Option<u16>,
 }
 
@@ -214,7 +223,7 @@ pub(crate) fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<
         "refuse" => Action::Refuse,
         "reset" => Action::Reset,
         "drop" => Action::Drop,
-        "redirect" => Action::Redirect(read_redirect(request, pools)?),
+        "redirect" => Action::Redirect(redirect::read(request, pools)?),
         other => {
             let allowed = "allowed are pass, observe, limit, redirect, refuse, reset and drop";
             return Err(Refusal::Usage(format!(
@@ -228,6 +237,7 @@ pub(crate) fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<
         ("egress", "redirect", request.egress.is_some()),
         ("delivery", "redirect", request.delivery.is_some()),
         ("tier", "redirect", request.tier.is_some()),
+        ("limits", "redirect", request.limits.is_some()),
         ("confirmed", "redirect", request.confirmed),
         ("rate", "limit", request.rate.is_some()),
         ("burst", "limit", request.burst.is_some()),
@@ -242,148 +252,6 @@ pub(crate) fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<
         ))),
         None => Ok(action),
     }
-}
-
-fn read_redirect(request: &FlagRequest, pools: &[PoolTerms]) -> Result<Redirect, Refusal> {
-    let pool = match &request.pool {
-        Some(asked) => pools
-            .iter()
-            .find(|pool| pool.name == *asked)
-            .ok_or_else(|| {
-                let known = names(pools, |_| true);
-                Refusal::Usage(format!("pool {asked}: unknown; configured are: {known}"))
-            })?,
-        None => pools.first().ok_or_else(|| {
-            Refusal::Usage(String::from(
-                "no pool is configured, so nothing can be redirected; add a [[pool]]",
-            ))
-        })?,
-    };
-    let treatment = match request.treatment.as_deref() {
-        None => Treatment::default(),
-        Some(name) => Treatment::from_name(name).ok_or_else(|| {
-            let allowed = Treatment::ALL.map(Treatment::name).join(", ");
-            Refusal::Usage(format!("treatment {name}: unknown; allowed are {allowed}"))
-        })?,
-    };
-    if pool.third_party && treatment != Treatment::default() {
-        return Err(Refusal::Usage(format!(
-            "treatment {}: pool {} is a third party's, which does what it does; leave the treatment out",
-            treatment.name(),
-            pool.name
-        )));
-    }
-    if request.confirmed && pool.third_party {
-        return Err(Refusal::Usage(format!(
-            "confirmed: pool {} is a third party's, which does what it does; leave it out",
-            pool.name
-        )));
-    }
-    if request.confirmed && treatment == Treatment::Opaque {
-        return Err(Refusal::Usage(String::from(
-            "confirmed: treatment opaque splices every TLS session; leave out one of the two",
-        )));
-    }
-    let egress = egress(request, pool, pools)?;
-    Ok(Redirect {
-        pool: pool.name.clone(),
-        treatment,
-        egress,
-        delivery: read_delivery(request, pool, treatment)?,
-        tier: read_tier(request, pool)?,
-        confirmed: request.confirmed,
-    })
-}
-
-fn egress(request: &FlagRequest, pool: &PoolTerms, pools: &[PoolTerms]) -> Result<Egress, Refusal> {
-    let Some(word) = request.egress.as_deref() else {
-        return Ok(Egress::default());
-    };
-    match Egress::from_name(word) {
-        Some(known) if known.lends_address() && pool.via != Via::Steer => {
-            Err(no_such_egress(known, pool, pools))
-        }
-        Some(Egress::Socks5) if pool.third_party => Err(Refusal::Usage(format!(
-            "egress socks5: pool {} is a third party's, which does what it does; leave the egress out",
-            pool.name
-        ))),
-        Some(known) => Ok(known),
-        None => Err(Refusal::Usage(format!(
-            "egress {word}: unknown; allowed are {}",
-            Egress::ALL.map(Egress::name).join(", ")
-        ))),
-    }
-}
-
-/// A relay's queue is for mail that may leave: a walled customer has none, and a third party's relay knows of no
-/// queue of ours.
-fn read_delivery(
-    request: &FlagRequest,
-    pool: &PoolTerms,
-    treatment: Treatment,
-) -> Result<Delivery, Refusal> {
-    let delivery = match request.delivery.as_deref() {
-        None => return Ok(Delivery::default()),
-        Some(name) => Delivery::from_name(name).ok_or_else(|| {
-            let allowed = Delivery::ALL.map(Delivery::name).join(", ");
-            Refusal::Usage(format!("delivery {name}: unknown; allowed are {allowed}"))
-        })?,
-    };
-    if delivery == Delivery::default() {
-        return Ok(delivery);
-    }
-    let name = delivery.name();
-    if pool.third_party {
-        return Err(Refusal::Usage(format!(
-            "delivery {name}: pool {} is a third party's, which does what it does; leave the delivery out",
-            pool.name
-        )));
-    }
-    match treatment {
-        Treatment::Filter | Treatment::Opaque => Ok(delivery),
-        Treatment::Walled => Err(Refusal::Usage(format!(
-            "delivery {name}: treatment walled delivers nothing that could be queued; leave out one of the two"
-        ))),
-    }
-}
-
-/// A third party's relay looks at what it wants.
-fn read_tier(request: &FlagRequest, pool: &PoolTerms) -> Result<Option<Tier>, Refusal> {
-    let Some(name) = request.tier.as_deref() else {
-        return Ok(None);
-    };
-    let tier = Tier::from_name(name).ok_or_else(|| {
-        let allowed = Tier::ALL.map(Tier::name).join(", ");
-        Refusal::Usage(format!("tier {name}: unknown; allowed are {allowed}"))
-    })?;
-    if pool.third_party {
-        return Err(Refusal::Usage(format!(
-            "tier {name}: pool {} is a third party's, which looks at what it wants; leave the tier out",
-            pool.name
-        )));
-    }
-    Ok(Some(tier))
-}
-
-/// Answers to a customer's address find a relay only where the edge steers.
-fn no_such_egress(egress: Egress, pool: &PoolTerms, pools: &[PoolTerms]) -> Refusal {
-    let steered = names(pools, |pool| pool.via == Via::Steer);
-    let instead = match steered.as_str() {
-        "" => String::from("configure a pool that is, and name it with --pool"),
-        steered => format!("name one that is with --pool: {steered}"),
-    };
-    Refusal::Usage(format!(
-        "egress {}: needs a pool that is via = \"steer\", and {} is via = \"{}\"; {instead}",
-        egress.name(),
-        pool.name,
-        pool.via.name()
-    ))
-}
-
-fn names(pools: &[PoolTerms], which: impl Fn(&PoolTerms) -> bool) -> String {
-    let chosen = pools.iter().filter(|pool| which(pool));
-    let names: Vec<&str> = chosen.map(|pool| pool.name.as_str()).collect();
-    names.join(", ")
 }
 
 fn read_reason(reason: &str) -> Result<String, Refusal> {

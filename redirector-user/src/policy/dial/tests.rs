@@ -184,6 +184,21 @@ fn what_cannot_be_read_says_what_is_allowed() {
         ),
         (
             FlagRequest {
+                limits: some("No Such"),
+                ..request()
+            },
+            "allowed are 1 to 32 small letters, digits and hyphens",
+        ),
+        (
+            FlagRequest {
+                action: some("observe"),
+                limits: some("small"),
+                ..request()
+            },
+            "limits belongs to action redirect",
+        ),
+        (
+            FlagRequest {
                 action: some("drop"),
                 pool: some("default"),
                 ..request()
@@ -268,7 +283,7 @@ fn a_treatment_is_for_relays_that_know_of_it() {
 }
 
 #[test]
-fn what_may_be_looked_at_is_said_to_a_relay_of_ours() {
+fn what_may_be_looked_at_and_done_is_said_to_a_relay_of_ours() {
     let request = FlagRequest {
         tier: Some(String::from("headers")),
         ..request()
@@ -276,12 +291,27 @@ fn what_may_be_looked_at_is_said_to_a_relay_of_ours() {
     let proposal = read(&request).unwrap();
     let tier = proposal.action.redirect().unwrap().tier;
     assert_eq!(tier, Some(Tier::Headers));
+    let named = FlagRequest {
+        limits: Some(String::from("small")),
+        ..self::request()
+    };
+    let limits = read(&named)
+        .unwrap()
+        .action
+        .redirect()
+        .unwrap()
+        .limits
+        .clone();
+    assert_eq!(limits.unwrap().as_str(), "small");
     let theirs = PoolTerms {
         third_party: true,
         ..pool("theirs", Via::Rewrite)
     };
-    let refused = Proposal::read(&request, &[theirs], Timestamp::UNIX_EPOCH).unwrap_err();
-    assert!(refused.to_string().contains("a third party's"), "{refused}");
+    for request in [request, named] {
+        let theirs = std::slice::from_ref(&theirs);
+        let refused = Proposal::read(&request, theirs, Timestamp::UNIX_EPOCH).unwrap_err();
+        assert!(refused.to_string().contains("a third party's"), "{refused}");
+    }
 }
 
 #[test]

@@ -37,10 +37,10 @@ fn refused(file: impl AsRef<[u8]>, line: u64, what: &str) {
 
 #[test]
 fn a_file_says_what_flag_add_says() {
-    let file = "\u{feff}prefix,action,for,ticket,reason,rate,burst,exact,cut,confirmed,delivery\r\n\
-                192.0.2.10,drop,24h,T-1,\"spam, run\",,,,yes,,\r\n\
-                2001:db8:a:a::10,limit,,,slow,30/min,5,no,,no,\r\n\
-                2001:db8:a:a::10,,,,r,,,yes,,yes,queue\r\n";
+    let file = "\u{feff}prefix,action,for,ticket,reason,rate,burst,exact,cut,confirmed,delivery,limits\r\n\
+                192.0.2.10,drop,24h,T-1,\"spam, run\",,,,yes,,,\r\n\
+                2001:db8:a:a::10,limit,,,slow,30/min,5,no,,no,,\r\n\
+                2001:db8:a:a::10,,,,r,,,yes,,yes,queue,small\r\n";
     let proposals = imported(file).unwrap();
     let [drop, limit, exact] = proposals.as_slice() else {
         panic!("{proposals:?}");
@@ -63,6 +63,7 @@ fn a_file_says_what_flag_add_says() {
     let redirect = exact.action.redirect().unwrap();
     assert!(redirect.confirmed);
     assert_eq!(redirect.delivery, contract::Delivery::Queue);
+    assert_eq!(redirect.limits.as_ref().unwrap().as_str(), "small");
 }
 
 #[test]

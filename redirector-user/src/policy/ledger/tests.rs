@@ -41,6 +41,7 @@ fn flags() -> impl Strategy<Value = Flag> {
                         confirmed: false,
                         delivery: contract::Delivery::default(),
                         tier: None,
+                        limits: None,
                     })
                 }),
                 reason: String::from("r"),

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::in_words;
 use crate::policy::dial::{FlagId, Height};
 
 /// The figures that caused a flag.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Cause {
     /// Name of the rule.
     pub rule: String,
@@ -33,7 +34,7 @@ pub struct Cause {
 }
 
 /// A person's flag that a rule's flag has replaced.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Beneath {
     /// Its number.
     pub flag: FlagId,
@@ -44,7 +45,7 @@ pub struct Beneath {
 }
 
 /// One figure and its limit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Compared {
     /// Its name.
     pub figure: String,

@@ -67,6 +67,7 @@ pub(super) struct RawThen {
     pub(super) egress: Option<String>,
     pub(super) delivery: Option<String>,
     pub(super) tier: Option<String>,
+    pub(super) limits: Option<String>,
     #[serde(default)]
     pub(super) confirmed: bool,
     pub(super) rate: Option<String>,

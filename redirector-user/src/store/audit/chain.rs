@@ -2,8 +2,11 @@
 
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
-use super::{Entry, FIRST, Row, payload_hash, random_hex};
-use crate::store::{StoreError, placeholders};
+use super::{Entry, FIRST, OUTGATED, Row, payload_hash, random_hex};
+use crate::{
+    caller,
+    store::{StoreError, placeholders},
+};
 
 /// The end of a chain, and what is to be appended to it.
 pub(in crate::store) struct Chain {
@@ -40,8 +43,15 @@ impl Chain {
     pub(in crate::store) async fn append(
         &mut self,
         transaction: &mut Transaction<'_, Any>,
-        entry: Entry,
+        mut entry: Entry,
     ) -> Result<(), StoreError> {
+        // What follows by itself from what somebody asked for is nobody's word.
+        if entry.actor != OUTGATED
+            && let (Some(payload), Some(caller)) =
+                (entry.payload.as_object_mut(), caller::current())
+        {
+            payload.insert(String::from("caller"), caller.to_string().into());
+        }
         let (salt, payload) = (random_hex::<16>()?, entry.payload.to_string());
         self.seq += 1;
         let mut row = Row {

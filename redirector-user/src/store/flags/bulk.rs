@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnetwork::IpNetwork;
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
-use super::{flag_id, insert_all, payload, subject};
+use super::{change::mark_ended, flag_id, insert_all, payload, subject};
 use crate::{
     feed::Own,
     policy::dial::{Ended, Flag, FlagId, Proposal},
@@ -57,7 +57,7 @@ impl Store {
                     by: terms.actor.clone(),
                     reason: format!("replaced by flag {id}"),
                 };
-                self.write_end(
+                mark_ended(
                     &mut transaction,
                     &mut chain,
                     replaced,

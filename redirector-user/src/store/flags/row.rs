@@ -1,6 +1,6 @@
 //! A flag as a row of its table, and as what the trail keeps of it.
 
-use contract::{Delivery, Egress, Tier, Treatment};
+use contract::{Delivery, Egress, LimitsName, Tier, Treatment};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction, any::AnyRow};
@@ -22,7 +22,7 @@ pub(super) async fn insert_all(
     }
     let text = format!(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier, cause) VALUES {}",
+         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier, cause, limits) VALUES {}",
         placeholders(flags.len(), COLUMNS)
     );
     // Only the number of flags went into the text.
@@ -59,6 +59,11 @@ pub(super) async fn insert_all(
                     .cause
                     .as_ref()
                     .map(|cause| serde_json::json!(cause).to_string()),
+            )
+            .bind(
+                redirect
+                    .and_then(|redirect| redirect.limits.as_ref())
+                    .map(LimitsName::to_string),
             );
     }
     query.execute(&mut **transaction).await?;
@@ -144,6 +149,9 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
             let known =
                 |name: String| Tier::from_name(&name).ok_or_else(|| wrong(format!("tier {name}")));
             let tier = tier.map(known).transpose()?;
+            let limits = row.try_get::<Option<String>, _>("limits")?;
+            let named = |name: String| name.parse().map_err(|_bad| wrong(format!("limits {name}")));
+            let limits = limits.map(named).transpose()?;
             Action::Redirect(Redirect {
                 pool: row.try_get("pool")?,
                 treatment: Treatment::from_name(&treatment)
@@ -153,6 +161,7 @@ fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Ac
                 confirmed: row.try_get::<i64, _>("confirmed")? != 0,
                 delivery,
                 tier,
+                limits,
             })
         }
         _ => return Err(wrong(format!("action {action}"))),
@@ -181,6 +190,7 @@ pub(super) fn payload(flag: &Flag) -> Value {
         "egress": redirect.map(|redirect| redirect.egress),
         "delivery": redirect.map(|redirect| redirect.delivery),
         "tier": redirect.and_then(|redirect| redirect.tier),
+        "limits": redirect.and_then(|redirect| redirect.limits.as_ref()),
         "confirmed": redirect.map(|redirect| redirect.confirmed),
         "rate": limit.map(|limit| limit.rate.to_string()),
         "burst": limit.map(|limit| limit.burst),
@@ -195,4 +205,4 @@ pub(super) fn payload(flag: &Flag) -> Value {
 }
 
 /// Columns that a new flag fills.
-const COLUMNS: usize = 21;
+const COLUMNS: usize = 22;

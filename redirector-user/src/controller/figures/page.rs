@@ -1,0 +1,185 @@
+//! The page that a scrape is answered: every family of the controller, with what it means.
+
+use redirector_common::abi::ABI_VERSION;
+
+use super::{Around, Sample};
+use crate::{
+    api::view::{PoolView, RelayHealth, RelayView},
+    controller::Controller,
+    metrics::exposition::{Kind, Page},
+};
+
+pub(super) fn text(controller: &Controller, sample: Option<&Sample>, around: &Around) -> String {
+    let mut page = Page::default();
+    build(&mut page, around);
+    if let Some(sample) = sample {
+        kernel(&mut page, sample);
+        relays(&mut page, &sample.pools);
+        policy(&mut page, sample);
+    }
+    work(&mut page, controller);
+    page.into_text()
+}
+
+fn build(page: &mut Page, around: &Around) {
+    let mut build = page.family(
+        "build_info",
+        Kind::Gauge,
+        "Which outgated this is; always 1.",
+    );
+    let abi = ABI_VERSION.to_string();
+    build.sample(
+        &[("version", env!("CARGO_PKG_VERSION")), ("abi", &abi)],
+        1_u32,
+    );
+    page.gauge(
+        "heartbeat_age_seconds",
+        "Since the kernel last heard of the controller.",
+        around.heartbeat_age.as_secs_f64(),
+    );
+    page.counter(
+        "events_total",
+        "Events in the feed, of relays and of the controller, since the store was made.",
+        around.events,
+    );
+    page.gauge(
+        "event_followers",
+        "Programs that follow the events over the API.",
+        around.followers,
+    );
+    page.gauge(
+        "store_octets",
+        "Octets of the store on the disk, with its log.",
+        around.store_octets,
+    );
+}
+
+fn kernel(page: &mut Page, sample: &Sample) {
+    page.gauge(
+        "sample_age_seconds",
+        "How old the figures of kernel and policy on this page are; more than a moment if the controller was too busy.",
+        sample.at.elapsed().as_secs_f64(),
+    );
+    let help = "Frames and connections by what the kernel program did with them, by interface; those of interfaces \
+                that it was taken off have no name. One frame may be counted as several.";
+    let mut packets = page.family("packets_total", Kind::Counter, help);
+    for (interface, counters) in &sample.counters {
+        let interface = interface.as_deref().unwrap_or_default();
+        for (verdict, count) in counters {
+            packets.sample(&[("interface", interface), ("verdict", verdict)], *count);
+        }
+    }
+    let help = "Whether the kernel program is on the interface; always 1.";
+    let mut attached = page.family("interface_attached", Kind::Gauge, help);
+    for attachment in &sample.attached {
+        let labels = [
+            ("interface", attachment.interface.as_str()),
+            ("role", &attachment.role),
+            ("mode", attachment.mode.name()),
+        ];
+        attached.sample(&labels, 1_u32);
+    }
+    let mut entries = page.family("map_entries", Kind::Gauge, "Entries of a kernel map.");
+    for fill in &sample.fills {
+        entries.sample(&[("map", fill.map)], fill.entries);
+    }
+    let help = "Entries that a kernel map takes.";
+    let mut capacity = page.family("map_capacity_entries", Kind::Gauge, help);
+    for fill in &sample.fills {
+        capacity.sample(&[("map", fill.map)], fill.capacity);
+    }
+}
+
+fn relays(page: &mut Page, pools: &[PoolView]) {
+    let help = "Relays of the pool that are given new connections.";
+    let mut serving = page.family("pool_relays_in_rotation", Kind::Gauge, help);
+    for pool in pools {
+        let relays = pool.relays.iter().filter(|relay| relay.in_rotation);
+        serving.sample(&[("pool", &pool.name)], relays.count());
+    }
+    let mut each = |name, help, value: fn(&RelayView) -> u64| {
+        let mut family = page.family(name, Kind::Gauge, help);
+        for pool in pools {
+            for relay in &pool.relays {
+                let labels = [("pool", pool.name.as_str()), ("relay", &relay.name)];
+                family.sample(&labels, value(relay));
+            }
+        }
+    };
+    let help = "Whether the relay greets whoever probes it.";
+    each("relay_up", help, |it| (it.state == RelayHealth::Up).into());
+    let help = "Whether the relay is given new connections.";
+    each("relay_in_rotation", help, |it| it.in_rotation.into());
+    let help = "Whether a person has taken the relay out of rotation.";
+    each("relay_drained", help, |it| it.drained.is_some().into());
+    let help = "Connections of the relay at the last sweep of the flow table.";
+    each("relay_flows", help, |it| {
+        it.flows.try_into().unwrap_or(u64::MAX)
+    });
+    let help = "State of the policy that the relay has acknowledged.";
+    each("relay_acknowledged_generation", help, |it| {
+        it.acknowledged.map_or(0, |generation| generation.0)
+    });
+}
+
+fn policy(page: &mut Page, sample: &Sample) {
+    page.gauge(
+        "policy_generation",
+        "State of the policy; each change makes a new one.",
+        sample.generation,
+    );
+    let help = "Flags that have not ended, by what they ask for.";
+    let mut flags = page.family("flags", Kind::Gauge, help);
+    for action in ACTIONS {
+        let count = sample.flags.get(action).copied().unwrap_or_default();
+        flags.sample(&[("action", action)], count);
+    }
+    page.gauge(
+        "flags_pending",
+        "Flags that are stored and not yet in force.",
+        sample.pending,
+    );
+    page.gauge(
+        "flags_by_rules",
+        "Flags that have not ended and that rules have made.",
+        sample.automatic,
+    );
+    page.gauge(
+        "rules_frozen",
+        "Whether a person has frozen the rules.",
+        sample.frozen,
+    );
+}
+
+fn work(page: &mut Page, controller: &Controller) {
+    let metrics = controller.metrics();
+    let help = "Times that a rule wanted something, by what came of it, since the start.";
+    let mut firings = page.family("rule_firings_total", Kind::Counter, help);
+    for ((rule, outcome), count) in metrics.firings() {
+        firings.sample(&[("rule", &rule), ("outcome", outcome)], count);
+    }
+    let help = "From a change being stored to its being in force in the kernel.";
+    let mut propagation = page.family("propagation_seconds", Kind::Histogram, help);
+    for (change, histogram) in metrics.propagation() {
+        propagation.histogram(&[("change", change.name())], &histogram);
+    }
+    let help =
+        "Time that a change had the one connection that writes to the store, until it was durable.";
+    page.family("store_change_seconds", Kind::Histogram, help)
+        .histogram(&[], &controller.store.changes_took());
+    let help = "Time until a request over the API was answered; snapshots of relays wait for news.";
+    let mut requests = page.family("api_request_seconds", Kind::Histogram, help);
+    for (request, histogram) in metrics.requests() {
+        let labels = [
+            ("method", request.method),
+            ("route", request.route.as_str()),
+            ("status", request.status),
+        ];
+        requests.histogram(&labels, &histogram);
+    }
+}
+
+/// The dial, from free to cut off.
+const ACTIONS: [&str; 7] = [
+    "pass", "observe", "limit", "redirect", "refuse", "reset", "drop",
+];
