@@ -20,7 +20,7 @@ use relay::classifier::{
     figures::{Scored, at, platt},
     training::train,
 };
-use relay_proto::verdict::{Action, Finding, Policy, Report as Said, combine};
+use relay_proto::verdict::{Action, Finding, Policy, Report as Said, Scale, combine};
 
 use self::{
     corpus::{Corpora, Corpus, Mail},
@@ -122,7 +122,7 @@ fn within(corpus: &Corpus, rspamd: Option<&Rspamd>) -> Result<Vec<Filtered>> {
     };
     say(&format!("{}: asking rspamd", corpus.name));
     let (of_one, of_other) = (rspamd.scores(&one)?, rspamd.scores(&other)?);
-    let (mut theirs, mut notes) = (Vec::new(), Vec::new());
+    let (mut theirs, mut counted, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for (fitted, judged) in [(&of_one, &of_other), (&of_other, &of_one)] {
         let fit = platt(fitted).context("rspamd's scores do not tell spam from ham")?;
         let (slope, offset) = fit;
@@ -130,12 +130,22 @@ fn within(corpus: &Corpus, rspamd: Option<&Rspamd>) -> Result<Vec<Filtered>> {
             score: slope * one.score + offset,
             ..*one
         }));
+        // The product's own way to count them, by a scale that is fitted to mail of the other half.
+        let scale = Scale {
+            neutral_at: -offset / slope,
+            per_point: slope,
+            ..Scale::default()
+        };
+        counted.extend(judged.iter().map(|one| Scored {
+            score: scale.log_odds(one.score).unwrap_or_default(),
+            ..*one
+        }));
         notes.push(format!("{slope:.3} x score {offset:+.3}"));
     }
     let mut of_rspamd = Filtered::new(name("rspamd"), "rspamd", &theirs, None);
     of_rspamd.note = format!("log-odds = {}", notes.join(", "));
     filtered.push(of_rspamd);
-    let both = embedded.iter().zip(&theirs);
+    let both = embedded.iter().zip(&counted);
     let both: Vec<Scored> = both.map(|(one, other)| pooled(one, other)).collect();
     filtered.push(Filtered::new(name("both"), "combined", &both, None));
     Ok(filtered)

@@ -1,7 +1,4 @@
-//! The controller: how long a flag takes from the command line to the kernel, durably stored.
-//!
-//! The real `outgated` with its store on a disk, in a namespace of its own, and the real `outgate`: one
-//! process for each toggle, timed from its start to its end, when the kernel has the flag.
+//! The real `outgated` with its store on a disk, in a namespace of its own, and the real `outgate` beside it.
 
 use std::{
     fs,
@@ -12,12 +9,19 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::netns::Netns;
 
-/// Times of so many toggles, in milliseconds.
+/// Times of so many toggles, in milliseconds: one process for each, from its start to its end, when the kernel has the
+/// flag.
 pub(crate) fn toggles(count: u32, pins: &Path, disk: &Path) -> Result<Vec<f64>> {
-    let house = House::open(pins, disk)?;
+    let terms = Terms {
+        customer_prefixes: &["192.0.2.0/24"],
+        policies_max: 1 << 18,
+    };
+    let mut house = House::build(pins, disk, &terms)?;
+    house.start()?;
     let mut times = Vec::new();
     for number in 0..count {
         let target = format!("192.0.2.{}", number / 2 % 250 + 1);
@@ -42,31 +46,43 @@ pub(crate) fn toggles(count: u32, pins: &Path, disk: &Path) -> Result<Vec<f64>> 
     Ok(times)
 }
 
-/// A controller that runs, and its files.
-struct House {
+/// What differs between controllers.
+pub(crate) struct Terms<'a> {
+    /// Whom flags may be about.
+    pub(crate) customer_prefixes: &'a [&'a str],
+    /// How many there may be.
+    pub(crate) policies_max: u32,
+}
+
+/// A controller and its files, which go with this.
+pub(crate) struct House {
     netns: Netns,
     directory: tempfile::TempDir,
-    outgated: Child,
+    outgated: Option<Child>,
 }
 
 impl House {
-    fn open(pins: &Path, disk: &Path) -> Result<Self> {
+    /// Writes the configuration; nothing runs yet.
+    pub(crate) fn build(pins: &Path, disk: &Path, terms: &Terms<'_>) -> Result<Self> {
         fs::create_dir_all(disk)?;
         let directory = tempfile::tempdir_in(disk).context("a directory for the store")?;
-        let at = directory.path().display();
-        let config = directory.path().join("outgated.toml");
-        let pins = pins.display();
+        let (at, pins) = (directory.path().display(), pins.display());
+        let Terms {
+            customer_prefixes,
+            policies_max,
+        } = terms;
         fs::write(
-            &config,
+            directory.path().join(CONFIG),
             format!(
                 r#"operator = "Benchmark"
 help_url = "https://abuse.example.net/smtp"
-socket = "{at}/outgated.sock"
+socket = "{at}/{SOCKET}"
 state_dir = "{at}"
-customer_prefixes = ["192.0.2.0/24"]
+customer_prefixes = {customer_prefixes:?}
 
 [edge]
 pin_dir = "{pins}"
+policies_max = {policies_max}
 
 [[pool]]
 name = "default"
@@ -79,66 +95,94 @@ port = 2525
 "#
             ),
         )?;
-        let log = fs::File::create(directory.path().join("outgated.log"))?;
-        let netns = Netns::new()?;
-        let outgated = netns.inside(|| {
+        Ok(Self {
+            netns: Netns::new()?,
+            directory,
+            outgated: None,
+        })
+    }
+
+    /// Starts the controller, and waits until it answers.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        let log = fs::File::create(self.log())?;
+        let config = self.directory.path().join(CONFIG);
+        let outgated = self.netns.inside(|| {
             Command::new(beside("outgated")?)
                 .arg("--config")
-                .arg(&config)
+                .arg(config)
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log)
                 .spawn()
                 .context("starting outgated")
         })?;
-        let mut house = Self {
-            netns,
-            directory,
-            outgated,
-        };
-        house.wait()?;
-        Ok(house)
-    }
-
-    /// Waits until the controller answers.
-    fn wait(&mut self) -> Result<()> {
+        self.outgated = Some(outgated);
         let deadline = Instant::now() + START_LIMIT;
         while let Err(error) = self.outgate(&["status"]) {
-            let ended = self.outgated.try_wait()?;
-            if ended.is_some() || Instant::now() > deadline {
-                let log = fs::read_to_string(self.directory.path().join("outgated.log"))?;
+            let ended = self.outgated.as_mut().map(Child::try_wait).transpose()?;
+            if ended.flatten().is_some() || Instant::now() > deadline {
+                let log = fs::read_to_string(self.log())?;
                 bail!("outgated does not answer: {error:#}\n{log}");
             }
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
-    fn outgate(&self, arguments: &[&str]) -> Result<()> {
+    /// Ends the controller by a signal, and waits for its end.
+    pub(crate) fn end(&mut self, signal: Signal) -> Result<()> {
+        if let Some(mut outgated) = self.outgated.take() {
+            kill_process(Pid::from_child(&outgated), signal)?;
+            outgated.wait()?;
+        }
+        Ok(())
+    }
+
+    /// What the command line says.
+    pub(crate) fn outgate(&self, arguments: &[&str]) -> Result<String> {
         let output = self.netns.inside(|| {
             Command::new(beside("outgate")?)
                 .arg("--socket")
-                .arg(self.directory.path().join("outgated.sock"))
+                .arg(self.socket())
                 .args(arguments)
                 .output()
                 .context("starting outgate")
         })?;
+        let said = String::from_utf8_lossy(&output.stdout);
         ensure!(
             output.status.success(),
-            "outgate {}: {}{}",
+            "outgate {}: {said}{}",
             arguments.join(" "),
-            String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
-        Ok(())
+        Ok(said.into_owned())
+    }
+
+    /// Where the API listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join(SOCKET)
+    }
+
+    /// A file beside the store.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The controller's process.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        let outgated = self.outgated.as_ref().context("outgated does not run")?;
+        Ok(outgated.id())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("outgated.log")
     }
 }
 
 impl Drop for House {
     fn drop(&mut self) {
         // The store is thrown away, so there is nothing to end in order.
-        drop(self.outgated.kill());
-        drop(self.outgated.wait());
+        drop(self.end(Signal::KILL));
     }
 }
 
@@ -147,10 +191,13 @@ pub(crate) fn beside(name: &str) -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     ensure!(
         path.exists(),
-        "{} is not built; `cargo xtask bench dataplane` builds it",
+        "{} is not built; `cargo xtask bench` builds it",
         path.display()
     );
     Ok(path)
 }
 
-const START_LIMIT: Duration = Duration::from_secs(20);
+const CONFIG: &str = "outgated.toml";
+const SOCKET: &str = "outgated.sock";
+/// A million policies that the kernel has lost take their time.
+const START_LIMIT: Duration = Duration::from_secs(60);

@@ -77,3 +77,14 @@ pub(crate) fn load() -> Result<String> {
     let averages: Vec<&str> = text.split_whitespace().take(3).collect();
     Ok(averages.join(" "))
 }
+
+/// A field of a process's `status`, as `VmRSS:`, in octets.
+pub(crate) fn memory_of(pid: u32, field: &str) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let found = status.lines().find_map(|line| line.strip_prefix(field));
+    let kib: f64 = found
+        .and_then(|found| found.trim().strip_suffix(" kB"))
+        .with_context(|| format!("{field} of process {pid}"))?
+        .parse()?;
+    Ok(kib * 1024.0)
+}

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: what a packet costs, beside what one would use instead, what a message costs, and how well mail is
-//! filtered.
+//! `cargo xtask bench`: what a packet costs, beside what one would use instead, what a message costs, how well mail is
+//! filtered, and what the controller costs.
 //!
 //! Needs root: it makes network namespaces without names, loads BPF, and pins maps below /sys/fs/bpf, all of
 //! which goes with it (the pins of one that was killed go with the next). While it runs, connection tracking of
@@ -9,6 +9,7 @@
 //! was missed.
 
 mod alone;
+mod controller;
 mod device;
 mod filter;
 mod house;
@@ -71,6 +72,9 @@ enum Command {
     /// How well mail is filtered, and what that costs: the embedded classifier, rspamd, both together
     #[command(after_help = FILTER_EXAMPLES)]
     Filter(filter::Options),
+    /// What the controller costs: a start with a million policies, durable changes a second, questions
+    #[command(after_help = CONTROLLER_EXAMPLES)]
+    Controller(controller::Options),
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +118,14 @@ Examples:
 
 Without --corpus it fetches a public one by npm.";
 
+const CONTROLLER_EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench controller
+  cargo xtask bench controller --check --json controller.json
+  cargo xtask bench controller --quick
+
+Let the machine do nothing else meanwhile. Controller and writers share all CPUs.";
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Dataplane(options) => run(&options),
@@ -122,6 +134,9 @@ fn main() -> ExitCode {
         }
         Command::Filter(options) => {
             filter::run(&options).map(|targets| judge(options.check, &targets))
+        }
+        Command::Controller(options) => {
+            controller::run(&options).map(|targets| judge(options.check, &targets))
         }
     };
     match outcome {

@@ -117,4 +117,4 @@ fn unhex(line: &str) -> Option<Vec<u8>> {
 }
 
 /// The crates whose parsers and judgements are fuzzed.
-const HOMES: [&str; 2] = ["redirector-common", "relay-proto"];
+const HOMES: [&str; 3] = ["redirector-common", "relay", "relay-proto"];

@@ -74,7 +74,7 @@ enum Command {
     /// Examples: cargo xtask bench dataplane --check --json bench.json; cargo xtask bench relay
     #[command(disable_help_flag = true)]
     Bench {
-        /// Arguments for the benchmark: dataplane, relay or filter, --check, --json FILE, --svg FILE, --quick; --help explains
+        /// Arguments for the benchmark: dataplane, relay, filter or controller, --check, --json FILE, --svg FILE, --quick; --help explains
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

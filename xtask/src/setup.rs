@@ -166,7 +166,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 31] = [
+const DEBIAN_PACKAGES: [&str; 36] = [
     "age",
     "build-essential",
     "curl",
@@ -204,4 +204,11 @@ const DEBIAN_PACKAGES: [&str; 31] = [
     "postgrey",
     // Without it Postfix logs in nowhere.
     "libsasl2-modules",
+    // Sendmail's side of mail filters, and filters in Python by it.
+    "libmilter1.0.1",
+    "python3-milter",
+    // Shells that complete command lines, and what reads man pages.
+    "fish",
+    "man-db",
+    "zsh",
 ];

@@ -108,6 +108,17 @@ fn file_findings(shown: &str, text: &str) -> Vec<String> {
             "{shown}: only relay/src/origin.rs may know redirector-common"
         ));
     }
+    // It nests messages as deep as they say, and is dropped by recursion.
+    let may_parse = [
+        "relay/src/classifier/features",
+        "relay/src/tls_reports/letter.rs",
+    ];
+    let guarded = may_parse.iter().any(|place| shown.starts_with(place));
+    if in_relay && !guarded && text.contains("MessageParser") {
+        findings.push(format!(
+            "{shown}: mail-parser's MessageParser reads no message without the bounds of classifier/features/parts; take scan/mime"
+        ));
+    }
     findings
 }
 
@@ -208,6 +219,11 @@ mod tests {
                 "relay/src/a.rs",
                 "//! A.\nuse redirector_common::abi;\n",
                 "only relay/src/origin.rs",
+            ),
+            (
+                "relay/src/a.rs",
+                "//! A.\nuse mail_parser::MessageParser;\n",
+                "take scan/mime",
             ),
         ] {
             let findings = file_findings(shown, text);

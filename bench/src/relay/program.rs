@@ -15,7 +15,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use super::stage::{
     self, FAR, NAME, NEAR, OPAQUE_PORT, PLAIN, PLAIN_DOMAIN, PORT, QUEUE_PORT, TLS_DOMAIN,
 };
-use crate::house;
+use crate::{house, machine};
 
 /// A relay that runs; it ends with this.
 pub(super) struct Relay {
@@ -51,12 +51,12 @@ impl Relay {
 
     /// Anonymous memory in use, octets: what the program itself has taken.
     pub(super) fn octets(&self) -> Result<f64> {
-        self.memory("RssAnon:")
+        machine::memory_of(self.child.id(), "RssAnon:")
     }
 
     /// Memory in use, octets, with its own code.
     pub(super) fn resident_octets(&self) -> Result<f64> {
-        self.memory("VmRSS:")
+        machine::memory_of(self.child.id(), "VmRSS:")
     }
 
     /// Waits until it says how many messages of an earlier run it has taken in.
@@ -78,16 +78,6 @@ impl Relay {
             );
             thread::sleep(Duration::from_millis(5));
         }
-    }
-
-    fn memory(&self, name: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let field = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib: f64 = field
-            .and_then(|field| field.trim().strip_suffix(" kB"))
-            .with_context(|| format!("{name} of the relay"))?
-            .parse()?;
-        Ok(kib * 1024.0)
     }
 }
 

@@ -16,6 +16,7 @@ use lab::{
 
 mod actions;
 mod bare;
+mod behaviour;
 mod capture;
 mod cli;
 mod clients;

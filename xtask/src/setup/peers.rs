@@ -2,7 +2,8 @@
 //!
 //! Debian's mail servers conflict with each other, so those beside Postfix are unpacked, each into a root of its
 //! own that the lab lays over the machine's files. clamd is unpacked because its package brings freshclam along, which
-//! fetches signatures day and night. What Debian does not have comes from PyPI into a virtual environment. What is there
+//! fetches signatures day and night, and rbldnsd because its package wants a user and a service. What Debian does not have comes
+//! from PyPI into virtual environments. What is there
 //! already, in the version named here, is not touched.
 
 use std::{
@@ -20,7 +21,10 @@ pub(super) fn run() -> Result<()> {
     for (name, packages) in ROOTS {
         once(name, &packages.join(" "), |dir| unpack(dir, packages))?;
     }
-    once("python", PYTHON_PACKAGES, virtual_environment)
+    for (name, packages) in PYTHON {
+        once(name, packages, |dir| virtual_environment(dir, packages))?;
+    }
+    Ok(())
 }
 
 /// Makes a directory below `target/peers` by `make`, unless it was made of the same parts before.
@@ -87,21 +91,30 @@ fn archives(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(archives)
 }
 
-fn virtual_environment(dir: &Path) -> Result<()> {
+fn virtual_environment(dir: &Path, packages: &str) -> Result<()> {
     command("/usr/bin/python3")
         .args([Path::new("-m"), Path::new("venv"), dir])
         .run()?;
     command(dir.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check"])
-        .args(PYTHON_PACKAGES.split(' '))
+        .args(packages.split(' '))
         .run()
 }
 
 /// Servers, each with the packages that it is made of; their libraries conflict with nothing and are installed.
-const ROOTS: [(&str, &[&str]); 3] = [
-    ("clamav", &["clamav-daemon", "clamav-testfiles"]),
+const ROOTS: [(&str, &[&str]); 5] = [
+    (
+        "clamav",
+        &["clamav-daemon", "clamav-milter", "clamav-testfiles"],
+    ),
     ("exim", &["exim4-base", "exim4-daemon-light"]),
     ("opensmtpd", &["opensmtpd"]),
+    // For promtool, which judges metrics and alert rules.
+    ("prometheus", &["prometheus"]),
+    ("rbldnsd", &["rbldnsd"]),
 ];
-/// Requirements, as pip reads them.
-const PYTHON_PACKAGES: &str = "sslyze==6.3.1";
+/// Virtual environments, each with its requirements as pip reads them; apart, because each wants its own libraries.
+const PYTHON: [(&str, &str); 2] = [
+    ("python", "sslyze==6.3.1"),
+    ("schemathesis", "schemathesis==4.32.5"),
+];
