@@ -54,7 +54,7 @@ fn a_confirmed_customer_verifies_in_vain() -> Result<()> {
     flag(&gate, Family::V4, &["--confirmed"])?;
     let message = scene.hand(Family::V4)?;
     // The sender tries every three seconds, and nothing is learnt from it.
-    until("the sender to try again", Duration::from_secs(20), || {
+    until("the sender to try again", Duration::from_secs(60), || {
         Ok((scene.times_turned_away(Family::V4) >= 3).then_some(()))
     })?;
     assert!(scene.mx.find(&message.token)?.is_none());
