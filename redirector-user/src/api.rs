@@ -25,8 +25,11 @@ mod flags;
 pub(crate) mod frames;
 mod import;
 mod metrics;
+mod moment;
 mod once;
+mod past;
 mod radar;
+mod ranges;
 mod relays;
 mod rules;
 mod scope;
@@ -108,6 +111,7 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(status::status))
         .routes(routes!(status::counters))
         .routes(routes!(status::why))
+        .routes(routes!(past::then))
         .merge(sized(frames::BODY_OCTETS, routes!(frames::judge)))
         .routes(routes!(status::interfaces, status::attach))
         .routes(routes!(status::detach))
@@ -126,6 +130,7 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::change, users::remove))
         .routes(routes!(capture::begin))
+        .merge(sized(ranges::BODY_OCTETS, routes!(ranges::gaps)))
         .routes(routes!(radar::list))
         .routes(routes!(radar::source))
         .routes(routes!(tokens::list, tokens::add))

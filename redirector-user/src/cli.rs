@@ -9,6 +9,7 @@ mod events;
 mod generate;
 mod import;
 mod radar;
+mod range;
 mod relay;
 mod rules;
 mod tables;
@@ -83,6 +84,9 @@ enum Command {
     Capture(capture::CaptureArgs),
     /// Show who sends how, the most suspicious first
     Radar(radar::RadarArgs),
+    /// Look at whole prefixes
+    #[command(subcommand)]
+    Range(range::RangeCommand),
     /// Show relays, take one out of rotation, let it back
     #[command(subcommand)]
     Relay(relay::RelayCommand),

@@ -16,7 +16,6 @@ use axum::{
 };
 use contract::event::{Batch, Taken};
 use futures_util::stream;
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde::Deserialize;
 use tokio::sync::mpsc::Receiver;
 use utoipa::IntoParams;
@@ -24,7 +23,7 @@ use utoipa::IntoParams;
 use super::{
     Shared,
     error::{ApiError, Body, Path, Query},
-    to_its_end,
+    moment, to_its_end,
     view::EventView,
 };
 use crate::{
@@ -108,27 +107,14 @@ fn read(query: EventsQuery) -> Result<Wanted, ApiError> {
     }
     let customer = query.customer.as_deref();
     let customer = customer.map(|text| read_target(text, true)).transpose();
+    let since = query.since.as_deref();
+    let since = since.map(|text| moment::read("since", text));
     Ok(Wanted {
         after: query.after,
         limit: query.limit,
         kind: query.kind,
         customer: customer.map_err(Problem::from)?,
-        since: query.since.as_deref().map(since).transpose()?,
-    })
-}
-
-/// A time, or how long ago it was.
-fn since(text: &str) -> Result<Timestamp, ApiError> {
-    let ago = |text: &str| {
-        let span: Span = text.parse().ok()?;
-        let ago: SignedDuration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-        Timestamp::now().checked_sub(ago.abs()).ok()
-    };
-    let at = text.parse().ok().or_else(|| ago(text));
-    at.ok_or_else(|| {
-        ApiError::usage(format!(
-            "since {text:?}: not a time, as 2026-03-01T12:00:00Z, nor how long ago it was, as 2h or 7d"
-        ))
+        since: since.transpose()?,
     })
 }
 

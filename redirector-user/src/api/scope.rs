@@ -40,6 +40,7 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("GET", "/v1/openapi.json", Scope::Read),
     ("GET", "/v1/radar", Scope::Read),
     ("GET", "/v1/radar/{source}", Scope::Read),
+    ("POST", "/v1/ranges/gaps", Scope::Read),
     ("GET", "/v1/relays", Scope::Read),
     ("PUT", "/v1/relays/{relay}/drain", Scope::Admin),
     ("DELETE", "/v1/relays/{relay}/drain", Scope::Admin),
@@ -61,6 +62,7 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("DELETE", "/v1/users/{name}", Scope::Admin),
     ("GET", "/v1/why", Scope::Read),
     ("POST", "/v1/why/frames", Scope::Read),
+    ("GET", "/v1/why/then", Scope::Read),
 ];
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod batch;
 mod capture;
 mod events;
 mod flags;
+mod ranges;
 mod relays;
 mod rules;
 mod status;
@@ -24,6 +25,7 @@ pub use self::{
         FlagSetView, FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView,
         SetOutcome,
     },
+    ranges::{GapView, GapsRequest},
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
     rules::{
         FreezeRequest, ProbationView, ReallyView, ReloadRequest, ReplayView, RuleView, RulesView,
@@ -32,7 +34,7 @@ pub use self::{
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
     tokens::{TokenToldView, TokenView},
     users::{UserToldView, UserView},
-    why::{FrameView, FramesRequest, FramesView, WhyView},
+    why::{FrameView, FramesRequest, FramesView, ThenView, WhyView},
 };
 
 /// Body of every answer that is not a success.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, events,
-    generate, import, radar, relay, rules,
+    generate, import, radar, range, relay, rules,
     tables::{self, Style},
     token, top, user, why,
 };
@@ -55,6 +55,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Radar(arguments) => radar::run(&client, &teller, arguments).await,
         Command::Rules(command) => rules::run(&client, &teller, command).await,
         Command::Replay(arguments) => rules::replay(&client, &teller, arguments).await,
+        Command::Range(command) => range::run(&client, &teller, command).await,
         Command::Relay(command) => relay::run(&client, &teller, command).await,
         Command::Events(arguments) => events::list(&client, &teller, arguments).await,
         Command::Watch(arguments) => events::watch(&client, &teller, arguments).await,

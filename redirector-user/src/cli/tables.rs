@@ -14,7 +14,7 @@ pub(super) use self::{
     style::{Style, rough},
 };
 use crate::{
-    api::view::{FlagState, FlagView, ProbationView, WhyView},
+    api::view::{FlagState, FlagView, ProbationView, ThenView, WhyView},
     doctor::{Finding, Level},
 };
 
@@ -168,7 +168,19 @@ pub(super) fn why(why: &WhyView, style: Style) -> String {
         why.relay_name.clone().unwrap_or_else(none),
         judgement.counter.clone(),
     ]);
-    format!("{}\n\n{table}", why.explanation)
+    let now = format!("{}\n\n{table}", why.explanation);
+    if why.past.is_empty() {
+        return now;
+    }
+    format!("{now}\n\nended before:\n{}", flags(&why.past, style))
+}
+
+pub(super) fn then(then: &ThenView, style: Style) -> String {
+    let in_force: Vec<FlagView> = then.flag.iter().chain(&then.behind).cloned().collect();
+    if in_force.is_empty() {
+        return then.explanation.clone();
+    }
+    format!("{}\n\n{}", then.explanation, flags(&in_force, style))
 }
 
 pub(super) fn counters(counters: &BTreeMap<String, u64>, style: Style) -> String {

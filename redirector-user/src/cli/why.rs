@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{CliError, Outcome, commands::Teller, tables};
 use crate::{
-    api::view::WhyView,
+    api::view::{ThenView, WhyView},
     client::{Client, with_query},
 };
 
@@ -27,6 +27,9 @@ pub(super) struct WhyArgs {
     /// Interface that it comes in by [default: any with role customer]
     #[arg(long)]
     interface: Option<String>,
+    /// What was in force at this time, or so long ago, as 2h or 7d, by the store of record
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["destination", "port", "interface", "pcap"])]
+    at: Option<String>,
     /// Judge every frame of a capture (pcap or pcapng) instead
     #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "port"])]
     pcap: Option<PathBuf>,
@@ -45,12 +48,21 @@ pub(super) async fn run(
         destination,
         port,
         interface,
+        at,
         pcap,
         role,
     } = arguments;
     if let Some(file) = pcap {
         let entrance = frames::Entrance { interface, role };
         return frames::run(client, teller, &file, entrance).await;
+    }
+    if let (Some(source), Some(at)) = (source, at) {
+        let query = with_query(
+            "/v1/why/then",
+            &[("source", &source.to_string()), ("at", &at)],
+        );
+        let then: ThenView = client.get(&query).await?;
+        return teller.tell(&then, tables::then);
     }
     let pairs = [
         ("source", source.map(|address| address.to_string())),
@@ -72,10 +84,14 @@ pub(super) async fn run(
 const EXAMPLES: &str = "Examples:
   outgate why 192.0.2.10 203.0.113.25
   outgate why 2001:db8:a:a::10 --interface cust0
+  outgate why 192.0.2.10 --at 2026-03-01T12:00:00Z
+  outgate why 192.0.2.10 --at 3d
   outgate why --pcap morning.pcap
   outgate why --pcap uplink.pcapng --role uplink -j
 
 The kernel program itself judges, with the maps as they are now; nothing is sent, counted or remembered. So each
 frame of a capture is judged for itself: a SYN leaves no entry behind that a later segment could go by. A frame
 that the capture cut short is judged as if zeros followed. With -j there is one line of JSON for each frame and
-a last one with the sums. Exit code 4: some frames could not be judged.";
+a last one with the sums. Exit code 4: some frames could not be judged.
+
+With --at nothing is judged: it is told which flags were in force then, as the store of record knows it.";

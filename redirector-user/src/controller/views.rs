@@ -29,6 +29,8 @@ pub struct Reasons {
     pub judgement: Judgement,
     /// The flag behind it.
     pub flag: Option<FlagView>,
+    /// Flags over the source that have ended, the newest first.
+    pub past: Vec<FlagView>,
     /// The relay that it would meet.
     pub relay_name: Option<String>,
     /// How frames get to that relay.
@@ -128,6 +130,7 @@ impl Controller {
             Some(id) => self.show_flag(FlagId(id)).await.ok(),
             None => None,
         };
+        let past = self.ended_over(source).await?;
         let pool = flag.as_ref().and_then(|flag| flag.pool.as_ref());
         let via = pool.and_then(|name| {
             let mut pools = self.config.pools.iter();
@@ -144,6 +147,7 @@ impl Controller {
         Ok(Reasons {
             judgement,
             flag,
+            past,
             relay_name: relay,
             via,
             customer_prefix: self
@@ -244,7 +248,7 @@ impl Controller {
     }
 }
 
-fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
+pub(super) fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
     let (awaiting, serving) = (state.awaited(flag.id), state.serving(&flag));
     let customer = flag.terms.prefix;
     let conduct = state.conduct.get(&customer);

@@ -71,6 +71,15 @@ impl Ledger {
         around.filter_map(|around| self.on(around))
     }
 
+    /// Prefixes within one, itself included, of flags that have not ended.
+    pub fn within(&self, prefix: IpNetwork) -> impl Iterator<Item = IpNetwork> {
+        // In this order a prefix stands behind all that begin before it, and before those that it contains.
+        let from = IpNetwork::new(prefix.network(), 0).unwrap_or(prefix);
+        let to = IpNetwork::from(prefix.broadcast());
+        let near = self.standing.range(from..=to).map(|(near, _)| *near);
+        near.filter(move |near| near.prefix() >= prefix.prefix() && prefix.contains(near.network()))
+    }
+
     /// Prefixes of the flags that have not ended.
     pub fn prefixes(&self) -> impl Iterator<Item = IpNetwork> {
         self.standing.keys().copied()

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod change;
+mod past;
 mod row;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::FlagView;
@@ -23,10 +24,34 @@ pub struct WhyView {
     pub judgement: Judgement,
     /// The flag behind it.
     pub flag: Option<FlagView>,
+    /// Flags over the source that have ended, the newest first, at most [`WhyView::PAST`].
+    #[serde(default)]
+    pub past: Vec<FlagView>,
     /// The relay that it would meet.
     pub relay_name: Option<String>,
     /// Interfaces of that kind whose program is of another build than the one that judged.
     pub other_build: Vec<String>,
+    /// All of it in one sentence.
+    pub explanation: String,
+}
+
+impl WhyView {
+    /// How many flags of the past are told.
+    pub const PAST: u32 = 5;
+}
+
+/// `GET /v1/why/then`: what was in force over a source, as the store of record knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ThenView {
+    /// Who.
+    #[schema(value_type = String)]
+    pub source: IpAddr,
+    /// The moment.
+    pub at: Timestamp,
+    /// The flag that its connections met: the most specific one that was in force.
+    pub flag: Option<FlagView>,
+    /// Wider ones that were in force behind it, the most specific first.
+    pub behind: Vec<FlagView>,
     /// All of it in one sentence.
     pub explanation: String,
 }
