@@ -16,6 +16,8 @@ fn flags() -> impl Strategy<Value = Flag> {
     let prefixes = prop_oneof![
         Just("192.0.2.10/32"),
         Just("192.0.2.0/24"),
+        Just("192.0.2.255/32"),
+        Just("192.0.3.0/24"),
         Just("0.0.0.0/0"),
         Just("2001:db8:a::/64"),
     ];
@@ -122,13 +124,18 @@ proptest! {
             let newest = ledger.values().filter(|flag| pool_in_use(flag) == Some(pool)).map(|flag| flag.generation);
             prop_assert_eq!(ledger.needed(pool), newest.max().unwrap_or_default());
         }
-        for target in ["192.0.2.10/32", "192.0.2.0/24", "198.51.100.1/32", "2001:db8:a::1/128"] {
+        for target in ["192.0.2.10/32", "192.0.2.0/24", "198.51.100.1/32", "2001:db8:a::1/128", "0.0.0.0/0", "::/0"] {
             let target: IpNetwork = target.parse().unwrap();
             let mut covering: Vec<&Flag> = standing.iter().copied()
                 .filter(|flag| flag.terms.prefix.contains(target.network()) && flag.terms.prefix.prefix() <= target.prefix())
                 .collect();
             covering.sort_by_key(|flag| std::cmp::Reverse(flag.terms.prefix.prefix()));
             prop_assert_eq!(ledger.over(target).collect::<Vec<_>>(), covering);
+            let inside: BTreeSet<IpNetwork> = standing.iter()
+                .map(|flag| flag.terms.prefix)
+                .filter(|prefix| target.contains(prefix.network()) && target.prefix() <= prefix.prefix())
+                .collect();
+            prop_assert_eq!(ledger.within(target).collect::<BTreeSet<_>>(), inside);
         }
     }
 }
