@@ -150,7 +150,7 @@ pub(super) async fn set(
         }
     };
     let flag = FlagView {
-        awaiting: set.new.awaited,
+        awaiting: set.new.view.awaiting,
         ..flag
     };
     let view = FlagSetView { done, flag };
@@ -170,15 +170,8 @@ pub(super) async fn add(
     State(controller): Shared,
     Body(request): Body<FlagRequest>,
 ) -> Result<(StatusCode, Json<FlagView>), ApiError> {
-    let view = to_its_end(async move {
-        let new = controller.add_flag(&request).await?;
-        let view = controller.show_flag(new.flag.id).await?;
-        Ok(FlagView {
-            awaiting: new.awaited,
-            ..view
-        })
-    })
-    .await?;
+    let added = to_its_end(async move { controller.add_flag(&request).await }).await?;
+    let view = added.view;
     let status = match view.state {
         FlagState::Pending => StatusCode::ACCEPTED,
         FlagState::Active | FlagState::Ended => StatusCode::CREATED,
@@ -199,11 +192,9 @@ pub(super) async fn lift(
     headers: HeaderMap,
 ) -> Result<Json<FlagView>, ApiError> {
     let condition = validators::condition(&headers)?;
-    let view = to_its_end(async move {
-        controller
-            .lift_flag(id, &query.actor, &query.reason, &condition)
-            .await?;
-        controller.show_flag(id).await
+    let lifted = to_its_end(async move {
+        let LiftQuery { actor, reason } = query;
+        controller.lift_flag(id, &actor, &reason, &condition).await
     });
-    Ok(Json(view.await?))
+    Ok(Json(lifted.await?.view))
 }

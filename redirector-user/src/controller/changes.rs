@@ -112,13 +112,12 @@ impl Controller {
     /// [`Problem`]; then nothing of this wish is stored.
     pub(super) async fn fulfil(&self, wish: Wish) -> Result<NewFlag, Problem> {
         let mut answered = self.wishes.put(wish);
-        let mut state = self.lock().await;
         loop {
-            match answered.try_recv() {
-                Ok(answer) => return answer,
-                Err(oneshot::error::TryRecvError::Empty) => self.fulfil_all(&mut state).await,
-                // Whoever had taken it was stopped half-way: outgated ends.
-                Err(oneshot::error::TryRecvError::Closed) => return Err(Problem::KernelGone),
+            tokio::select! {
+                biased;
+                // Whoever had taken it and does not answer was stopped half-way: outgated ends.
+                answer = &mut answered => return answer.unwrap_or(Err(Problem::KernelGone)),
+                mut state = self.lock() => self.fulfil_all(&mut state).await,
             }
         }
     }
@@ -238,9 +237,8 @@ impl Controller {
             }
         }
         for (flag, answer) in answers {
-            let awaited = state.awaited(flag.id);
             let flag = state.flags.get(&flag.id).cloned().unwrap_or(flag);
-            drop(answer.send(Ok(NewFlag { flag, awaited })));
+            drop(answer.send(Ok(NewFlag::of(state, flag))));
         }
     }
 

@@ -5,8 +5,11 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Controller, IN_FORCE_WITHIN, Problem, changes::Wish, clock, since, state::State};
+use super::{
+    Controller, IN_FORCE_WITHIN, Problem, changes::Wish, clock, since, state::State, views::view,
+};
 use crate::{
+    api::view::FlagView,
     config::Config,
     metrics::Change,
     policy::{
@@ -27,8 +30,15 @@ use crate::{
 pub struct NewFlag {
     /// The flag; in force if it has been activated.
     pub flag: Flag,
-    /// Relays that it still waits for.
-    pub awaited: Vec<String>,
+    /// The same as it is told, without its history: who asked for a change waits for nobody else to hear of it.
+    pub view: FlagView,
+}
+
+impl NewFlag {
+    pub(super) fn of(state: &State, flag: Flag) -> Self {
+        let view = view(state, flag.clone(), Vec::new());
+        Self { flag, view }
+    }
 }
 
 impl Controller {
@@ -104,7 +114,7 @@ impl Controller {
         actor: &str,
         reason: &str,
         condition: &Condition,
-    ) -> Result<(), Problem> {
+    ) -> Result<NewFlag, Problem> {
         let (actor, reason) = (actor.trim(), reason.trim());
         if reason.is_empty() || actor.is_empty() {
             return Err(Problem::Guard(String::from(
@@ -118,7 +128,7 @@ impl Controller {
         }
         self.unless_importing()?;
         let wish = Wish::Lift(id, actor.to_owned(), reason.to_owned(), condition.clone());
-        self.fulfil(wish).await.map(drop)
+        self.fulfil(wish).await
     }
 
     /// A flag that has not ended.
@@ -241,10 +251,7 @@ impl Controller {
     pub(super) async fn standing_of(&self, id: FlagId) -> Result<NewFlag, Problem> {
         let state = self.lock().await;
         match state.flags.get(&id).filter(|flag| flag.ended.is_none()) {
-            Some(flag) => Ok(NewFlag {
-                flag: flag.clone(),
-                awaited: state.awaited(id),
-            }),
+            Some(flag) => Ok(NewFlag::of(&state, flag.clone())),
             None => Err(Problem::Busy(format!(
                 "flag {id} was lifted or replaced while it was coming into force"
             ))),

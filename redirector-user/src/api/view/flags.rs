@@ -75,7 +75,7 @@ pub struct FlagView {
     pub probation: Option<ProbationView>,
     /// State of the policy that brought it.
     pub generation: Generation,
-    /// What happened to it, oldest first; empty in lists.
+    /// What happened to it, oldest first; empty in lists, and in answers to changes.
     pub history: Vec<HistoryView>,
     /// What relays saw of the customer; `None` in lists, and where nothing is redirected.
     #[serde(default)]
