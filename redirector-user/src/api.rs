@@ -12,6 +12,7 @@
     reason = "utoipa's macros qualify what parameters are made of"
 )]
 
+mod audit;
 mod batch;
 mod caller;
 mod capture;
@@ -32,6 +33,7 @@ mod rules;
 mod scope;
 pub mod socket;
 mod status;
+mod store;
 pub(crate) mod tls;
 mod tokens;
 mod users;
@@ -130,6 +132,7 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(radar::source))
         .routes(routes!(tokens::list, tokens::add))
         .routes(routes!(tokens::remove))
+        .routes(routes!(audit::list))
         .routes(routes!(describe::openapi))
         .routes(routes!(metrics::metrics))
 }
@@ -142,6 +145,10 @@ fn endless_routes() -> OpenApiRouter<Arc<Controller>> {
             routes!(import::progress, import::import),
         ))
         .merge(sized(rules::FILE_OCTETS, routes!(rules::replay)))
+        .routes(routes!(audit::verify))
+        .routes(routes!(audit::export))
+        .routes(routes!(store::back_up))
+        .routes(routes!(store::check))
 }
 
 /// A route whose body may be longer than others'.

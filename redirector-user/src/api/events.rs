@@ -118,7 +118,7 @@ fn read(query: EventsQuery) -> Result<Wanted, ApiError> {
 }
 
 /// A time, or how long ago it was.
-fn since(text: &str) -> Result<Timestamp, ApiError> {
+pub(super) fn since(text: &str) -> Result<Timestamp, ApiError> {
     let ago = |text: &str| {
         let span: Span = text.parse().ok()?;
         let ago: SignedDuration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;

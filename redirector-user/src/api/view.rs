@@ -2,6 +2,7 @@
 //!
 //! Additions are compatible, so nothing here denies unknown fields.
 
+mod audit;
 mod batch;
 mod capture;
 mod events;
@@ -9,6 +10,7 @@ mod flags;
 mod relays;
 mod rules;
 mod status;
+mod store;
 mod tokens;
 mod users;
 mod why;
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::{
+    audit::{AuditExportRequest, AuditView},
     batch::{BatchItemView, BatchOutcome, BatchRequest, BatchView},
     capture::{CaptureLine, CaptureRequest, CapturedView},
     events::{CountsView, EventView, SeenView},
@@ -30,6 +33,7 @@ pub use self::{
         StatisticsView, WouldView,
     },
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
+    store::{BackupRequest, BackupView},
     tokens::{TokenToldView, TokenView},
     users::{UserToldView, UserView},
     why::{FrameView, FramesRequest, FramesView, WhyView},

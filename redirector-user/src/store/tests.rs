@@ -1,5 +1,6 @@
 mod change;
 mod events;
+mod life;
 mod rules;
 mod tokens;
 mod trail;
