@@ -27,6 +27,7 @@ pub(crate) mod frames;
 mod import;
 mod metrics;
 mod once;
+mod privacy;
 mod radar;
 mod relays;
 mod rules;
@@ -147,6 +148,8 @@ fn endless_routes() -> OpenApiRouter<Arc<Controller>> {
         .merge(sized(rules::FILE_OCTETS, routes!(rules::replay)))
         .routes(routes!(audit::verify))
         .routes(routes!(audit::export))
+        .routes(routes!(privacy::export))
+        .routes(routes!(privacy::erase))
         .routes(routes!(store::back_up))
         .routes(routes!(store::check))
 }

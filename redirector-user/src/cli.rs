@@ -9,6 +9,7 @@ mod commands;
 mod events;
 mod generate;
 mod import;
+mod privacy;
 mod radar;
 mod relay;
 mod rules;
@@ -124,6 +125,9 @@ enum Command {
     /// Make copies of what outgated knows, check it, put a copy back
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Hand out, or erase, what is held about a customer
+    #[command(subcommand)]
+    Privacy(privacy::PrivacyCommand),
     /// Print the API's description (OpenAPI 3.1) of this version; asks no controller
     Openapi,
 }

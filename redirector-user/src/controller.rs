@@ -25,6 +25,7 @@ mod interfaces;
 pub mod keeping;
 mod kernel;
 mod links;
+mod privacy;
 mod probing;
 mod problem;
 mod radar;

@@ -7,6 +7,7 @@
 pub mod condition;
 pub mod desired;
 pub mod dial;
+pub mod extent;
 pub mod guards;
 pub mod import;
 pub mod ledger;

@@ -19,6 +19,7 @@ pub mod firings;
 pub mod flags;
 pub mod freezes;
 pub mod life;
+pub mod privacy;
 pub mod requests;
 pub mod rotations;
 mod schema;

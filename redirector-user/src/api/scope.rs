@@ -42,6 +42,8 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("POST", "/v1/interfaces", Scope::Admin),
     ("DELETE", "/v1/interfaces/{name}", Scope::Admin),
     ("GET", "/v1/openapi.json", Scope::Read),
+    ("POST", "/v1/privacy/erase", Scope::Admin),
+    ("POST", "/v1/privacy/export", Scope::Admin),
     ("GET", "/v1/radar", Scope::Read),
     ("GET", "/v1/radar/{source}", Scope::Read),
     ("GET", "/v1/relays", Scope::Read),

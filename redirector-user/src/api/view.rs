@@ -7,6 +7,7 @@ mod batch;
 mod capture;
 mod events;
 mod flags;
+mod privacy;
 mod relays;
 mod rules;
 mod status;
@@ -27,6 +28,7 @@ pub use self::{
         FlagSetView, FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView,
         SetOutcome,
     },
+    privacy::{ErasedView, HeldView, PrivacyRequest},
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
     rules::{
         FreezeRequest, ProbationView, ReallyView, ReloadRequest, ReplayView, RuleView, RulesView,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, audit, capture,
-    events, generate, import, radar, relay, rules, store,
+    events, generate, import, privacy, radar, relay, rules, store,
     tables::{self, Style},
     token, top, user, why,
 };
@@ -69,6 +69,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         }
         Command::Token(command) => token::run(&client, &teller, command).await,
         Command::Store(command) => store::run(&client, &teller, command).await,
+        Command::Privacy(command) => privacy::run(&client, &teller, command).await,
         Command::Audit(command) => audit::run(&client, &teller, command).await,
     }
 }

@@ -106,9 +106,17 @@ impl Lab {
     /// Ends the controller with a signal; answers with its exit code, if it had one.
     pub(crate) fn end(&mut self, signal: Signal) -> Option<i32> {
         let mut child = self.outgated.take().expect("the controller runs");
-        let pid = Pid::from_child(&child);
-        kill_process(pid, signal).unwrap();
+        // Whoever has ended by other hands is only waited for.
+        if child.try_wait().unwrap().is_none() {
+            kill_process(Pid::from_child(&child), signal).unwrap();
+        }
         child.wait().unwrap().code()
+    }
+
+    /// Whether the controller has ended, by itself or by somebody else's hand.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let child = self.outgated.as_mut().expect("the controller was started");
+        child.try_wait().unwrap().is_some()
     }
 
     /// The controller's process.

@@ -7,7 +7,10 @@
 )]
 
 mod api;
+mod audit;
+mod beneath;
 mod command;
+mod crash;
 mod doctor;
 mod events;
 mod exit_codes;
@@ -24,6 +27,7 @@ mod rules;
 mod screen;
 mod shells;
 mod steer;
+mod store_life;
 mod together;
 mod top;
 mod users;
