@@ -20,6 +20,7 @@ mod import;
 mod lab;
 mod life;
 mod metrics;
+mod privacy;
 mod probe;
 mod relays;
 mod remote;

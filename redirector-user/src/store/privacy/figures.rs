@@ -27,7 +27,8 @@ impl Store {
                         "from": rotation.from, "until": rotation.until, "source": source,
                         "syns": seen.syns, "packets": seen.packets, "octets": seen.octets, "ended": seen.ended,
                         "reset": seen.reset, "short": seen.short, "connections": seen.connections,
-                        "messages": seen.messages, "recipients": seen.recipients, "unknown": seen.unknown,
+                        "messages": seen.messages, "recipients": seen.recipients,
+                        "distinct_recipients": seen.distinct_recipients, "distinct_senders": seen.distinct_senders, "unknown": seen.unknown,
                         "refused": seen.refused, "spam": seen.spam, "limit_hits": seen.limit_hits,
                         "learnt": seen.learnt,
                     })
