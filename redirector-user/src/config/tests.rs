@@ -1,4 +1,5 @@
 mod api;
+mod store;
 mod values;
 
 use std::path::Path;

@@ -8,6 +8,7 @@ use std::{
     fs,
     path::Path,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use ipnetwork::IpNetwork;
@@ -15,7 +16,11 @@ use redirector_common::abi::{Action, Policy};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::{beneath::policies, command::Said, lab::Lab};
+use crate::{
+    beneath::policies,
+    command::Said,
+    lab::{Lab, deadline},
+};
 
 /// What somebody asks for.
 #[derive(Clone, Copy, Debug)]
@@ -82,9 +87,10 @@ impl Strace {
         strace
     }
 
-    /// Lets the controller go, if it still runs.
-    fn end(mut self) {
-        kill_process(Pid::from_child(&self.0), Signal::INT).unwrap();
+    /// Lets the controller go, if it still runs. Interrupted, it writes down what it has seen, but may wait for ever for
+    /// threads of a controller that was killed; killed itself, it does neither.
+    fn end(mut self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
         self.0.wait().unwrap();
     }
 }
@@ -95,7 +101,7 @@ fn counted(lab: &Lab, change: Change, customer: &str, log: &Path) -> BTreeMap<&'
     let calls = format!("trace={}", CALLS.join(","));
     let strace = Strace::attach(lab, &["-e", &calls, "-o", log.to_str().unwrap()]);
     assert_eq!(change.ask(lab, customer).code, 0);
-    strace.end();
+    strace.end(Signal::INT);
     let text = fs::read_to_string(log).unwrap();
     let most = |call: &str| {
         let mut threads: BTreeMap<&str, usize> = BTreeMap::new();
@@ -174,8 +180,13 @@ fn killed_at(lab: &mut Lab, change: Change, customer: &str, call: &str, nth: usi
     let fault = format!("inject={call}:signal=KILL:when={nth}");
     let strace = Strace::attach(lab, &["-e", &calls, "-e", &fault]);
     let said = change.ask(lab, customer);
-    strace.end();
-    let killed = lab.has_ended();
+    strace.end(Signal::KILL);
+    // Whoever got no answer was not told so by a controller that lives.
+    let killed = lab.has_ended_within(if said.code == 0 {
+        Duration::ZERO
+    } else {
+        deadline()
+    });
     assert!(killed || said.code == 0, "{at}: {said:?}");
     lab.end(Signal::KILL);
     let held = policies(lab);

@@ -113,10 +113,19 @@ impl Lab {
         child.wait().unwrap().code()
     }
 
-    /// Whether the controller has ended, by itself or by somebody else's hand.
-    pub(crate) fn has_ended(&mut self) -> bool {
+    /// Whether the controller ends in time, by itself or by somebody else's hand.
+    pub(crate) fn has_ended_within(&mut self, patience: Duration) -> bool {
         let child = self.outgated.as_mut().expect("the controller was started");
-        child.try_wait().unwrap().is_some()
+        let begun = Instant::now();
+        loop {
+            if child.try_wait().unwrap().is_some() {
+                return true;
+            }
+            if begun.elapsed() >= patience {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The controller's process.
