@@ -8,9 +8,11 @@ use crate::lab::Lab;
 
 /// Tells of a message of a customer that somebody has released.
 fn released(lab: &Lab, customer: &str, seq: u64) {
-    let event = json!({
-        "seq": seq, "at": "2026-03-01T12:00:00Z", "customer": customer, "flag_id": 1,
+    let happening = json!({
         "kind": "released", "record": format!("r{seq}"), "by": "desk", "reason": format!("{customer} wants it"),
+    });
+    let event = json!({
+        "seq": seq, "at": "2026-03-01T12:00:00Z", "customer": customer, "flag_id": seq, "happening": happening,
     });
     let batch = json!({ "epoch": "a", "events": [event] });
     let (status, said) = lab.http("POST /v1/relays/relay-1/events", &batch.to_string());
@@ -67,10 +69,11 @@ fn a_customer_is_handed_out_and_erased_and_the_trail_still_verifies() {
 
         let export = ["privacy", "export", "--customer", customer];
         let held = lab.json(0, &export);
-        // Added, in force, released, lifted; all of them in the trail, too, and that somebody looks.
+        // Added, in force, released, lifted; all of them in the trail, too, with that the flag may be wrong
+        // and that somebody looks.
         assert_eq!(
             ["flags", "events", "trail"].map(|table| count(&held, table)),
-            [1, 4, 5],
+            [1, 4, 6],
             "{held}"
         );
         assert_eq!(
@@ -89,12 +92,12 @@ fn a_customer_is_handed_out_and_erased_and_the_trail_still_verifies() {
         let gone = lab.json(0, &erase);
         assert_eq!(
             (&gone["flags"], &gone["events"], &gone["trail"]),
-            (&1.into(), &4.into(), &5.into()),
+            (&1.into(), &4.into(), &6.into()),
             "{gone}"
         );
 
         let proof = lab.json(0, &["audit", "verify"]);
-        assert_eq!(proof["writers"][0]["erased"], 5 * seq, "{proof}");
+        assert_eq!(proof["writers"][0]["erased"], 6 * seq, "{proof}");
         assert!(lab.outgate(&["audit", "verify"]).out.contains("ERASED"));
         let erased = lab.json(0, &["audit", "ls", "--kind", "erased", "-n", "1"]);
         assert_eq!(

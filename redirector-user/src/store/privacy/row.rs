@@ -22,13 +22,19 @@ pub(super) fn told(row: &AnyRow) -> Result<Value, StoreError> {
                 Err(_text) => text(row.try_get(at)?),
             },
         };
-        let moment = name.strip_suffix("_us").zip(value.as_i64());
-        let moment =
-            moment.and_then(|(name, us)| Some((name, Timestamp::from_microsecond(us).ok()?)));
-        match moment {
-            Some((name, at)) => told.insert(format!("{name}_at"), at.to_string().into()),
-            None => told.insert(name.to_owned(), value),
-        };
+        match name.strip_suffix("_us") {
+            Some(name) => {
+                let at = value
+                    .as_i64()
+                    .and_then(|us| Timestamp::from_microsecond(us).ok());
+                let name = match name {
+                    "at" => String::from("at"),
+                    name => format!("{name}_at"),
+                };
+                told.insert(name, at.map(|at| at.to_string()).into());
+            }
+            None => drop(told.insert(name.to_owned(), value)),
+        }
     }
     Ok(told.into())
 }
