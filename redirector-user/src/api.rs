@@ -12,6 +12,7 @@
     reason = "utoipa's macros qualify what parameters are made of"
 )]
 
+mod audit;
 mod batch;
 mod caller;
 mod capture;
@@ -28,6 +29,7 @@ mod metrics;
 mod moment;
 mod once;
 mod past;
+mod privacy;
 mod radar;
 mod ranges;
 mod relays;
@@ -35,6 +37,7 @@ mod rules;
 mod scope;
 pub mod socket;
 mod status;
+mod store;
 pub(crate) mod tls;
 mod tokens;
 mod users;
@@ -135,6 +138,7 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(radar::source))
         .routes(routes!(tokens::list, tokens::add))
         .routes(routes!(tokens::remove))
+        .routes(routes!(audit::list))
         .routes(routes!(describe::openapi))
         .routes(routes!(metrics::metrics))
 }
@@ -147,6 +151,12 @@ fn endless_routes() -> OpenApiRouter<Arc<Controller>> {
             routes!(import::progress, import::import),
         ))
         .merge(sized(rules::FILE_OCTETS, routes!(rules::replay)))
+        .routes(routes!(audit::verify))
+        .routes(routes!(audit::export))
+        .routes(routes!(privacy::export))
+        .routes(routes!(privacy::erase))
+        .routes(routes!(store::back_up))
+        .routes(routes!(store::check))
 }
 
 /// A route whose body may be longer than others'.

@@ -3,15 +3,18 @@
 //! Exit codes are part of the interface: 0 done, 1 usage, controller unreachable or internal, 2 not found, 3
 //! refused by a guard, or not allowed to the caller, 4 partial (stored, not yet in force).
 
+mod audit;
 mod capture;
 mod commands;
 mod events;
 mod generate;
 mod import;
+mod privacy;
 mod radar;
 mod range;
 mod relay;
 mod rules;
+mod store;
 mod tables;
 mod token;
 mod top;
@@ -25,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     api::view::ErrorKind,
     client::{ClientError, WayError},
+    store::StoreError,
 };
 
 /// What was typed.
@@ -119,6 +123,15 @@ enum Command {
     /// Say who may use the API over TCP
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Show who did what, prove the trail of it, take it away
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Make copies of what outgated knows, check it, put a copy back
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    /// Hand out, or erase, what is held about a customer
+    #[command(subcommand)]
+    Privacy(privacy::PrivacyCommand),
     /// Print the API's description (OpenAPI 3.1) of this version; asks no controller
     Openapi,
 }
@@ -276,6 +289,10 @@ enum CliError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Way(#[from] WayError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the export: {0}")]
+    Export(#[from] crate::store::audit::NoExport),
     #[error("{}: {source}", path.display())]
     File {
         path: PathBuf,
@@ -332,13 +349,23 @@ impl CliError {
                 | ErrorKind::Busy
                 | ErrorKind::Unidentified => Outcome::Failed,
             },
+            // Nothing was changed, and a person must choose.
+            Self::Store(
+                StoreError::Locked { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::Newer { .. }
+                | StoreError::Meddled { .. }
+                | StoreError::Schema { .. },
+            ) => Outcome::Guarded,
             Self::Target(_)
+            | Self::Store(_)
             | Self::Config(_)
             | Self::Rules(_)
             | Self::Mode(_)
             | Self::Capture(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
             | Self::Way(_)
+            | Self::Export(_)
             | Self::File { .. }
             | Self::Input(_)
             | Self::Password(_)

@@ -96,6 +96,16 @@ impl Client {
         self.parse(self.send(Method::GET, path, Bytes::new()).await?)
     }
 
+    /// `GET`, however long the answer takes.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn get_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let answer = self.send_within(LONGEST_UPLOAD, Method::GET, path, Bytes::new());
+        self.parse(answer.await?)
+    }
+
     /// `POST` with a JSON body.
     ///
     /// # Errors
@@ -108,6 +118,21 @@ impl Client {
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| self.unusable(error))?;
         self.parse(self.send(Method::POST, path, body.into()).await?)
+    }
+
+    /// `POST` with a JSON body, however long the answer takes.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn post_patiently<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.unusable(error))?;
+        let answer = self.send_within(LONGEST_UPLOAD, Method::POST, path, body.into());
+        self.parse(answer.await?)
     }
 
     /// `PUT` with a JSON body.

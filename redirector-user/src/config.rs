@@ -74,6 +74,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Where the API listens besides its socket, and who may do what.
     pub api: Api,
+    /// Copies of the store that are made by themselves; `None` = none are.
+    pub backups: Option<Backups>,
 }
 
 /// How log lines look.
@@ -169,6 +171,17 @@ pub struct Events {
     pub keep: Duration,
     /// How many.
     pub max: u32,
+}
+
+/// Copies of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backups {
+    /// Where they are.
+    pub directory: PathBuf,
+    /// From one to the next.
+    pub every: Duration,
+    /// How many, the newest.
+    pub keep: usize,
 }
 
 /// Where the API listens besides its socket, and who may do what.

@@ -11,6 +11,7 @@
 //!
 //! [`Problem`] is what a caller is told. What nobody asked for is logged, at `error` only if a person must act.
 
+mod backups;
 mod batch;
 mod capture;
 mod changes;
@@ -25,6 +26,7 @@ pub mod keeping;
 mod kernel;
 mod links;
 mod past;
+mod privacy;
 mod probing;
 mod problem;
 mod radar;
@@ -36,6 +38,7 @@ mod scope;
 mod start;
 mod state;
 mod tokens;
+mod trail;
 mod users;
 mod views;
 
@@ -122,6 +125,8 @@ pub struct Controller {
     pulses: keeping::Pulses,
     /// Who may ask over TCP.
     tokens: Tokens,
+    /// Copies of the store.
+    backups: backups::Backups,
 }
 
 impl Controller {
@@ -168,6 +173,7 @@ impl Controller {
             figures: Figures::default(),
             pulses: keeping::Pulses::default(),
             tokens: Tokens::new(store.tokens().await.map_err(Problem::from)?),
+            backups: backups::Backups::default(),
             state: Mutex::new(state),
             config,
             store,

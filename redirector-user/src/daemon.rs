@@ -1,11 +1,12 @@
 //! The process `outgated`: reads its configuration, opens everything in order, serves, and leaves.
 //!
 //! Exit codes follow sysexits: 0 ended by a signal, 78 (`EX_CONFIG`) for a configuration that cannot be
-//! served, 77 (`EX_NOPERM`) for missing privileges, 1 for anything else.
+//! served, 65 (`EX_DATAERR`) for a store that cannot be read, 77 (`EX_NOPERM`) for missing privileges, 1 for anything
+//! else.
 //!
 //! What it never does on the way out: touch the kernel. Customers stay diverted, and the next start adopts them.
 
-use std::{ffi::OsString, fs::File, io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser};
@@ -24,7 +25,7 @@ use crate::{
     edge::{Edge, EdgeError},
     metrics,
     policy::refusal::refusals,
-    store::{Store, audit::OUTGATED},
+    store::{Store, StoreError, audit::OUTGATED, life::Lock},
 };
 
 /// The controller of Outgate's edge: keeps policies, relays and the kernel program in step
@@ -84,8 +85,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Before anything else is opened: a certificate that is of no use is a mistake in the configuration.
     let tls = doors.tls.map(Tls::load).transpose()?.map(Arc::new);
 
-    let store = Store::open(&config.database()).await?;
-    let _only_one = lock(&config)?;
+    // Two controllers over one store would each believe to know what the kernel holds.
+    let only_one = Lock::take(&config.state_dir)?;
+    let backups = config
+        .backups
+        .as_ref()
+        .map(|backups| backups.directory.as_path());
+    let store = Store::open_for_service(&only_one, &config.database(), backups).await?;
     let edge_config = config.edge.clone();
     let refusals = refusals(&config.refuse.text, &config.refuse.unavailable);
     let edge = tokio::task::spawn_blocking(move || {
@@ -144,6 +150,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         server.abort();
     }
     store.close().await;
+    drop(only_one);
     outcome
 }
 
@@ -182,23 +189,6 @@ async fn fault(tasks: &mut JoinSet<()>) -> anyhow::Error {
         Some(Err(error)) => anyhow::Error::from(error).context("a task panicked"),
         Some(Ok(())) | None => anyhow::anyhow!("a task ended before its time"),
     }
-}
-
-/// Two controllers over one store would each believe to know what the kernel holds.
-fn lock(config: &Config) -> anyhow::Result<File> {
-    let path = config.state_dir.join("outgated.lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)?;
-    file.try_lock().with_context(|| {
-        format!(
-            "{}: another outgated runs on this state_dir",
-            path.display()
-        )
-    })?;
-    Ok(file)
 }
 
 /// A broken trail is evidence of tampering and must be heard of, but is no reason to let spam through.
@@ -249,14 +239,27 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         let refused = matches!(start, Some(StartError::Problem(problem)) if problem.is_privilege())
             || matches!(cause.downcast_ref::<Problem>(), Some(problem) if problem.is_privilege())
             || matches!(cause.downcast_ref(), Some(EdgeError::NotPermitted { .. }));
+        let unreadable = matches!(
+            cause.downcast_ref(),
+            Some(
+                StoreError::Damaged { .. }
+                    | StoreError::SetAside { .. }
+                    | StoreError::Newer { .. }
+                    | StoreError::Meddled { .. }
+                    | StoreError::Schema { .. }
+            )
+        );
         misfit
             .then_some(EX_CONFIG)
+            .or_else(|| unreadable.then_some(EX_DATAERR))
             .or_else(|| refused.then_some(EX_NOPERM))
     });
     drop(writeln!(std::io::stderr().lock(), "outgated: {error:#}"));
     ExitCode::from(code.unwrap_or(1))
 }
 
+/// `EX_DATAERR` of sysexits.h.
+const EX_DATAERR: u8 = 65;
 /// `EX_NOPERM` of sysexits.h.
 const EX_NOPERM: u8 = 77;
 /// `EX_CONFIG` of sysexits.h.

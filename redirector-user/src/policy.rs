@@ -8,6 +8,7 @@ pub mod announced;
 pub mod condition;
 pub mod desired;
 pub mod dial;
+pub mod extent;
 pub mod gaps;
 pub mod guards;
 pub mod import;

@@ -18,6 +18,8 @@ pub mod events;
 pub mod firings;
 pub mod flags;
 pub mod freezes;
+pub mod life;
+pub mod privacy;
 pub mod requests;
 pub mod rotations;
 mod schema;
@@ -59,6 +61,8 @@ use stopwatch::Stopwatch;
 /// The store; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
+    /// The database.
+    file: PathBuf,
     writer: AnyPool,
     readers: AnyPool,
     /// This controller's name in the trail.
@@ -109,7 +113,55 @@ pub enum StoreError {
         /// What the check found.
         what: String,
     },
-    /// The schema is of a newer version, or was changed by hand.
+    /// A damaged file was set aside, now or at an earlier start.
+    #[error("{}: {what}; {aside}", file.display())]
+    SetAside {
+        /// Which.
+        file: PathBuf,
+        /// What the check found.
+        what: String,
+        /// Where it is now, and what to do.
+        aside: life::Aside,
+    },
+    /// The schema is of a newer version.
+    #[error(
+        "{}: written by a newer outgated: its schema has step {found}, and this one knows those up to {known}; run that \
+         version again, or restore a backup from before the upgrade (`outgate store restore FILE`)",
+        file.display()
+    )]
+    Newer {
+        /// Which.
+        file: PathBuf,
+        /// Its last step.
+        found: i64,
+        /// The last one that is known.
+        known: i64,
+    },
+    /// Somebody has changed the schema by hand.
+    #[error(
+        "{}: its schema was changed by hand: {what}. Put that back (sqlite3), or restore a backup (`outgate store restore \
+         FILE`)",
+        file.display()
+    )]
+    Meddled {
+        /// Which.
+        file: PathBuf,
+        /// The first thing that is not as it should be.
+        what: String,
+    },
+    /// Somebody else has the lock.
+    #[error("{}: another outgated runs on this state_dir; stop it first", path.display())]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// A file that is to be made is there.
+    #[error("{}: there is such a file already; name another one, or move it away", file.display())]
+    Exists {
+        /// Which.
+        file: PathBuf,
+    },
+    /// The schema cannot be brought up to date.
     #[error("{}: {source}; run the version of outgated that wrote it, or restore a backup", file.display())]
     Schema {
         /// Which.
@@ -189,6 +241,7 @@ impl Store {
         let name = name_of_writer(&writer).await?;
         users::prepare(&writer).await?;
         Ok(Self {
+            file: file.to_owned(),
             newest_event: watch::Sender::new(events::newest(&writer).await?),
             writer,
             readers,

@@ -203,9 +203,11 @@ fn replayed(status: u16, body: String) -> Response {
 const KEY: &str = "idempotency-key";
 const REPLAYED: header::HeaderName = header::HeaderName::from_static("idempotent-replayed");
 /// Secrets, streams, files, what relays number themselves, and what changes nothing.
-const WITHOUT_KEY: [&str; 8] = [
+const WITHOUT_KEY: [&str; 10] = [
+    "/v1/audit/export",
     "/v1/capture",
     "/v1/flags/import",
+    "/v1/privacy/export",
     "/v1/ranges/gaps",
     "/v1/relays/{relay}/events",
     "/v1/rules/replay",

@@ -22,6 +22,10 @@ pub(super) fn least(method: &Method, path: &str) -> Scope {
 /// Method, path, scope; by path.
 pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("GET", "/metrics", Scope::Read),
+    // Its payloads are about tokens, users and customers alike.
+    ("GET", "/v1/audit", Scope::Admin),
+    ("POST", "/v1/audit/export", Scope::Admin),
+    ("GET", "/v1/audit/verify", Scope::Read),
     // Other people's mail connections, octet by octet.
     ("POST", "/v1/capture", Scope::Admin),
     ("GET", "/v1/counters", Scope::Read),
@@ -38,6 +42,8 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("POST", "/v1/interfaces", Scope::Admin),
     ("DELETE", "/v1/interfaces/{name}", Scope::Admin),
     ("GET", "/v1/openapi.json", Scope::Read),
+    ("POST", "/v1/privacy/erase", Scope::Admin),
+    ("POST", "/v1/privacy/export", Scope::Admin),
     ("GET", "/v1/radar", Scope::Read),
     ("GET", "/v1/radar/{source}", Scope::Read),
     ("POST", "/v1/ranges/gaps", Scope::Read),
@@ -53,6 +59,8 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("POST", "/v1/rules/reload", Scope::Admin),
     ("POST", "/v1/rules/replay", Scope::Read),
     ("GET", "/v1/status", Scope::Read),
+    ("POST", "/v1/store/backup", Scope::Admin),
+    ("GET", "/v1/store/check", Scope::Read),
     ("GET", "/v1/tokens", Scope::Admin),
     ("POST", "/v1/tokens", Scope::Admin),
     ("DELETE", "/v1/tokens/{name}", Scope::Admin),

@@ -2,14 +2,17 @@
 //!
 //! Additions are compatible, so nothing here denies unknown fields.
 
+mod audit;
 mod batch;
 mod capture;
 mod events;
 mod flags;
+mod privacy;
 mod ranges;
 mod relays;
 mod rules;
 mod status;
+mod store;
 mod tokens;
 mod users;
 mod why;
@@ -18,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::{
+    audit::{AuditExportRequest, AuditView},
     batch::{BatchItemView, BatchOutcome, BatchRequest, BatchView},
     capture::{CaptureLine, CaptureRequest, CapturedView},
     events::{CountsView, EventView, SeenView},
@@ -25,6 +29,7 @@ pub use self::{
         FlagSetView, FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView,
         SetOutcome,
     },
+    privacy::{ErasedView, HeldView, PrivacyRequest},
     ranges::{GapView, GapsRequest},
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
     rules::{
@@ -32,6 +37,7 @@ pub use self::{
         StatisticsView, WouldView,
     },
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
+    store::{BackupRequest, BackupView},
     tokens::{TokenToldView, TokenView},
     users::{UserToldView, UserView},
     why::{FrameView, FramesRequest, FramesView, ThenView, WhyView},

@@ -1,7 +1,7 @@
 //! `outgate capture`: what the program takes, into a file that Wireshark reads.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{BufWriter, Write},
     ops::ControlFlow,
     os::unix::fs::OpenOptionsExt as _,
@@ -162,15 +162,19 @@ fn open(file: &Path) -> Result<Out, CliError> {
     let out: Box<dyn Write> = if is_stdout(file) {
         Box::new(std::io::stdout())
     } else {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let opened = options.open(file);
-        Box::new(opened.map_err(|source| CliError::File {
-            path: file.to_owned(),
-            source,
-        })?)
+        Box::new(private_file(file)?)
     };
     Ok(Writer::new(BufWriter::new(out))?)
+}
+
+/// A file for its owner alone, in the place of whatever it held.
+pub(super) fn private_file(file: &Path) -> Result<File, CliError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(file).map_err(|source| CliError::File {
+        path: file.to_owned(),
+        source,
+    })
 }
 
 fn is_stdout(file: &Path) -> bool {

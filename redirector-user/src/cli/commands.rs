@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, events,
-    generate, import, radar, range, relay, rules,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, audit, capture,
+    events, generate, import, privacy, radar, range, relay, rules, store,
     tables::{self, Style},
     token, top, user, why,
 };
@@ -69,6 +69,9 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
             Ok(Outcome::Done)
         }
         Command::Token(command) => token::run(&client, &teller, command).await,
+        Command::Store(command) => store::run(&client, &teller, command).await,
+        Command::Privacy(command) => privacy::run(&client, &teller, command).await,
+        Command::Audit(command) => audit::run(&client, &teller, command).await,
     }
 }
 

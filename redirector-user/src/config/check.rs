@@ -9,6 +9,7 @@ mod metrics;
 mod pools;
 mod refuse;
 mod statistics;
+mod store;
 
 use std::{
     collections::BTreeSet,
@@ -56,6 +57,7 @@ impl TryFrom<RawConfig> for Config {
             events: events::events(&raw.events)?,
             metrics: metrics::listen(&raw.metrics)?,
             api: api::api(raw.api)?,
+            backups: store::backups(raw.store)?,
         })
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct RawConfig {
     pub(super) metrics: RawMetrics,
     #[serde(default)]
     pub(super) api: RawApi,
+    #[serde(default)]
+    pub(super) store: RawStore,
 }
 
 /// `[edge]`.
@@ -176,6 +178,25 @@ impl Default for RawEvents {
         Self {
             keep: String::from("30d"),
             max: 1_000_000,
+        }
+    }
+}
+
+/// `[store]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawStore {
+    pub(super) backup_directory: Option<PathBuf>,
+    pub(super) backup_every: String,
+    pub(super) backup_keep: i64,
+}
+
+impl Default for RawStore {
+    fn default() -> Self {
+        Self {
+            backup_directory: None,
+            backup_every: String::from("24h"),
+            backup_keep: 7,
         }
     }
 }

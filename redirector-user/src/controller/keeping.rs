@@ -39,6 +39,7 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     keep(Box::pin(radar(Arc::clone(controller), first_window)));
     keep(Box::pin(rules(Arc::clone(controller))));
     keep(Box::pin(forget(Arc::clone(controller))));
+    keep(Box::pin(back_up(Arc::clone(controller))));
     if let Some(line) = controller.open_probe_line()? {
         keep(Box::pin(serve_probes(Arc::clone(controller), line)));
     }
@@ -209,6 +210,16 @@ async fn forget(controller: Arc<Controller>) {
     }
 }
 
+/// Makes copies of the store.
+async fn back_up(controller: Arc<Controller>) {
+    let mut trouble = Trouble::new("the store could not be backed up");
+    let mut ticks = ticks(BACKUP);
+    loop {
+        ticks.tick().await;
+        trouble.report(controller.back_up_if_due().await);
+    }
+}
+
 /// Is the host that probes come from, and makes its wire anew when that breaks.
 async fn serve_probes(controller: Arc<Controller>, (mut wire, mut questions): ProbeLine) {
     let mut trouble = Trouble::new("relays cannot be probed through the data path");
@@ -271,6 +282,8 @@ const TRIM: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(3);
 const RULES: Duration = Duration::from_secs(10);
 const WITHOUT_RADAR: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+/// How soon one that has failed is tried again.
+const BACKUP: Duration = Duration::from_secs(60);
 const FORGET: Duration = Duration::from_secs(600);
 const RETRY_PROBES: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);

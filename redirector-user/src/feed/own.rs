@@ -80,6 +80,11 @@ pub enum Own<'a> {
     TokenAdded(&'a Token),
     /// A token is no good any more; its name.
     TokenRemoved(&'a str, &'a Word),
+    /// No copy of the store could be made; told once until one was.
+    BackupFailed {
+        /// Why.
+        error: &'a str,
+    },
 }
 
 impl Own<'_> {
@@ -104,7 +109,8 @@ impl Own<'_> {
             | Self::RulesFrozen(_)
             | Self::RulesThawed(_)
             | Self::TokenAdded(_)
-            | Self::TokenRemoved(..) => None,
+            | Self::TokenRemoved(..)
+            | Self::BackupFailed { .. } => None,
         };
         Item {
             at,
@@ -139,6 +145,7 @@ impl Own<'_> {
             Self::RulesThawed(_) => "rules_thawed",
             Self::TokenAdded(_) => "token_added",
             Self::TokenRemoved(..) => "token_removed",
+            Self::BackupFailed { .. } => "backup_failed",
         }
     }
 
@@ -192,6 +199,7 @@ impl Own<'_> {
             Self::TokenRemoved(token, word) => {
                 json!({ "token": token, "by": word.by, "reason": word.reason })
             }
+            Self::BackupFailed { error } => json!({ "error": error }),
         }
     }
 }

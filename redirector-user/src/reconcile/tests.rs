@@ -1,5 +1,7 @@
 //! The operations against a model of the maps, for arbitrary pairs of states.
 
+mod crash;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::prelude::*;

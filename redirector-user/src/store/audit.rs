@@ -8,16 +8,25 @@
 //! ([`crate::caller`]).
 //!
 //! [`verify`] finds a row that was changed, added, removed or moved. What it cannot see alone is a chain cut
-//! off at its end: keep the last hash elsewhere to notice that.
+//! off at its end: keep the last hash elsewhere to notice that ([`Head`]).
 
 mod chain;
+mod export;
+mod proof;
+mod walk;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Any, Row as _, Transaction, any::AnyRow};
 
 pub(super) use self::chain::Chain;
+pub use self::{
+    export::{Begin, End, FORMAT, Line, NoExport, Reading},
+    proof::{BrokenRow, From, Head, Proof, Prover, WriterProof},
+    walk::Wanted,
+};
 use super::{Store, StoreError};
 
 /// What happened.
@@ -71,6 +80,14 @@ pub enum Kind {
     TokenAdded,
     /// A token is no good any more.
     TokenRemoved,
+    /// Somebody has seen what is held about people: an export of the trail, or of a customer.
+    Viewed,
+    /// What is held about a customer was erased; how much of it, not what.
+    Erased,
+    /// A copy of the store was made.
+    StoreBackedUp,
+    /// A backup was put into the place of the store.
+    StoreRestored,
 }
 
 /// A row to be written.
@@ -89,7 +106,7 @@ pub struct Entry {
 }
 
 /// A row as it stands in the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Row {
     /// Whose chain.
     pub writer: String,
@@ -210,6 +227,10 @@ impl Kind {
             Self::MessageConfirmed => "message confirmed",
             Self::TokenAdded => "token added",
             Self::TokenRemoved => "token removed",
+            Self::Viewed => "viewed",
+            Self::Erased => "erased",
+            Self::StoreBackedUp => "store backed up",
+            Self::StoreRestored => "store restored",
         }
     }
 }
@@ -237,19 +258,12 @@ impl Store {
     pub async fn verify_trail(&self) -> Result<Result<(i64, String), Broken>, StoreError> {
         let (mut seq, mut last) = (0, String::from(FIRST));
         loop {
-            let page = sqlx::query(
-                "SELECT * FROM audit WHERE writer = $1 AND seq > $2 ORDER BY seq LIMIT 1000",
-            )
-            .bind(&self.name)
-            .bind(seq)
-            .fetch_all(&self.readers)
-            .await?;
+            let page = self.trail_page(&self.name, seq).await?;
             if page.is_empty() {
                 return Ok(Ok((seq, last)));
             }
             for row in &page {
-                let row = read(row)?;
-                last = match verify_row(&row, seq + 1, &last) {
+                last = match verify_row(row, seq + 1, &last) {
                     Ok(hash) => hash,
                     Err(broken) => return Ok(Err(broken)),
                 };

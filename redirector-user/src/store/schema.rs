@@ -1,10 +1,13 @@
 //! The schema, as migrations that are applied on start, and what is asked of a database before it is used.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use sqlx::{
-    AnyConnection, Row as _, SqlSafeStr as _,
-    migrate::{Migration, MigrationType, Migrator},
+    AnyConnection, Connection as _, Row as _, SqlSafeStr as _,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
 use super::StoreError;
@@ -32,10 +35,120 @@ pub(super) async fn check_integrity(
 
 /// Brings the schema up to this version.
 pub(super) async fn migrate(file: &Path, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    version(file, connection).await?;
+    let done = run(connection, |_| true).await;
+    done.map_err(|source| StoreError::Schema {
+        file: file.to_owned(),
+        source,
+    })?;
+    match differences(connection).await?.into_iter().next() {
+        None => Ok(()),
+        Some(what) => Err(StoreError::Meddled {
+            file: file.to_owned(),
+            what,
+        }),
+    }
+}
+
+/// The last step of a database's schema, 0 before the first.
+pub(super) async fn version(
+    file: &Path,
+    connection: &mut AnyConnection,
+) -> Result<i64, StoreError> {
+    let known = MIGRATIONS.iter().map(|(version, ..)| *version).max();
+    let (known, found) = (known.unwrap_or_default(), applied(connection).await?);
+    let last = found.last().copied().unwrap_or_default();
+    if last > known {
+        return Err(StoreError::Newer {
+            file: file.to_owned(),
+            found: last,
+            known,
+        });
+    }
+    Ok(last)
+}
+
+/// What is not as the migrations that were applied have made it. More than they have made does not matter; the order of
+/// columns does not either, which depends on the order of upgrades.
+pub(super) async fn differences(
+    connection: &mut AnyConnection,
+) -> Result<Vec<String>, sqlx::Error> {
+    let steps = applied(connection).await?;
+    let mut model = AnyConnection::connect("sqlite::memory:").await?;
+    let made = run(&mut model, |version| steps.contains(&version)).await;
+    made.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
+    let (should, is) = (objects(&mut model).await?, objects(connection).await?);
+    model.close().await?;
+    let differs = should
+        .into_iter()
+        .filter_map(|(object, text)| match is.get(&object) {
+            None => Some(format!("{object} is missing; it was made by: {text}")),
+            Some(other) if *other != text => {
+                Some(format!("{object} is not what it was; it was: {text}"))
+            }
+            Some(_) => None,
+        });
+    Ok(differs.collect())
+}
+
+/// Steps that a database has had.
+async fn applied(connection: &mut AnyConnection) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let there =
+        "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
+    let row = sqlx::query(there).fetch_one(&mut *connection).await?;
+    if row.try_get::<i64, _>(0)? == 0 {
+        return Ok(BTreeSet::new());
+    }
+    let rows = sqlx::query("SELECT version FROM _sqlx_migrations")
+        .fetch_all(&mut *connection)
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Tables, indexes and triggers by name, with what they are.
+async fn objects(connection: &mut AnyConnection) -> Result<BTreeMap<String, String>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT type, name, COALESCE(sql, '') FROM sqlite_master \
+         WHERE type <> 'table' AND sql IS NOT NULL AND name NOT LIKE '\\_sqlx%' ESCAPE '\\'",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut found = BTreeMap::new();
+    for row in rows {
+        let (kind, name, text): (String, String, String) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let words: Vec<_> = text.split_whitespace().collect();
+        found.insert(format!("{kind} {name}"), words.join(" "));
+    }
+    let columns = sqlx::query(
+        "SELECT t.name, c.name || ' ' || c.type || CASE WHEN c.\"notnull\" THEN ' NOT NULL' ELSE '' END \
+         || CASE WHEN c.pk > 0 THEN ' PRIMARY KEY ' || c.pk ELSE '' END \
+         FROM sqlite_master t JOIN pragma_table_info(t.name) c \
+         WHERE t.type = 'table' AND t.name NOT LIKE '\\_sqlx%' ESCAPE '\\' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+         ORDER BY t.name, c.name",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in columns {
+        let (table, column): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let columns = found.entry(format!("table {table}")).or_default();
+        if !columns.is_empty() {
+            columns.push_str(", ");
+        }
+        columns.push_str(&column);
+    }
+    Ok(found)
+}
+
+/// Applies those steps that are wanted and were not applied yet.
+async fn run(
+    connection: &mut AnyConnection,
+    wanted: impl Fn(i64) -> bool,
+) -> Result<(), MigrateError> {
     let dialect = connection.backend_name().to_owned();
     let migrations = MIGRATIONS
         .iter()
-        .filter(|(_, only, ..)| only.is_none_or(|only| only == dialect));
+        .filter(|(version, only, ..)| wanted(*version) && only.is_none_or(|only| only == dialect));
     let migrations = migrations.map(|(version, _, description, sql)| {
         Migration::new(
             *version,
@@ -46,14 +159,7 @@ pub(super) async fn migrate(file: &Path, connection: &mut AnyConnection) -> Resu
         )
     });
     let migrator = Migrator::with_migrations(migrations.collect());
-    migrator
-        .run_direct(None, connection, false)
-        .await
-        .map_err(|source| StoreError::Schema {
-            file: file.to_owned(),
-            source,
-        })?;
-    Ok(())
+    migrator.run_direct(None, connection, false).await
 }
 
 /// What a failure to open means; opening already reads the file's header.
@@ -67,10 +173,11 @@ pub(super) fn opening_error(file: &Path, error: sqlx::Error) -> StoreError {
     error.into()
 }
 
-/// SQLite's "not a database" (26) and "malformed" (11).
+/// SQLite's "not a database" (26) and "malformed" (11); what its extended codes add stands above the lowest octet.
 fn is_damage(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("11" | "26"))
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    matches!(code.map(|code| code & 0xff), Some(11 | 26))
 }
 
 /// Version, the one database that needs it (as `backend_name` spells it) if not all, description, text.
@@ -129,6 +236,12 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         None,
         "events",
         include_str!("migrations/0010_events.sql"),
+    ),
+    (
+        17,
+        None,
+        "trail by time",
+        include_str!("migrations/0017_trail.sql"),
     ),
     (
         18,

@@ -1,5 +1,7 @@
 mod change;
 mod events;
+mod life;
+mod privacy;
 mod rules;
 mod tokens;
 mod trail;

@@ -106,9 +106,26 @@ impl Lab {
     /// Ends the controller with a signal; answers with its exit code, if it had one.
     pub(crate) fn end(&mut self, signal: Signal) -> Option<i32> {
         let mut child = self.outgated.take().expect("the controller runs");
-        let pid = Pid::from_child(&child);
-        kill_process(pid, signal).unwrap();
+        // Whoever has ended by other hands is only waited for.
+        if child.try_wait().unwrap().is_none() {
+            kill_process(Pid::from_child(&child), signal).unwrap();
+        }
         child.wait().unwrap().code()
+    }
+
+    /// Whether the controller ends in time, by itself or by somebody else's hand.
+    pub(crate) fn has_ended_within(&mut self, patience: Duration) -> bool {
+        let child = self.outgated.as_mut().expect("the controller was started");
+        let begun = Instant::now();
+        loop {
+            if child.try_wait().unwrap().is_some() {
+                return true;
+            }
+            if begun.elapsed() >= patience {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The controller's process.

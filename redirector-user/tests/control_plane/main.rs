@@ -7,7 +7,10 @@
 )]
 
 mod api;
+mod audit;
+mod beneath;
 mod command;
+mod crash;
 mod doctor;
 mod events;
 mod exit_codes;
@@ -18,6 +21,7 @@ mod lab;
 mod life;
 mod metrics;
 mod past;
+mod privacy;
 mod probe;
 mod ranges;
 mod relays;
@@ -26,6 +30,7 @@ mod rules;
 mod screen;
 mod shells;
 mod steer;
+mod store_life;
 mod together;
 mod top;
 mod users;

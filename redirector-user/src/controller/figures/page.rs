@@ -163,6 +163,17 @@ fn work(page: &mut Page, controller: &Controller) {
     for (change, histogram) in metrics.propagation() {
         propagation.histogram(&[("change", change.name())], &histogram);
     }
+    if let Some(last) = controller.backups.last() {
+        let age = super::super::since(last, super::super::clock());
+        let help = "How old the newest backup of the store is that outgated knows of.";
+        page.gauge("store_backup_age_seconds", help, age.as_secs_f64());
+    }
+    let help = "Backups of the store that failed, since the start.";
+    page.counter(
+        "store_backup_failures_total",
+        help,
+        controller.backups.failed(),
+    );
     let help =
         "Time that a change had the one connection that writes to the store, until it was durable.";
     page.family("store_change_seconds", Kind::Histogram, help)

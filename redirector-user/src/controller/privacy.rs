@@ -1,0 +1,108 @@
+//! What is held about a customer, handed out and erased. Both stand in the trail.
+
+use ipnetwork::IpNetwork;
+use serde_json::json;
+
+use super::{Controller, Problem, clock, trail::actor_of};
+use crate::{
+    api::view::{ErasedView, HeldView, PrivacyRequest},
+    policy::{
+        dial::{FlagId, REASON_OCTETS, read_target},
+        extent::Extent,
+    },
+    store::drains::Word,
+};
+
+impl Controller {
+    /// All that is held about a customer; who has seen it stands in the trail.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Usage`], [`Problem::Guard`] without an actor, else [`Problem::Store`].
+    pub async fn held_about(&self, request: &PrivacyRequest) -> Result<HeldView, Problem> {
+        let (customer, extent) = extent(request)?;
+        let said = json!({
+            "what": "privacy export", "customer": customer, "reason": reason(request)?,
+        });
+        let at = self.note_view(&request.actor, "privacy", said).await?;
+        let held = self.store.held_about(&extent).await?;
+        tracing::info!(
+            actor = request.actor,
+            "what is held about a customer was handed out"
+        );
+        Ok(HeldView {
+            customer: customer.to_string(),
+            at,
+            held: held.0,
+        })
+    }
+
+    /// Erases what is held about a customer.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Guard`] without an actor or a reason, and while a flag of the customer is in force; nothing is erased then.
+    pub async fn erase_customer(&self, request: &PrivacyRequest) -> Result<ErasedView, Problem> {
+        let (_, extent) = extent(request)?;
+        let reason = reason(request)?;
+        if reason.is_empty() {
+            let text =
+                "erasing needs a reason, for the trail; name a ticket in it, not the customer";
+            return Err(Problem::Guard(String::from(text)));
+        }
+        let word = Word {
+            at: clock(),
+            by: actor_of(&request.actor)?,
+            reason,
+        };
+        // Under the one lock, so that no flag comes meanwhile, and nothing is remembered again.
+        let mut state = self.lock().await;
+        match self.store.erase(&extent, &word).await? {
+            Ok(gone) => {
+                let before = state.conduct.len();
+                state
+                    .conduct
+                    .retain(|customer, conduct| !extent.holds(*customer, conduct.changed_at));
+                let forgotten = before - state.conduct.len();
+                tracing::info!(
+                    actor = word.by,
+                    forgotten,
+                    "what is held about a customer was erased"
+                );
+                Ok(ErasedView { gone, at: word.at })
+            }
+            Err(standing) => Err(Problem::Guard(in_force(&standing))),
+        }
+    }
+}
+
+/// Whom it is about: an address or a prefix, always.
+fn extent(request: &PrivacyRequest) -> Result<(IpNetwork, Extent), Problem> {
+    let customer = read_target(&request.customer, request.exact)?;
+    Ok((customer, Extent::always(customer)))
+}
+
+fn reason(request: &PrivacyRequest) -> Result<String, Problem> {
+    let reason = request.reason.trim();
+    if reason.len() > REASON_OCTETS || reason.chars().any(char::is_control) {
+        return Err(Problem::Usage(format!(
+            "reason {reason:?}: allowed is one line of at most {REASON_OCTETS} octets"
+        )));
+    }
+    Ok(reason.to_owned())
+}
+
+fn in_force(standing: &[FlagId]) -> String {
+    let named = standing.iter().take(NAMED).map(ToString::to_string);
+    let more = match standing.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "flags of this customer are in force: {}{more}; lift them first (`outgate flag rm ID --reason ...`), then erase",
+        named.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// Flags that are named.
+const NAMED: usize = 10;

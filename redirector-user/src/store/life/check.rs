@@ -1,0 +1,105 @@
+//! Looking at a database without changing it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{AnyConnection, Connection as _, Row as _};
+use utoipa::ToSchema;
+
+use super::{Store, StoreError, unusable};
+use crate::store::{audit::Proof, schema, sqlite_url};
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Checked {
+    /// Which file.
+    pub file: String,
+    /// Its octets.
+    pub octets: u64,
+    /// The last step of its schema.
+    pub schema: i64,
+    /// What is wrong with it, at most some twenty things; none = it is sound.
+    pub faults: Vec<String>,
+    /// Whether its trail holds; of a controller's own store only, and of a file that is sound.
+    pub trail: Option<Proof>,
+}
+
+impl Checked {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.faults.is_empty() && self.trail.as_ref().is_none_or(Proof::holds)
+    }
+}
+
+impl Store {
+    /// Looks at every page, every index and every reference, and proves the trail. It reads all of the file, while changes
+    /// go on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] if that cannot be done; what is found wrong is no error.
+    pub async fn check(&self) -> Result<Checked, StoreError> {
+        let mut connection = self.readers.acquire().await?;
+        let checked = checked(&self.file, &mut connection).await?;
+        let trail = self.prove_trail(Vec::new()).await?;
+        Ok(Checked {
+            trail: Some(trail),
+            ..checked
+        })
+    }
+}
+
+/// The same of a file that no controller has open, as a backup.
+///
+/// # Errors
+///
+/// [`StoreError::Damaged`] for a file that is no database at all, [`StoreError::Newer`], [`StoreError::Unusable`].
+pub async fn check_file(file: &Path) -> Result<Checked, StoreError> {
+    std::fs::File::open(file).map_err(unusable(file))?;
+    sqlx::any::install_default_drivers();
+    // Nothing is written beside it, whatever journal it says that it has.
+    let url = format!("{}?mode=ro&immutable=true", sqlite_url(file)?);
+    let opened = AnyConnection::connect(&url).await;
+    let mut connection = opened.map_err(|error| schema::opening_error(file, error))?;
+    let looked = checked(file, &mut connection).await;
+    connection.close().await?;
+    looked
+}
+
+async fn checked(file: &Path, connection: &mut AnyConnection) -> Result<Checked, StoreError> {
+    let octets = std::fs::metadata(file).map_err(unusable(file))?.len();
+    let mut faults = Vec::new();
+    let answer = sqlx::query("PRAGMA integrity_check(20)")
+        .fetch_all(&mut *connection)
+        .await;
+    match answer {
+        Ok(rows) => {
+            for row in rows {
+                let said: String = row.try_get(0)?;
+                faults.extend((said != "ok").then_some(said));
+            }
+        }
+        Err(error) => return Err(schema::opening_error(file, error)),
+    }
+    let schema = schema::version(file, &mut *connection).await?;
+    if faults.is_empty() {
+        let dangling = sqlx::query("SELECT COUNT(*) FROM pragma_foreign_key_check")
+            .fetch_one(&mut *connection)
+            .await?;
+        let dangling: i64 = dangling.try_get(0)?;
+        if dangling > 0 {
+            faults.push(format!(
+                "{dangling} rows refer to others that are not there"
+            ));
+        }
+        faults.extend(schema::differences(&mut *connection).await?);
+    }
+    Ok(Checked {
+        file: file.display().to_string(),
+        octets,
+        schema,
+        faults,
+        trail: None,
+    })
+}

@@ -1,0 +1,192 @@
+//! What is held about a customer: all of it to be handed out, and most of it to be erased.
+//!
+//! A customer is an [`Extent`]. What is about a wider prefix is about others, too, and is neither handed out nor erased.
+//! Erased are events, firings, conduct, figures, ended assignments, and answers that were kept for a day; of flags that have
+//! ended the free texts; of the trail the payloads, of which the chain keeps hashes that say nothing without their salts.
+//! What stays are numbers, times, actions and who acted.
+
+mod erase;
+mod figures;
+mod row;
+
+use futures_util::TryStreamExt as _;
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use sqlx::{AnyConnection, Row as _, any::AnyRow};
+
+pub use self::erase::Gone;
+use super::{Store, StoreError, flags::subject};
+use crate::policy::{dial::FlagId, extent::Extent};
+
+/// All that is held, by table: each row with its columns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Held(pub Map<String, Value>);
+
+/// Which rows are a customer's.
+#[derive(Clone, Debug, Default)]
+struct Rows {
+    /// Flags, those that have not ended too.
+    flags: Vec<FlagId>,
+    /// Of these, those that have not ended.
+    standing: Vec<FlagId>,
+    firings: Vec<i64>,
+    conduct: Vec<String>,
+    /// By prefix and beginning; those that have ended.
+    assignments: Vec<(String, i64)>,
+    /// Of the trail, by writer and number, whose payload is still there.
+    trail: Vec<(String, i64)>,
+}
+
+impl Store {
+    /// All that is held about a customer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn held_about(&self, extent: &Extent) -> Result<Held, StoreError> {
+        let mut connection = self.readers.acquire().await?;
+        let rows = rows_of(&mut connection, extent).await?;
+        let mut held = Map::new();
+        let mut flags = Vec::new();
+        for id in &rows.flags {
+            let row = sqlx::query("SELECT * FROM flags WHERE id = $1").bind(i64::from(id.0));
+            flags.push(row::told(&row.fetch_one(&mut *connection).await?)?);
+        }
+        held.insert(String::from("flags"), flags.into());
+        let mut events = Vec::new();
+        for span in extent.spans() {
+            let (from, to, first, last) = erase::bounds(span);
+            let query = sqlx::query(
+                "SELECT * FROM events WHERE first_key >= $1 AND last_key <= $2 AND at_us >= $3 AND at_us < $4 \
+                 ORDER BY seq",
+            );
+            let query = query.bind(first).bind(last).bind(from).bind(to);
+            for row in query.fetch_all(&mut *connection).await? {
+                events.push(row::told(&row)?);
+            }
+        }
+        held.insert(String::from("events"), events.into());
+        let mut firings = Vec::new();
+        for id in &rows.firings {
+            let row = sqlx::query("SELECT * FROM firings WHERE id = $1").bind(*id);
+            firings.push(row::told(&row.fetch_one(&mut *connection).await?)?);
+        }
+        held.insert(String::from("firings"), firings.into());
+        let mut conduct = Vec::new();
+        for customer in &rows.conduct {
+            let row =
+                sqlx::query("SELECT * FROM conduct WHERE customer = $1").bind(customer.clone());
+            conduct.push(row::told(&row.fetch_one(&mut *connection).await?)?);
+        }
+        held.insert(String::from("conduct"), conduct.into());
+        let mut assignments = Vec::new();
+        let mut all =
+            sqlx::query("SELECT * FROM assignments ORDER BY from_us").fetch(&mut *connection);
+        while let Some(row) = all.try_next().await? {
+            if is_held(extent, &row, "prefix", "from_us")? {
+                assignments.push(row::told(&row)?);
+            }
+        }
+        drop(all);
+        held.insert(String::from("assignments"), assignments.into());
+        let mut trail = Vec::new();
+        for (writer, seq) in &rows.trail {
+            let row = sqlx::query(
+                "SELECT writer, seq, at_us, actor, kind, subject, payload FROM audit WHERE writer = $1 AND seq = $2",
+            );
+            let row = row.bind(writer.clone()).bind(*seq);
+            trail.push(row::told(&row.fetch_one(&mut *connection).await?)?);
+        }
+        held.insert(String::from("trail"), trail.into());
+        drop(connection);
+        held.insert(
+            String::from("figures"),
+            self.figures_of(extent).await?.into(),
+        );
+        Ok(Held(held))
+    }
+}
+
+/// Finds a customer's rows but for those that are found by keys.
+async fn rows_of(connection: &mut AnyConnection, extent: &Extent) -> Result<Rows, StoreError> {
+    let mut rows = Rows::default();
+    let mut flags = sqlx::query("SELECT id, prefix, created_us, ended_us FROM flags ORDER BY id")
+        .fetch(&mut *connection);
+    while let Some(row) = flags.try_next().await? {
+        if is_held(extent, &row, "prefix", "created_us")? {
+            let id = FlagId(u32::try_from(row.try_get::<i64, _>("id")?).unwrap_or_default());
+            rows.flags.push(id);
+            let ended: Option<i64> = row.try_get("ended_us")?;
+            rows.standing.extend(ended.is_none().then_some(id));
+        }
+    }
+    drop(flags);
+    let mut firings =
+        sqlx::query("SELECT id, customer, at_us FROM firings").fetch(&mut *connection);
+    while let Some(row) = firings.try_next().await? {
+        if is_held(extent, &row, "customer", "at_us")? {
+            rows.firings.push(row.try_get("id")?);
+        }
+    }
+    drop(firings);
+    let mut conduct =
+        sqlx::query("SELECT customer, changed_us FROM conduct").fetch(&mut *connection);
+    while let Some(row) = conduct.try_next().await? {
+        if is_held(extent, &row, "customer", "changed_us")? {
+            rows.conduct.push(row.try_get("customer")?);
+        }
+    }
+    drop(conduct);
+    let mut ended = sqlx::query("SELECT prefix, from_us FROM assignments WHERE to_us IS NOT NULL")
+        .fetch(&mut *connection);
+    while let Some(row) = ended.try_next().await? {
+        if is_held(extent, &row, "prefix", "from_us")? {
+            rows.assignments
+                .push((row.try_get("prefix")?, row.try_get("from_us")?));
+        }
+    }
+    drop(ended);
+    for id in &rows.flags {
+        let of_it = sqlx::query("SELECT writer, seq FROM audit WHERE subject = $1 AND payload IS NOT NULL ORDER BY at_us, seq")
+            .bind(subject(*id))
+            .fetch_all(&mut *connection)
+            .await?;
+        for row in of_it {
+            rows.trail.push((row.try_get(0)?, row.try_get(1)?));
+        }
+    }
+    let mut others = sqlx::query(NAMES_CUSTOMER).fetch(&mut *connection);
+    while let Some(row) = others.try_next().await? {
+        let payload: String = row.try_get("payload")?;
+        let at = time(row.try_get("at_us")?);
+        if customer_in(&payload).is_some_and(|customer| extent.holds(customer, at)) {
+            rows.trail
+                .push((row.try_get("writer")?, row.try_get("seq")?));
+        }
+    }
+    drop(others);
+    Ok(rows)
+}
+
+/// Whom a payload of the trail names.
+fn customer_in(payload: &str) -> Option<IpNetwork> {
+    let payload: Value = serde_json::from_str(payload).ok()?;
+    payload.get("customer")?.as_str()?.parse().ok()
+}
+
+fn is_held(extent: &Extent, row: &AnyRow, prefix: &str, at: &str) -> Result<bool, StoreError> {
+    let text: String = row.try_get(prefix)?;
+    let at = time(row.try_get(at)?);
+    // What is no prefix was not written by us, and is nobody's.
+    let prefix: Option<IpNetwork> = text.parse().ok();
+    Ok(prefix.is_some_and(|prefix| extent.holds(prefix, at)))
+}
+
+fn time(us: i64) -> Timestamp {
+    Timestamp::from_microsecond(us).unwrap_or_default()
+}
+
+/// Rows of the trail that are about no flag, and name a customer in their payloads.
+const NAMES_CUSTOMER: &str = "SELECT writer, seq, at_us, payload FROM audit WHERE payload LIKE '%\"customer\":\"%' \
+                              AND subject NOT LIKE 'flag:%' ORDER BY at_us, seq";

@@ -1,0 +1,183 @@
+//! Erasing.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sqlx::{AnyConnection, Connection as _};
+use utoipa::ToSchema;
+
+use super::{Rows, rows_of};
+use crate::{
+    feed,
+    policy::{
+        dial::FlagId,
+        extent::{Extent, Span},
+    },
+    store::{
+        Store, StoreError,
+        audit::{self, Entry, Kind},
+        drains::Word,
+    },
+};
+
+/// How much was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Gone {
+    /// Flags that have ended, whose texts are gone.
+    pub flags: u64,
+    /// Events.
+    pub events: u64,
+    /// Times that a rule wanted something.
+    pub firings: u64,
+    /// Customers whose conduct was remembered.
+    pub conduct: u64,
+    /// Assignments that have ended.
+    pub assignments: u64,
+    /// Turns of the radar with figures.
+    pub figures: u64,
+    /// Payloads of the trail.
+    pub trail: u64,
+    /// Answers that were kept for those who ask again.
+    pub answers: u64,
+}
+
+impl Store {
+    /// Erases what is held about a customer; the trail says who did it, when, why, and how much it was. `Err` inside: flags
+    /// that have not ended, and nothing was erased.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; figures may be gone then, and nothing else.
+    pub async fn erase(
+        &self,
+        extent: &Extent,
+        word: &Word,
+    ) -> Result<Result<Gone, Vec<FlagId>>, StoreError> {
+        let standing = rows_of(&mut *self.readers.acquire().await?, extent)
+            .await?
+            .standing;
+        if !standing.is_empty() {
+            return Ok(Err(standing));
+        }
+        let figures = self.erase_figures(extent).await?;
+        let mut connection = self.writer.acquire().await?;
+        // What is deleted would else stand in the file until something else is written there.
+        sqlx::query("PRAGMA secure_delete = ON")
+            .fetch_all(&mut *connection)
+            .await?;
+        let erased = self
+            .erase_rows(&mut connection, extent, word, figures)
+            .await;
+        sqlx::query("PRAGMA secure_delete = OFF")
+            .fetch_all(&mut *connection)
+            .await?;
+        if matches!(erased, Ok(Ok(_))) {
+            // And what was there before stands in the log until it is begun anew. Whoever reads meanwhile delays that.
+            let truncated = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .fetch_all(&mut *connection)
+                .await;
+            if let Err(error) = truncated {
+                tracing::warn!(%error, "the store's log still has what was erased, until it is begun anew");
+            }
+        }
+        erased
+    }
+
+    async fn erase_rows(
+        &self,
+        connection: &mut AnyConnection,
+        extent: &Extent,
+        word: &Word,
+        figures: u64,
+    ) -> Result<Result<Gone, Vec<FlagId>>, StoreError> {
+        let mut transaction = connection.begin().await?;
+        let rows = rows_of(&mut transaction, extent).await?;
+        if !rows.standing.is_empty() {
+            return Ok(Err(rows.standing));
+        }
+        let mut gone = Gone {
+            figures,
+            flags: rows.flags.len() as u64,
+            ..Gone::default()
+        };
+        erase_by_keys(&mut transaction, extent, &mut gone).await?;
+        erase_found(&mut transaction, &rows, &mut gone).await?;
+        let entry = Entry {
+            at: word.at,
+            actor: word.by.clone(),
+            kind: Kind::Erased,
+            subject: String::from("privacy"),
+            payload: json!({ "reason": word.reason, "gone": gone }),
+        };
+        audit::append(&mut transaction, &self.name, entry).await?;
+        transaction.commit().await?;
+        Ok(Ok(gone))
+    }
+}
+
+async fn erase_by_keys(
+    connection: &mut AnyConnection,
+    extent: &Extent,
+    gone: &mut Gone,
+) -> Result<(), StoreError> {
+    for span in extent.spans() {
+        let (from, to, first, last) = bounds(span);
+        let text = "DELETE FROM events WHERE first_key >= $1 AND last_key <= $2 AND at_us >= $3 AND at_us < $4";
+        let query = sqlx::query(text).bind(first).bind(last).bind(from).bind(to);
+        gone.events += query.execute(&mut *connection).await?.rows_affected();
+        // As a flag's prefix stands in an answer; those of others inside of it go with their time, in a day.
+        let text = "DELETE FROM requests WHERE body LIKE '%\"' || $1 || '\"%'";
+        let query = sqlx::query(text).bind(span.prefix.to_string());
+        gone.answers += query.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(())
+}
+
+async fn erase_found(
+    connection: &mut AnyConnection,
+    rows: &Rows,
+    gone: &mut Gone,
+) -> Result<(), StoreError> {
+    for id in &rows.flags {
+        sqlx::query(
+            "UPDATE flags SET reason = $1, ticket = NULL, cause = NULL, ended_reason = $1 WHERE id = $2 \
+             AND ended_us IS NOT NULL",
+        )
+        .bind(ERASED)
+        .bind(i64::from(id.0))
+        .execute(&mut *connection)
+        .await?;
+    }
+    for id in &rows.firings {
+        let query = sqlx::query("DELETE FROM firings WHERE id = $1").bind(*id);
+        gone.firings += query.execute(&mut *connection).await?.rows_affected();
+    }
+    for customer in &rows.conduct {
+        let query = sqlx::query("DELETE FROM conduct WHERE customer = $1").bind(customer.clone());
+        gone.conduct += query.execute(&mut *connection).await?.rows_affected();
+    }
+    for (prefix, from) in &rows.assignments {
+        let query = sqlx::query("DELETE FROM assignments WHERE prefix = $1 AND from_us = $2");
+        let query = query.bind(prefix.clone()).bind(*from);
+        gone.assignments += query.execute(&mut *connection).await?.rows_affected();
+    }
+    for (writer, seq) in &rows.trail {
+        let query = sqlx::query(
+            "UPDATE audit SET payload = NULL, salt = NULL WHERE writer = $1 AND seq = $2 AND payload IS NOT NULL",
+        );
+        let query = query.bind(writer.clone()).bind(*seq);
+        gone.trail += query.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(())
+}
+
+/// Times and keys between which a span's rows are: from, until (exclusive), first key, last key.
+pub(super) fn bounds(span: &Span) -> (i64, i64, String, String) {
+    let (first, last) = feed::keys(span.prefix);
+    let from = span.from.map_or(i64::MIN, Timestamp::as_microsecond);
+    let to = span.to.map_or(i64::MAX, Timestamp::as_microsecond);
+    (from, to, first, last)
+}
+
+/// In the place of texts that must be there.
+const ERASED: &str = "(erased)";

@@ -1,0 +1,177 @@
+//! `outgate privacy`: a customer's own, handed out and erased.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::lab::Lab;
+
+/// Tells of a message of a customer that somebody has released.
+fn released(lab: &Lab, customer: &str, seq: u64) {
+    let happening = json!({
+        "kind": "released", "record": format!("r{seq}"), "by": "desk", "reason": format!("{customer} wants it"),
+    });
+    let event = json!({
+        "seq": seq, "at": "2026-03-01T12:00:00Z", "customer": customer, "flag_id": seq, "happening": happening,
+    });
+    let batch = json!({ "epoch": "a", "events": [event] });
+    let (status, said) = lab.http("POST /v1/relays/relay-1/events", &batch.to_string());
+    assert_eq!(status, 200, "{said}");
+}
+
+fn flag(lab: &Lab, customer: &str) -> u64 {
+    let reason = format!("complaint about {customer}");
+    let flag = lab.json(
+        0,
+        &[
+            "flag", "add", customer, "--reason", &reason, "--action", "drop", "--ticket", "T-1",
+        ],
+    );
+    flag["id"].as_u64().unwrap()
+}
+
+fn count(held: &Value, table: &str) -> usize {
+    held["held"][table].as_array().unwrap().len()
+}
+
+#[test]
+fn a_customer_is_handed_out_and_erased_and_the_trail_still_verifies() {
+    let lab = Lab::started();
+    for (seq, customer) in [(1, "192.0.2.10"), (2, "2001:db8:a:a::10")] {
+        let id = flag(&lab, customer).to_string();
+        released(&lab, customer, seq);
+        let erase = [
+            "privacy",
+            "erase",
+            "--customer",
+            customer,
+            "--reason",
+            "ticket 4711",
+            "--yes",
+        ];
+        let said = lab.outgate(&erase);
+        assert_eq!(said.code, 3, "{said:?}");
+        assert!(
+            said.err
+                .contains(&format!("in force: {id}; lift them first")),
+            "{said:?}"
+        );
+        lab.json(
+            0,
+            &[
+                "flag",
+                "rm",
+                &id,
+                "--reason",
+                &format!("{customer} has called"),
+            ],
+        );
+
+        let export = ["privacy", "export", "--customer", customer];
+        let held = lab.json(0, &export);
+        // Added, in force, released, lifted; all of them in the trail, too, with that the flag may be wrong
+        // and that somebody looks.
+        assert_eq!(
+            ["flags", "events", "trail"].map(|table| count(&held, table)),
+            [1, 4, 6],
+            "{held}"
+        );
+        assert_eq!(
+            held["held"]["flags"][0]["reason"],
+            format!("complaint about {customer}")
+        );
+        let viewed = lab.json(0, &["audit", "ls", "--kind", "viewed", "-n", "1"]);
+        assert_eq!(
+            (&viewed[0]["actor"], &viewed[0]["subject"]),
+            (&"tester".into(), &"privacy".into())
+        );
+
+        let said = lab.outgate(&erase[..6]);
+        assert_eq!(said.code, 3, "nobody is asked who is no terminal: {said:?}");
+        assert!(said.err.contains("say --yes"), "{said:?}");
+        let gone = lab.json(0, &erase);
+        assert_eq!(
+            (&gone["flags"], &gone["events"], &gone["trail"]),
+            (&1.into(), &4.into(), &6.into()),
+            "{gone}"
+        );
+
+        let proof = lab.json(0, &["audit", "verify"]);
+        assert_eq!(proof["writers"][0]["erased"], 6 * seq, "{proof}");
+        assert!(lab.outgate(&["audit", "verify"]).out.contains("ERASED"));
+        let erased = lab.json(0, &["audit", "ls", "--kind", "erased", "-n", "1"]);
+        assert_eq!(
+            (&erased[0]["actor"], &erased[0]["payload"]["gone"]["events"]),
+            (&"tester".into(), &4.into())
+        );
+        assert!(
+            !erased.to_string().contains(customer),
+            "who and how many, not what: {erased}"
+        );
+        let shown = lab.outgate(&["flag", "show", &id]);
+        assert_eq!(shown.code, 0, "{shown:?}");
+        assert!(
+            shown.out.contains("(erased)") && !shown.out.contains("complaint"),
+            "{shown:?}"
+        );
+        assert!(
+            lab.outgate(&["audit", "ls", "--subject", &format!("flag:{id}")])
+                .out
+                .contains("(erased)")
+        );
+        let held = lab.json(0, &export);
+        assert_eq!(
+            ["events", "trail"].map(|table| count(&held, table)),
+            [0, 1],
+            "{held}"
+        );
+    }
+    let file = lab.config().with_file_name("held.json");
+    let said = lab.outgate(&[
+        "privacy",
+        "export",
+        "--customer",
+        "192.0.2.0/24",
+        file.to_str().unwrap(),
+    ]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let held: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(count(&held, "flags"), 1, "{held}");
+}
+
+#[test]
+fn others_are_not_touched_and_refusals_say_what_to_do() {
+    let lab = Lab::started();
+    flag(&lab, "192.0.2.0/28");
+    let id = flag(&lab, "192.0.2.10").to_string();
+    lab.json(0, &["flag", "rm", &id, "--reason", "over"]);
+    let erase = |customer: &'static str, reason: &'static str| {
+        lab.outgate(&[
+            "privacy",
+            "erase",
+            "--customer",
+            customer,
+            "--reason",
+            reason,
+            "--yes",
+        ])
+    };
+    for (code, customer, reason, expected) in [
+        (3, "192.0.2.0/24", "r", "in force: 1; lift them first"),
+        (3, "192.0.2.10", " ", "erasing needs a reason"),
+        (1, "nobody", "r", "neither an address nor a prefix"),
+        (1, "192.0.2.10/24", "r", "the prefix is 192.0.2.0/24"),
+    ] {
+        let said = erase(customer, reason);
+        assert_eq!(said.code, code, "{customer}: {said:?}");
+        assert!(said.err.contains(expected), "{customer}: {said:?}");
+    }
+    // The wider flag is about others, too.
+    assert_eq!(erase("192.0.2.10", "r").code, 0);
+    let shown = lab.json(0, &["flag", "show", "1"]);
+    assert_eq!(
+        (&shown["state"], &shown["reason"]),
+        (&"active".into(), &"complaint about 192.0.2.0/28".into())
+    );
+    assert_eq!(lab.json(0, &["why", "192.0.2.10"])["verdict"], "drop");
+}
