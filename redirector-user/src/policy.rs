@@ -2,7 +2,7 @@
 //! store, no kernel; time, pools and what the kernel holds are arguments.
 //!
 //! [`dial`] reads a wish into a [`dial::Proposal`], [`guards`] judges it, a stored one is a [`dial::Flag`],
-//! [`ledger`] keeps all of them at hand, [`rules`] makes them of figures, [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
+//! [`ledger`] keeps all of them at hand, [`tenant`] says whose a prefix is, [`rules`] makes them of figures, [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
 
 pub mod condition;
 pub mod desired;
@@ -13,5 +13,6 @@ pub mod ledger;
 pub mod limit;
 pub mod refusal;
 pub mod rules;
+pub mod tenant;
 pub mod token;
 pub mod user;

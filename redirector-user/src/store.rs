@@ -22,6 +22,7 @@ pub mod requests;
 pub mod rotations;
 mod schema;
 mod stopwatch;
+pub mod tenants;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -65,6 +66,8 @@ pub struct Store {
     name: String,
     /// Number of the newest event, for those who wait for the next.
     newest_event: watch::Sender<u64>,
+    /// Who has what now.
+    tenants: tenants::Shared,
     /// How long changes take.
     stopwatch: Stopwatch,
 }
@@ -190,6 +193,7 @@ impl Store {
         users::prepare(&writer).await?;
         Ok(Self {
             newest_event: watch::Sender::new(events::newest(&writer).await?),
+            tenants: tenants::standing(&writer).await?,
             writer,
             readers,
             name,

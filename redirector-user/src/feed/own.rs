@@ -8,6 +8,7 @@ use super::Item;
 use crate::{
     policy::{
         dial::{Ended, Flag, FlagId},
+        tenant::Reassignment,
         token::Token,
     },
     store::{
@@ -80,6 +81,19 @@ pub enum Own<'a> {
     TokenAdded(&'a Token),
     /// A token is no good any more; its name.
     TokenRemoved(&'a str, &'a Word),
+    /// A prefix that was nobody's is a customer's.
+    PrefixAssigned(&'a Reassignment),
+    /// A prefix has gone from one customer to another, or to nobody.
+    CustomerReassigned(&'a Reassignment),
+    /// A flag ended because its prefix is another customer's.
+    FlagReassigned(FlagId, &'a Ended),
+    /// A file of assignments was taken; so many.
+    AssignmentsImported {
+        /// Prefixes whose assignment has changed.
+        assignments: usize,
+        /// Who.
+        actor: &'a str,
+    },
 }
 
 impl Own<'_> {
@@ -88,9 +102,10 @@ impl Own<'_> {
     pub fn at(&self, at: Timestamp, customer: Option<IpNetwork>) -> Item {
         let flag = match self {
             Self::FlagAdded(flag) => Some(flag.id),
-            Self::FlagReplaced(id, _) | Self::FlagLifted(id, _) | Self::FlagExpired(id, _) => {
-                Some(*id)
-            }
+            Self::FlagReplaced(id, _)
+            | Self::FlagLifted(id, _)
+            | Self::FlagExpired(id, _)
+            | Self::FlagReassigned(id, _) => Some(*id),
             Self::FlagsInForce([id]) => Some(*id),
             Self::FlagsImported { .. }
             | Self::FlagsInForce(_)
@@ -104,7 +119,10 @@ impl Own<'_> {
             | Self::RulesFrozen(_)
             | Self::RulesThawed(_)
             | Self::TokenAdded(_)
-            | Self::TokenRemoved(..) => None,
+            | Self::TokenRemoved(..)
+            | Self::PrefixAssigned(_)
+            | Self::CustomerReassigned(_)
+            | Self::AssignmentsImported { .. } => None,
         };
         Item {
             at,
@@ -139,6 +157,10 @@ impl Own<'_> {
             Self::RulesThawed(_) => "rules_thawed",
             Self::TokenAdded(_) => "token_added",
             Self::TokenRemoved(..) => "token_removed",
+            Self::PrefixAssigned(_) => "prefix_assigned",
+            Self::CustomerReassigned(_) => "customer_reassigned",
+            Self::FlagReassigned(..) => "flag_reassigned",
+            Self::AssignmentsImported { .. } => "assignments_imported",
         }
     }
 
@@ -163,7 +185,8 @@ impl Own<'_> {
             }
             Self::FlagReplaced(_, ended)
             | Self::FlagLifted(_, ended)
-            | Self::FlagExpired(_, ended) => json!({ "by": ended.by, "reason": ended.reason }),
+            | Self::FlagExpired(_, ended)
+            | Self::FlagReassigned(_, ended) => json!({ "by": ended.by, "reason": ended.reason }),
             Self::RelayUp(relay) => json!({ "relay": relay }),
             Self::RelayDown { relay, error } => json!({ "relay": relay, "error": error }),
             Self::FailurePolicy { pool, on_failure } => {
@@ -191,6 +214,12 @@ impl Own<'_> {
             }),
             Self::TokenRemoved(token, word) => {
                 json!({ "token": token, "by": word.by, "reason": word.reason })
+            }
+            Self::PrefixAssigned(change) | Self::CustomerReassigned(change) => {
+                json!({ "from": change.was, "to": change.is, "since": change.at })
+            }
+            Self::AssignmentsImported { assignments, actor } => {
+                json!({ "assignments": assignments, "actor": actor })
             }
         }
     }

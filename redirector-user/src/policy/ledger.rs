@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::{
     dial::{Flag, FlagId},
     rules::rule_of,
+    tenant::{Tenant, lies_in, span},
 };
 
 /// Active flags, and the ended ones that a waiting flag replaces.
@@ -69,6 +70,20 @@ impl Ledger {
         let lengths = (0..=prefix.prefix()).rev();
         let around = lengths.filter_map(move |length| shortened(prefix, length));
         around.filter_map(|around| self.on(around))
+    }
+
+    /// Flags that have not ended on a prefix and on what lies in it.
+    pub fn within(&self, prefix: IpNetwork) -> impl Iterator<Item = &Flag> {
+        let inside = self.standing.range(span(prefix));
+        let inside = inside.filter(move |(it, _)| lies_in(**it, prefix));
+        inside.filter_map(|(_, id)| self.flags.get(id))
+    }
+
+    /// Whose a flag is from now on.
+    pub fn move_to(&mut self, id: FlagId, tenant: Tenant) {
+        if let Some(flag) = self.flags.get_mut(&id) {
+            flag.tenant = Some(tenant);
+        }
     }
 
     /// Prefixes of the flags that have not ended.

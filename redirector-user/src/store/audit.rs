@@ -71,6 +71,20 @@ pub enum Kind {
     TokenAdded,
     /// A token is no good any more.
     TokenRemoved,
+    /// A customer was named.
+    CustomerAdded,
+    /// A customer has another name or contact.
+    CustomerChanged,
+    /// A customer was removed.
+    CustomerRemoved,
+    /// A prefix is a customer's.
+    PrefixAssigned,
+    /// A prefix is not a customer's any more.
+    PrefixUnassigned,
+    /// A flag ended because its prefix is another customer's.
+    FlagReassigned,
+    /// A file was taken that a guard would have refused.
+    GuardOverridden,
 }
 
 /// A row to be written.
@@ -210,6 +224,13 @@ impl Kind {
             Self::MessageConfirmed => "message confirmed",
             Self::TokenAdded => "token added",
             Self::TokenRemoved => "token removed",
+            Self::CustomerAdded => "customer added",
+            Self::CustomerChanged => "customer changed",
+            Self::CustomerRemoved => "customer removed",
+            Self::PrefixAssigned => "prefix assigned",
+            Self::PrefixUnassigned => "prefix unassigned",
+            Self::FlagReassigned => "flag reassigned",
+            Self::GuardOverridden => "guard overridden",
         }
     }
 }

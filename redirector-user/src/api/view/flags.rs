@@ -10,6 +10,7 @@ use super::{ProbationView, SeenView};
 use crate::policy::{
     dial::{Flag, FlagId},
     rules::Cause,
+    tenant::CustomerId,
 };
 
 /// One flag.
@@ -67,6 +68,12 @@ pub struct FlagView {
     pub serving: Vec<String>,
     /// The flag of the same prefix that it ended.
     pub replaces: Option<FlagId>,
+    /// Whom it is for: whose the prefix was when it was made.
+    #[serde(default)]
+    pub customer: Option<CustomerId>,
+    /// Which file brought it.
+    #[serde(default)]
+    pub origin: Option<String>,
     /// The figures that caused it, if a rule made it.
     #[serde(default)]
     pub cause: Option<Cause>,
@@ -101,6 +108,7 @@ impl FlagView {
             id,
             terms,
             generation,
+            tenant,
             replaces,
             activated_at,
             ended,
@@ -135,6 +143,8 @@ impl FlagView {
             awaiting,
             serving,
             replaces,
+            customer: tenant.map(|tenant| tenant.customer),
+            origin: terms.origin,
             cause: terms.cause.map(|cause| *cause),
             probation: None,
             generation,

@@ -153,6 +153,7 @@ impl Proposal {
             created_at: now,
             expires_at: Self::ends(request, now)?,
             cause: None,
+            origin: None,
         })
     }
 }

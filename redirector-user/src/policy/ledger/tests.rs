@@ -51,8 +51,10 @@ fn flags() -> impl Strategy<Value = Flag> {
                 created_at: at(0),
                 expires_at: at(expires),
                 cause: None,
+                origin: None,
             },
             generation: Generation(generation),
+            tenant: None,
             replaces: None,
             activated_at: activated.then(|| at(1)),
             ended: ended.then(|| Ended {
