@@ -32,7 +32,7 @@ pub(crate) use self::{
 };
 use crate::{
     edge::{EdgeConfig, Ladder},
-    policy::{refusal::Words, token::Scope},
+    policy::{guards::reach::Bounds, refusal::Words, token::Scope},
 };
 
 /// All that an operator decides in the file.
@@ -74,6 +74,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Where the API listens besides its socket, and who may do what.
     pub api: Api,
+    /// How much a file may change.
+    pub guards: Bounds,
 }
 
 /// How log lines look.

@@ -33,6 +33,7 @@ mod rules;
 mod scope;
 mod start;
 mod state;
+mod tenants;
 mod tokens;
 mod users;
 mod views;
@@ -54,6 +55,8 @@ pub use self::{
     capture::CaptureOrder,
     conditions::{Done, SetFlag},
     flags::NewFlag,
+    import::{About, How as ImportHow},
+    tenants::Only,
     kernel::Kernel,
     problem::Problem,
     rules::{ReplayOrder, RulesError, load_rules},

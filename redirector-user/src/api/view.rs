@@ -9,6 +9,7 @@ mod flags;
 mod relays;
 mod rules;
 mod status;
+mod tenants;
 mod tokens;
 mod users;
 mod why;
@@ -30,6 +31,10 @@ pub use self::{
         StatisticsView, WouldView,
     },
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
+    tenants::{
+        AssignRequest, AssignedView, AssignmentView, ChangeView, CustomerHistoryView,
+        CustomerRequest, CustomerView, Sign, WhoView,
+    },
     tokens::{TokenToldView, TokenView},
     users::{UserToldView, UserView},
     why::{FrameView, FramesRequest, FramesView, WhyView},

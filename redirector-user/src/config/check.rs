@@ -4,6 +4,7 @@
 
 mod api;
 mod events;
+mod guards;
 mod health;
 mod metrics;
 mod pools;
@@ -56,6 +57,7 @@ impl TryFrom<RawConfig> for Config {
             events: events::events(&raw.events)?,
             metrics: metrics::listen(&raw.metrics)?,
             api: api::api(raw.api)?,
+            guards: guards::guards(&raw.guards)?,
         })
     }
 }

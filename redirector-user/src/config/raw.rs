@@ -40,6 +40,8 @@ pub(super) struct RawConfig {
     pub(super) metrics: RawMetrics,
     #[serde(default)]
     pub(super) api: RawApi,
+    #[serde(default)]
+    pub(super) guards: RawGuards,
 }
 
 /// `[edge]`.
@@ -176,6 +178,23 @@ impl Default for RawEvents {
         Self {
             keep: String::from("30d"),
             max: 1_000_000,
+        }
+    }
+}
+
+/// `[guards]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawGuards {
+    pub(super) import_percent: f64,
+    pub(super) import_customers: i64,
+}
+
+impl Default for RawGuards {
+    fn default() -> Self {
+        Self {
+            import_percent: 5.0,
+            import_customers: 50,
         }
     }
 }

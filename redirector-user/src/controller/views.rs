@@ -244,7 +244,7 @@ impl Controller {
     }
 }
 
-fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
+pub(super) fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
     let (awaiting, serving) = (state.awaited(flag.id), state.serving(&flag));
     let customer = flag.terms.prefix;
     let conduct = state.conduct.get(&customer);

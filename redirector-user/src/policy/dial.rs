@@ -15,7 +15,7 @@ use redirector_common::abi;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub(crate) use self::request::read_action;
+pub(crate) use self::request::{line, read_action};
 pub use self::{
     height::Height,
     request::{

@@ -43,6 +43,8 @@ pub struct WantedCustomer {
 pub(super) struct Book<'a> {
     judges: &'a Judges,
     seen: BTreeMap<IpNetwork, u64>,
+    /// Of addresses, whose they are.
+    singles: BTreeMap<IpNetwork, CustomerId>,
     customers: BTreeMap<CustomerId, usize>,
     pub(super) wanted: Wanted,
 }
@@ -78,6 +80,7 @@ impl<'a> Book<'a> {
         Self {
             judges,
             seen: BTreeMap::new(),
+            singles: BTreeMap::new(),
             customers: BTreeMap::new(),
             wanted: Wanted {
                 assignments: Some(Vec::new()),
@@ -112,6 +115,12 @@ impl<'a> Book<'a> {
         self.inside(prefix)?;
         once(&mut self.seen, prefix, line)?;
         self.note(line, prefix, customer)
+    }
+
+    /// The line that first names a customer.
+    pub(super) fn line_of(&self, id: &CustomerId) -> Option<u64> {
+        let row = self.wanted.customers.get(*self.customers.get(id)?);
+        row.map(|row| row.line)
     }
 
     /// Takes what is said of a customer beside its assignments.
@@ -245,14 +254,13 @@ impl<'a> Book<'a> {
         let key = tenant.slug.or(tenant.name.clone()).unwrap_or_default();
         let customer = WantedCustomer::read(&key, tenant.name.as_deref(), None)?;
         // Several addresses of one host are one /64.
-        let rows = self.wanted.assignments.iter().flatten();
-        if single && self.seen.contains_key(&prefix) {
-            let mut same = rows.filter(|row| row.it.prefix == prefix);
-            if same.any(|row| row.it.customer == customer.id) {
-                return Ok(Ok(prefix));
-            }
+        if single && self.singles.get(&prefix) == Some(&customer.id) {
+            return Ok(Ok(prefix));
         }
         once(&mut self.seen, prefix, line)?;
+        if single {
+            self.singles.insert(prefix, customer.id.clone());
+        }
         self.note(line, prefix, customer)?;
         Ok(Ok(prefix))
     }

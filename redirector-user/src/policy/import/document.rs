@@ -39,7 +39,7 @@ pub fn read(
         let at = error.span().map_or(0, |span| span.start);
         only(line_of(text.as_bytes(), at), usage(error.message()))
     })?;
-    let mut lines = Lines::new(text.as_bytes());
+    let lines = Lines::new(text.as_bytes());
     let mut book = Book::new(judges);
     book.wanted.origin = Some(raw.origin);
     book.wanted.all_customers = true;
@@ -47,12 +47,11 @@ pub fn read(
         let (line, customer) = (lines.of(&customer), customer.into_inner());
         let (name, contact) = (customer.name.as_deref(), customer.contact.as_deref());
         let read = WantedCustomer::read(&customer.id, name, contact);
-        let known = |id| book.wanted.customers.iter().find(|row| row.it.id == id);
-        let judged = read.and_then(|read| match known(read.id.clone()) {
+        let judged = read.and_then(|read| match book.line_of(&read.id) {
             None => book.note_customer(line, read),
             Some(first) => Err(usage(format!(
-                "customer {} stands on line {} already",
-                read.id, first.line
+                "customer {} stands on line {first} already",
+                read.id
             ))),
         });
         if let Err(what) = judged {
@@ -101,6 +100,9 @@ struct RawCustomer {
     contact: Option<String>,
 }
 
+/// A column, and what stands there.
+type Field = (usize, Cow<'static, str>);
+
 /// Lines of what has a place in the file.
 struct Lines(Vec<usize>);
 
@@ -124,8 +126,8 @@ fn line_of(text: &[u8], at: usize) -> u64 {
 fn fields(
     row: BTreeMap<String, Value>,
     columns: &[&str],
-) -> Result<Vec<(usize, Cow<'static, str>)>, Refusal> {
-    let field = |(name, value): (String, Value)| {
+) -> Result<Vec<Field>, Refusal> {
+    let field = |(name, value): (String, Value)| -> Result<Field, Refusal> {
         let column = columns.iter().position(|known| *known == name);
         let column = column.ok_or_else(|| {
             let known = columns.join(", ");

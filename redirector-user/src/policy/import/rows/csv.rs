@@ -4,7 +4,7 @@ use std::{borrow::Cow, cell::Cell, io, rc::Rc};
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::{Fields, Judge, Shape, column, usage};
+use super::{Judge, Shape, column, usage};
 use crate::policy::dial::Refusal;
 
 /// A file, of which no more is handed out for a record than one may have.
