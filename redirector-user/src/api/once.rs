@@ -203,7 +203,9 @@ fn replayed(status: u16, body: String) -> Response {
 const KEY: &str = "idempotency-key";
 const REPLAYED: header::HeaderName = header::HeaderName::from_static("idempotent-replayed");
 /// Secrets, streams, files, what relays number themselves, and what changes nothing.
-const WITHOUT_KEY: [&str; 7] = [
+const WITHOUT_KEY: [&str; 9] = [
+    "/v1/apply",
+    "/v1/assignments/import",
     "/v1/capture",
     "/v1/flags/import",
     "/v1/relays/{relay}/events",

@@ -22,9 +22,20 @@ pub(super) fn least(method: &Method, path: &str) -> Scope {
 /// Method, path, scope; by path.
 pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("GET", "/metrics", Scope::Read),
+    ("POST", "/v1/apply", Scope::Admin),
+    // They say who somebody is.
+    ("GET", "/v1/assignments", Scope::Flag),
+    ("POST", "/v1/assignments/import", Scope::Admin),
+    ("PUT", "/v1/assignments/{prefix}", Scope::Admin),
+    ("DELETE", "/v1/assignments/{prefix}", Scope::Admin),
     // Other people's mail connections, octet by octet.
     ("POST", "/v1/capture", Scope::Admin),
     ("GET", "/v1/counters", Scope::Read),
+    ("GET", "/v1/customers", Scope::Flag),
+    ("GET", "/v1/customers/{id}", Scope::Flag),
+    ("PUT", "/v1/customers/{id}", Scope::Admin),
+    ("DELETE", "/v1/customers/{id}", Scope::Admin),
+    ("GET", "/v1/customers/{id}/history", Scope::Flag),
     ("GET", "/v1/events", Scope::Read),
     ("GET", "/v1/flags", Scope::Read),
     ("POST", "/v1/flags", Scope::Flag),
@@ -59,6 +70,7 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("POST", "/v1/users", Scope::Admin),
     ("PATCH", "/v1/users/{name}", Scope::Admin),
     ("DELETE", "/v1/users/{name}", Scope::Admin),
+    ("GET", "/v1/who", Scope::Flag),
     ("GET", "/v1/why", Scope::Read),
     ("POST", "/v1/why/frames", Scope::Read),
 ];
