@@ -7,13 +7,16 @@
 )]
 
 mod api;
+mod apply;
 mod command;
 mod doctor;
 mod events;
 mod exit_codes;
 mod flags;
 mod greeter;
+mod hostile;
 mod import;
+mod imports;
 mod lab;
 mod life;
 mod metrics;
@@ -24,6 +27,7 @@ mod rules;
 mod screen;
 mod shells;
 mod steer;
+mod tenants;
 mod together;
 mod top;
 mod users;
