@@ -85,7 +85,7 @@ fn a_file_that_changes_too_much_is_refused_with_the_figures() {
             };
             writeln!(text, "{host},r,drop").unwrap();
         }
-        lab.written("flags", &text)
+        lab.written(if six { "six" } else { "four" }, &text)
     };
     for (path, said) in [
         (many(13, false), "13 of the 256 addresses of 192.0.2.0/24, where 12 may"),

@@ -221,9 +221,9 @@ fn hostile_json_is_refused_with_the_line() {
 
 #[test]
 fn a_record_takes_no_more_memory_than_a_record_may() {
-    let open = format!("prefix,reason\n192.0.2.9,r\n192.0.2.10,\"{}", "x,\n".repeat(3_000_000));
+    let open = format!("prefix,reason\n192.0.2.9,r\n192.0.2.10,\"{}", "x,\n".repeat(100_000));
     refused(open, 3, "longer than 4096 octets");
-    refused("x".repeat(10_000_000), 1, "longer than 4096 octets");
+    refused("x".repeat(1_000_000), 1, "longer than 4096 octets");
 }
 
 #[test]
@@ -317,13 +317,13 @@ fn a_policy_is_customers_assignments_and_flags() {
     let flags = wanted.flags.unwrap();
     assert_eq!((flags[0].line, flags[0].it.grace_s), (11, 0));
     for (more, line, what) in [
-        ("[[flag]]\nprefix = \"192.0.2.1\"\nreason = \"r\"\n", 18, "stands on line 11 already"),
-        ("[[flag]]\nprefix = \"192.0.2.2\"\nreasons = \"r\"\n", 18, "reasons: unknown"),
-        ("[[flag]]\nprefix = \"192.0.2.2\"\nreason = 1.5\n", 18, "text, a whole number"),
-        ("[[customer]]\nid = \"C-1\"\n", 18, "stands on line 3 already"),
-        ("[[customer]]\nid = \"C-2\"\nnames = 1\n", 20, "unknown field"),
-        ("[[flag]\n", 18, ""),
-        ("[[flag]]\nreason = \"open\n", 19, ""),
+        ("[[flag]]\nprefix = \"192.0.2.1\"\nreason = \"r\"\n", 19, "stands on line 11 already"),
+        ("[[flag]]\nprefix = \"192.0.2.2\"\nreasons = \"r\"\n", 19, "reasons: unknown"),
+        ("[[flag]]\nprefix = \"192.0.2.2\"\nreason = 1.5\n", 19, "text, a whole number"),
+        ("[[customer]]\nid = \"C-1\"\n", 19, "stands on line 3 already"),
+        ("[[customer]]\nid = \"C-2\"\nnames = 1\n", 21, "unknown field"),
+        ("[[flag]\n", 19, ""),
+        ("[[flag]]\nreason = \"open\n", 20, ""),
     ] {
         let bad = policy(&format!("{text}\n{more}")).unwrap_err();
         let said = bad.to_string();
