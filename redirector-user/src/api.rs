@@ -38,6 +38,7 @@ mod scope;
 pub mod socket;
 mod status;
 mod store;
+mod tenants;
 pub(crate) mod tls;
 mod tokens;
 mod users;
@@ -139,6 +140,16 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(tokens::list, tokens::add))
         .routes(routes!(tokens::remove))
         .routes(routes!(audit::list))
+        .routes(routes!(tenants::customers))
+        .routes(routes!(
+            tenants::customer,
+            tenants::set_customer,
+            tenants::remove_customer
+        ))
+        .routes(routes!(tenants::history))
+        .routes(routes!(tenants::assignments))
+        .routes(routes!(tenants::assign, tenants::unassign))
+        .routes(routes!(tenants::who))
         .routes(routes!(describe::openapi))
         .routes(routes!(metrics::metrics))
 }
@@ -150,6 +161,11 @@ fn endless_routes() -> OpenApiRouter<Arc<Controller>> {
             import::FILE_OCTETS,
             routes!(import::progress, import::import),
         ))
+        .merge(sized(
+            import::FILE_OCTETS,
+            routes!(import::import_assignments),
+        ))
+        .merge(sized(import::POLICY_OCTETS, routes!(import::apply)))
         .merge(sized(rules::FILE_OCTETS, routes!(rules::replay)))
         .routes(routes!(audit::verify))
         .routes(routes!(audit::export))

@@ -16,6 +16,7 @@ mod relay;
 mod rules;
 mod store;
 mod tables;
+mod tenants;
 mod token;
 mod top;
 mod user;
@@ -108,6 +109,23 @@ enum Command {
     /// Say who may submit mail to the relays
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Name customers by your own keys, and look at what they have and had
+    #[command(subcommand)]
+    Customer(tenants::CustomerCommand),
+    /// Say whose a prefix is
+    #[command(after_help = tenants::ASSIGN_HELP)]
+    Assign(tenants::AssignArgs),
+    /// Say that a prefix is a customer's no more
+    #[command(
+        after_help = "Example:\n  outgate unassign 192.0.2.64/28 --at 2026-03-01T12:00:00Z\n\nFlags that were made for the customer and lie in it end by themselves."
+    )]
+    Unassign(tenants::UnassignArgs),
+    /// Say whose an address is, or was
+    #[command(after_help = tenants::WHO_HELP)]
+    Who(tenants::WhoArgs),
+    /// Make customers, assignments and flags what a file says
+    #[command(after_help = APPLY_HELP)]
+    Apply(import::ApplyArgs),
     /// Watch who sends, relays and drops, on the whole screen
     Top(top::TopArgs),
     /// Write a script that completes command lines
@@ -159,9 +177,9 @@ enum FlagCommand {
         after_help = "Example:\n  outgate flag rm 192.0.2.10 --reason \"cleaned up, ticket 4711\""
     )]
     Rm(RmArgs),
-    /// Flag all that a CSV file names, at once or not at all
+    /// Flag all that a CSV or JSON file names, at once or not at all
     #[command(after_help = IMPORT_EXAMPLES)]
-    Import(import::ImportArgs),
+    Import(import::FileArgs),
     /// List active flags, by number
     Ls {
         /// Ended ones too
@@ -425,9 +443,36 @@ and are empty for their defaults (exact, cut and confirmed are yes or no). Text 
   192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711
   2001:db8:a:a::/64,no contract,drop,,
 
+A JSON array of objects with the same names will do as well. What stands already as the file says stays as it is.
+
+With --origin the file touches only what came under the same name before: what it does not have any more ends with
+--prune, and what others hold otherwise is left alone and named (exit 4), unless --take-over. A file that would change more
+than [guards] of outgated.toml allows (5 % of a customer prefix, 50 customers) is refused (exit 3), unless --override-guard
+says why.
+
 All or nothing: if any line is wrong, or a guard forbids it, every such line is named with its number, and
 nothing is changed. Otherwise the file is one change: stored whole, and in force at one instant, but for
 redirects that a relay must know of first. Exit 4 if some of them still wait after 5 s.";
+
+const APPLY_HELP: &str = "Examples:
+  outgate apply -f policy.toml --diff
+  outgate apply -f policy.toml
+
+  origin = \"policy\"
+  [[customer]]
+  id = \"C-1042\"
+  name = \"Example Ltd\"
+  contact = \"abuse@customer.example\"
+  [[assignment]]
+  prefix = \"192.0.2.64/28\"
+  customer = \"C-1042\"
+  [[flag]]
+  prefix = \"192.0.2.70\"
+  reason = \"spam run, complaint 4711\"
+  action = \"drop\"
+
+The keys of a flag are the columns of `outgate flag import`. What came by a file of the same origin, and is not in it any
+more, ends. What it touches otherwise, and what keeps it from changing too much, is as with `outgate flag import --help`.";
 
 #[cfg(test)]
 mod tests {

@@ -32,7 +32,7 @@ pub(crate) use self::{
 };
 use crate::{
     edge::{EdgeConfig, Ladder},
-    policy::{refusal::Words, token::Scope},
+    policy::{guards::reach::Bounds, refusal::Words, token::Scope},
 };
 
 /// All that an operator decides in the file.
@@ -76,6 +76,8 @@ pub struct Config {
     pub api: Api,
     /// Copies of the store that are made by themselves; `None` = none are.
     pub backups: Option<Backups>,
+    /// How much a file may change.
+    pub guards: Bounds,
 }
 
 /// How log lines look.

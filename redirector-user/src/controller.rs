@@ -37,6 +37,7 @@ mod rules;
 mod scope;
 mod start;
 mod state;
+mod tenants;
 mod tokens;
 mod trail;
 mod users;
@@ -59,10 +60,12 @@ pub use self::{
     capture::CaptureOrder,
     conditions::{Done, SetFlag},
     flags::NewFlag,
+    import::{About, How as ImportHow},
     kernel::Kernel,
     problem::Problem,
     rules::{ReplayOrder, RulesError, load_rules},
     start::StartError,
+    tenants::Only,
     views::{Opening, Reasons},
 };
 use self::{

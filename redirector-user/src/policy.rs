@@ -2,7 +2,8 @@
 //! store, no kernel; time, pools and what the kernel holds are arguments.
 //!
 //! [`dial`] reads a wish into a [`dial::Proposal`], [`guards`] judges it, a stored one is a [`dial::Flag`],
-//! [`ledger`] keeps all of them at hand, [`past`] says which were in force once, [`rules`] makes them of figures, [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
+//! [`ledger`] keeps all of them at hand, [`past`] says which were in force once, [`tenant`] whose a prefix is, [`rules`] makes
+//! them of figures, [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
 
 pub mod announced;
 pub mod condition;
@@ -17,5 +18,6 @@ pub mod limit;
 pub mod past;
 pub mod refusal;
 pub mod rules;
+pub mod tenant;
 pub mod token;
 pub mod user;

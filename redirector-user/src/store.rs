@@ -24,6 +24,7 @@ pub mod requests;
 pub mod rotations;
 mod schema;
 mod stopwatch;
+pub mod tenants;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -69,6 +70,8 @@ pub struct Store {
     name: String,
     /// Number of the newest event, for those who wait for the next.
     newest_event: watch::Sender<u64>,
+    /// Who has what now.
+    tenants: tenants::Shared,
     /// How long changes take.
     stopwatch: Stopwatch,
 }
@@ -243,6 +246,7 @@ impl Store {
         Ok(Self {
             file: file.to_owned(),
             newest_event: watch::Sender::new(events::newest(&writer).await?),
+            tenants: tenants::standing(&writer).await?,
             writer,
             readers,
             name,

@@ -203,7 +203,9 @@ fn replayed(status: u16, body: String) -> Response {
 const KEY: &str = "idempotency-key";
 const REPLAYED: header::HeaderName = header::HeaderName::from_static("idempotent-replayed");
 /// Secrets, streams, files, what relays number themselves, and what changes nothing.
-const WITHOUT_KEY: [&str; 10] = [
+const WITHOUT_KEY: [&str; 12] = [
+    "/v1/apply",
+    "/v1/assignments/import",
     "/v1/audit/export",
     "/v1/capture",
     "/v1/flags/import",

@@ -13,6 +13,7 @@ mod relays;
 mod rules;
 mod status;
 mod store;
+mod tenants;
 mod tokens;
 mod users;
 mod why;
@@ -38,6 +39,10 @@ pub use self::{
     },
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
     store::{BackupRequest, BackupView},
+    tenants::{
+        AssignRequest, AssignedView, AssignmentView, ChangeView, CustomerHistoryView,
+        CustomerRequest, CustomerView, Sign, WhoView,
+    },
     tokens::{TokenToldView, TokenView},
     users::{UserToldView, UserView},
     why::{FrameView, FramesRequest, FramesView, ThenView, WhyView},

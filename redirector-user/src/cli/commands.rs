@@ -8,7 +8,7 @@ use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, audit, capture,
     events, generate, import, privacy, radar, range, relay, rules, store,
     tables::{self, Style},
-    token, top, user, why,
+    tenants, token, top, user, why,
 };
 use crate::{
     api::view::{AttachRequest, FlagState, FlagView, StatusView},
@@ -35,7 +35,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Flag(FlagCommand::Add(arguments)) => add(&client, &teller, *arguments).await,
         Command::Flag(FlagCommand::Rm(arguments)) => rm(&client, &teller, arguments).await,
         Command::Flag(FlagCommand::Import(arguments)) => {
-            import::run(&client, &teller, arguments).await
+            import::run(&client, &teller, "/v1/flags/import", arguments).await
         }
         Command::Flag(FlagCommand::Ls { all, limit, after }) => {
             ls(&client, &teller, all, limit, after).await
@@ -60,6 +60,11 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Events(arguments) => events::list(&client, &teller, arguments).await,
         Command::Watch(arguments) => events::watch(&client, &teller, arguments).await,
         Command::User(command) => user::run(&client, &teller, command).await,
+        Command::Customer(command) => tenants::customer(&client, &teller, command).await,
+        Command::Assign(arguments) => tenants::assign(&client, &teller, arguments).await,
+        Command::Unassign(arguments) => tenants::unassign(&client, &teller, arguments).await,
+        Command::Who(arguments) => tenants::who(&client, &teller, arguments).await,
+        Command::Apply(arguments) => import::apply(&client, &teller, arguments).await,
         Command::Top(arguments) => top::run(&client, &teller, arguments).await,
         Command::Completion(arguments) => generate::completion(&arguments),
         Command::Man(arguments) => generate::man(&arguments),

@@ -1,4 +1,4 @@
-//! `outgate flag import`.
+//! `outgate flag import`, `outgate assign import` and `outgate apply`.
 
 use std::{
     io::{IsTerminal as _, Read as _, Write as _},
@@ -11,20 +11,51 @@ use clap::Args;
 use super::{
     CliError, Outcome,
     commands::{Teller, whoever},
+    tables::Style,
 };
 use crate::{
-    api::view::{ImportProgress, ImportStage, ImportView},
+    api::view::{ChangeView, ImportProgress, ImportStage, ImportView, Sign},
     client::{Client, with_query},
 };
 
 #[derive(Debug, Args)]
-pub(super) struct ImportArgs {
-    /// CSV file with a header line; - reads standard input
+pub(super) struct FileArgs {
+    /// CSV or JSON file; - reads standard input
     file: PathBuf,
-    /// Only judge the file: nothing is stored, nothing changes
+    /// Label of what the file brings; it touches only what came under the same one
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
+    /// End what the origin brought before, and the file does not have any more
+    #[arg(long, requires = "origin")]
+    prune: bool,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    /// TOML file; - reads standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+#[derive(Debug, Args)]
+struct HowArgs {
+    /// Only judge the file, and say what would change: nothing is stored
     #[arg(long)]
     dry_run: bool,
-    /// Who flags [default: you]
+    /// Show each difference between the file and what stands: + new, ~ other, - gone, ! another's; nothing is stored
+    #[arg(long)]
+    diff: bool,
+    /// Take over what another origin holds otherwise, instead of leaving it alone
+    #[arg(long)]
+    take_over: bool,
+    /// Why the file may change more than [guards] of outgated.toml allows; for the trail
+    #[arg(long, value_name = "REASON")]
+    override_guard: Option<String>,
+    /// Who wants it [default: you]
     #[arg(long)]
     actor: Option<String>,
 }
@@ -32,18 +63,50 @@ pub(super) struct ImportArgs {
 pub(super) async fn run(
     client: &Client,
     teller: &Teller,
-    arguments: ImportArgs,
+    path: &str,
+    arguments: FileArgs,
 ) -> Result<Outcome, CliError> {
-    let file = read(&arguments.file).map_err(|source| CliError::File {
-        path: arguments.file.clone(),
+    let FileArgs {
+        file,
+        origin,
+        prune,
+        how,
+    } = arguments;
+    let mut query = Vec::new();
+    query.extend(origin.as_deref().map(|origin| ("origin", origin)));
+    query.extend(prune.then_some(("prune", "true")));
+    take(client, teller, path, &file, query, how).await
+}
+
+pub(super) async fn apply(
+    client: &Client,
+    teller: &Teller,
+    arguments: ApplyArgs,
+) -> Result<Outcome, CliError> {
+    let ApplyArgs { file, how } = arguments;
+    take(client, teller, "/v1/apply", &file, Vec::new(), how).await
+}
+
+async fn take(
+    client: &Client,
+    teller: &Teller,
+    path: &str,
+    file: &Path,
+    mut query: Vec<(&str, &str)>,
+    how: HowArgs,
+) -> Result<Outcome, CliError> {
+    let file = read(file).map_err(|source| CliError::File {
+        path: file.to_owned(),
         source,
     })?;
-    let dry_run = if arguments.dry_run { "true" } else { "false" };
-    let actor = whoever(arguments.actor);
-    let path = with_query(
-        "/v1/flags/import",
-        &[("dry_run", dry_run), ("actor", &actor)],
-    );
+    let actor = whoever(how.actor);
+    let reason = how.override_guard;
+    query.push(("actor", &actor));
+    query.extend(how.dry_run.then_some(("dry_run", "true")));
+    query.extend(how.diff.then_some(("diff", "true")));
+    query.extend(how.take_over.then_some(("take_over", "true")));
+    query.extend(reason.as_deref().map(|reason| ("override_guard", reason)));
+    let path = with_query(path, &query);
     let import = client.upload(&path, file);
     let bar = Bar::new();
     let view: ImportView = tokio::select! {
@@ -51,11 +114,59 @@ pub(super) async fn run(
         never = bar.follow(client) => match never {},
     }?;
     bar.clear();
-    teller.tell(&view, |view, _| sentence(view))?;
-    Ok(match view.pending {
-        0 => Outcome::Done,
-        _ => Outcome::Partial,
+    if how.diff {
+        teller.tell(&view.changes, |changes, style| differences(changes, style))?;
+    } else {
+        teller.tell(&view, |view, _| sentence(view))?;
+    }
+    if view.dry_run {
+        let Some(said) = view.guard.filter(|_| reason.is_none()) else {
+            return Ok(Outcome::Done);
+        };
+        writeln!(std::io::stderr().lock(), "outgate: {said}")?;
+        return Ok(if how.diff {
+            Outcome::Done
+        } else {
+            Outcome::Guarded
+        });
+    }
+    Ok(match (view.pending, view.conflicts) {
+        (0, 0) => Outcome::Done,
+        (_, _) => Outcome::Partial,
     })
+}
+
+/// Each on a line, by its sign.
+fn differences(changes: &[ChangeView], style: Style) -> String {
+    if changes.is_empty() {
+        return String::from("nothing differs");
+    }
+    let line = |change: &ChangeView| {
+        let ChangeView { about, what, .. } = change;
+        let [before, after] = [&change.before, &change.after]
+            .map(|text| text.as_deref().filter(|text| !text.is_empty()));
+        let said = match (before, after) {
+            (Some(before), Some(after)) => format!("  {before}  =>  {after}"),
+            (Some(only), None) | (None, Some(only)) => format!("  {only}"),
+            (None, None) => String::new(),
+        };
+        let place = change.line.map(|line| format!("  (line {line})"));
+        let holder = change.held_by.as_ref().map(|by| format!("  held by {by}"));
+        let text = format!(
+            "{about} {what}{said}{}{}",
+            holder.unwrap_or_default(),
+            place.unwrap_or_default()
+        );
+        let (sign, colour) = match change.sign {
+            Sign::Add => ('+', "32"),
+            Sign::Change => ('~', "33"),
+            Sign::Remove => ('-', "31"),
+            Sign::Conflict => ('!', "35"),
+        };
+        style.painted(&format!("{sign} {text}"), colour)
+    };
+    let lines: Vec<String> = changes.iter().map(line).collect();
+    lines.join("\n")
 }
 
 pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -68,33 +179,54 @@ pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 fn sentence(view: &ImportView) -> String {
-    let ImportView {
-        dry_run,
-        flags,
-        replaced,
-        pending,
-        ..
-    } = view;
-    if *dry_run {
-        return format!(
-            "{flags} flags are in order, {replaced} of them would replace another; nothing was changed"
-        );
-    }
+    let mut said = Vec::new();
+    let would = if view.dry_run { "would be " } else { "" };
     let numbers = match (view.first, view.last) {
         (Some(first), Some(last)) => format!(" ({first} to {last})"),
         _ => String::new(),
     };
-    let waiting = match pending {
-        0 => String::from("all in force"),
-        pending => {
+    let is_about_flags = view.flags > 0 || view.lifted > 0;
+    if is_about_flags {
+        said.push(format!("{} flags in order{numbers}", view.flags));
+    }
+    if view.assignments > 0 {
+        said.push(format!("{} assignments in order", view.assignments));
+    }
+    if said.is_empty() {
+        said.push(String::from("the file asks for nothing"));
+    }
+    let counts = [
+        (view.replaced, "flags", "replaced"),
+        (view.unchanged, "flags", "left as they are"),
+        (view.lifted, "flags", "lifted"),
+        (view.reassigned, "prefixes", "assigned anew"),
+        (view.ended, "flags", "ended with that"),
+        (view.customers, "customers", "added or changed"),
+    ];
+    for (count, what, done) in counts.into_iter().filter(|(count, ..)| *count > 0) {
+        said.push(format!("{count} {what} {would}{done}"));
+    }
+    for (why, rows) in &view.skipped {
+        said.push(format!("{rows} rows skipped, {why}"));
+    }
+    if view.conflicts > 0 {
+        let conflicts = view.conflicts;
+        said.push(format!(
+            "{conflicts} left alone because another origin holds them: --diff names them, --take-over takes them"
+        ));
+    }
+    said.push(match (view.dry_run, view.pending) {
+        (true, _) => String::from("nothing was changed"),
+        (false, 0) => String::from("all in force"),
+        (false, pending) => {
             let relays = match view.awaiting.is_empty() {
                 true => String::from("the kernel; outgated's log says why"),
                 false => view.awaiting.join(", "),
             };
             format!("{pending} stored and waiting for {relays}")
         }
-    };
-    format!("{flags} flags imported{numbers}, {replaced} replaced; {waiting}")
+    });
+    said.join("; ")
 }
 
 /// A line on standard error that follows the import, if a person looks at it.

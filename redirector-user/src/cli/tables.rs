@@ -16,6 +16,7 @@ pub(super) use self::{
 use crate::{
     api::view::{FlagState, FlagView, ProbationView, ThenView, WhyView},
     doctor::{Finding, Level},
+    policy::tenant::CustomerId,
 };
 
 /// Each finding on a line, what to do under it; how many of each at the end.
@@ -46,13 +47,14 @@ pub(super) fn findings(findings: &[Finding], style: Style) -> String {
 
 pub(super) fn flags(flags: &[FlagView], style: Style) -> String {
     let mut table = style.table(&[
-        "ID", "PREFIX", "ACTION", "STATE", "EXPIRES", "ACTOR", "REASON",
+        "ID", "PREFIX", "CUSTOMER", "ACTION", "STATE", "EXPIRES", "ACTOR", "REASON",
     ]);
     for flag in flags {
         let ends = flag.ended_at.unwrap_or(flag.expires_at);
         table.add_row([
             Cell::new(flag.id),
             Cell::new(flag.prefix),
+            Cell::new(customer(flag).unwrap_or_default()),
             Cell::new(action(flag)),
             flag_state(flag.state),
             Cell::new(style.time(ends)),
@@ -70,6 +72,12 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
     };
     row("prefix", flag.prefix.to_string());
     row("action", action(flag));
+    if let Some(customer) = customer(flag) {
+        row("customer", customer.to_owned());
+    }
+    if let Some(origin) = &flag.origin {
+        row("origin", origin.clone());
+    }
     if let (Some(treatment), Some(egress)) = (flag.treatment, flag.egress) {
         row("treatment", treatment.name().to_owned());
         row("egress", egress.name().to_owned());
@@ -189,6 +197,10 @@ pub(super) fn counters(counters: &BTreeMap<String, u64>, style: Style) -> String
         table.add_row([name, &value.to_string()]);
     }
     table.to_string()
+}
+
+fn customer(flag: &FlagView) -> Option<&str> {
+    flag.customer.as_ref().map(CustomerId::as_str)
 }
 
 fn flag_state(state: FlagState) -> Cell {

@@ -4,6 +4,7 @@
 
 mod api;
 mod events;
+mod guards;
 mod health;
 mod metrics;
 mod pools;
@@ -58,6 +59,7 @@ impl TryFrom<RawConfig> for Config {
             metrics: metrics::listen(&raw.metrics)?,
             api: api::api(raw.api)?,
             backups: store::backups(raw.store)?,
+            guards: guards::guards(&raw.guards)?,
         })
     }
 }

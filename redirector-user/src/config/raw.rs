@@ -42,6 +42,8 @@ pub(super) struct RawConfig {
     pub(super) api: RawApi,
     #[serde(default)]
     pub(super) store: RawStore,
+    #[serde(default)]
+    pub(super) guards: RawGuards,
 }
 
 /// `[edge]`.
@@ -197,6 +199,23 @@ impl Default for RawStore {
             backup_directory: None,
             backup_every: String::from("24h"),
             backup_keep: 7,
+        }
+    }
+}
+
+/// `[guards]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawGuards {
+    pub(super) import_percent: f64,
+    pub(super) import_customers: i64,
+}
+
+impl Default for RawGuards {
+    fn default() -> Self {
+        Self {
+            import_percent: 5.0,
+            import_customers: 50,
         }
     }
 }

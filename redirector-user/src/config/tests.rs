@@ -85,6 +85,10 @@ max = 5000
 [api]
 listen = []
 unix_scopes = {}
+
+[guards]
+import_percent = 5
+import_customers = 50
 "#;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -97,6 +101,28 @@ fn refused(from: &str, to: &str, expected: &str) {
     assert!(WHOLE.contains(from), "{from}");
     let error = parse(&WHOLE.replacen(from, to, 1)).unwrap_err();
     assert_eq!(error, expected, "{to}");
+}
+
+#[test]
+fn how_much_a_file_may_change_is_read() {
+    let guards = parse(WHOLE).unwrap().guards;
+    assert_eq!((guards.share, guards.customers), (0.05, 50));
+    let with = |from: &str, to: &str| parse(&WHOLE.replace(from, to));
+    let tight = with("import_percent = 5", "import_percent = 0.5").unwrap();
+    assert_eq!(tight.guards.share, 0.005);
+    for (from, to) in [
+        ("import_percent = 5", "import_percent = 0"),
+        ("import_percent = 5", "import_percent = 101"),
+        ("import_percent = 5", "import_percent = nan"),
+        ("import_customers = 50", "import_customers = 0"),
+    ] {
+        let said = with(from, to).unwrap_err().to_string();
+        let key = format!("guards.{}", from.split(' ').next().unwrap());
+        assert!(
+            said.contains(&key) && said.contains("out of range"),
+            "{said}"
+        );
+    }
 }
 
 #[test]
@@ -235,6 +261,7 @@ fn the_example_is_what_it_says() {
     assert_eq!(least.radar_window, config.radar_window);
     assert_eq!(least.events, config.events);
     assert_eq!(least.api, config.api);
+    assert_eq!(least.guards, config.guards);
 }
 
 #[test]
@@ -273,7 +300,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `metrics`, `api`, `store`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `metrics`, `api`, `store`, `guards`",
     );
     refused(
         "syn_rate =",

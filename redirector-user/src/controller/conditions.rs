@@ -123,7 +123,7 @@ impl Controller {
 
 /// Whether a flag is what a proposal would make of it, but for when and by whom it was asked for. A rule's is not a
 /// person's: it may be lifted by itself.
-fn says_the_same(flag: &Flag, proposal: &Proposal) -> bool {
+pub(super) fn says_the_same(flag: &Flag, proposal: &Proposal) -> bool {
     let terms = &flag.terms;
     let life = |terms: &Proposal| terms.expires_at.duration_since(terms.created_at);
     terms.cause.is_none()

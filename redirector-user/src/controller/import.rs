@@ -1,42 +1,72 @@
-//! Many flags at once: a file that is taken whole or not at all.
+//! Files that are taken whole or not at all: flags, assignments, and policy.
 //!
-//! The file is stored as one transaction and one generation, and the policies that follow from it come into
-//! force in the kernel at one instant (those that no relay must acknowledge first). The lock is not held while
-//! the file is read and stored, which takes a minute for a million flags: heartbeat, probes and sweeps go on.
+//! A file is compared with what stands ([`plan`]), judged by how much it would change, and stored as one transaction and
+//! one generation; the policies that follow from it come into force in the kernel at one instant (those that no relay
+//! must acknowledge first). The lock is not held while the file is read and stored, which takes a minute for a million
+//! flags: heartbeat, probes and sweeps go on.
+
+mod plan;
 
 use hyper::body::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Controller, IN_FORCE_WITHIN, Problem, clock, flags::pool_terms};
+use self::plan::{Plan, Standing, plan};
+use super::state::State;
+use super::{Controller, IN_FORCE_WITHIN, Problem, clock, flags::note_ended, flags::pool_terms};
 use crate::{
     api::view::{ImportProgress, ImportStage, ImportView},
     policy::{
-        dial::Flag,
-        import::{self, Judges},
+        dial::{Flag, line},
+        import::{self, Judges, Wanted},
         ledger::Wait,
+        rules::ACTOR_PREFIX,
     },
     store::flags::AddedAll,
 };
 
+/// What a file is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Flags: CSV or JSON.
+    Flags,
+    /// Assignments: CSV, JSON, or an export of NetBox.
+    Assignments,
+    /// Customers, assignments and flags: TOML.
+    Policy,
+}
+
+/// How a file is to be taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// Who, for the trail.
+    pub actor: String,
+    /// Only judge.
+    pub dry_run: bool,
+    /// Only judge, and say what differs.
+    pub diff: bool,
+    /// Label of what it brings; it touches nothing else.
+    pub origin: Option<String>,
+    /// What the origin brought before, and the file does not have any more, ends.
+    pub prune: bool,
+    /// What another origin holds otherwise is taken over.
+    pub take_over: bool,
+    /// Why it may change more than the guard allows.
+    pub override_guard: Option<String>,
+}
+
 impl Controller {
-    /// Imports a file; with `dry_run` it is only judged. Returns once all of it is in force, or after
-    /// `IN_FORCE_WITHIN` from when it was stored.
+    /// Imports a file. Returns once all of it is in force, or after `IN_FORCE_WITHIN` from when it was stored.
     ///
     /// # Errors
     ///
-    /// [`Problem::Usage`] or [`Problem::Guard`] name each bad line, [`Problem::Busy`] while another file is
-    /// being imported: nothing is stored.
-    pub async fn import_flags(
-        &self,
-        file: Bytes,
-        actor: String,
-        dry_run: bool,
-    ) -> Result<ImportView, Problem> {
+    /// [`Problem::Usage`] or [`Problem::Guard`] name each bad line, or what the file would change, [`Problem::Busy`] while
+    /// another file is being imported: nothing is stored.
+    pub async fn import(&self, about: About, file: Bytes, how: How) -> Result<ImportView, Problem> {
         let Ok(_only_one) = self.import_gate.try_lock() else {
             let busy = "another import is running; `outgate status` answers when it is done";
             return Err(Problem::Busy(String::from(busy)));
         };
-        let outcome = self.import_alone(file, actor, dry_run).await;
+        let outcome = self.import_alone(about, file, how).await;
         self.importing.send_replace(None);
         outcome
     }
@@ -59,76 +89,50 @@ impl Controller {
 
     async fn import_alone(
         &self,
+        about: About,
         file: Bytes,
-        actor: String,
-        dry_run: bool,
+        how: How,
     ) -> Result<ImportView, Problem> {
         self.at_stage(ImportStage::Reading, 0, 0);
-        let judges = {
-            let state = self.lock().await;
-            Judges {
-                pools: pool_terms(&self.config),
-                guards: self.guards(&state),
-                lines_max: self.config.edge.policies_max as usize,
-            }
-        };
-        let read =
-            tokio::task::spawn_blocking(move || import::read(&file, &actor, &judges, clock()));
-        let terms = read.await.map_err(|_panicked| {
-            Problem::Usage(String::from(
-                "the file could not be read; outgated's log says more",
-            ))
-        })?;
-        let terms = terms.map_err(|bad| match bad.are_guarded() {
-            true => Problem::Guard(bad.to_string()),
-            false => Problem::Usage(bad.to_string()),
-        })?;
-        let (lines, replaced) = {
-            let state = self.lock().await;
-            let standing = |terms: &&_| -> bool {
-                let terms: &crate::policy::dial::Proposal = terms;
-                state.flags.on(terms.prefix).is_some()
-            };
-            let replaced = terms.iter().filter(standing).count();
-            self.room_for(&state, terms.len() - replaced)?;
-            (terms.len(), replaced)
-        };
-        let mut view = ImportView {
-            dry_run,
-            flags: lines,
-            replaced,
-            pending: 0,
-            awaiting: Vec::new(),
-            generation: None,
-            first: None,
-            last: None,
-        };
-        if dry_run || lines == 0 {
-            return Ok(view);
+        let mut how = how.read()?;
+        let wanted = self.read_file(about, file, &how.actor).await?;
+        how.under(wanted.origin.as_deref())?;
+        let mut planned = self.planned(wanted, &how).await?;
+        if how.dry_run || planned.changes_nothing() {
+            return Ok(planned.view);
         }
+        if let Some(said) = &planned.view.guard {
+            let Some(reason) = &how.override_guard else {
+                return Err(Problem::Guard(format!("nothing was imported: {said}")));
+            };
+            tracing::warn!(actor = how.actor, reason, said, "a guard was overridden");
+            planned.package.overridden = Some((reason.clone(), said.clone()));
+        }
+        let Plan {
+            package, mut view, ..
+        } = planned;
 
-        self.at_stage(ImportStage::Storing, 0, lines);
-        let stored = |done| self.at_stage(ImportStage::Storing, done, lines);
-        let added = self.store.add_all(terms, stored).await?;
+        let flags = package.flags.len();
+        self.at_stage(ImportStage::Storing, 0, flags);
+        let stored = |done| self.at_stage(ImportStage::Storing, done, flags);
+        let added = self.store.apply(package, stored).await?;
         let deadline = Instant::now() + IN_FORCE_WITHIN;
-        let ends = (added.flags.first(), added.flags.last());
-        let (Some(first), Some(last)) = ends else {
-            return Ok(view);
-        };
-        let (first, last, generation) = (first.id, last.id, last.generation);
-        tracing::info!(
-            flag.first = first.0,
-            flag.last = last.0,
-            flag.actor = last_actor(&added),
-            flags = lines,
-            generation = generation.0,
-            "flags imported"
-        );
-        (view.first, view.last) = (Some(first), Some(last));
+        let generation = added.generation;
+        view.first = added.flags.first().map(|flag| flag.id);
+        view.last = added.flags.last().map(|flag| flag.id);
         view.generation = Some(generation);
         view.replaced = added.replaced.len();
+        tracing::info!(
+            flags,
+            flag.actor = how.actor,
+            assignments = view.reassigned,
+            customers = view.customers,
+            lifted = view.lifted,
+            generation = generation.0,
+            "file imported"
+        );
 
-        self.at_stage(ImportStage::Enforcing, 0, lines);
+        self.at_stage(ImportStage::Enforcing, 0, flags);
         self.take_over(added).await?;
         let mut passes = self.passes.subscribe();
         loop {
@@ -145,15 +149,83 @@ impl Controller {
         }
     }
 
-    /// Takes stored flags into the state, and puts them into force.
+    async fn read_file(&self, about: About, file: Bytes, actor: &str) -> Result<Wanted, Problem> {
+        let judges = {
+            let state = self.lock().await;
+            Judges {
+                pools: pool_terms(&self.config),
+                guards: self.guards(&state),
+                lines_max: self.config.edge.policies_max as usize,
+            }
+        };
+        let actor = actor.to_owned();
+        let read = tokio::task::spawn_blocking(move || match about {
+            About::Flags => import::read(&file, &actor, &judges, clock()).map(|flags| Wanted {
+                flags: Some(flags),
+                ..Wanted::default()
+            }),
+            About::Assignments => import::read_assignments(&file, &judges),
+            About::Policy => import::read_policy(&file, &actor, &judges, clock()),
+        });
+        let read = read.await.map_err(|_panicked| {
+            Problem::Usage(String::from(
+                "the file could not be read; outgated's log says more",
+            ))
+        })?;
+        read.map_err(|bad| match bad.are_guarded() {
+            true => Problem::Guard(bad.to_string()),
+            false => Problem::Usage(bad.to_string()),
+        })
+    }
+
+    /// What the file changes, and what the guards say of it.
+    async fn planned(&self, wanted: Wanted, how: &How) -> Result<Plan, Problem> {
+        let customers = match wanted.customers.is_empty() && !wanted.all_customers {
+            true => std::collections::BTreeMap::new(),
+            false => self.store.customers("", u32::MAX).await?,
+        };
+        let state = self.lock().await;
+        let mut planned = self.store.with_tenants(|tenants| {
+            let standing = Standing {
+                state: &state,
+                tenants,
+                customers: &customers,
+                now: clock(),
+            };
+            plan(wanted, how, &standing)
+        });
+        self.room_for(&state, planned.fresh)?;
+        let judged = planned
+            .reach
+            .judge(&self.config.customer_prefixes, &self.config.guards);
+        planned.view.guard = judged.err();
+        Ok(planned)
+    }
+
+    /// Takes what is stored into the state, and puts it into force.
     pub(super) async fn take_over(&self, added: AddedAll) -> Result<(), Problem> {
         let mut state = self.lock().await;
-        let Some((first, last)) = added.flags.first().zip(added.flags.last()) else {
-            return Ok(());
-        };
-        let (first, last, generation) = (first.id, last.id, last.generation);
+        state.at_once = true;
+        self.absorb(&mut state, added).await
+    }
+
+    /// The same, for whoever has the lock.
+    pub(super) async fn absorb(&self, state: &mut State, added: AddedAll) -> Result<(), Problem> {
         // Whoever held the lock since they were stored may have ended some of them already.
-        let ended = self.store.ended_between(first, last).await?;
+        let ended = match added.flags.first().zip(added.flags.last()) {
+            Some((first, last)) => self.store.ended_between(first.id, last.id).await?,
+            None => Vec::new(),
+        };
+        let mut diverted = false;
+        for (id, kind, how) in added.ended {
+            if let Some(flag) = state.flags.get(&id).cloned() {
+                diverted |= note_ended(state, &flag, &how, kind, None);
+            }
+        }
+        for (id, tenant) in added.moved {
+            state.flags.move_to(id, tenant);
+        }
+        state.conduct.extend(added.conduct);
         for (id, how) in added.replaced {
             if let Some(flag) = state.flags.get(&id).cloned() {
                 state.flags.insert(Flag {
@@ -167,11 +239,10 @@ impl Controller {
                 state.flags.insert(flag);
             }
         }
-        state.at_once = true;
-        let generation = generation.max(state.generation);
-        if let Err(error) = self.advance(&mut state, generation).await {
+        let generation = added.generation.max(state.generation);
+        if let Err(error) = self.enforce(state, generation, diverted).await {
             // They are stored, so they will come into force; saying that they were refused would be wrong.
-            tracing::error!(%error, "flags stored, but the kernel does not have them yet");
+            tracing::error!(%error, "changes are stored, but the kernel does not have them yet");
         }
         Ok(())
     }
@@ -201,9 +272,49 @@ impl Controller {
     }
 }
 
-fn last_actor(added: &AddedAll) -> &str {
-    added
-        .flags
-        .last()
-        .map_or("", |flag| flag.terms.actor.as_str())
+impl How {
+    /// Judges what was said.
+    fn read(mut self) -> Result<Self, Problem> {
+        self.actor = line("actor", &self.actor, 100)?;
+        if self.actor.starts_with(ACTOR_PREFIX) {
+            return Err(Problem::Usage(format!(
+                "actor {:?}: {ACTOR_PREFIX} names what rules do by themselves; say who you are",
+                self.actor
+            )));
+        }
+        self.dry_run |= self.diff;
+        if let Some(reason) = &self.override_guard {
+            self.override_guard = Some(line("override", reason, 200)?);
+        }
+        Ok(self)
+    }
+
+    /// Takes the origin that the file itself names, and judges what is asked for under it.
+    fn under(&mut self, named: Option<&str>) -> Result<(), Problem> {
+        if let Some(named) = named {
+            self.origin = Some(named.to_owned());
+        }
+        let letter = |octet: u8| octet.is_ascii_alphanumeric() || b"._-:@".contains(&octet);
+        match self.origin.as_deref() {
+            Some(origin) if !(1..=64).contains(&origin.len()) || !origin.bytes().all(letter) => {
+                Err(Problem::Usage(format!(
+                    "origin {origin:?}: allowed are 1 to 64 letters, digits, '.', '_', '-', ':' or '@', as netbox"
+                )))
+            }
+            None if self.prune => Err(Problem::Usage(String::from(
+                "prune needs an origin: what people flag one by one is in no file",
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Plan {
+    fn changes_nothing(&self) -> bool {
+        let package = &self.package;
+        package.flags.is_empty()
+            && package.ends.is_empty()
+            && package.assignments.is_empty()
+            && package.customers.is_empty()
+    }
 }

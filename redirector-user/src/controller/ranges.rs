@@ -16,7 +16,7 @@ impl Controller {
             if state.flags.over(prefix).next().is_some() {
                 return None;
             }
-            let within = state.flags.within(prefix);
+            let within = state.flags.within(prefix).map(|flag| flag.terms.prefix);
             let gap = gap(prefix, within, PIECES)?;
             let watched = self.config.customer_prefixes.iter();
             let mut watched = watched.filter(|ours| ours.is_ipv4() == prefix.is_ipv4());

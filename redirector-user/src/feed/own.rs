@@ -8,6 +8,7 @@ use super::Item;
 use crate::{
     policy::{
         dial::{Ended, Flag, FlagId},
+        tenant::Reassignment,
         token::Token,
     },
     store::{
@@ -85,6 +86,19 @@ pub enum Own<'a> {
         /// Why.
         error: &'a str,
     },
+    /// A prefix that was nobody's is a customer's.
+    PrefixAssigned(&'a Reassignment),
+    /// A prefix has gone from one customer to another, or to nobody.
+    CustomerReassigned(&'a Reassignment),
+    /// A flag ended because its prefix is another customer's.
+    FlagReassigned(FlagId, &'a Ended),
+    /// A file of assignments was taken; so many.
+    AssignmentsImported {
+        /// Prefixes whose assignment has changed.
+        assignments: usize,
+        /// Who.
+        actor: &'a str,
+    },
 }
 
 impl Own<'_> {
@@ -93,9 +107,10 @@ impl Own<'_> {
     pub fn at(&self, at: Timestamp, customer: Option<IpNetwork>) -> Item {
         let flag = match self {
             Self::FlagAdded(flag) => Some(flag.id),
-            Self::FlagReplaced(id, _) | Self::FlagLifted(id, _) | Self::FlagExpired(id, _) => {
-                Some(*id)
-            }
+            Self::FlagReplaced(id, _)
+            | Self::FlagLifted(id, _)
+            | Self::FlagExpired(id, _)
+            | Self::FlagReassigned(id, _) => Some(*id),
             Self::FlagsInForce([id]) => Some(*id),
             Self::FlagsImported { .. }
             | Self::FlagsInForce(_)
@@ -110,7 +125,10 @@ impl Own<'_> {
             | Self::RulesThawed(_)
             | Self::TokenAdded(_)
             | Self::TokenRemoved(..)
-            | Self::BackupFailed { .. } => None,
+            | Self::BackupFailed { .. }
+            | Self::PrefixAssigned(_)
+            | Self::CustomerReassigned(_)
+            | Self::AssignmentsImported { .. } => None,
         };
         Item {
             at,
@@ -146,6 +164,10 @@ impl Own<'_> {
             Self::TokenAdded(_) => "token_added",
             Self::TokenRemoved(..) => "token_removed",
             Self::BackupFailed { .. } => "backup_failed",
+            Self::PrefixAssigned(_) => "prefix_assigned",
+            Self::CustomerReassigned(_) => "customer_reassigned",
+            Self::FlagReassigned(..) => "flag_reassigned",
+            Self::AssignmentsImported { .. } => "assignments_imported",
         }
     }
 
@@ -170,7 +192,8 @@ impl Own<'_> {
             }
             Self::FlagReplaced(_, ended)
             | Self::FlagLifted(_, ended)
-            | Self::FlagExpired(_, ended) => json!({ "by": ended.by, "reason": ended.reason }),
+            | Self::FlagExpired(_, ended)
+            | Self::FlagReassigned(_, ended) => json!({ "by": ended.by, "reason": ended.reason }),
             Self::RelayUp(relay) => json!({ "relay": relay }),
             Self::RelayDown { relay, error } => json!({ "relay": relay, "error": error }),
             Self::FailurePolicy { pool, on_failure } => {
@@ -200,6 +223,12 @@ impl Own<'_> {
                 json!({ "token": token, "by": word.by, "reason": word.reason })
             }
             Self::BackupFailed { error } => json!({ "error": error }),
+            Self::PrefixAssigned(change) | Self::CustomerReassigned(change) => {
+                json!({ "from": change.was, "to": change.is, "since": change.at })
+            }
+            Self::AssignmentsImported { assignments, actor } => {
+                json!({ "assignments": assignments, "actor": actor })
+            }
         }
     }
 }

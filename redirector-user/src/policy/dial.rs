@@ -15,14 +15,14 @@ use redirector_common::abi;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub(crate) use self::request::read_action;
+pub(crate) use self::request::{line, read_action};
 pub use self::{
     height::Height,
     request::{
         DEFAULT_LIFE, FlagRequest, GRACE_S, LONGEST_LIFE, PoolTerms, REASON_OCTETS, read_target,
     },
 };
-use super::{limit::Limit, rules::Cause};
+use super::{limit::Limit, rules::Cause, tenant::Tenant};
 
 /// Number of a flag; never 0, never used twice.
 #[derive(
@@ -90,6 +90,8 @@ pub struct Proposal {
     pub expires_at: Timestamp,
     /// The figures that caused it, if a rule asked for it.
     pub cause: Option<Box<Cause>>,
+    /// Which file brought it; `None` = a person, a program, or a rule.
+    pub origin: Option<String>,
 }
 
 /// One flag, in force or not.
@@ -101,6 +103,8 @@ pub struct Flag {
     pub terms: Proposal,
     /// State of the policy that brought it.
     pub generation: Generation,
+    /// The assignment that it is for; `None` = nobody had the prefix when it was made, as far as was known.
+    pub tenant: Option<Tenant>,
     /// The flag of the same prefix that it took the place of.
     pub replaces: Option<FlagId>,
     /// When the kernel first had it.

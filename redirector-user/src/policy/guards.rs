@@ -1,9 +1,11 @@
-//! The guards: what can never be flagged, whoever asks; and, in [`caps`], how much may be flagged by itself.
+//! The guards: what can never be flagged, whoever asks; and, in [`caps`], how much may be flagged by itself,
+//! in [`reach`], how much a file may change.
 //!
 //! Pure, and judged against the configuration of the moment, so that a guard cannot be forgotten by one of
 //! the ways in.
 
 pub mod caps;
+pub mod reach;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

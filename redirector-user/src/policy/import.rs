@@ -1,19 +1,30 @@
-//! A file of flags: CSV with a header line, read into proposals, all of them or none.
+//! Files of flags, of assignments, and of policy: read whole into what they ask for, or not at all.
 //!
-//! Columns are named as the options of `outgate flag add`. `prefix` and `reason` must be there; what is left
-//! empty has its default. The file may come from anywhere: a line too long, a field that is not UTF-8, a quote
-//! that never ends are bad lines like any other, and each bad line is named with its number.
+//! Columns of flags are named as the options of `outgate flag add`. `prefix` and `reason` must be there; what is left
+//! empty has its default. [`rows`] reads CSV and JSON alike, [`assignments`] who has what, also as NetBox exports it, and
+//! [`document`] the file of `outgate apply`. Each bad line is named with its number.
 //!
 //! # Diagnostics
 //!
 //! [`BadLines`]. Nothing that a file can hold panics or is silently left out.
 
+mod assignments;
+mod document;
+mod rows;
+
 use std::{collections::BTreeMap, fmt};
 
-use csv::{ByteRecord, ReaderBuilder};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
+use self::{
+    assignments::Book,
+    rows::{Fields, Shape, usage},
+};
+pub use self::{
+    assignments::{WantedAssignment, WantedCustomer},
+    document::read as read_policy,
+};
 use super::{
     dial::{FlagRequest, PoolTerms, Proposal, Refusal},
     guards::Guards,
@@ -28,6 +39,32 @@ pub struct Judges {
     pub guards: Guards,
     /// Lines at most.
     pub lines_max: usize,
+}
+
+/// What a file asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// Under which label, if the file itself says so.
+    pub origin: Option<String>,
+    /// Flags; `None` = the file is about something else.
+    pub flags: Option<Vec<Row<Proposal>>>,
+    /// Assignments; `None` = the file is about something else.
+    pub assignments: Option<Vec<Row<WantedAssignment>>>,
+    /// Customers.
+    pub customers: Vec<Row<WantedCustomer>>,
+    /// Whether these are all customers of its origin.
+    pub all_customers: bool,
+    /// Rows that say nothing about a customer here, and why; how many.
+    pub skipped: BTreeMap<&'static str, usize>,
+}
+
+/// What a row asks for, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row<T> {
+    /// Number of the line in the file, from 1.
+    pub line: u64,
+    /// What.
+    pub it: T,
 }
 
 /// A line that cannot be taken.
@@ -48,7 +85,7 @@ pub struct BadLines {
     pub count: usize,
 }
 
-/// Reads a file. All flags are `actor`'s and as old as each other.
+/// Reads a file of flags. All of them are `actor`'s and as old as each other.
 ///
 /// # Errors
 ///
@@ -58,161 +95,77 @@ pub fn read(
     actor: &str,
     judges: &Judges,
     now: Timestamp,
-) -> Result<Vec<Proposal>, BadLines> {
-    // Spreadsheets begin UTF-8 with a mark.
-    let file = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
-    let mut lines = ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(file);
-    let (mut bad, mut record) = (BadLines::default(), ByteRecord::new());
-    let columns = match next(&mut lines, &mut record) {
-        Ok(true) => columns(&record),
-        Ok(false) => Err(usage("the file is empty; its first line names the columns")),
-        Err(refusal) => Err(refusal),
+) -> Result<Vec<Row<Proposal>>, BadLines> {
+    let shape = Shape {
+        columns: &Column::NAMES,
+        needed: &["prefix", "reason"],
+        most: judges.lines_max,
+        most_is: "edge.policies_max",
     };
-    let columns = columns.map_err(|what| BadLines::only(BadLine { line: 1, what }))?;
-    let mut numbers = Numbers::new(file);
-    let mut proposals = Vec::new();
-    let mut seen: BTreeMap<IpNetwork, u64> = BTreeMap::new();
-    loop {
-        let more = next(&mut lines, &mut record);
-        let line = numbers.of(&record);
-        let proposal = match more {
-            Ok(false) => break,
-            Ok(true) if proposals.len() == judges.lines_max => {
-                let most = judges.lines_max;
-                let what = usage(format!(
-                    "beyond edge.policies_max, which is {most}; raise it"
-                ));
-                bad.push(BadLine { line, what });
-                break;
-            }
-            Ok(true) => request(&record, &columns, actor)
-                .and_then(|request| Proposal::read(&request, &judges.pools, now)),
-            Err(refusal) => {
-                bad.push(BadLine {
-                    line,
-                    what: refusal,
-                });
-                break;
-            }
-        };
-        let judged = proposal.and_then(|proposal| {
-            judges.guards.check(proposal.prefix)?;
-            match seen.insert(proposal.prefix, line) {
-                None => Ok(proposal),
-                Some(first) => Err(usage(format!(
-                    "{} stands on line {first} already",
-                    proposal.prefix
-                ))),
-            }
-        });
-        match judged {
-            Ok(proposal) => proposals.push(proposal),
-            Err(what) => bad.push(BadLine { line, what }),
-        }
-    }
-    if bad.count == 0 {
-        Ok(proposals)
-    } else {
-        Err(bad)
-    }
+    let mut flags = Flags::new(actor, judges, now);
+    let bad = rows::each(file, &shape, &mut |line, fields| flags.take(line, fields));
+    bad.or(flags.rows)
 }
 
-/// Numbers of lines. The reader's own are those of the empty lines before a record, and of a CR whose LF is
-/// still to come.
-struct Numbers<'a> {
-    file: &'a [u8],
-    /// What is counted already, and its number.
-    at: usize,
-    line: u64,
+/// Reads a file of assignments: CSV, JSON, or what NetBox exports.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_assignments(file: &[u8], judges: &Judges) -> Result<Wanted, BadLines> {
+    let mut book = Book::new(judges);
+    let bad = book.read(file);
+    bad.or(book.wanted)
 }
 
-impl<'a> Numbers<'a> {
-    const fn new(file: &'a [u8]) -> Self {
+/// Flags as they are read, one by one.
+struct Flags<'a> {
+    actor: &'a str,
+    judges: &'a Judges,
+    now: Timestamp,
+    seen: BTreeMap<IpNetwork, u64>,
+    rows: Vec<Row<Proposal>>,
+}
+
+impl<'a> Flags<'a> {
+    const fn new(actor: &'a str, judges: &'a Judges, now: Timestamp) -> Self {
         Self {
-            file,
-            at: 0,
-            line: 1,
+            actor,
+            judges,
+            now,
+            seen: BTreeMap::new(),
+            rows: Vec::new(),
         }
     }
 
-    /// The line that a record begins on; records come in the order of the file.
-    fn of(&mut self, record: &ByteRecord) -> u64 {
-        let from = record.position().map_or(0, csv::Position::byte);
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        let rest = self.file.get(from..).unwrap_or(&[]);
-        let empty = rest.iter().take_while(|octet| b"\r\n".contains(octet));
-        let begin = from + empty.count();
-        let passed = self.file.get(self.at..begin).unwrap_or(&[]);
-        let follow = self.file.get(self.at + 1..).unwrap_or(&[]);
-        let follow = follow.iter().map(Some).chain([None]);
-        let ends = passed.iter().zip(follow).filter(|(octet, next)| {
-            **octet == b'\n' || (**octet == b'\r' && *next != Some(&b'\n'))
-        });
-        self.line += ends.count() as u64;
-        self.at = begin.max(self.at);
-        self.line
+    fn take(&mut self, line: u64, fields: &Fields<'_>) -> Result<(), Refusal> {
+        let request = request(fields, self.actor)?;
+        let proposal = Proposal::read(&request, &self.judges.pools, self.now)?;
+        self.judges.guards.check(proposal.prefix)?;
+        once(&mut self.seen, proposal.prefix, line)?;
+        self.rows.push(Row { line, it: proposal });
+        Ok(())
     }
 }
 
-/// Reads the next record; `false` = there is none.
-fn next(lines: &mut csv::Reader<&[u8]>, record: &mut ByteRecord) -> Result<bool, Refusal> {
-    let more = lines.read_byte_record(record);
-    let more = more.map_err(|error| usage(format!("not CSV: {error}")))?;
-    if more && record.as_slice().len() > LINE_OCTETS {
-        return Err(usage(format!(
-            "longer than {LINE_OCTETS} octets; is there a quote without its end?"
-        )));
+/// A prefix that is there twice would contradict itself.
+fn once(seen: &mut BTreeMap<IpNetwork, u64>, prefix: IpNetwork, line: u64) -> Result<(), Refusal> {
+    match seen.insert(prefix, line) {
+        None => Ok(()),
+        Some(first) => Err(usage(format!("{prefix} stands on line {first} already"))),
     }
-    Ok(more)
 }
 
-/// The columns of a header, in its order.
-fn columns(header: &ByteRecord) -> Result<Vec<Column>, Refusal> {
-    let mut columns = Vec::new();
-    for name in header {
-        let name = text(name)?;
-        let column = Column::ALL.into_iter().find(|column| column.name() == name);
-        let column = column.ok_or_else(|| {
-            let known = Column::ALL.map(Column::name).join(", ");
-            usage(format!("column {name:?}: unknown; columns are {known}"))
-        })?;
-        if columns.contains(&column) {
-            return Err(usage(format!("column {name}: named twice")));
-        }
-        columns.push(column);
-    }
-    for needed in [Column::Prefix, Column::Reason] {
-        if !columns.contains(&needed) {
-            let name = needed.name();
-            return Err(usage(format!(
-                "no column {name}; the first line names the columns"
-            )));
-        }
-    }
-    Ok(columns)
-}
-
-fn request(record: &ByteRecord, columns: &[Column], actor: &str) -> Result<FlagRequest, Refusal> {
-    if record.len() != columns.len() {
-        return Err(usage(format!(
-            "{} fields, and the header names {}",
-            record.len(),
-            columns.len()
-        )));
-    }
+fn request(fields: &Fields<'_>, actor: &str) -> Result<FlagRequest, Refusal> {
     let mut request = FlagRequest {
         actor: actor.to_owned(),
         ..FlagRequest::default()
     };
-    for (column, field) in columns.iter().zip(record) {
-        let value = text(field)?;
-        if value.is_empty() {
+    for (column, value) in fields {
+        let Some(column) = Column::ALL.get(*column).copied() else {
             continue;
-        }
-        let value = value.to_owned();
+        };
+        let value = value.clone().into_owned();
         match column {
             Column::Prefix => request.target = value,
             Column::Reason => request.reason = value,
@@ -232,23 +185,12 @@ fn request(record: &ByteRecord, columns: &[Column], actor: &str) -> Result<FlagR
             }
             Column::For => request.life = Some(value),
             Column::Ticket => request.ticket = Some(value),
-            Column::Exact => request.exact = yes(*column, &value)?,
-            Column::Cut => request.cut = yes(*column, &value)?,
-            Column::Confirmed => request.confirmed = yes(*column, &value)?,
+            Column::Exact => request.exact = yes(column, &value)?,
+            Column::Cut => request.cut = yes(column, &value)?,
+            Column::Confirmed => request.confirmed = yes(column, &value)?,
         }
     }
     Ok(request)
-}
-
-fn text(field: &[u8]) -> Result<&str, Refusal> {
-    let text = std::str::from_utf8(field)
-        .map_err(|_malformed| usage("not UTF-8; save the file as UTF-8 and try again"))?;
-    if text.contains('\0') {
-        return Err(usage(
-            "holds NUL; is it UTF-16? save the file as UTF-8 and try again",
-        ));
-    }
-    Ok(text.trim())
 }
 
 fn yes(column: Column, value: &str) -> Result<bool, Refusal> {
@@ -260,10 +202,6 @@ fn yes(column: Column, value: &str) -> Result<bool, Refusal> {
             column.name()
         ))),
     }
-}
-
-fn usage(what: impl Into<String>) -> Refusal {
-    Refusal::Usage(what.into())
 }
 
 /// What a line can say.
@@ -288,6 +226,26 @@ enum Column {
 }
 
 impl Column {
+    /// As a file spells them, in the order of [`Column::ALL`].
+    const NAMES: [&'static str; 16] = [
+        "prefix",
+        "reason",
+        "action",
+        "pool",
+        "treatment",
+        "egress",
+        "rate",
+        "burst",
+        "for",
+        "ticket",
+        "exact",
+        "cut",
+        "confirmed",
+        "delivery",
+        "tier",
+        "limits",
+    ];
+
     const ALL: [Self; 16] = [
         Self::Prefix,
         Self::Reason,
@@ -307,25 +265,10 @@ impl Column {
         Self::Limits,
     ];
 
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Prefix => "prefix",
-            Self::Reason => "reason",
-            Self::Action => "action",
-            Self::Pool => "pool",
-            Self::Treatment => "treatment",
-            Self::Egress => "egress",
-            Self::Rate => "rate",
-            Self::Burst => "burst",
-            Self::For => "for",
-            Self::Ticket => "ticket",
-            Self::Exact => "exact",
-            Self::Cut => "cut",
-            Self::Confirmed => "confirmed",
-            Self::Delivery => "delivery",
-            Self::Tier => "tier",
-            Self::Limits => "limits",
-        }
+    fn name(self) -> &'static str {
+        let known = Self::ALL.iter().zip(Self::NAMES);
+        let found = known.into_iter().find(|(column, _)| **column == self);
+        found.map_or("", |(_, name)| name)
     }
 }
 
@@ -333,17 +276,16 @@ impl BadLines {
     /// Bad lines that are named.
     pub const NAMED: usize = 1000;
 
-    fn only(line: BadLine) -> Self {
-        let mut bad = Self::default();
-        bad.push(line);
-        bad
-    }
-
     fn push(&mut self, line: BadLine) {
         self.count += 1;
         if self.lines.len() < Self::NAMED {
             self.lines.push(line);
         }
+    }
+
+    /// What was read, if nothing was wrong.
+    fn or<T>(self, read: T) -> Result<T, Self> {
+        if self.count == 0 { Ok(read) } else { Err(self) }
     }
 
     /// Whether each of them is well-formed, and a guard forbids it.
@@ -367,10 +309,6 @@ impl fmt::Display for BadLines {
         }
     }
 }
-
-/// Octets of a line; the longest that makes sense has about 600.
-const LINE_OCTETS: usize = 4096;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[cfg(test)]
 mod tests;

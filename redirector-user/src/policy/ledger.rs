@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::{
     dial::{Flag, FlagId},
     rules::rule_of,
+    tenant::{Tenant, lies_in, span},
 };
 
 /// Active flags, and the ended ones that a waiting flag replaces.
@@ -71,13 +72,18 @@ impl Ledger {
         around.filter_map(|around| self.on(around))
     }
 
-    /// Prefixes within one, itself included, of flags that have not ended.
-    pub fn within(&self, prefix: IpNetwork) -> impl Iterator<Item = IpNetwork> {
-        // In this order a prefix stands behind all that begin before it, and before those that it contains.
-        let from = IpNetwork::new(prefix.network(), 0).unwrap_or(prefix);
-        let to = IpNetwork::from(prefix.broadcast());
-        let near = self.standing.range(from..=to).map(|(near, _)| *near);
-        near.filter(move |near| near.prefix() >= prefix.prefix() && prefix.contains(near.network()))
+    /// Flags that have not ended on a prefix and on what lies in it.
+    pub fn within(&self, prefix: IpNetwork) -> impl Iterator<Item = &Flag> {
+        let inside = self.standing.range(span(prefix));
+        let inside = inside.filter(move |(it, _)| lies_in(**it, prefix));
+        inside.filter_map(|(_, id)| self.flags.get(id))
+    }
+
+    /// Whose a flag is from now on.
+    pub fn move_to(&mut self, id: FlagId, tenant: Tenant) {
+        if let Some(flag) = self.flags.get_mut(&id) {
+            flag.tenant = Some(tenant);
+        }
     }
 
     /// Prefixes of the flags that have not ended.

@@ -65,10 +65,12 @@ mod tests {
                 created_at: at(asked),
                 expires_at: at(1_000_000),
                 cause: None,
+                origin: None,
             },
             generation: Generation(u64::from(id)),
             replaces: None,
             activated_at: begun.map(at),
+            tenant: None,
             ended: ended.map(|ended| Ended {
                 at: at(ended),
                 by: String::from("anna"),

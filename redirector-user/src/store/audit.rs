@@ -88,6 +88,20 @@ pub enum Kind {
     StoreBackedUp,
     /// A backup was put into the place of the store.
     StoreRestored,
+    /// A customer was named.
+    CustomerAdded,
+    /// A customer has another name or contact.
+    CustomerChanged,
+    /// A customer was removed.
+    CustomerRemoved,
+    /// A prefix is a customer's.
+    PrefixAssigned,
+    /// A prefix is not a customer's any more.
+    PrefixUnassigned,
+    /// A flag ended because its prefix is another customer's.
+    FlagReassigned,
+    /// A file was taken that a guard would have refused.
+    GuardOverridden,
 }
 
 /// A row to be written.
@@ -231,6 +245,13 @@ impl Kind {
             Self::Erased => "erased",
             Self::StoreBackedUp => "store backed up",
             Self::StoreRestored => "store restored",
+            Self::CustomerAdded => "customer added",
+            Self::CustomerChanged => "customer changed",
+            Self::CustomerRemoved => "customer removed",
+            Self::PrefixAssigned => "prefix assigned",
+            Self::PrefixUnassigned => "prefix unassigned",
+            Self::FlagReassigned => "flag reassigned",
+            Self::GuardOverridden => "guard overridden",
         }
     }
 }

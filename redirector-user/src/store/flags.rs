@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{Any, AnyPool, Row as _, Transaction};
 
-use self::row::{flag_id, insert_all, payload, read};
+pub(super) use self::row::read;
+use self::row::{flag_id, insert_all, payload};
 pub use self::{bulk::AddedAll, change::Change};
 use super::{
     Store, StoreError,

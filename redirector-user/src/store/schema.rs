@@ -238,6 +238,18 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         include_str!("migrations/0010_events.sql"),
     ),
     (
+        14,
+        None,
+        "customers",
+        include_str!("migrations/0014_customers.sql"),
+    ),
+    (
+        15,
+        None,
+        "whom flags are for",
+        include_str!("migrations/0015_tenants.sql"),
+    ),
+    (
         17,
         None,
         "trail by time",

@@ -3,6 +3,7 @@ mod events;
 mod life;
 mod privacy;
 mod rules;
+mod tenants;
 mod tokens;
 mod trail;
 mod users;

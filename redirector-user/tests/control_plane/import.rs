@@ -18,7 +18,13 @@ impl Lab {
     #[track_caller]
     fn import(&self, code: i32, text: &str, more: &[&str]) -> serde_json::Value {
         let path = self.file(text);
-        let import = ["flag", "import", path.to_str().unwrap()];
+        let import = [
+            "flag",
+            "import",
+            path.to_str().unwrap(),
+            "--override-guard",
+            "it is meant",
+        ];
         self.json(code, &[&import[..], more].concat())
     }
 }
@@ -161,7 +167,7 @@ fn a_kill_at_any_point_leaves_the_old_set_or_the_new_one() {
         let mut command = lab.inside(env!("CARGO_BIN_EXE_outgate"));
         command
             .env("OUTGATE_SOCKET", lab.socket())
-            .args(["flag", "import"])
+            .args(["flag", "import", "--override-guard", "it is meant"])
             .arg(path)
             .stdout(Stdio::null())
             .stderr(Stdio::null());

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod apply;
 mod audit;
 mod beneath;
 mod command;
@@ -16,7 +17,9 @@ mod events;
 mod exit_codes;
 mod flags;
 mod greeter;
+mod hostile;
 mod import;
+mod imports;
 mod lab;
 mod life;
 mod metrics;
@@ -31,6 +34,7 @@ mod screen;
 mod shells;
 mod steer;
 mod store_life;
+mod tenants;
 mod together;
 mod top;
 mod users;

@@ -22,7 +22,7 @@ fn a_file_diverts_and_stops_whom_it_names_and_nobody_else() -> Result<()> {
     let import = |text: String| -> Result<()> {
         fs::write(&file, text)?;
         let path = file.display().to_string();
-        gate.must(&["flag", "import", &path])?;
+        gate.must(&["flag", "import", "--override-guard", "a test", &path])?;
         Ok(())
     };
 

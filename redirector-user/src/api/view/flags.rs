@@ -1,15 +1,18 @@
 //! Flags, their trail, and files of them.
 
+use std::collections::BTreeMap;
+
 use contract::{Delivery, Egress, Generation, LimitsName, Tier, Treatment};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ProbationView, SeenView};
+use super::{ChangeView, ProbationView, SeenView};
 use crate::policy::{
     dial::{Flag, FlagId},
     rules::Cause,
+    tenant::CustomerId,
 };
 
 /// One flag.
@@ -67,6 +70,12 @@ pub struct FlagView {
     pub serving: Vec<String>,
     /// The flag of the same prefix that it ended.
     pub replaces: Option<FlagId>,
+    /// Whom it is for: whose the prefix was when it was made.
+    #[serde(default)]
+    pub customer: Option<CustomerId>,
+    /// Which file brought it.
+    #[serde(default)]
+    pub origin: Option<String>,
     /// The figures that caused it, if a rule made it.
     #[serde(default)]
     pub cause: Option<Cause>,
@@ -101,6 +110,7 @@ impl FlagView {
             id,
             terms,
             generation,
+            tenant,
             replaces,
             activated_at,
             ended,
@@ -135,6 +145,8 @@ impl FlagView {
             awaiting,
             serving,
             replaces,
+            customer: tenant.map(|tenant| tenant.customer),
+            origin: terms.origin,
             cause: terms.cause.map(|cause| *cause),
             probation: None,
             generation,
@@ -192,7 +204,7 @@ pub struct HistoryView {
 }
 
 /// `POST /v1/flags/import`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImportView {
     /// Whether the file was only judged.
     pub dry_run: bool,
@@ -200,6 +212,36 @@ pub struct ImportView {
     pub flags: usize,
     /// Active flags of the same prefixes that they end.
     pub replaced: usize,
+    /// Flags that stand already as the file says, and stay.
+    #[serde(default)]
+    pub unchanged: usize,
+    /// Flags of its origin that it does not have any more, and that end.
+    #[serde(default)]
+    pub lifted: usize,
+    /// Assignments in it.
+    #[serde(default)]
+    pub assignments: usize,
+    /// Prefixes whose assignment is another by it.
+    #[serde(default)]
+    pub reassigned: usize,
+    /// Flags that end because their prefix is another customer's by it.
+    #[serde(default)]
+    pub ended: usize,
+    /// Customers that are new, changed or removed by it.
+    #[serde(default)]
+    pub customers: usize,
+    /// Rows that are another origin's, and are left alone.
+    #[serde(default)]
+    pub conflicts: usize,
+    /// Rows that say nothing about a customer here, by why.
+    #[serde(default)]
+    pub skipped: BTreeMap<String, usize>,
+    /// What the guard says that bounds how much a file may change.
+    #[serde(default)]
+    pub guard: Option<String>,
+    /// What differs, the first hundred thousand; conflicts alone where nobody asked for it.
+    #[serde(default)]
+    pub changes: Vec<ChangeView>,
     /// How many are stored and not yet in force.
     pub pending: usize,
     /// The relays that those wait for.

@@ -22,6 +22,14 @@ impl Style {
         }
     }
 
+    /// A line in a colour of ECMA-48, where colour is welcome.
+    pub(in crate::cli) fn painted(self, line: &str, colour: &str) -> String {
+        match self.colour {
+            true => format!("\u{1b}[{colour}m{line}\u{1b}[0m"),
+            false => line.to_owned(),
+        }
+    }
+
     pub(in crate::cli) fn table(self, header: &[&str]) -> Table {
         let mut table = Table::new();
         table

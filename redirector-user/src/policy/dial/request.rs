@@ -153,6 +153,7 @@ impl Proposal {
             created_at: now,
             expires_at: Self::ends(request, now)?,
             cause: None,
+            origin: None,
         })
     }
 }
@@ -264,7 +265,7 @@ fn read_reason(reason: &str) -> Result<String, Refusal> {
 }
 
 /// One line of text. It will stand in SMTP replies and log lines, where a line end would forge another.
-fn line(what: &str, text: &str, most_octets: usize) -> Result<String, Refusal> {
+pub(crate) fn line(what: &str, text: &str, most_octets: usize) -> Result<String, Refusal> {
     let text = text.trim();
     if text.is_empty() || text.len() > most_octets || text.chars().any(char::is_control) {
         let allowed = format!("allowed is one line of 1 to {most_octets} octets");

@@ -23,7 +23,8 @@ fn judges() -> Judges {
 }
 
 fn imported(file: impl AsRef<[u8]>) -> Result<Vec<Proposal>, BadLines> {
-    read(file.as_ref(), "alice", &judges(), Timestamp::UNIX_EPOCH)
+    let read = read(file.as_ref(), "alice", &judges(), Timestamp::UNIX_EPOCH);
+    read.map(|rows| rows.into_iter().map(|row| row.it).collect())
 }
 
 /// The one bad line of a file, and what is said of it.
@@ -162,6 +163,259 @@ fn bad_lines_are_counted_beyond_those_that_are_named() {
     let bad = imported(file).unwrap_err();
     assert_eq!((bad.count, bad.lines.len()), (1200, BadLines::NAMED));
     assert!(bad.to_string().ends_with("and 200 more"));
+}
+
+fn assigned(file: impl AsRef<[u8]>) -> Result<Wanted, BadLines> {
+    read_assignments(file.as_ref(), &judges())
+}
+
+fn in_words(wanted: &Wanted) -> Vec<(u64, String, String)> {
+    let rows = wanted.assignments.iter().flatten();
+    let words = rows.map(|row| {
+        let (prefix, customer) = (row.it.prefix.to_string(), row.it.customer.to_string());
+        (row.line, prefix, customer)
+    });
+    words.collect()
+}
+
+fn row(line: u64, prefix: &str, customer: &str) -> (u64, String, String) {
+    (line, prefix.to_owned(), customer.to_owned())
+}
+
+#[test]
+fn json_says_what_csv_says() {
+    let csv = "prefix,reason,action,rate,burst,exact,ticket\n\
+               2001:db8:a:a::10,slow,limit,30/min,5,yes,T-1\n\
+               192.0.2.10,spam,drop,,,,\n";
+    let json = r#"
+        [ {"prefix": "2001:db8:a:a::10", "reason": "slow", "action": "limit", "rate": "30/min", "burst": 5,
+           "exact": true, "ticket": "T-1"},
+          {"prefix": "192.0.2.10", "reason": "spam", "action": "drop", "ticket": null, "exact": false} ] "#;
+    assert_eq!(imported(csv).unwrap(), imported(json).unwrap());
+    assert_eq!(imported("[]").unwrap(), []);
+}
+
+#[test]
+fn hostile_json_is_refused_with_the_line() {
+    let one = r#"{"prefix": "192.0.2.10", "reason": "r"}"#;
+    for (file, line, what) in [
+        (
+            format!("[{one},\n{{\"prefix\": 7}}]"),
+            2,
+            "neither an address",
+        ),
+        (format!("[\n{one}\n{one}]"), 3, "no comma"),
+        (format!("[{one},"), 1, "the file ends here"),
+        (format!("[{one}\n"), 2, "the array has no end"),
+        (format!("[{one}]\n[]"), 2, "something follows"),
+        (format!("[{one},\n\n[1]]"), 3, "invalid type"),
+        (String::from("[{\"prefix\": [1]}]"), 1, "text, a number"),
+        (
+            String::from("[{\"prefixes\": 1}]"),
+            1,
+            "unknown; columns are prefix",
+        ),
+        (format!("[{one},\n{one}]"), 2, "stands on line 1 already"),
+        (format!("[\n{}", "[".repeat(500)), 2, "not JSON"),
+        (
+            format!("[\n\"{}\"]", "x".repeat(70_000)),
+            2,
+            "longer than 65536 octets",
+        ),
+        (
+            format!(
+                "[{{\"prefix\": \"192.0.2.1\", \"reason\": \"a{}\"}}]",
+                "\\u0000"
+            ),
+            1,
+            "NUL",
+        ),
+        (String::from("{}"), 1, "an array of objects is expected"),
+    ] {
+        refused(&file, line, what);
+    }
+    refused(b"[{\"prefix\": \"caf\xe9\"}]", 1, "not JSON");
+    refused(b"\xff\xfe[\0", 1, "UTF-16");
+}
+
+#[test]
+fn a_record_takes_no_more_memory_than_a_record_may() {
+    let open = format!(
+        "prefix,reason\n192.0.2.9,r\n192.0.2.10,\"{}",
+        "x,\n".repeat(100_000)
+    );
+    refused(open, 3, "longer than 4096 octets");
+    refused("x".repeat(1_000_000), 1, "longer than 4096 octets");
+}
+
+#[test]
+fn assignments_are_read_from_csv_and_json() {
+    let csv = "\u{feff}customer,prefix,name,contact\r\nC-1,192.0.2.64/28,\"Example, Ltd\",a@b.example\r\n\
+               C-1,2001:db8:a:a::10,,\r\n";
+    let wanted = assigned(csv).unwrap();
+    let expected = [
+        row(2, "192.0.2.64/28", "C-1"),
+        row(3, "2001:db8:a:a::/64", "C-1"),
+    ];
+    assert_eq!(in_words(&wanted), expected);
+    let customer = &wanted.customers[0].it;
+    assert_eq!(customer.name.as_deref(), Some("Example, Ltd"));
+    assert_eq!(customer.contact.as_deref(), Some("a@b.example"));
+    let json = r#"[{"prefix": "192.0.2.64/28", "customer": "C-1", "name": "Example, Ltd", "contact": "a@b.example"},
+{"prefix": "2001:db8:a:a::10", "customer": "C-1"}]"#;
+    let same = assigned(json).unwrap();
+    assert_eq!(same.customers[0].it, *customer);
+    assert_eq!(in_words(&same)[1].1, "2001:db8:a:a::/64");
+}
+
+#[test]
+fn assignments_that_contradict_each_other_are_refused() {
+    for (rows, line, what) in [
+        (
+            "192.0.2.1,C-1,,\n192.0.2.1,C-1,,\n",
+            3,
+            "stands on line 2 already",
+        ),
+        (
+            "192.0.2.1,C-1,A,\n192.0.2.2,C-1,B,\n",
+            3,
+            "line 2 says \"A\"",
+        ),
+        ("192.0.2.1,,,\n", 2, "no customer"),
+        ("192.0.2.1,C 1,,\n", 2, "allowed are 1 to 64 letters"),
+        ("192.0.2.1,C-1,,nobody\n", 2, "one address for mail"),
+        ("203.0.113.1,C-1,,\n", 2, "in none of customer_prefixes"),
+    ] {
+        let bad = assigned(format!("prefix,customer,name,contact\n{rows}")).unwrap_err();
+        let said = bad.to_string();
+        assert_eq!((bad.count, bad.lines[0].line), (1, line), "{said}");
+        assert!(said.contains(what), "{what:?} is not in: {said}");
+    }
+}
+
+#[test]
+fn what_netbox_exports_is_read() {
+    let export = r#"{"count": 7, "next": null, "previous": null, "results": [
+        {"id": 1, "prefix": "192.0.2.0/28", "tenant": {"id": 4, "name": "Example Ltd", "slug": "example-ltd"},
+         "status": {"value": "active", "label": "Active"}, "tags": [{"x": [1, {"y": null}]}]},
+        {"id": 2, "prefix": "192.0.2.32/28", "tenant": null, "status": {"value": "active"}},
+        {"id": 3, "prefix": "192.0.2.48/28", "tenant": {"name": "Old", "slug": "old"}, "status": {"value": "deprecated"}},
+        {"id": 4, "prefix": "203.0.113.0/24", "tenant": {"name": "Far", "slug": "far"}, "status": "active"},
+        {"id": 5, "address": "192.0.2.20/24", "tenant": {"name": "Six", "slug": "six"}, "status": {"value": "active"}},
+        {"id": 6, "address": "2001:db8:a:a::1/48", "tenant": {"name": "Six", "slug": "six"}, "status": {"value": "slaac"}},
+        {"id": 7, "address": "2001:db8:a:a::2/48", "tenant": {"name": "Six", "slug": "six"}, "status": {"value": "active"}}
+    ], "more": 1}"#;
+    let wanted = assigned(export).unwrap();
+    let expected = [
+        row(2, "192.0.2.0/28", "example-ltd"),
+        row(7, "192.0.2.20/32", "six"),
+        row(8, "2001:db8:a:a::/64", "six"),
+    ];
+    assert_eq!(in_words(&wanted), expected);
+    assert_eq!(wanted.customers[0].it.name.as_deref(), Some("Example Ltd"));
+    let skipped = BTreeMap::from([
+        ("not active", 1),
+        ("outside of customer_prefixes", 1),
+        ("without a tenant", 1),
+    ]);
+    assert_eq!(wanted.skipped, skipped);
+    for (export, what) in [
+        (
+            r#"{"next": "https://netbox/?offset=50", "results": []}"#,
+            "one page of several",
+        ),
+        (r#"{"count": 1}"#, "there is no results"),
+        (r#"{"results": {}}"#, "an array of objects is expected"),
+        (
+            r#"{"results": [{"tenant": {"slug": "x"}}]}"#,
+            "neither a prefix nor an address",
+        ),
+        (
+            r#"{"results": [{"address": "2001:db8:a:a::1/64", "tenant": {"slug": "a"}},
+               {"address": "2001:db8:a:a::2/64", "tenant": {"slug": "b"}}]}"#,
+            "stands on line 1 already",
+        ),
+    ] {
+        let said = assigned(export).unwrap_err().to_string();
+        assert!(said.contains(what), "{what:?} is not in: {said}");
+    }
+}
+
+#[test]
+fn a_policy_is_customers_assignments_and_flags() {
+    let policy =
+        |text: &str| read_policy(text.as_bytes(), "alice", &judges(), Timestamp::UNIX_EPOCH);
+    let text = "origin = \"p\"\n\n[[customer]]\nid = \"C-1\"\nname = \"Example\"\n\n[[assignment]]\n\
+                prefix = \"192.0.2.0/28\"\ncustomer = \"C-1\"\n\n[[flag]]\nprefix = \"192.0.2.1\"\n\
+                reason = \"r\"\naction = \"limit\"\nrate = \"30/min\"\nburst = 5\ncut = true\n";
+    let wanted = policy(text).unwrap();
+    assert_eq!(wanted.origin.as_deref(), Some("p"));
+    assert_eq!(in_words(&wanted), [row(7, "192.0.2.0/28", "C-1")]);
+    let flags = wanted.flags.unwrap();
+    assert_eq!((flags[0].line, flags[0].it.grace_s), (11, 0));
+    for (more, line, what) in [
+        (
+            "[[flag]]\nprefix = \"192.0.2.1\"\nreason = \"r\"\n",
+            19,
+            "stands on line 11 already",
+        ),
+        (
+            "[[flag]]\nprefix = \"192.0.2.2\"\nreasons = \"r\"\n",
+            19,
+            "reasons: unknown",
+        ),
+        (
+            "[[flag]]\nprefix = \"192.0.2.2\"\nreason = 1.5\n",
+            19,
+            "text, a whole number",
+        ),
+        (
+            "[[customer]]\nid = \"C-1\"\n",
+            19,
+            "stands on line 3 already",
+        ),
+        (
+            "[[customer]]\nid = \"C-2\"\nnames = 1\n",
+            21,
+            "unknown field",
+        ),
+        ("[[flag]\n", 19, ""),
+        ("[[flag]]\nreason = \"open\n", 20, ""),
+    ] {
+        let bad = policy(&format!("{text}\n{more}")).unwrap_err();
+        let said = bad.to_string();
+        assert_eq!(bad.lines[0].line, line, "{more}: {said}");
+        assert!(said.contains(what), "{what:?} is not in: {said}");
+    }
+    assert!(
+        policy("[[flag]]\n")
+            .unwrap_err()
+            .to_string()
+            .contains("origin")
+    );
+}
+
+proptest! {
+    /// Whatever the octets, in whichever format: every row is taken or named, and nothing panics.
+    #[test]
+    fn any_octets_are_read_whatever_they_claim_to_be(
+        begin in prop_oneof![Just("["), Just("{\"results\": ["), Just("[{\"prefix\":"), Just("origin = \"")],
+        octets in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let file = [begin.as_bytes(), octets.as_slice()].concat();
+        let read = [
+            imported(&file).err(),
+            assigned(&file).err(),
+            read_policy(&file, "alice", &judges(), Timestamp::UNIX_EPOCH).err(),
+        ];
+        for bad in read.into_iter().flatten() {
+            prop_assert!(bad.count >= bad.lines.len() && !bad.lines.is_empty());
+            let lines = file.iter().filter(|octet| **octet == b'\n' || **octet == b'\r').count() + 1;
+            for line in &bad.lines {
+                prop_assert!(line.line >= 1 && line.line <= lines as u64, "{line:?} of {lines}");
+            }
+        }
+    }
 }
 
 proptest! {

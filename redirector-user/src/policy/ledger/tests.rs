@@ -53,8 +53,10 @@ fn flags() -> impl Strategy<Value = Flag> {
                 created_at: at(0),
                 expires_at: at(expires),
                 cause: None,
+                origin: None,
             },
             generation: Generation(generation),
+            tenant: None,
             replaces: None,
             activated_at: activated.then(|| at(1)),
             ended: ended.then(|| Ended {
@@ -135,7 +137,54 @@ proptest! {
                 .map(|flag| flag.terms.prefix)
                 .filter(|prefix| target.contains(prefix.network()) && target.prefix() <= prefix.prefix())
                 .collect();
-            prop_assert_eq!(ledger.within(target).collect::<BTreeSet<_>>(), inside);
+            prop_assert_eq!(ledger.within(target).map(|flag| flag.terms.prefix).collect::<BTreeSet<_>>(), inside);
         }
     }
+}
+
+#[test]
+fn what_lies_in_a_prefix_is_found() {
+    let flag = |id, prefix: &str| Flag {
+        id: FlagId(id),
+        terms: Proposal {
+            prefix: prefix.parse().unwrap(),
+            action: Action::Drop,
+            reason: String::from("r"),
+            actor: String::from("a"),
+            ticket: None,
+            grace_s: 0,
+            created_at: at(0),
+            expires_at: at(1),
+            cause: None,
+            origin: None,
+        },
+        generation: Generation(1),
+        tenant: None,
+        replaces: None,
+        activated_at: None,
+        ended: None,
+    };
+    let all = [
+        (1, "192.0.2.0/24"),
+        (2, "192.0.2.0/28"),
+        (3, "192.0.2.0/32"),
+        (4, "192.0.2.15/32"),
+        (5, "192.0.2.16/32"),
+        (6, "2001:db8:a::/48"),
+        (7, "2001:db8:a::/64"),
+        (8, "2001:db8:a:ffff:ffff:ffff:ffff:ffff/128"),
+        (9, "2001:db8:b::/48"),
+    ];
+    let ledger: Ledger = all
+        .iter()
+        .map(|(id, prefix)| (FlagId(*id), flag(*id, prefix)))
+        .collect();
+    let within = |prefix: &str| -> Vec<u32> {
+        let found = ledger.within(prefix.parse().unwrap());
+        found.map(|flag| flag.id.0).collect()
+    };
+    assert_eq!(within("192.0.2.0/28"), [2, 3, 4]);
+    assert_eq!(within("192.0.2.16/32"), [5]);
+    assert_eq!(within("2001:db8:a::/48"), [6, 7, 8]);
+    assert!(within("203.0.113.0/24").is_empty());
 }

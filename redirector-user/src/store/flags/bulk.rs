@@ -2,18 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use contract::Generation;
 use ipnetwork::IpNetwork;
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
-use super::{change::mark_ended, flag_id, insert_all, payload, subject};
+use super::{change::mark_ended, flag_id, insert_all, payload, prefix_of, subject};
 use crate::{
     feed::Own,
-    policy::dial::{Ended, Flag, FlagId, Proposal},
+    policy::{
+        dial::{Ended, Flag, FlagId, Proposal},
+        rules::Conduct,
+        tenant::Tenant,
+    },
     store::{
         Store, StoreError,
         audit::{Chain, Entry, Kind},
+        conduct,
         events::Told,
         next_generation, placeholders,
+        tenants::{self, Package},
     },
 };
 
@@ -24,6 +31,14 @@ pub struct AddedAll {
     pub flags: Vec<Flag>,
     /// The flags of the same prefixes that they ended.
     pub replaced: Vec<(FlagId, Ended)>,
+    /// Other flags that have ended.
+    pub ended: Vec<(FlagId, Kind, Ended)>,
+    /// Flags that are another assignment's now.
+    pub moved: Vec<(FlagId, Tenant)>,
+    /// What is remembered of customers now.
+    pub conduct: Vec<(IpNetwork, Conduct)>,
+    /// State of the policy that brought all of it.
+    pub generation: Generation,
 }
 
 impl Store {
@@ -38,16 +53,83 @@ impl Store {
         terms: Vec<Proposal>,
         progress: impl Fn(usize) + Send,
     ) -> Result<AddedAll, StoreError> {
+        let package = Package {
+            flags: terms,
+            ..Package::default()
+        };
+        self.apply(package, progress).await
+    }
+
+    /// Stores customers, assignments and flags that belong together, in this order: what ends, ends; a new flag is for
+    /// whom its prefix is then. `progress` hears how many flags are written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::add_all`].
+    pub async fn apply(
+        &self,
+        package: Package,
+        progress: impl Fn(usize) + Send,
+    ) -> Result<AddedAll, StoreError> {
+        let owners = self.owners_after(&package);
+        let Package {
+            by,
+            at,
+            overridden,
+            customers,
+            assignments,
+            ends,
+            moves,
+            conduct: remembered,
+            flags: terms,
+        } = package;
         let mut transaction = self.writer.begin().await?;
         let generation = next_generation(&mut transaction).await?;
         let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM flags")
             .fetch_one(&mut *transaction)
             .await?;
         let mut next: i64 = row.try_get(0)?;
-        let standing = standing(&mut transaction).await?;
         let mut chain = Chain::open(&mut transaction, &self.name).await?;
-        let mut added = AddedAll::default();
-        for terms in terms {
+        let mut told = Told::default();
+        let mut added = AddedAll {
+            generation,
+            ..AddedAll::default()
+        };
+        let mut ledger = tenants::Writing {
+            transaction: &mut transaction,
+            chain: &mut chain,
+            told: &mut told,
+            by: &by,
+            at,
+        };
+        ledger.overridden(overridden).await?;
+        ledger.customers(customers).await?;
+        ledger.assignments(&assignments).await?;
+        for (customer, conduct) in &remembered {
+            conduct::write(&mut transaction, *customer, conduct).await?;
+        }
+        for (id, tenant) in &moves {
+            write_tenant(&mut transaction, *id, tenant).await?;
+        }
+        for (id, kind, ended) in ends {
+            match mark_ended(&mut transaction, &mut chain, id, kind, &ended).await {
+                Ok(()) => {
+                    let own = match kind {
+                        Kind::FlagReassigned => Own::FlagReassigned(id, &ended),
+                        _ => Own::FlagLifted(id, &ended),
+                    };
+                    let prefix = prefix_of(&mut transaction, id).await?;
+                    told.note(own.at(ended.at, prefix));
+                    added.ended.push((id, kind, ended));
+                }
+                // Whoever waited for the lock meanwhile has ended it.
+                Err(StoreError::AlreadyEnded(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Without what has just ended.
+        let standing = standing(&mut transaction).await?;
+        for (terms, tenant) in terms.into_iter().zip(owners) {
             let id = flag_id(next)?;
             next += 1;
             let replaces = standing.get(&terms.prefix).copied();
@@ -71,6 +153,7 @@ impl Store {
                 id,
                 terms,
                 generation,
+                tenant,
                 replaces,
                 activated_at: None,
                 ended: None,
@@ -94,7 +177,6 @@ impl Store {
         let fresh = added.flags.len() - added.flags.len() % FLAGS_AT_ONCE;
         insert_all(&mut transaction, added.flags.get(fresh..).unwrap_or(&[])).await?;
         chain.finish(&mut transaction).await?;
-        let mut told = Told::default();
         if let (Some(first), Some(last)) = (added.flags.first(), added.flags.last()) {
             let imported = Own::FlagsImported {
                 flags: added.flags.len(),
@@ -106,6 +188,8 @@ impl Store {
         }
         let told = told.store(&mut transaction).await?;
         transaction.commit().await?;
+        (added.moved, added.conduct) = (moves, remembered);
+        self.note_assignments(&assignments);
         self.announce(told);
         progress(added.flags.len());
         Ok(added)
@@ -129,6 +213,24 @@ impl Store {
                 .await?;
         rows.iter().map(|row| flag_id(row.try_get(0)?)).collect()
     }
+}
+
+/// Notes whose a flag is from now on.
+async fn write_tenant(
+    transaction: &mut Transaction<'_, Any>,
+    id: FlagId,
+    tenant: &Tenant,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE flags SET customer = $1, tenancy_prefix = $2, tenancy_us = $3 WHERE id = $4",
+    )
+    .bind(tenant.customer.to_string())
+    .bind(tenant.prefix.to_string())
+    .bind(tenant.since.as_microsecond())
+    .bind(i64::from(id.0))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 /// Notes in the table that flags are in force.

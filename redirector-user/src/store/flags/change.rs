@@ -92,6 +92,7 @@ impl Change<'_> {
             id,
             terms: terms.clone(),
             generation: self.generation,
+            tenant: self.store.tenant_of(terms.prefix),
             replaces: replaced.as_ref().map(|flag| flag.id),
             activated_at: None,
             ended: None,

@@ -9,6 +9,7 @@ use crate::{
     policy::{
         dial::{Action, Ended, Flag, FlagId, Proposal, Redirect},
         limit::Limit,
+        tenant::{CustomerId, Tenant},
     },
     store::{StoreError, generation_of, placeholders},
 };
@@ -22,7 +23,8 @@ pub(super) async fn insert_all(
     }
     let text = format!(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier, cause, limits) VALUES {}",
+         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier, cause, limits, customer, tenancy_prefix, \
+         tenancy_us, origin) VALUES {}",
         placeholders(flags.len(), COLUMNS)
     );
     // Only the number of flags went into the text.
@@ -64,13 +66,25 @@ pub(super) async fn insert_all(
                 redirect
                     .and_then(|redirect| redirect.limits.as_ref())
                     .map(LimitsName::to_string),
-            );
+            )
+            .bind(
+                flag.tenant
+                    .as_ref()
+                    .map(|tenant| tenant.customer.to_string()),
+            )
+            .bind(flag.tenant.as_ref().map(|tenant| tenant.prefix.to_string()))
+            .bind(
+                flag.tenant
+                    .as_ref()
+                    .map(|tenant| tenant.since.as_microsecond()),
+            )
+            .bind(terms.origin.clone());
     }
     query.execute(&mut **transaction).await?;
     Ok(())
 }
 
-pub(super) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
+pub(in crate::store) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
     let id = flag_id(row.try_get("id")?)?;
     let wrong = |what: String| StoreError::Row {
         table: "flags",
@@ -104,11 +118,13 @@ pub(super) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
             .try_get::<Option<String>, _>("cause")?
             .map(|text| serde_json::from_str(&text).map_err(|error| wrong(error.to_string())))
             .transpose()?,
+        origin: row.try_get("origin")?,
     };
     Ok(Flag {
         id,
         terms,
         generation: generation_of(row.try_get("generation")?),
+        tenant: read_tenant(row, &wrong)?,
         replaces: row
             .try_get::<Option<i64>, _>("replaces")?
             .map(flag_id)
@@ -119,6 +135,24 @@ pub(super) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
             .transpose()?,
         ended,
     })
+}
+
+fn read_tenant(
+    row: &AnyRow,
+    wrong: &impl Fn(String) -> StoreError,
+) -> Result<Option<Tenant>, StoreError> {
+    let Some(customer) = row.try_get::<Option<String>, _>("customer")? else {
+        return Ok(None);
+    };
+    let prefix: String = row.try_get("tenancy_prefix")?;
+    let since = Timestamp::from_microsecond(row.try_get("tenancy_us")?);
+    Ok(Some(Tenant {
+        customer: CustomerId::read(&customer).map_err(|refusal| wrong(refusal.to_string()))?,
+        prefix: prefix
+            .parse()
+            .map_err(|_malformed| wrong(format!("tenancy_prefix {prefix}")))?,
+        since: since.map_err(|error| wrong(error.to_string()))?,
+    }))
 }
 
 fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Action, StoreError> {
@@ -199,10 +233,12 @@ pub(super) fn payload(flag: &Flag) -> Value {
         "grace_s": flag.terms.grace_s,
         "expires_at": flag.terms.expires_at,
         "cause": flag.terms.cause,
+        "customer": flag.tenant.as_ref().map(|tenant| &tenant.customer),
+        "origin": flag.terms.origin,
         "replaces": flag.replaces,
         "generation": flag.generation,
     })
 }
 
 /// Columns that a new flag fills.
-const COLUMNS: usize = 22;
+const COLUMNS: usize = 26;

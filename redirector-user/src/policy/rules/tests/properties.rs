@@ -258,8 +258,10 @@ fn a_replay_knows_what_people_had_decided() {
             created_at: minute(from),
             expires_at: minute(9999),
             cause: None,
+            origin: None,
         },
         generation: contract::Generation(1),
+        tenant: None,
         replaces: None,
         activated_at: Some(minute(from)),
         ended: Some(Ended {
