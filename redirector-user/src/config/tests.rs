@@ -85,6 +85,10 @@ max = 5000
 [api]
 listen = []
 unix_scopes = {}
+
+[store]
+backup_every = "12h"
+backup_keep = 3
 "#;
 
 fn parse(text: &str) -> Result<Config, String> {
