@@ -89,6 +89,10 @@ unix_scopes = {}
 [guards]
 import_percent = 5
 import_customers = 50
+
+[store]
+backup_every = "12h"
+backup_keep = 3
 "#;
 
 fn parse(text: &str) -> Result<Config, String> {

@@ -6,7 +6,8 @@ use crate::config::Backups;
 #[test]
 fn copies_are_made_by_themselves_only_where_there_is_a_place_for_them() {
     assert_eq!(parse(WHOLE).unwrap().backups, None);
-    let with = |keys: &str| parse(&format!("{WHOLE}\n[store]\n{keys}"));
+    let (others, _) = WHOLE.split_once("[store]").unwrap();
+    let with = |keys: &str| parse(&format!("{others}[store]\n{keys}"));
     let directory = "backup_directory = \"/srv/backup\"\n";
     let backups = Backups {
         directory: "/srv/backup".into(),

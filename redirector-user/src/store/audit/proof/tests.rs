@@ -50,6 +50,10 @@ fn heads_of(proof: &Proof) -> Vec<Head> {
         .collect()
 }
 
+fn number(index: usize) -> i64 {
+    i64::try_from(index).unwrap()
+}
+
 /// What somebody who has the file may do to one row.
 #[derive(Clone, Debug)]
 enum Tampering {
@@ -93,7 +97,7 @@ fn tamper(rows: &mut Vec<Row>, at: usize, how: &Tampering) {
         Tampering::Payload => rows[at].payload = Some(String::from("{}")),
         Tampering::Salt => rows[at].salt = Some(String::from("other")),
         Tampering::HalfErased => {
-            (rows[at].payload, rows[at].salt) = (None, Some(String::from("s")))
+            (rows[at].payload, rows[at].salt) = (None, Some(String::from("s")));
         }
         // Whoever changes a row and hashes it again must hash all after it again, too.
         Tampering::Rehashed => {
@@ -121,7 +125,7 @@ proptest! {
         // The same heads are met again, also when rows came after them.
         let heads = heads_of(&proof);
         prop_assert!(prove(From::First, heads.clone(), &trail).holds());
-        let cut: Vec<_> = trail.iter().filter(|row| row.seq < rows as i64).cloned().collect();
+        let cut: Vec<_> = trail.iter().filter(|row| row.seq < number(rows)).cloned().collect();
         let proof = prove(From::First, heads.clone(), &cut);
         prop_assert!(!proof.holds(), "an end that was cut off is missed");
         prop_assert_eq!(proof.missing, heads.iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -140,14 +144,14 @@ proptest! {
             writer.broken.as_ref().map(|broken| (writer.writer.as_str(), broken.seq))
         });
         let (_, seq) = broken.expect("what was done is not found");
-        let place = at as i64 + 1;
+        let place = number(at) + 1;
         prop_assert!((place..=place + 1).contains(&seq), "row {place}, found at {seq} ({how:?})");
     }
 
     #[test]
     fn a_part_of_a_trail_holds_from_where_it_begins(rows in 2_usize..12, from in any::<Index>()) {
         let trail = trail(rows, &[]);
-        let from = from.index(rows) as i64 + 1;
+        let from = number(from.index(rows)) + 1;
         let part: Vec<_> = trail.iter().filter(|row| row.seq >= from).cloned().collect();
         prop_assert!(prove(From::Any, Vec::new(), &part).holds());
         prop_assert_eq!(prove(From::First, Vec::new(), &part).holds(), from == 1);
