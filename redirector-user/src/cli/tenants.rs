@@ -25,7 +25,9 @@ pub(super) enum CustomerCommand {
     )]
     Add(CustomerArgs),
     /// Change a customer's name or contact; an empty text takes it away
-    #[command(after_help = "Example:\n  outgate customer set C-1042 --contact postmaster@customer.example")]
+    #[command(
+        after_help = "Example:\n  outgate customer set C-1042 --contact postmaster@customer.example"
+    )]
     Set(CustomerArgs),
     /// Show a customer and what it has
     Show {
@@ -235,7 +237,10 @@ pub(super) async fn unassign(
         let AssignmentView {
             prefix, customer, ..
         } = &view.assignment;
-        format!("{prefix} is not {customer}'s any more{}", consequences(view))
+        format!(
+            "{prefix} is not {customer}'s any more{}",
+            consequences(view)
+        )
     })
 }
 
@@ -345,7 +350,8 @@ fn assignments(assignments: &[AssignmentView], style: Style) -> String {
             &it.prefix.to_string(),
             it.customer.as_str(),
             &style.time(it.from),
-            &it.to.map_or_else(|| String::from("still"), |to| style.time(to)),
+            &it.to
+                .map_or_else(|| String::from("still"), |to| style.time(to)),
             it.origin.as_deref().unwrap_or_default(),
         ]);
     }

@@ -117,7 +117,10 @@ fn how_much_a_file_may_change_is_read() {
     ] {
         let said = with(from, to).unwrap_err().to_string();
         let key = format!("guards.{}", from.split(' ').next().unwrap());
-        assert!(said.contains(&key) && said.contains("out of range"), "{said}");
+        assert!(
+            said.contains(&key) && said.contains("out of range"),
+            "{said}"
+        );
     }
 }
 

@@ -11,8 +11,8 @@ use hyper::body::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use self::plan::{Plan, Standing, plan};
-use super::{Controller, IN_FORCE_WITHIN, Problem, clock, flags::note_ended, flags::pool_terms};
 use super::state::State;
+use super::{Controller, IN_FORCE_WITHIN, Problem, clock, flags::note_ended, flags::pool_terms};
 use crate::{
     api::view::{ImportProgress, ImportStage, ImportView},
     policy::{
@@ -61,13 +61,8 @@ impl Controller {
     ///
     /// [`Problem::Usage`] or [`Problem::Guard`] name each bad line, or what the file would change, [`Problem::Busy`] while
     /// another file is being imported: nothing is stored.
-    pub async fn import(
-        &self,
-        about: About,
-        file: Bytes,
-        how: How,
-    ) -> Result<ImportView, Problem> {
-        let Ok(_only_one) = self.import_gate.try_lock() else {
+    pub async fn import(&self, about: About, file: Bytes, how: How) -> Result<ImportView, Problem> {
+        let Ok(_only_one) = self.reading_gate.try_lock() else {
             let busy = "another import is running; `outgate status` answers when it is done";
             return Err(Problem::Busy(String::from(busy)));
         };
@@ -102,6 +97,8 @@ impl Controller {
         let mut how = how.read()?;
         let wanted = self.read_file(about, file, &how.actor).await?;
         how.under(wanted.origin.as_deref())?;
+        // While it was read, everything else went on.
+        let _alone = self.import_gate.lock().await;
         let mut planned = self.planned(wanted, &how).await?;
         if how.dry_run || planned.changes_nothing() {
             return Ok(planned.view);
@@ -113,7 +110,9 @@ impl Controller {
             tracing::warn!(actor = how.actor, reason, said, "a guard was overridden");
             planned.package.overridden = Some((reason.clone(), said.clone()));
         }
-        let Plan { package, mut view, .. } = planned;
+        let Plan {
+            package, mut view, ..
+        } = planned;
 
         let flags = package.flags.len();
         self.at_stage(ImportStage::Storing, 0, flags);
@@ -299,9 +298,7 @@ impl How {
         }
         let letter = |octet: u8| octet.is_ascii_alphanumeric() || b"._-:@".contains(&octet);
         match self.origin.as_deref() {
-            Some(origin)
-                if !(1..=64).contains(&origin.len()) || !origin.bytes().all(letter) =>
-            {
+            Some(origin) if !(1..=64).contains(&origin.len()) || !origin.bytes().all(letter) => {
                 Err(Problem::Usage(format!(
                     "origin {origin:?}: allowed are 1 to 64 letters, digits, '.', '_', '-', ':' or '@', as netbox"
                 )))

@@ -163,8 +163,7 @@ impl Controller {
         let id = CustomerId::read(id)?;
         let assignments = self.store.assignments_of(&id).await?;
         let flags = self.store.flags_of(&id, HISTORY_FLAGS).await?;
-        if assignments.is_empty() && flags.is_empty() && self.store.customer(&id).await?.is_none()
-        {
+        if assignments.is_empty() && flags.is_empty() && self.store.customer(&id).await?.is_none() {
             return Err(unknown(&id));
         }
         let state = self.lock().await;
@@ -188,7 +187,11 @@ impl Controller {
                 .iter()
                 .filter(|it| customer.is_none_or(|customer| *customer == it.customer))
                 .filter(|it| after.is_none_or(|after| it.prefix > after));
-            wanted.take(at_most).cloned().map(AssignmentView::from).collect()
+            wanted
+                .take(at_most)
+                .cloned()
+                .map(AssignmentView::from)
+                .collect()
         })
     }
 
@@ -218,7 +221,9 @@ impl Controller {
         if self.store.customer(&id).await?.is_none() {
             return Err(unknown(&id));
         }
-        let before = self.store.with_tenants(|tenants| tenants.on(prefix).cloned());
+        let before = self
+            .store
+            .with_tenants(|tenants| tenants.on(prefix).cloned());
         if let Some(before) = before.clone().filter(|before| before.customer == id) {
             let was = Some(id);
             return Ok(assigned(before, false, was, 0));
@@ -233,7 +238,8 @@ impl Controller {
             to: None,
             origin: None,
         };
-        self.reassign(&mut state, actor, from, before, Some(after)).await
+        self.reassign(&mut state, actor, from, before, Some(after))
+            .await
     }
 
     /// Sees to it that a prefix is nobody's by an assignment of its own.
@@ -252,14 +258,17 @@ impl Controller {
         let mut state = self.lock().await;
         let now = clock();
         let at = at.unwrap_or(now);
-        let before = self.store.with_tenants(|tenants| tenants.on(prefix).cloned());
+        let before = self
+            .store
+            .with_tenants(|tenants| tenants.on(prefix).cloned());
         let Some(before) = before else {
             return Err(Problem::NotFound(format!(
                 "{prefix} is not assigned; `outgate who {prefix}` says whether what is around it is"
             )));
         };
         may_begin(prefix, at, Some(before.from), now)?;
-        self.reassign(&mut state, actor, at, Some(before), None).await
+        self.reassign(&mut state, actor, at, Some(before), None)
+            .await
     }
 
     /// Whose a prefix was, or is, and what was flagged around it.
@@ -314,7 +323,10 @@ impl Controller {
         };
         self.store
             .with_tenants(|tenants| follow(state, tenants, &mut package));
-        let was = package.assignments.get(&prefix).and_then(|it| it.was.clone());
+        let was = package
+            .assignments
+            .get(&prefix)
+            .and_then(|it| it.was.clone());
         let ended = package.ends.len();
         tracing::info!(%prefix, actor = package.by, flags = ended, "prefix reassigned");
         self.put(state, package).await?;
@@ -369,9 +381,9 @@ pub(super) fn follow(state: &State, tenants: &Tenants, package: &mut Package) {
         }
         let (was, is) = (tenants.of(change.prefix), after.of(change.prefix));
         if was.is_some() && customer(was) != customer(is) {
-            package.conduct.extend(
-                strangers(state, change.prefix).map(|source| (source, clean(change.at))),
-            );
+            package
+                .conduct
+                .extend(strangers(state, change.prefix).map(|source| (source, clean(change.at))));
         }
     }
     let described = changes.values().cloned().map(|mut change| {
@@ -393,7 +405,11 @@ fn strangers(state: &State, prefix: IpNetwork) -> impl Iterator<Item = IpNetwork
 
 /// Sources that the radar tells apart in a prefix, if they are few.
 fn sources(prefix: IpNetwork) -> Vec<IpNetwork> {
-    let (all, width) = if prefix.is_ipv4() { (32, 32) } else { (64, 128) };
+    let (all, width) = if prefix.is_ipv4() {
+        (32, 32)
+    } else {
+        (64, 128)
+    };
     let bits = u32::from(all - prefix.prefix().min(all));
     if bits > SOURCES_BITS {
         return Vec::new();

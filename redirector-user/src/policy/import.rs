@@ -17,13 +17,13 @@ use std::{collections::BTreeMap, fmt};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
-pub use self::{
-    assignments::{WantedAssignment, WantedCustomer},
-    document::read as read_policy,
-};
 use self::{
     assignments::Book,
     rows::{Fields, Shape, usage},
+};
+pub use self::{
+    assignments::{WantedAssignment, WantedCustomer},
+    document::read as read_policy,
 };
 use super::{
     dial::{FlagRequest, PoolTerms, Proposal, Refusal},
@@ -149,11 +149,7 @@ impl<'a> Flags<'a> {
 }
 
 /// A prefix that is there twice would contradict itself.
-fn once(
-    seen: &mut BTreeMap<IpNetwork, u64>,
-    prefix: IpNetwork,
-    line: u64,
-) -> Result<(), Refusal> {
+fn once(seen: &mut BTreeMap<IpNetwork, u64>, prefix: IpNetwork, line: u64) -> Result<(), Refusal> {
     match seen.insert(prefix, line) {
         None => Ok(()),
         Some(first) => Err(usage(format!("{prefix} stands on line {first} already"))),
@@ -279,6 +275,8 @@ impl Column {
 impl BadLines {
     /// Bad lines that are named.
     pub const NAMED: usize = 1000;
+    /// Bad lines after which nobody looks at the rest of a file.
+    pub const MOST: usize = 100_000;
 
     fn push(&mut self, line: BadLine) {
         self.count += 1;
@@ -309,6 +307,12 @@ impl fmt::Display for BadLines {
         }
         match self.count.saturating_sub(self.lines.len()) {
             0 => Ok(()),
+            more if self.count == Self::MOST => {
+                write!(
+                    f,
+                    "\nand {more} more; the rest of the file was not looked at"
+                )
+            }
             more => write!(f, "\nand {more} more"),
         }
     }

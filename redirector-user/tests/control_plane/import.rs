@@ -18,7 +18,13 @@ impl Lab {
     #[track_caller]
     fn import(&self, code: i32, text: &str, more: &[&str]) -> serde_json::Value {
         let path = self.file(text);
-        let import = ["flag", "import", path.to_str().unwrap(), "--override-guard", "it is meant"];
+        let import = [
+            "flag",
+            "import",
+            path.to_str().unwrap(),
+            "--override-guard",
+            "it is meant",
+        ];
         self.json(code, &[&import[..], more].concat())
     }
 }

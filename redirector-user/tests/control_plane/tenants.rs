@@ -21,7 +21,12 @@ impl Lab {
 
 /// A customer's prefix, a host in it, a prefix around both, and the flag's own prefix.
 const FAMILIES: [(&str, &str, &str, &str); 2] = [
-    ("192.0.2.64/28", "192.0.2.70", "192.0.2.64/27", "192.0.2.70/32"),
+    (
+        "192.0.2.64/28",
+        "192.0.2.70",
+        "192.0.2.64/27",
+        "192.0.2.70/32",
+    ),
     (
         "2001:db8:a:a::/64",
         "2001:db8:a:a::10",
@@ -46,7 +51,10 @@ fn a_flag_ends_when_its_prefix_becomes_another_customers() {
         let (id, around) = (flag["id"].to_string(), around["id"].to_string());
         // The same once more is no change of tenants.
         let again = lab.json(0, &["assign", prefix, "C-1"]);
-        assert_eq!((&again["changed"], &again["ended_flags"]), (&false.into(), &0.into()));
+        assert_eq!(
+            (&again["changed"], &again["ended_flags"]),
+            (&false.into(), &0.into())
+        );
 
         let assigned = lab.json(0, &["assign", prefix, "C-2"]);
         assert_eq!(
@@ -56,7 +64,11 @@ fn a_flag_ends_when_its_prefix_becomes_another_customers() {
         let ended = lab.json(0, &["flag", "show", &id]);
         assert_eq!(
             (&ended["state"], &ended["ended_by"], &ended["ended_reason"]),
-            (&"ended".into(), &"outgated".into(), &"reassigned to C-2".into())
+            (
+                &"ended".into(),
+                &"outgated".into(),
+                &"reassigned to C-2".into()
+            )
         );
         let rows = ended["history"].as_array().unwrap();
         assert_eq!(rows.last().unwrap()["event"], "flag reassigned");
@@ -79,7 +91,13 @@ fn a_flag_ends_when_its_prefix_becomes_another_customers() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|event| (event["customer"].clone(), event["detail"]["from"].clone(), event["detail"]["to"].clone()))
+        .map(|event| {
+            (
+                event["customer"].clone(),
+                event["detail"]["from"].clone(),
+                event["detail"]["to"].clone(),
+            )
+        })
         .collect();
     for (prefix, ..) in FAMILIES {
         for (from, to) in [("C-1", Value::from("C-2")), ("C-2", Value::Null)] {
@@ -97,19 +115,44 @@ fn who_had_an_address_is_known_for_any_time() {
     assert!(nobody.err.contains("was nobody's"), "{nobody:?}");
     lab.customers(&["C-1", "C-2", "C-3"]);
     for (prefix, host, wide, flagged) in FAMILIES {
-        lab.json(0, &["assign", wide, "C-3", "--from", "2026-01-01T00:00:00Z"]);
-        lab.json(0, &["assign", prefix, "C-1", "--from", "2026-02-01T00:00:00Z"]);
+        lab.json(
+            0,
+            &["assign", wide, "C-3", "--from", "2026-01-01T00:00:00Z"],
+        );
+        lab.json(
+            0,
+            &["assign", prefix, "C-1", "--from", "2026-02-01T00:00:00Z"],
+        );
         let flag = lab.observed(host);
         // Said late: it has been another's since before the flag, which is about that one then.
-        let late = lab.json(0, &["assign", prefix, "C-2", "--from", "2026-03-01T00:00:00Z"]);
-        assert_eq!((&late["was"], &late["ended_flags"]), (&"C-1".into(), &0.into()));
+        let late = lab.json(
+            0,
+            &["assign", prefix, "C-2", "--from", "2026-03-01T00:00:00Z"],
+        );
+        assert_eq!(
+            (&late["was"], &late["ended_flags"]),
+            (&"C-1".into(), &0.into())
+        );
         let shown = lab.json(0, &["flag", "show", &flag["id"].to_string()]);
-        assert_eq!((&shown["customer"], &shown["state"]), (&"C-2".into(), &"active".into()));
+        assert_eq!(
+            (&shown["customer"], &shown["state"]),
+            (&"C-2".into(), &"active".into())
+        );
         let who = |at: &str| lab.json(0, &["who", host, "--at", at]);
         for (at, customer, part, to) in [
             ("2026-01-15T00:00:00Z", "C-3", wide, Value::Null),
-            ("2026-02-01T00:00:00Z", "C-1", prefix, "2026-03-01T00:00:00Z".into()),
-            ("2026-02-28T23:59:59Z", "C-1", prefix, "2026-03-01T00:00:00Z".into()),
+            (
+                "2026-02-01T00:00:00Z",
+                "C-1",
+                prefix,
+                "2026-03-01T00:00:00Z".into(),
+            ),
+            (
+                "2026-02-28T23:59:59Z",
+                "C-1",
+                prefix,
+                "2026-03-01T00:00:00Z".into(),
+            ),
             ("2026-03-01T00:00:00Z", "C-2", prefix, Value::Null),
         ] {
             let found = who(at)["assignment"].clone();
@@ -122,8 +165,17 @@ fn who_had_an_address_is_known_for_any_time() {
         let now = lab.json(0, &["who", host]);
         assert_eq!(now["customer"]["name"], "Example Ltd");
         assert_eq!(now["flags"][0]["prefix"], flagged);
-        assert!(who("2026-03-02T00:00:00Z")["flags"].as_array().unwrap().is_empty());
-        assert_eq!(lab.outgate(&["who", host, "--at", "2025-12-31T00:00:00Z"]).code, 2);
+        assert!(
+            who("2026-03-02T00:00:00Z")["flags"]
+                .as_array()
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(
+            lab.outgate(&["who", host, "--at", "2025-12-31T00:00:00Z"])
+                .code,
+            2
+        );
         let listed = lab.outgate(&["flag", "ls"]);
         assert!(listed.out.contains("C-2"), "{listed:?}");
     }
@@ -141,20 +193,64 @@ fn what_cannot_be_is_refused() {
     lab.customers(&["C-1", "C-2"]);
     lab.json(0, &["assign", "192.0.2.64/28", "C-1"]);
     for (code, arguments, said) in [
-        (3, &["customer", "add", "C-1"][..], "is there already; `outgate customer set`"),
-        (2, &["customer", "set", "C-9", "--name", "x"], "no customer C-9; `outgate customer add C-9`"),
-        (2, &["customer", "show", "C-9"], "no customer C-9"),
-        (2, &["customer", "history", "C-9"], "no customer C-9"),
-        (3, &["customer", "rm", "C-1"], "has 192.0.2.64/28; `outgate unassign 192.0.2.64/28` first"),
-        (1, &["customer", "add", "C 1"], "allowed are 1 to 64 letters"),
-        (1, &["customer", "add", "C-3", "--contact", "nobody"], "one address for mail"),
-        (2, &["assign", "192.0.2.1", "C-9"], "no customer C-9"),
-        (3, &["assign", "203.0.113.1", "C-1"], "in none of customer_prefixes"),
-        (1, &["assign", "192.0.2.1/24", "C-1"], "the prefix is 192.0.2.0/24"),
-        (1, &["assign", "192.0.2.1", "C-1", "--from", "2999-01-01T00:00:00Z"], "still to come"),
         (
             3,
-            &["assign", "192.0.2.64/28", "C-2", "--from", "2000-01-01T00:00:00Z"],
+            &["customer", "add", "C-1"][..],
+            "is there already; `outgate customer set`",
+        ),
+        (
+            2,
+            &["customer", "set", "C-9", "--name", "x"],
+            "no customer C-9; `outgate customer add C-9`",
+        ),
+        (2, &["customer", "show", "C-9"], "no customer C-9"),
+        (2, &["customer", "history", "C-9"], "no customer C-9"),
+        (
+            3,
+            &["customer", "rm", "C-1"],
+            "has 192.0.2.64/28; `outgate unassign 192.0.2.64/28` first",
+        ),
+        (
+            1,
+            &["customer", "add", "C 1"],
+            "allowed are 1 to 64 letters",
+        ),
+        (
+            1,
+            &["customer", "add", "C-3", "--contact", "nobody"],
+            "one address for mail",
+        ),
+        (2, &["assign", "192.0.2.1", "C-9"], "no customer C-9"),
+        (
+            3,
+            &["assign", "203.0.113.1", "C-1"],
+            "in none of customer_prefixes",
+        ),
+        (
+            1,
+            &["assign", "192.0.2.1/24", "C-1"],
+            "the prefix is 192.0.2.0/24",
+        ),
+        (
+            1,
+            &[
+                "assign",
+                "192.0.2.1",
+                "C-1",
+                "--from",
+                "2999-01-01T00:00:00Z",
+            ],
+            "still to come",
+        ),
+        (
+            3,
+            &[
+                "assign",
+                "192.0.2.64/28",
+                "C-2",
+                "--from",
+                "2000-01-01T00:00:00Z",
+            ],
             "was assigned or given back at",
         ),
         (2, &["unassign", "192.0.2.1"], "is not assigned"),
@@ -173,7 +269,10 @@ fn what_cannot_be_is_refused() {
     let body = r#"{"customer": "C-2", "actor": "t"}"#;
     assert_eq!(lab.http(path, body).0, 201);
     assert_eq!(lab.http(path, body).0, 200);
-    assert_eq!(lab.http("GET /v1/who?target=2001:db8:a:b::1", "").1["assignment"]["customer"], "C-2");
+    assert_eq!(
+        lab.http("GET /v1/who?target=2001:db8:a:b::1", "").1["assignment"]["customer"],
+        "C-2"
+    );
 
     // A name can be taken away, and goes with the customer.
     let nameless = lab.json(0, &["customer", "set", "C-1", "--name", ""]);

@@ -155,7 +155,10 @@ impl Planning<'_> {
         let unchanged = self.standing.tenants.iter();
         let unchanged = unchanged.filter(|it| !changes.contains_key(&it.prefix));
         let after = changes.values().filter_map(|change| change.after.as_ref());
-        let housed: BTreeSet<_> = unchanged.chain(after).map(|it| it.customer.clone()).collect();
+        let housed: BTreeSet<_> = unchanged
+            .chain(after)
+            .map(|it| it.customer.clone())
+            .collect();
         let gone = self.standing.customers.values().filter(|customer| {
             customer.origin.is_some()
                 && customer.origin == self.how.origin

@@ -50,7 +50,11 @@ impl Reach {
             let (changed, most) = (self.within(*prefix), most_of(*prefix, bounds.share));
             if changed > most {
                 let all = most_of(*prefix, 1.0);
-                let what = if prefix.is_ipv4() { "addresses" } else { "/64s" };
+                let what = if prefix.is_ipv4() {
+                    "addresses"
+                } else {
+                    "/64s"
+                };
                 said.push(format!(
                     "{changed} of the {all} {what} of {prefix}, where {most} may"
                 ));
@@ -82,7 +86,9 @@ impl Reach {
 
     /// Addresses, or /64s, inside of a prefix.
     fn within(&self, wide: IpNetwork) -> u64 {
-        let inside = self.outermost().filter(|(prefix, _)| lies_in(*prefix, wide));
+        let inside = self
+            .outermost()
+            .filter(|(prefix, _)| lies_in(*prefix, wide));
         inside.fold(0, |sum, (prefix, _)| {
             sum.saturating_add(most_of(prefix, 1.0))
         })
@@ -123,14 +129,19 @@ mod tests {
 
     #[test]
     fn addresses_are_counted_once_and_by_their_customer_prefix() {
-        assert_eq!(judged(&[("192.0.2.0/29", "C-1"), ("192.0.2.1/32", "C-1")]), Ok(()));
+        assert_eq!(
+            judged(&[("192.0.2.0/29", "C-1"), ("192.0.2.1/32", "C-1")]),
+            Ok(())
+        );
         let said = judged(&[("192.0.2.0/28", "C-1")]).unwrap_err();
         assert!(
             said.contains("16 of the 256 addresses of 192.0.2.0/24, where 12 may"),
             "{said}"
         );
         // Many addresses of one host are one.
-        let hosts: Vec<String> = (0..4000).map(|host| format!("2001:db8:a::{host:x}/128")).collect();
+        let hosts: Vec<String> = (0..4000)
+            .map(|host| format!("2001:db8:a::{host:x}/128"))
+            .collect();
         let hosts: Vec<_> = hosts.iter().map(|host| (host.as_str(), "C-1")).collect();
         assert_eq!(judged(&hosts), Ok(()));
         let said = judged(&[("2001:db8:a::/52", "C-1")]).unwrap_err();
@@ -139,9 +150,16 @@ mod tests {
 
     #[test]
     fn customers_are_counted_and_so_is_what_is_nobodys() {
-        let three = [("192.0.2.1/32", "a"), ("192.0.2.2/32", "b"), ("192.0.2.3/32", "c")];
+        let three = [
+            ("192.0.2.1/32", "a"),
+            ("192.0.2.2/32", "b"),
+            ("192.0.2.3/32", "c"),
+        ];
         assert_eq!(judged(&three), Ok(()));
-        assert_eq!(judged(&[&three[..], &[("192.0.2.4/32", "a")]].concat()), Ok(()));
+        assert_eq!(
+            judged(&[&three[..], &[("192.0.2.4/32", "a")]].concat()),
+            Ok(())
+        );
         for more in ["d", ""] {
             let said = judged(&[&three[..], &[("192.0.2.4/32", more)]].concat()).unwrap_err();
             assert!(said.contains("4 customers, where 3 may"), "{said}");

@@ -18,12 +18,7 @@ use crate::policy::dial::Refusal;
 /// # Errors
 ///
 /// [`BadLines`] names each line that is wrong; nothing is taken then.
-pub fn read(
-    file: &[u8],
-    actor: &str,
-    judges: &Judges,
-    now: Timestamp,
-) -> Result<Wanted, BadLines> {
+pub fn read(file: &[u8], actor: &str, judges: &Judges, now: Timestamp) -> Result<Wanted, BadLines> {
     let mut bad = BadLines::default();
     let only = |line, what| {
         let mut bad = BadLines::default();
@@ -33,7 +28,10 @@ pub fn read(
     let text = rows::prepared(file).map_err(|what| only(1, what))?;
     let text = std::str::from_utf8(text).map_err(|error| {
         let line = line_of(text, error.valid_up_to());
-        only(line, usage("not UTF-8; save the file as UTF-8 and try again"))
+        only(
+            line,
+            usage("not UTF-8; save the file as UTF-8 and try again"),
+        )
     })?;
     let raw: Raw = toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -108,7 +106,10 @@ struct Lines(Vec<usize>);
 
 impl Lines {
     fn new(text: &[u8]) -> Self {
-        let ends = text.iter().enumerate().filter(|(_, octet)| **octet == b'\n');
+        let ends = text
+            .iter()
+            .enumerate()
+            .filter(|(_, octet)| **octet == b'\n');
         Self(ends.map(|(at, _)| at).collect())
     }
 
@@ -123,10 +124,7 @@ fn line_of(text: &[u8], at: usize) -> u64 {
     before.iter().filter(|octet| **octet == b'\n').count() as u64 + 1
 }
 
-fn fields(
-    row: BTreeMap<String, Value>,
-    columns: &[&str],
-) -> Result<Vec<Field>, Refusal> {
+fn fields(row: BTreeMap<String, Value>, columns: &[&str]) -> Result<Vec<Field>, Refusal> {
     let field = |(name, value): (String, Value)| -> Result<Field, Refusal> {
         let column = columns.iter().position(|known| *known == name);
         let column = column.ok_or_else(|| {

@@ -37,7 +37,10 @@ pub(super) fn each(
     let mut taken = 0;
     let mut judged = |line: u64, row: Result<&Fields<'_>, Refusal>| {
         if taken == shape.most && row.is_ok() {
-            let what = usage(format!("beyond {}, which is {}; raise it", shape.most_is, shape.most));
+            let what = usage(format!(
+                "beyond {}, which is {}; raise it",
+                shape.most_is, shape.most
+            ));
             bad.push(BadLine { line, what });
             return false;
         }
@@ -45,7 +48,7 @@ pub(super) fn each(
             Ok(()) => taken += 1,
             Err(what) => bad.push(BadLine { line, what }),
         }
-        true
+        bad.count < BadLines::MOST
     };
     match prepared(file) {
         Err(what) => bad.push(BadLine { line: 1, what }),
@@ -57,7 +60,10 @@ pub(super) fn each(
 
 /// Without the mark that spreadsheets begin UTF-8 with.
 pub(super) fn prepared(file: &[u8]) -> Result<&[u8], Refusal> {
-    if [b"\xff\xfe", b"\xfe\xff"].iter().any(|mark| file.starts_with(*mark)) {
+    if [b"\xff\xfe", b"\xfe\xff"]
+        .iter()
+        .any(|mark| file.starts_with(*mark))
+    {
         return Err(usage("is UTF-16; save the file as UTF-8 and try again"));
     }
     Ok(file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file))

@@ -163,6 +163,13 @@ fn bad_lines_are_counted_beyond_those_that_are_named() {
     let bad = imported(file).unwrap_err();
     assert_eq!((bad.count, bad.lines.len()), (1200, BadLines::NAMED));
     assert!(bad.to_string().ends_with("and 200 more"));
+    let file = format!("prefix,reason\n{}", "x,r\n".repeat(BadLines::MOST + 5));
+    let bad = imported(file).unwrap_err();
+    assert_eq!(bad.count, BadLines::MOST);
+    assert!(
+        bad.to_string()
+            .ends_with("the rest of the file was not looked at")
+    );
 }
 
 fn assigned(file: impl AsRef<[u8]>) -> Result<Wanted, BadLines> {
@@ -199,18 +206,37 @@ fn json_says_what_csv_says() {
 fn hostile_json_is_refused_with_the_line() {
     let one = r#"{"prefix": "192.0.2.10", "reason": "r"}"#;
     for (file, line, what) in [
-        (format!("[{one},\n{{\"prefix\": 7}}]"), 2, "neither an address"),
+        (
+            format!("[{one},\n{{\"prefix\": 7}}]"),
+            2,
+            "neither an address",
+        ),
         (format!("[\n{one}\n{one}]"), 3, "no comma"),
         (format!("[{one},"), 1, "the file ends here"),
         (format!("[{one}\n"), 2, "the array has no end"),
         (format!("[{one}]\n[]"), 2, "something follows"),
         (format!("[{one},\n\n[1]]"), 3, "invalid type"),
         (String::from("[{\"prefix\": [1]}]"), 1, "text, a number"),
-        (String::from("[{\"prefixes\": 1}]"), 1, "unknown; columns are prefix"),
+        (
+            String::from("[{\"prefixes\": 1}]"),
+            1,
+            "unknown; columns are prefix",
+        ),
         (format!("[{one},\n{one}]"), 2, "stands on line 1 already"),
         (format!("[\n{}", "[".repeat(500)), 2, "not JSON"),
-        (format!("[\n\"{}\"]", "x".repeat(70_000)), 2, "longer than 65536 octets"),
-        (format!("[{{\"prefix\": \"192.0.2.1\", \"reason\": \"a{}\"}}]", "\\u0000"), 1, "NUL"),
+        (
+            format!("[\n\"{}\"]", "x".repeat(70_000)),
+            2,
+            "longer than 65536 octets",
+        ),
+        (
+            format!(
+                "[{{\"prefix\": \"192.0.2.1\", \"reason\": \"a{}\"}}]",
+                "\\u0000"
+            ),
+            1,
+            "NUL",
+        ),
         (String::from("{}"), 1, "an array of objects is expected"),
     ] {
         refused(&file, line, what);
@@ -221,7 +247,10 @@ fn hostile_json_is_refused_with_the_line() {
 
 #[test]
 fn a_record_takes_no_more_memory_than_a_record_may() {
-    let open = format!("prefix,reason\n192.0.2.9,r\n192.0.2.10,\"{}", "x,\n".repeat(100_000));
+    let open = format!(
+        "prefix,reason\n192.0.2.9,r\n192.0.2.10,\"{}",
+        "x,\n".repeat(100_000)
+    );
     refused(open, 3, "longer than 4096 octets");
     refused("x".repeat(1_000_000), 1, "longer than 4096 octets");
 }
@@ -249,8 +278,16 @@ fn assignments_are_read_from_csv_and_json() {
 #[test]
 fn assignments_that_contradict_each_other_are_refused() {
     for (rows, line, what) in [
-        ("192.0.2.1,C-1,,\n192.0.2.1,C-1,,\n", 3, "stands on line 2 already"),
-        ("192.0.2.1,C-1,A,\n192.0.2.2,C-1,B,\n", 3, "line 2 says \"A\""),
+        (
+            "192.0.2.1,C-1,,\n192.0.2.1,C-1,,\n",
+            3,
+            "stands on line 2 already",
+        ),
+        (
+            "192.0.2.1,C-1,A,\n192.0.2.2,C-1,B,\n",
+            3,
+            "line 2 says \"A\"",
+        ),
         ("192.0.2.1,,,\n", 2, "no customer"),
         ("192.0.2.1,C 1,,\n", 2, "allowed are 1 to 64 letters"),
         ("192.0.2.1,C-1,,nobody\n", 2, "one address for mail"),
@@ -290,10 +327,16 @@ fn what_netbox_exports_is_read() {
     ]);
     assert_eq!(wanted.skipped, skipped);
     for (export, what) in [
-        (r#"{"next": "https://netbox/?offset=50", "results": []}"#, "one page of several"),
+        (
+            r#"{"next": "https://netbox/?offset=50", "results": []}"#,
+            "one page of several",
+        ),
         (r#"{"count": 1}"#, "there is no results"),
         (r#"{"results": {}}"#, "an array of objects is expected"),
-        (r#"{"results": [{"tenant": {"slug": "x"}}]}"#, "neither a prefix nor an address"),
+        (
+            r#"{"results": [{"tenant": {"slug": "x"}}]}"#,
+            "neither a prefix nor an address",
+        ),
         (
             r#"{"results": [{"address": "2001:db8:a:a::1/64", "tenant": {"slug": "a"}},
                {"address": "2001:db8:a:a::2/64", "tenant": {"slug": "b"}}]}"#,
@@ -307,7 +350,8 @@ fn what_netbox_exports_is_read() {
 
 #[test]
 fn a_policy_is_customers_assignments_and_flags() {
-    let policy = |text: &str| read_policy(text.as_bytes(), "alice", &judges(), Timestamp::UNIX_EPOCH);
+    let policy =
+        |text: &str| read_policy(text.as_bytes(), "alice", &judges(), Timestamp::UNIX_EPOCH);
     let text = "origin = \"p\"\n\n[[customer]]\nid = \"C-1\"\nname = \"Example\"\n\n[[assignment]]\n\
                 prefix = \"192.0.2.0/28\"\ncustomer = \"C-1\"\n\n[[flag]]\nprefix = \"192.0.2.1\"\n\
                 reason = \"r\"\naction = \"limit\"\nrate = \"30/min\"\nburst = 5\ncut = true\n";
@@ -317,11 +361,31 @@ fn a_policy_is_customers_assignments_and_flags() {
     let flags = wanted.flags.unwrap();
     assert_eq!((flags[0].line, flags[0].it.grace_s), (11, 0));
     for (more, line, what) in [
-        ("[[flag]]\nprefix = \"192.0.2.1\"\nreason = \"r\"\n", 19, "stands on line 11 already"),
-        ("[[flag]]\nprefix = \"192.0.2.2\"\nreasons = \"r\"\n", 19, "reasons: unknown"),
-        ("[[flag]]\nprefix = \"192.0.2.2\"\nreason = 1.5\n", 19, "text, a whole number"),
-        ("[[customer]]\nid = \"C-1\"\n", 19, "stands on line 3 already"),
-        ("[[customer]]\nid = \"C-2\"\nnames = 1\n", 21, "unknown field"),
+        (
+            "[[flag]]\nprefix = \"192.0.2.1\"\nreason = \"r\"\n",
+            19,
+            "stands on line 11 already",
+        ),
+        (
+            "[[flag]]\nprefix = \"192.0.2.2\"\nreasons = \"r\"\n",
+            19,
+            "reasons: unknown",
+        ),
+        (
+            "[[flag]]\nprefix = \"192.0.2.2\"\nreason = 1.5\n",
+            19,
+            "text, a whole number",
+        ),
+        (
+            "[[customer]]\nid = \"C-1\"\n",
+            19,
+            "stands on line 3 already",
+        ),
+        (
+            "[[customer]]\nid = \"C-2\"\nnames = 1\n",
+            21,
+            "unknown field",
+        ),
         ("[[flag]\n", 19, ""),
         ("[[flag]]\nreason = \"open\n", 20, ""),
     ] {
@@ -330,7 +394,12 @@ fn a_policy_is_customers_assignments_and_flags() {
         assert_eq!(bad.lines[0].line, line, "{more}: {said}");
         assert!(said.contains(what), "{what:?} is not in: {said}");
     }
-    assert!(policy("[[flag]]\n").unwrap_err().to_string().contains("origin"));
+    assert!(
+        policy("[[flag]]\n")
+            .unwrap_err()
+            .to_string()
+            .contains("origin")
+    );
 }
 
 proptest! {

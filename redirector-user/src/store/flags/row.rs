@@ -67,9 +67,17 @@ pub(super) async fn insert_all(
                     .and_then(|redirect| redirect.limits.as_ref())
                     .map(LimitsName::to_string),
             )
-            .bind(flag.tenant.as_ref().map(|tenant| tenant.customer.to_string()))
+            .bind(
+                flag.tenant
+                    .as_ref()
+                    .map(|tenant| tenant.customer.to_string()),
+            )
             .bind(flag.tenant.as_ref().map(|tenant| tenant.prefix.to_string()))
-            .bind(flag.tenant.as_ref().map(|tenant| tenant.since.as_microsecond()))
+            .bind(
+                flag.tenant
+                    .as_ref()
+                    .map(|tenant| tenant.since.as_microsecond()),
+            )
             .bind(terms.origin.clone());
     }
     query.execute(&mut **transaction).await?;

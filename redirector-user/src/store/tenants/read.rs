@@ -6,9 +6,7 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 
-use super::{
-    Assignment, Customer, CustomerId, Store, StoreError, read_assignment, read_customer,
-};
+use super::{Assignment, Customer, CustomerId, Store, StoreError, read_assignment, read_customer};
 use crate::{
     policy::{dial::Flag, tenant::around},
     store::{flags, placeholders},
@@ -38,7 +36,8 @@ impl Store {
         after: &str,
         at_most: u32,
     ) -> Result<BTreeMap<CustomerId, Customer>, StoreError> {
-        let text = "SELECT * FROM customers WHERE removed_us IS NULL AND id > $1 ORDER BY id LIMIT $2";
+        let text =
+            "SELECT * FROM customers WHERE removed_us IS NULL AND id > $1 ORDER BY id LIMIT $2";
         let rows = sqlx::query(text)
             .bind(after.to_owned())
             .bind(i64::from(at_most))
@@ -70,11 +69,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Database`], [`StoreError::Row`].
-    pub async fn flags_of(
-        &self,
-        id: &CustomerId,
-        at_most: u32,
-    ) -> Result<Vec<Flag>, StoreError> {
+    pub async fn flags_of(&self, id: &CustomerId, at_most: u32) -> Result<Vec<Flag>, StoreError> {
         let text = "SELECT * FROM flags WHERE customer = $1 ORDER BY id DESC LIMIT $2";
         let rows = sqlx::query(text)
             .bind(id.to_string())

@@ -169,7 +169,8 @@ impl Writing<'_> {
             .await?;
         let number = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
         let number = number.and_then(|number| u32::try_from(number).ok());
-        let customer_of = |it: &Option<super::Assignment>| it.as_ref().map(|it| it.customer.clone());
+        let customer_of =
+            |it: &Option<super::Assignment>| it.as_ref().map(|it| it.customer.clone());
         let payload = json!({
             "prefix": change.prefix,
             "at": change.at,

@@ -79,13 +79,28 @@ async fn who_had_a_prefix_when_is_known_to_another_process() {
             store.apply(package, |_| {}).await.unwrap();
         }
         let other = Store::open(&fixture.file).await.unwrap();
-        for (hours, expected) in [(-1, None), (0, Some("C-1")), (2, Some("C-2")), (4, Some("C-3"))] {
-            let found = other.who(narrow.parse().unwrap(), later(hours)).await.unwrap();
-            assert_eq!(found.map(|found| found.customer), expected.map(id), "{narrow} {hours}");
+        for (hours, expected) in [
+            (-1, None),
+            (0, Some("C-1")),
+            (2, Some("C-2")),
+            (4, Some("C-3")),
+        ] {
+            let found = other
+                .who(narrow.parse().unwrap(), later(hours))
+                .await
+                .unwrap();
+            assert_eq!(
+                found.map(|found| found.customer),
+                expected.map(id),
+                "{narrow} {hours}"
+            );
         }
         let standing = other.with_tenants(|tenants| tenants.of(narrow.parse().unwrap()).cloned());
         assert_eq!(standing, Some(around));
-        let ended = other.last_unassigned(narrow.parse().unwrap()).await.unwrap();
+        let ended = other
+            .last_unassigned(narrow.parse().unwrap())
+            .await
+            .unwrap();
         assert_eq!(ended, Some(later(4)));
     }
     let had = store.assignments_of(&id("C-1")).await.unwrap();
@@ -103,9 +118,17 @@ async fn a_flag_is_for_whom_its_prefix_is_when_it_is_made() {
     let first = assignment("192.0.2.0/28", "C-1", now());
     let package = change(now(), None, Some(&first));
     store.apply(package, |_| {}).await.unwrap();
-    let one = store.add(&proposal("192.0.2.2", "drop")).await.unwrap().flag;
+    let one = store
+        .add(&proposal("192.0.2.2", "drop"))
+        .await
+        .unwrap()
+        .flag;
     assert_eq!(one.tenant, Some(first.tenant()));
-    let wide = store.add(&proposal("192.0.2.0/24", "drop")).await.unwrap().flag;
+    let wide = store
+        .add(&proposal("192.0.2.0/24", "drop"))
+        .await
+        .unwrap()
+        .flag;
     assert_eq!(wide.tenant, None);
 
     // A package's own flags are for whom its assignments say, and what it ends makes room for them.
@@ -129,13 +152,24 @@ async fn a_flag_is_for_whom_its_prefix_is_when_it_is_made() {
     let stored = store.apply(package.clone(), |_| {}).await.unwrap();
     assert_eq!(stored.ended.len(), 1);
     assert_eq!(stored.replaced, []);
-    let loaded = Store::open(&fixture.file).await.unwrap().load().await.unwrap();
+    let loaded = Store::open(&fixture.file)
+        .await
+        .unwrap()
+        .load()
+        .await
+        .unwrap();
     let tenant = |id| loaded.flags[&id].tenant.clone();
     let fresh = &stored.flags[0];
     assert_eq!(tenant(fresh.id), Some(second.tenant()));
-    assert_eq!(loaded.flags[&fresh.id].terms.origin.as_deref(), Some("billing"));
+    assert_eq!(
+        loaded.flags[&fresh.id].terms.origin.as_deref(),
+        Some("billing")
+    );
     assert_eq!(tenant(of_nobody.flag.id), Some(second.tenant()));
-    assert_eq!(loaded.conduct.get(&"192.0.2.2/32".parse().unwrap()), Some(&conduct));
+    assert_eq!(
+        loaded.conduct.get(&"192.0.2.2/32".parse().unwrap()),
+        Some(&conduct)
+    );
     let before = store.flag(one.id).await.unwrap().unwrap();
     assert_eq!(before.ended, Some(ended));
     assert_eq!(store.flags_of(&id("C-1"), 10).await.unwrap(), [before]);
@@ -161,7 +195,13 @@ async fn a_customer_keeps_its_number_and_loses_its_name() {
     let both = ["C-1", "C-2"].map(|key| CustomerChange::Set(customer(key), Fresh::New));
     store.apply(set(both.to_vec()), |_| {}).await.unwrap();
     let first = store.customer(&id("C-1")).await.unwrap().unwrap();
-    assert_eq!(first, Customer { number: 1, ..customer("C-1") });
+    assert_eq!(
+        first,
+        Customer {
+            number: 1,
+            ..customer("C-1")
+        }
+    );
     let renamed = Customer {
         name: Some(String::from("Other")),
         ..first.clone()
@@ -174,7 +214,8 @@ async fn a_customer_keeps_its_number_and_loses_its_name() {
     assert_eq!(store.customer(&id("C-1")).await.unwrap(), None);
     let left: Vec<_> = store.customers("", 10).await.unwrap().into_keys().collect();
     assert_eq!(left, [id("C-2")]);
-    let named = "SELECT * FROM customers WHERE id = 'C-1' AND (name IS NOT NULL OR contact IS NOT NULL)";
+    let named =
+        "SELECT * FROM customers WHERE id = 'C-1' AND (name IS NOT NULL OR contact IS NOT NULL)";
     let rows = sqlx::query(named).fetch_all(&store.readers).await.unwrap();
     assert!(rows.is_empty());
     let back = vec![CustomerChange::Set(customer("C-1"), Fresh::New)];
@@ -182,6 +223,11 @@ async fn a_customer_keeps_its_number_and_loses_its_name() {
     assert_eq!(store.customer(&id("C-1")).await.unwrap().unwrap().number, 1);
     let trail = store.trail_of(&subject(1)).await.unwrap();
     let kinds: Vec<_> = trail.iter().map(|row| row.kind.as_str()).collect();
-    let expected = ["customer added", "customer changed", "customer removed", "customer added"];
+    let expected = [
+        "customer added",
+        "customer changed",
+        "customer removed",
+        "customer added",
+    ];
     assert_eq!(kinds, expected);
 }

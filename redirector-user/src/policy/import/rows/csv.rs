@@ -43,10 +43,12 @@ pub(super) fn each(file: &[u8], shape: &Shape, judge: &mut Judge<'_>) {
     let mut next = |record: &mut ByteRecord| {
         // What the buffer holds of it, and the buffer once more.
         left.set(LINE_OCTETS + 2 * BUFFER_OCTETS);
-        let more = lines.read_byte_record(record).map_err(|error| match error.kind() {
-            csv::ErrorKind::Io(_) => too_long(),
-            _ => usage(format!("not CSV: {error}")),
-        })?;
+        let more = lines
+            .read_byte_record(record)
+            .map_err(|error| match error.kind() {
+                csv::ErrorKind::Io(_) => too_long(),
+                _ => usage(format!("not CSV: {error}")),
+            })?;
         match more && record.as_slice().len() > LINE_OCTETS {
             true => Err(too_long()),
             false => Ok(more),
@@ -97,7 +99,9 @@ fn columns(header: &ByteRecord, shape: &Shape) -> Result<Vec<usize>, Refusal> {
         columns.push(column);
     }
     for name in shape.needed {
-        let named = columns.iter().filter_map(|column| shape.columns.get(*column));
+        let named = columns
+            .iter()
+            .filter_map(|column| shape.columns.get(*column));
         if !named.into_iter().any(|known| known == name) {
             return Err(usage(format!(
                 "no column {name}; the first line names the columns"

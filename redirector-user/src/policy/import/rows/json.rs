@@ -9,7 +9,11 @@ use super::{Judge, ROW_OCTETS, Shape, column, usage};
 use crate::policy::dial::Refusal;
 
 pub(super) fn each(file: &[u8], shape: &Shape, judge: &mut Judge<'_>) {
-    let read = array(file, 0, &mut |line, row: Result<BTreeMap<String, Value>, Refusal>| {
+    let read = array(file, 0, &mut |line,
+                                    row: Result<
+        BTreeMap<String, Value>,
+        Refusal,
+    >| {
         match row.and_then(|row| fields(row, shape)) {
             Ok(fields) => judge(line, Ok(&fields)),
             Err(refusal) => judge(line, Err(refusal)),
@@ -121,7 +125,9 @@ impl<'a> Reader<'a> {
             self.at += 1;
             return Ok(());
         }
-        Err(self.wrong(&format!("not JSON as it should be: {what} is expected here")))
+        Err(self.wrong(&format!(
+            "not JSON as it should be: {what} is expected here"
+        )))
     }
 
     /// The line that the next value begins on.
@@ -189,7 +195,9 @@ fn scalar(name: &str, value: Value) -> Result<String, Refusal> {
         }
         Value::String(text) => text.trim().to_owned(),
         Value::Array(_) | Value::Object(_) => {
-            return Err(usage(format!("{name}: text, a number, or true or false is expected")));
+            return Err(usage(format!(
+                "{name}: text, a number, or true or false is expected"
+            )));
         }
     };
     Ok(text)
