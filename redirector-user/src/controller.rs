@@ -112,7 +112,9 @@ pub struct Controller {
     stopping: watch::Sender<bool>,
     /// When the kernel last heard of us. Not under the one lock: whatever takes long there, the heart beats.
     last_heartbeat: std::sync::Mutex<Option<tokio::time::Instant>>,
-    /// Held by the one import that may run.
+    /// Held by the one file that may be read.
+    reading_gate: Mutex<()>,
+    /// Held by the one import that may change something.
     import_gate: Mutex<()>,
     /// How far it is.
     importing: watch::Sender<Option<ImportProgress>>,
@@ -168,6 +170,7 @@ impl Controller {
             passes: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             last_heartbeat: std::sync::Mutex::default(),
+            reading_gate: Mutex::new(()),
             import_gate: Mutex::new(()),
             importing: watch::Sender::new(None),
             capturing: Arc::default(),

@@ -96,7 +96,7 @@ pub(super) async fn import_assignments(
 #[utoipa::path(
     post, path = "/v1/apply", tag = "policy", params(ImportQuery),
     request_body(
-        content = String, content_type = "application/toml",
+        content = String, content_type = "text/plain",
         description = "TOML, as `outgate apply --help` describes it; at most 16 MiB of UTF-8"
     ),
     responses(

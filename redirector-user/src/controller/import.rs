@@ -62,7 +62,7 @@ impl Controller {
     /// [`Problem::Usage`] or [`Problem::Guard`] name each bad line, or what the file would change, [`Problem::Busy`] while
     /// another file is being imported: nothing is stored.
     pub async fn import(&self, about: About, file: Bytes, how: How) -> Result<ImportView, Problem> {
-        let Ok(_only_one) = self.import_gate.try_lock() else {
+        let Ok(_only_one) = self.reading_gate.try_lock() else {
             let busy = "another import is running; `outgate status` answers when it is done";
             return Err(Problem::Busy(String::from(busy)));
         };
@@ -97,6 +97,8 @@ impl Controller {
         let mut how = how.read()?;
         let wanted = self.read_file(about, file, &how.actor).await?;
         how.under(wanted.origin.as_deref())?;
+        // While it was read, everything else went on.
+        let _alone = self.import_gate.lock().await;
         let mut planned = self.planned(wanted, &how).await?;
         if how.dry_run || planned.changes_nothing() {
             return Ok(planned.view);

@@ -275,6 +275,8 @@ impl Column {
 impl BadLines {
     /// Bad lines that are named.
     pub const NAMED: usize = 1000;
+    /// Bad lines after which nobody looks at the rest of a file.
+    pub const MOST: usize = 100_000;
 
     fn push(&mut self, line: BadLine) {
         self.count += 1;
@@ -305,6 +307,12 @@ impl fmt::Display for BadLines {
         }
         match self.count.saturating_sub(self.lines.len()) {
             0 => Ok(()),
+            more if self.count == Self::MOST => {
+                write!(
+                    f,
+                    "\nand {more} more; the rest of the file was not looked at"
+                )
+            }
             more => write!(f, "\nand {more} more"),
         }
     }

@@ -251,7 +251,10 @@ impl<'a> Book<'a> {
         if self.judges.guards.customer_prefix(prefix).is_none() {
             return Ok(Err("outside of customer_prefixes"));
         }
-        let key = tenant.slug.or(tenant.name.clone()).unwrap_or_default();
+        let key = tenant
+            .slug
+            .or_else(|| tenant.name.clone())
+            .unwrap_or_default();
         let customer = WantedCustomer::read(&key, tenant.name.as_deref(), None)?;
         // Several addresses of one host are one /64.
         if single && self.singles.get(&prefix) == Some(&customer.id) {

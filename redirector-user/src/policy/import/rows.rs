@@ -48,7 +48,7 @@ pub(super) fn each(
             Ok(()) => taken += 1,
             Err(what) => bad.push(BadLine { line, what }),
         }
-        true
+        bad.count < BadLines::MOST
     };
     match prepared(file) {
         Err(what) => bad.push(BadLine { line: 1, what }),

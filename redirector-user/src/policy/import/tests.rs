@@ -163,6 +163,13 @@ fn bad_lines_are_counted_beyond_those_that_are_named() {
     let bad = imported(file).unwrap_err();
     assert_eq!((bad.count, bad.lines.len()), (1200, BadLines::NAMED));
     assert!(bad.to_string().ends_with("and 200 more"));
+    let file = format!("prefix,reason\n{}", "x,r\n".repeat(BadLines::MOST + 5));
+    let bad = imported(file).unwrap_err();
+    assert_eq!(bad.count, BadLines::MOST);
+    assert!(
+        bad.to_string()
+            .ends_with("the rest of the file was not looked at")
+    );
 }
 
 fn assigned(file: impl AsRef<[u8]>) -> Result<Wanted, BadLines> {
