@@ -19,6 +19,7 @@ mod describe;
 pub(crate) mod door;
 mod error;
 mod events;
+mod exemptions;
 mod explain;
 mod extract;
 mod flags;
@@ -32,6 +33,7 @@ mod rules;
 mod scope;
 pub mod socket;
 mod status;
+mod terms;
 pub(crate) mod tls;
 mod tokens;
 mod users;
@@ -114,6 +116,13 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(flags::list, flags::add))
         .routes(routes!(flags::show, flags::set, flags::lift))
         .merge(sized(batch::BODY_OCTETS, routes!(batch::add)))
+        .routes(routes!(terms::history))
+        .routes(routes!(terms::extend))
+        .routes(routes!(terms::approve))
+        .routes(routes!(terms::reject))
+        .routes(routes!(exemptions::list, exemptions::add))
+        .routes(routes!(exemptions::show, exemptions::lift))
+        .routes(routes!(exemptions::approve))
         .routes(routes!(relays::list))
         .routes(routes!(relays::drain, relays::resume))
         .routes(routes!(relays::snapshot))

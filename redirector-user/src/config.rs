@@ -32,7 +32,7 @@ pub(crate) use self::{
 };
 use crate::{
     edge::{EdgeConfig, Ladder},
-    policy::{refusal::Words, token::Scope},
+    policy::{prefixes::Prefixes, refusal::Words, token::Scope},
 };
 
 /// All that an operator decides in the file.
@@ -74,6 +74,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Where the API listens besides its socket, and who may do what.
     pub api: Api,
+    /// Addresses that nobody can flag, and why.
+    pub protected: Prefixes<String>,
 }
 
 /// How log lines look.

@@ -7,10 +7,12 @@
 pub mod condition;
 pub mod desired;
 pub mod dial;
+pub mod exemption;
 pub mod guards;
 pub mod import;
 pub mod ledger;
 pub mod limit;
+pub mod prefixes;
 pub mod refusal;
 pub mod rules;
 pub mod token;

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod conduct;
 pub mod drains;
 pub mod events;
+pub mod exemptions;
 pub mod firings;
 pub mod flags;
 pub mod freezes;
@@ -50,6 +51,7 @@ use crate::{
     metrics::Histogram,
     policy::{
         dial::{Flag, FlagId},
+        exemption::Exemptions,
         rules::Conduct,
     },
 };
@@ -84,6 +86,8 @@ pub struct Loaded {
     pub conduct: BTreeMap<IpNetwork, Conduct>,
     /// Who has frozen the rules, if somebody has.
     pub frozen: Option<drains::Word>,
+    /// Customers that cannot be flagged, or are to be.
+    pub exemptions: Exemptions,
 }
 
 /// Why the store could not answer.
@@ -214,6 +218,7 @@ impl Store {
             submission: users::standing(&self.readers).await?,
             conduct: conduct::standing(&self.readers).await?,
             frozen: freezes::standing(&self.readers).await?,
+            exemptions: exemptions::standing(&self.readers).await?,
         })
     }
 

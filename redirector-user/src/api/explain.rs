@@ -30,7 +30,12 @@ pub(super) fn explain(opening: &Opening, reasons: &Reasons) -> String {
                 figures.unwrap_or_default()
             )
         }
-        (Some(rule), None) => format!("because of the rule on {rule}"),
+        (Some(rule), None) => match &reasons.protected {
+            Some(why) => {
+                format!("because {rule} is protected (it is {why}), whoever is flagged around it")
+            }
+            None => format!("because of the rule on {rule}"),
+        },
         (None, _) => match reasons.customer_prefix {
             Some(prefix) => format!("because no flag covers {source}, a customer in {prefix}"),
             None => format!("because {source} is in no customer prefix"),
@@ -215,6 +220,7 @@ mod tests {
             role: Role::Customer,
             guarded,
             other_build: Vec::new(),
+            protected: None,
         };
         explain(&opening(SMTP_PORT), &reasons)
     }
@@ -308,6 +314,7 @@ mod tests {
             role: Role::Customer,
             guarded: true,
             other_build: vec![String::from("cust0")],
+            protected: None,
         };
         let said = explain(&opening(587), &reasons);
         let expected = "port 587 passes to the internet, because only port 25 is looked at; not counted; \

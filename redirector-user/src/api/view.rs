@@ -9,6 +9,7 @@ mod flags;
 mod relays;
 mod rules;
 mod status;
+mod terms;
 mod tokens;
 mod users;
 mod why;
@@ -30,6 +31,9 @@ pub use self::{
         StatisticsView, WouldView,
     },
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
+    terms::{
+        ChangeView, DecisionRequest, ExemptionState, ExemptionView, ExtensionRequest, SparedView,
+    },
     tokens::{TokenToldView, TokenView},
     users::{UserToldView, UserView},
     why::{FrameView, FramesRequest, FramesView, WhyView},

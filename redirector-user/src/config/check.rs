@@ -7,6 +7,7 @@ mod events;
 mod health;
 mod metrics;
 mod pools;
+mod protected;
 mod refuse;
 mod statistics;
 
@@ -56,6 +57,7 @@ impl TryFrom<RawConfig> for Config {
             events: events::events(&raw.events)?,
             metrics: metrics::listen(&raw.metrics)?,
             api: api::api(raw.api)?,
+            protected: protected::protected(&raw.protected)?,
         })
     }
 }

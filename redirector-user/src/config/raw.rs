@@ -40,6 +40,16 @@ pub(super) struct RawConfig {
     pub(super) metrics: RawMetrics,
     #[serde(default)]
     pub(super) api: RawApi,
+    #[serde(default)]
+    pub(super) protected: Vec<RawProtected>,
+}
+
+/// `[[protected]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProtected {
+    pub(super) prefix: String,
+    pub(super) why: String,
 }
 
 /// `[edge]`.

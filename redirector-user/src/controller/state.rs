@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 use contract::Generation;
@@ -18,7 +19,9 @@ use crate::{
     policy::{
         desired::{Decisions, PlannedRelay, PoolPlan, Probe, desired, grace_until_s},
         dial::{Flag, FlagId},
+        exemption::Exemptions,
         ledger::Ledger,
+        prefixes::Prefixes,
         rules::Conduct,
     },
     reconcile::EdgeState,
@@ -27,8 +30,10 @@ use crate::{
 };
 
 mod held;
+mod spared;
 
 use held::{known_paths, relay_numbers};
+use spared::{protected, spared};
 
 /// All that changes.
 #[derive(Debug)]
@@ -73,6 +78,12 @@ pub(super) struct State {
     pub(super) uplinks: BTreeSet<u32>,
     /// This host's addresses towards the relays.
     pub(super) probe_sources: BTreeSet<IpAddr>,
+    /// Whom nobody can flag, and why.
+    pub(super) protected: Arc<Prefixes<String>>,
+    /// Those of them that a flag could cover.
+    pub(super) spared: BTreeSet<IpNetwork>,
+    /// Who is not flagged because somebody has promised it, or is to be.
+    pub(super) exemptions: Arc<Exemptions>,
     /// What relays have been told of the configuration since the start.
     pub(super) published: Option<serde_json::Value>,
 }
@@ -152,6 +163,8 @@ impl State {
             };
             (relay.name.clone(), record)
         });
+        let probe_sources: BTreeSet<IpAddr> = local_sources.values().copied().collect();
+        let protected = protected(config, &probe_sources);
         Self {
             generation: loaded.generation,
             flags: loaded.flags.into_iter().collect(),
@@ -172,7 +185,10 @@ impl State {
             without_relay: BTreeSet::new(),
             by_hand: BTreeSet::new(),
             uplinks,
-            probe_sources: local_sources.values().copied().collect(),
+            probe_sources,
+            spared: spared(config, &protected),
+            protected: Arc::new(protected),
+            exemptions: Arc::new(loaded.exemptions),
             published: None,
         }
     }
@@ -204,6 +220,7 @@ impl State {
             live_customers: &self.live_customers,
             is_covered: &|prefix| self.is_covered(&standing, prefix),
             probes,
+            spared: &self.spared,
         };
         Desired {
             edge: desired(&decisions, &held),

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::view::{
         DrainView, FlagCounts, FlagView, HistoryView, PoolView, ProbationView, RelayHealth,
-        RelayView, StatusView,
+        RelayView, SparedView, StatusView,
     },
     config::Config,
     edge::{Edge, EdgeError, Entrance, Ingress, Judgement, Unjudgeable, health::Health},
@@ -41,6 +41,8 @@ pub struct Reasons {
     pub guarded: bool,
     /// Those of them whose program is of another build than this controller's.
     pub other_build: Vec<String>,
+    /// Why nobody can flag the source, if the rule is there for that.
+    pub protected: Option<String>,
 }
 
 /// A connection that somebody might open.
@@ -141,7 +143,10 @@ impl Controller {
                 .find(|(_, relay)| relay.number == number)
                 .map(|(name, _)| name.clone())
         });
+        let rule = judgement.rule.filter(|_| flag.is_none());
+        let protected = rule.and_then(|rule| state.protected.on(rule).cloned());
         Ok(Reasons {
+            protected,
             judgement,
             flag,
             relay_name: relay,
@@ -240,11 +245,26 @@ impl Controller {
             .iter()
             .map(history)
             .collect();
-        Ok(view(&*self.lock().await, flag, history))
+        let state = self.lock().await;
+        let guards = self.guards(&state);
+        let spared = guards.spared(flag.terms.prefix).take(SPARED_NAMED);
+        let spared = spared.map(|(prefix, why)| SparedView {
+            prefix,
+            why: why.to_owned(),
+        });
+        let spared = match flag.ended {
+            None => spared.collect(),
+            Some(_) => Vec::new(),
+        };
+        Ok(FlagView {
+            spared,
+            ..view(&state, flag, history)
+        })
     }
 }
 
-fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
+/// One flag as it is told.
+pub(super) fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
     let (awaiting, serving) = (state.awaited(flag.id), state.serving(&flag));
     let customer = flag.terms.prefix;
     let conduct = state.conduct.get(&customer);
@@ -259,7 +279,8 @@ fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
     }
 }
 
-fn history(row: &audit::Row) -> HistoryView {
+/// A row of the trail as it is told.
+pub(super) fn history(row: &audit::Row) -> HistoryView {
     HistoryView {
         // What was written came from a valid time.
         at: Timestamp::from_microsecond(row.at_us).unwrap_or_default(),
@@ -317,3 +338,6 @@ fn relay_view(state: &State, config: &Config, relay: &RelayRecord) -> RelayView 
         trouble: relay.trouble.clone(),
     }
 }
+
+/// Protected prefixes in an answer.
+const SPARED_NAMED: usize = 20;

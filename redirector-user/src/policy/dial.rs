@@ -5,6 +5,7 @@
 
 mod height;
 mod request;
+pub mod term;
 
 use std::fmt;
 
@@ -15,7 +16,8 @@ use redirector_common::abi;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub(crate) use self::request::read_action;
+pub(crate) use self::request::{duration, line, read_action};
+use self::term::ForEver;
 pub use self::{
     height::Height,
     request::{
@@ -90,6 +92,10 @@ pub struct Proposal {
     pub expires_at: Timestamp,
     /// The figures that caused it, if a rule asked for it.
     pub cause: Option<Box<Cause>>,
+    /// That it is to stand for ever, if so.
+    pub for_ever: Option<Box<ForEver>>,
+    /// Why it is there although its customer is exempt, if so.
+    pub despite_exemption: Option<Box<str>>,
 }
 
 /// One flag, in force or not.

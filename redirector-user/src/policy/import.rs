@@ -99,7 +99,7 @@ pub fn read(
             }
         };
         let judged = proposal.and_then(|proposal| {
-            judges.guards.check(proposal.prefix)?;
+            judges.guards.check_flag(&proposal)?;
             match seen.insert(proposal.prefix, line) {
                 None => Ok(proposal),
                 Some(first) => Err(usage(format!(

@@ -16,6 +16,8 @@ fn flag(id: u32, generation: u64, action: Action) -> Flag {
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
             cause: None,
+            for_ever: None,
+            despite_exemption: None,
         },
         generation: Generation(generation),
         replaces: None,

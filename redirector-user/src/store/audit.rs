@@ -67,6 +67,22 @@ pub enum Kind {
     MessageViewed,
     /// Somebody says that a kept message is what it was taken for.
     MessageConfirmed,
+    /// A flag's end, or its review, was moved.
+    FlagExtended,
+    /// A second person has agreed that a flag stands for ever.
+    FlagApproved,
+    /// A flag that was to stand for ever ends as any other.
+    FlagRejected,
+    /// The day has come on which somebody is to look at a flag that stands for ever.
+    FlagReviewDue,
+    /// Somebody asks that a customer cannot be flagged.
+    ExemptionAsked,
+    /// A second person has agreed to that.
+    ExemptionApproved,
+    /// An exemption was taken back.
+    ExemptionLifted,
+    /// An exemption ended by itself.
+    ExemptionEnded,
     /// Somebody may use the API with a token.
     TokenAdded,
     /// A token is no good any more.
@@ -208,6 +224,14 @@ impl Kind {
             Self::MessageReleased => "message released",
             Self::MessageViewed => "message viewed",
             Self::MessageConfirmed => "message confirmed",
+            Self::FlagExtended => "flag extended",
+            Self::FlagApproved => "flag approved",
+            Self::FlagRejected => "flag rejected",
+            Self::FlagReviewDue => "flag review due",
+            Self::ExemptionAsked => "exemption asked",
+            Self::ExemptionApproved => "exemption approved",
+            Self::ExemptionLifted => "exemption lifted",
+            Self::ExemptionEnded => "exemption ended",
             Self::TokenAdded => "token added",
             Self::TokenRemoved => "token removed",
         }
@@ -335,7 +359,7 @@ pub(super) async fn append(
     chain.finish(transaction).await
 }
 
-fn read(row: &AnyRow) -> Result<Row, StoreError> {
+pub(super) fn read(row: &AnyRow) -> Result<Row, StoreError> {
     Ok(Row {
         writer: row.try_get("writer")?,
         seq: row.try_get("seq")?,

@@ -3,6 +3,7 @@
 mod bulk;
 mod change;
 mod row;
+mod term;
 
 use std::collections::BTreeMap;
 

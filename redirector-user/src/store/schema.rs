@@ -131,6 +131,18 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         include_str!("migrations/0010_events.sql"),
     ),
     (
+        11,
+        None,
+        "flags for ever",
+        include_str!("migrations/0011_for_ever.sql"),
+    ),
+    (
+        12,
+        None,
+        "exemptions",
+        include_str!("migrations/0012_exemptions.sql"),
+    ),
+    (
         18,
         None,
         "tokens of the API",

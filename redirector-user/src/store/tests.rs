@@ -1,6 +1,7 @@
 mod change;
 mod events;
 mod rules;
+mod terms;
 mod tokens;
 mod trail;
 mod users;

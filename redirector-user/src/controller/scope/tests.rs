@@ -77,6 +77,8 @@ fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>)
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
             cause: None,
+            for_ever: None,
+            despite_exemption: None,
         },
         generation: Generation(u64::from(id)),
         replaces,
@@ -108,6 +110,7 @@ proptest! {
             submission: crate::store::users::Standing::default(),
             conduct: BTreeMap::new(),
             frozen: None,
+            exemptions: crate::policy::exemption::Exemptions::default(),
         };
         let mut state = State::adopt(
             &config,

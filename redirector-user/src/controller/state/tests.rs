@@ -30,6 +30,7 @@ fn adopt(config: &Config, held: EdgeState) -> State {
         submission: users::Standing::default(),
         conduct: BTreeMap::new(),
         frozen: None,
+        exemptions: Exemptions::default(),
     };
     State::adopt(config, loaded, held, &BTreeMap::new(), BTreeSet::new())
 }
@@ -77,6 +78,8 @@ fn flag(id: u32, replaces: Option<u32>) -> Flag {
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(id)),
             cause: None,
+            for_ever: None,
+            despite_exemption: None,
         },
         generation: Generation(u64::from(id)),
         replaces: replaces.map(FlagId),

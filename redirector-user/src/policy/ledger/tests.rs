@@ -51,6 +51,8 @@ fn flags() -> impl Strategy<Value = Flag> {
                 created_at: at(0),
                 expires_at: at(expires),
                 cause: None,
+                for_ever: None,
+                despite_exemption: None,
             },
             generation: Generation(generation),
             replaces: None,

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction, any::AnyRow};
 
+use super::term;
 use crate::{
     policy::{
         dial::{Action, Ended, Flag, FlagId, Proposal, Redirect},
@@ -67,6 +68,10 @@ pub(super) async fn insert_all(
             );
     }
     query.execute(&mut **transaction).await?;
+    // Few have more, and a statement with columns for it would be slower for all.
+    for flag in flags.iter().filter(|flag| term::has_more(&flag.terms)) {
+        term::write(transaction, flag.id, &flag.terms).await?;
+    }
     Ok(())
 }
 
@@ -104,6 +109,10 @@ pub(super) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
             .try_get::<Option<String>, _>("cause")?
             .map(|text| serde_json::from_str(&text).map_err(|error| wrong(error.to_string())))
             .transpose()?,
+        for_ever: term::read(row, &wrong)?.map(Box::new),
+        despite_exemption: row
+            .try_get::<Option<String>, _>("despite_exemption")?
+            .map(String::into_boxed_str),
     };
     Ok(Flag {
         id,
@@ -199,6 +208,9 @@ pub(super) fn payload(flag: &Flag) -> Value {
         "grace_s": flag.terms.grace_s,
         "expires_at": flag.terms.expires_at,
         "cause": flag.terms.cause,
+        "review_s": flag.terms.for_ever.as_ref().map(|it| it.review_s),
+        "approval": flag.terms.for_ever.as_ref().map(|it| it.stage.name()),
+        "despite_exemption": flag.terms.despite_exemption,
         "replaces": flag.replaces,
         "generation": flag.generation,
     })

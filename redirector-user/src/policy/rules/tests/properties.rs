@@ -258,6 +258,8 @@ fn a_replay_knows_what_people_had_decided() {
             created_at: minute(from),
             expires_at: minute(9999),
             cause: None,
+            for_ever: None,
+            despite_exemption: None,
         },
         generation: contract::Generation(1),
         replaces: None,
