@@ -13,6 +13,7 @@
 )]
 
 mod batch;
+mod bypasses;
 mod caller;
 mod capture;
 mod describe;
@@ -123,6 +124,8 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(exemptions::list, exemptions::add))
         .routes(routes!(exemptions::show, exemptions::lift))
         .routes(routes!(exemptions::approve))
+        .routes(routes!(bypasses::list, bypasses::add))
+        .routes(routes!(bypasses::lift))
         .routes(routes!(relays::list))
         .routes(routes!(relays::drain, relays::resume))
         .routes(routes!(relays::snapshot))

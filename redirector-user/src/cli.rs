@@ -3,6 +3,7 @@
 //! Exit codes are part of the interface: 0 done, 1 usage, controller unreachable or internal, 2 not found, 3
 //! refused by a guard, or not allowed to the caller, 4 partial (stored, not yet in force).
 
+mod bypass;
 mod capture;
 mod commands;
 mod events;
@@ -71,6 +72,9 @@ enum Command {
     /// Keep customers from being flagged for a while
     #[command(subcommand)]
     Exempt(exempt::ExemptCommand),
+    /// Name destinations that nobody is redirected away from
+    #[command(subcommand)]
+    Bypass(bypass::BypassCommand),
     /// Say what would happen to a new mail connection, and why
     Why(Box<why::WhyArgs>),
     /// Show every counter of the kernel program

@@ -12,6 +12,7 @@
 //! [`Problem`] is what a caller is told. What nobody asked for is logged, at `error` only if a person must act.
 
 mod batch;
+mod bypasses;
 mod capture;
 mod changes;
 mod conditions;

@@ -4,6 +4,7 @@
 //! [`dial`] reads a wish into a [`dial::Proposal`], [`guards`] judges it, a stored one is a [`dial::Flag`],
 //! [`ledger`] keeps all of them at hand, [`rules`] makes them of figures, [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
 
+pub mod bypass;
 pub mod condition;
 pub mod desired;
 pub mod dial;

@@ -12,6 +12,7 @@
 //! [`StoreError`] is sorted by who can mend it. A damaged file is refused at start, before anything is read.
 
 pub mod audit;
+pub mod bypasses;
 pub mod conduct;
 pub mod drains;
 pub mod events;
@@ -50,6 +51,7 @@ use tokio::sync::watch;
 use crate::{
     metrics::Histogram,
     policy::{
+        bypass::Bypasses,
         dial::{Flag, FlagId},
         exemption::Exemptions,
         rules::Conduct,
@@ -88,6 +90,8 @@ pub struct Loaded {
     pub frozen: Option<drains::Word>,
     /// Customers that cannot be flagged, or are to be.
     pub exemptions: Exemptions,
+    /// Destinations that nobody is redirected away from.
+    pub bypasses: Bypasses,
 }
 
 /// Why the store could not answer.
@@ -219,6 +223,7 @@ impl Store {
             conduct: conduct::standing(&self.readers).await?,
             frozen: freezes::standing(&self.readers).await?,
             exemptions: exemptions::standing(&self.readers).await?,
+            bypasses: bypasses::standing(&self.readers).await?,
         })
     }
 

@@ -110,6 +110,10 @@ fn effect(reasons: &Reasons) -> String {
         ("drop", None) => format!("is dropped{because}"),
         ("tx", _) if why_not.is_some() => format!("is answered by the edge itself{because}"),
         ("tx", _) => String::from("is answered with RST"),
+        _ if judgement.counter == Counter::Bypassed.name() => format!(
+            "passes to the internet: nobody is redirected away from there ({})",
+            reasons.bypass.as_deref().unwrap_or("a bypass")
+        ),
         _ if lingers => String::from(
             "passes (only connections from before the flag was lifted keep their relay)",
         ),
@@ -221,6 +225,7 @@ mod tests {
             guarded,
             other_build: Vec::new(),
             protected: None,
+            bypass: None,
         };
         explain(&opening(SMTP_PORT), &reasons)
     }
@@ -315,11 +320,21 @@ mod tests {
             guarded: true,
             other_build: vec![String::from("cust0")],
             protected: None,
+            bypass: None,
         };
         let said = explain(&opening(587), &reasons);
         let expected = "port 587 passes to the internet, because only port 25 is looked at; not counted; \
                         but the attached program is of another build on cust0";
         assert!(said.contains(expected), "{said}");
+    }
+
+    #[test]
+    fn a_bypass_is_named() {
+        let said = said("pass", Counter::Bypassed, false, true);
+        assert!(
+            said.contains("nobody is redirected away from there (a bypass)"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub(super) fn least(method: &Method, path: &str) -> Scope {
 /// Method, path, scope; by path.
 pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("GET", "/metrics", Scope::Read),
+    ("GET", "/v1/bypasses", Scope::Read),
+    // It concerns every flag there is.
+    ("POST", "/v1/bypasses", Scope::Admin),
+    ("DELETE", "/v1/bypasses/{id}", Scope::Admin),
     // Other people's mail connections, octet by octet.
     ("POST", "/v1/capture", Scope::Admin),
     ("GET", "/v1/counters", Scope::Read),

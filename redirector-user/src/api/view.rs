@@ -3,6 +3,7 @@
 //! Additions are compatible, so nothing here denies unknown fields.
 
 mod batch;
+mod bypasses;
 mod capture;
 mod events;
 mod flags;
@@ -19,6 +20,7 @@ use utoipa::ToSchema;
 
 pub use self::{
     batch::{BatchItemView, BatchOutcome, BatchRequest, BatchView},
+    bypasses::{BypassState, BypassView},
     capture::{CaptureLine, CaptureRequest, CapturedView},
     events::{CountsView, EventView, SeenView},
     flags::{

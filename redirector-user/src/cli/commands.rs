@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, events,
-    exempt, generate, import, radar, relay, rules,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, bypass, capture,
+    events, exempt, generate, import, radar, relay, rules,
     tables::{self, Style},
     terms, token, top, user, why,
 };
@@ -57,6 +57,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Flag(FlagCommand::History { target, exact }) => {
             terms::history(&client, &teller, &target, exact).await
         }
+        Command::Bypass(command) => bypass::run(&client, &teller, command).await,
         Command::Exempt(command) => exempt::run(&client, &teller, command).await,
         Command::Flag(FlagCommand::Show { target, exact }) => {
             show(&client, &teller, &target, exact).await

@@ -160,11 +160,9 @@ impl Controller {
         }
         self.tell_reviews(&mut state, now).await?;
         let next_end = self.end_exemptions(&mut state, now).await?;
-        let next = [
-            state.flags.next_expiry(),
-            state.flags.next_review(),
-            next_end,
-        ];
+        let next_bypass = self.end_bypasses(&mut state, now).await?;
+        let (expiry, review) = (state.flags.next_expiry(), state.flags.next_review());
+        let next = [expiry, review, next_end, next_bypass];
         Ok(next.into_iter().flatten().min())
     }
 

@@ -75,6 +75,7 @@ impl State {
         };
         EdgeState {
             customers: self.held.customers.clone(),
+            bypasses: self.held.bypasses.clone(),
             policies,
             pools: self.held.pools.clone(),
             relays: self.held.relays.clone(),

@@ -17,6 +17,7 @@ use crate::{
     config::{self, Config, Through},
     edge::health::{Health, Monitor},
     policy::{
+        bypass::Bypasses,
         desired::{Decisions, PlannedRelay, PoolPlan, Probe, desired, grace_until_s},
         dial::{Flag, FlagId},
         exemption::Exemptions,
@@ -84,6 +85,8 @@ pub(super) struct State {
     pub(super) spared: BTreeSet<IpNetwork>,
     /// Who is not flagged because somebody has promised it, or is to be.
     pub(super) exemptions: Arc<Exemptions>,
+    /// Destinations that nobody is redirected away from.
+    pub(super) bypasses: Bypasses,
     /// What relays have been told of the configuration since the start.
     pub(super) published: Option<serde_json::Value>,
 }
@@ -189,6 +192,7 @@ impl State {
             spared: spared(config, &protected),
             protected: Arc::new(protected),
             exemptions: Arc::new(loaded.exemptions),
+            bypasses: loaded.bypasses,
             published: None,
         }
     }
@@ -220,6 +224,7 @@ impl State {
             live_customers: &self.live_customers,
             is_covered: &|prefix| self.is_covered(&standing, prefix),
             probes,
+            bypasses: self.bypasses.in_force(now).map(|it| it.prefix).collect(),
             spared: &self.spared,
         };
         Desired {

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, net::IpAddr, sync::PoisonError};
 use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
-use redirector_common::abi::{Role, Via};
+use redirector_common::{
+    abi::{Role, Via},
+    counters::Counter,
+};
 
 use super::{
     Controller, Problem,
@@ -18,7 +21,10 @@ use crate::{
     },
     config::Config,
     edge::{Edge, EdgeError, Entrance, Ingress, Judgement, Unjudgeable, health::Health},
-    policy::dial::{Flag, FlagId},
+    policy::{
+        bypass::Bypass,
+        dial::{Flag, FlagId},
+    },
     store::{audit, flags::subject},
 };
 
@@ -41,6 +47,8 @@ pub struct Reasons {
     pub guarded: bool,
     /// Those of them whose program is of another build than this controller's.
     pub other_build: Vec<String>,
+    /// Until when nobody is redirected away from the destination, and by what, if that is the reason.
+    pub bypass: Option<String>,
     /// Why nobody can flag the source, if the rule is there for that.
     pub protected: Option<String>,
 }
@@ -145,7 +153,11 @@ impl Controller {
         });
         let rule = judgement.rule.filter(|_| flag.is_none());
         let protected = rule.and_then(|rule| state.protected.on(rule).cloned());
+        let bypassed = judgement.counter == Counter::Bypassed.name();
+        let bypass = state.bypasses.over(destination.into(), Timestamp::now());
+        let bypass = bypass.filter(|_| bypassed).map(Bypass::in_words);
         Ok(Reasons {
+            bypass,
             protected,
             judgement,
             flag,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Item;
 use crate::{
     policy::{
+        bypass::Bypass,
         dial::{FlagId, Proposal},
         exemption::Exemption,
     },
@@ -36,6 +37,15 @@ pub enum Life<'a> {
         /// Who, and why.
         word: &'a Word,
     },
+    /// A bypass was added, lifted, or has ended.
+    Bypass {
+        /// How the trail calls it.
+        kind: Kind,
+        /// Which one.
+        bypass: &'a Bypass,
+        /// Who, and why.
+        word: &'a Word,
+    },
 }
 
 impl Life<'_> {
@@ -44,7 +54,7 @@ impl Life<'_> {
     pub fn at(&self, at: Timestamp, customer: Option<IpNetwork>) -> Item {
         let (kind, flag) = match self {
             Self::Term { kind, id, .. } => (*kind, Some(*id)),
-            Self::Exemption { kind, .. } => (*kind, None),
+            Self::Exemption { kind, .. } | Self::Bypass { kind, .. } => (*kind, None),
         };
         Item {
             at,
@@ -74,6 +84,13 @@ impl Life<'_> {
                 "exemption": exemption.id,
                 "reference": exemption.reference,
                 "until": exemption.until,
+            }),
+            Self::Bypass { bypass, word, .. } => json!({
+                "by": word.by,
+                "reason": word.reason,
+                "bypass": bypass.id,
+                "destination": bypass.prefix,
+                "until": bypass.until,
             }),
         }
     }

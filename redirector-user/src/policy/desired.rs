@@ -38,6 +38,8 @@ pub struct Decisions<'a> {
     pub is_covered: &'a dyn Fn(IpNetwork) -> bool,
     /// The edge's own probes of relays, by their source.
     pub probes: BTreeMap<IpAddr, Probe>,
+    /// Destinations that nobody is redirected away from.
+    pub bypasses: BTreeSet<IpNetwork>,
     /// What stays free, whoever is flagged around it.
     pub spared: &'a BTreeSet<IpNetwork>,
 }
@@ -106,6 +108,7 @@ pub fn desired(decisions: &Decisions<'_>, previous: &EdgeState) -> EdgeState {
     let pools = pools.filter_map(|(number, plan)| Some((u16::try_from(number).ok()?, pool(plan))));
     EdgeState {
         customers: decisions.customers.clone(),
+        bypasses: decisions.bypasses.clone(),
         policies,
         pools: pools.collect(),
         relays: decisions.relays.clone(),

@@ -83,6 +83,12 @@ pub enum Kind {
     ExemptionLifted,
     /// An exemption ended by itself.
     ExemptionEnded,
+    /// Nobody is redirected away from a destination any more.
+    BypassAdded,
+    /// A bypass was taken back.
+    BypassLifted,
+    /// A bypass ended by itself.
+    BypassEnded,
     /// Somebody may use the API with a token.
     TokenAdded,
     /// A token is no good any more.
@@ -232,6 +238,9 @@ impl Kind {
             Self::ExemptionApproved => "exemption approved",
             Self::ExemptionLifted => "exemption lifted",
             Self::ExemptionEnded => "exemption ended",
+            Self::BypassAdded => "bypass added",
+            Self::BypassLifted => "bypass lifted",
+            Self::BypassEnded => "bypass ended",
             Self::TokenAdded => "token added",
             Self::TokenRemoved => "token removed",
         }

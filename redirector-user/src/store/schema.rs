@@ -143,6 +143,12 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         include_str!("migrations/0012_exemptions.sql"),
     ),
     (
+        13,
+        None,
+        "bypasses",
+        include_str!("migrations/0013_bypasses.sql"),
+    ),
+    (
         18,
         None,
         "tokens of the API",

@@ -1,3 +1,4 @@
+mod bypasses;
 mod change;
 mod events;
 mod rules;

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod bypasses;
 mod command;
 mod doctor;
 mod events;

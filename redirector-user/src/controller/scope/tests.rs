@@ -110,6 +110,7 @@ proptest! {
             submission: crate::store::users::Standing::default(),
             conduct: BTreeMap::new(),
             frozen: None,
+            bypasses: crate::policy::bypass::Bypasses::default(),
             exemptions: crate::policy::exemption::Exemptions::default(),
         };
         let mut state = State::adopt(

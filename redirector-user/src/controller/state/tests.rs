@@ -30,6 +30,7 @@ fn adopt(config: &Config, held: EdgeState) -> State {
         submission: users::Standing::default(),
         conduct: BTreeMap::new(),
         frozen: None,
+        bypasses: Bypasses::default(),
         exemptions: Exemptions::default(),
     };
     State::adopt(config, loaded, held, &BTreeMap::new(), BTreeSet::new())

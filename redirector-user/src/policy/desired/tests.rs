@@ -82,6 +82,7 @@ fn state(flags: &[Flag], live: &[&str], previous: &EdgeState) -> EdgeState {
             })
         },
         probes: BTreeMap::from([(PROBE, PROBED)]),
+        bypasses: BTreeSet::new(),
         spared: &[SPARED, SPARED6]
             .map(|prefix| prefix.parse().unwrap())
             .into(),
