@@ -31,8 +31,8 @@ pub use self::{
 };
 use crate::addr::Addr;
 
-/// Version of all that this module describes; names the pin directory (`v3`).
-pub const ABI_VERSION: u32 = 3;
+/// Version of all that this module describes; names the pin directory (`v4`).
+pub const ABI_VERSION: u32 = 4;
 
 /// Pools at most.
 pub const POOLS_MAX: u32 = 16;

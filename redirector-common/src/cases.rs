@@ -11,6 +11,7 @@
 )]
 
 mod beyond;
+mod bypass;
 mod customer;
 mod hidden;
 pub(crate) mod icmp;
@@ -81,6 +82,7 @@ pub fn all(now_s: u32) -> Vec<Case> {
         icmp::cases(world, &mut cases);
         beyond::cases(world, &mut cases);
         probe::cases(world, &mut cases);
+        bypass::cases(world, &mut cases);
     }
     cases
 }

@@ -116,4 +116,6 @@ counters! {
     IcmpWithoutEntry "icmp_without_entry",
     /// A probe of a relay that no way leads to, dropped.
     ProbeUnsent "probe_unsent",
+    /// Port 25 of a redirected source to a destination that nobody is redirected away from, passed.
+    Bypassed "bypassed",
 }

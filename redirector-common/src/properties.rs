@@ -125,6 +125,30 @@ proptest! {
     }
 
     #[test]
+    fn nobody_is_redirected_away_from_a_spared_destination(
+        (world, packet) in packets(),
+        length in 0..=32_u8,
+        diverted: bool,
+    ) {
+        let mut tables = if diverted {
+            with_flow(&world, &packet)
+        } else {
+            world.flagged(Action::Redirect)
+        };
+        tables.bypasses.insert((world.mx[0].into(), length));
+        let opens = packet.flags == "S";
+        let (judged, out) = run(&packet.octets(), &mut tables, Role::Customer);
+        if diverted && !opens {
+            prop_assert_eq!(judged.verdict, Verdict::Redirect { ifindex: EGRESS });
+        } else {
+            prop_assert_eq!(judged.counter, Some(Counter::Bypassed));
+            prop_assert_eq!(judged.verdict, Verdict::Pass);
+            prop_assert_eq!(out, packet.octets());
+            prop_assert_eq!(tables.flows.len(), usize::from(diverted));
+        }
+    }
+
+    #[test]
     fn every_reset_has_valid_checksums((world, packet) in packets()) {
         let (judged, answer) =
             run(&packet.octets(), &mut world.flagged(Action::Reset), Role::Customer);

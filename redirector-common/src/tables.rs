@@ -50,6 +50,9 @@ pub trait Tables {
     /// Whether the address is in one of the operator's customer prefixes.
     fn is_customer(&self, addr: AddrRef<'_>) -> bool;
 
+    /// Whether nobody is redirected away from this destination.
+    fn is_bypassed(&self, destination: AddrRef<'_>) -> bool;
+
     /// A pool by its number.
     fn pool(&self, number: u16) -> Option<Pool>;
 

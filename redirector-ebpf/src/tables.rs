@@ -27,6 +27,7 @@ use crate::{dry, entry::Entry, radar::Record};
 
 const UNPREALLOCATED: usize = BPF_F_NO_PREALLOC as usize;
 const PREFIXES_MAX: usize = 65_536;
+const BYPASSES_MAX: usize = 4096;
 const LISTENERS_MAX: usize = 4 * RELAYS_MAX as usize;
 /// Of what stands in the places of a set: user space makes it, as large as it likes.
 const ANY_SIZE: usize = 1;
@@ -57,6 +58,10 @@ static PREFIXES6: ArrayOfMaps<Prefixes<16>, SETS> = ArrayOfMaps::new();
 static CUSTOMERS4: LpmTrie<[u8; 4], u32, PREFIXES_MAX> = LpmTrie::new();
 #[btf_map]
 static CUSTOMERS6: LpmTrie<[u8; 16], u32, PREFIXES_MAX> = LpmTrie::new();
+#[btf_map]
+static BYPASSES4: LpmTrie<[u8; 4], u32, BYPASSES_MAX> = LpmTrie::new();
+#[btf_map]
+static BYPASSES6: LpmTrie<[u8; 16], u32, BYPASSES_MAX> = LpmTrie::new();
 #[btf_map]
 static POOLS: Array<Pool, { POOLS_MAX as usize }> = Array::new();
 #[btf_map]
@@ -175,6 +180,16 @@ impl<E: Exit> Tables for Maps<E> {
         match addr.v4() {
             Some(octets) => CUSTOMERS4.get(&Whole::new(octets, 32).key).is_some(),
             None => CUSTOMERS6.get(&Whole::new(addr.mapped, 128).key).is_some(),
+        }
+    }
+
+    #[inline(always)]
+    fn is_bypassed(&self, destination: AddrRef<'_>) -> bool {
+        match destination.v4() {
+            Some(octets) => BYPASSES4.get(&Whole::new(octets, 32).key).is_some(),
+            None => BYPASSES6
+                .get(&Whole::new(destination.mapped, 128).key)
+                .is_some(),
         }
     }
 

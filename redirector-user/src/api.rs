@@ -14,12 +14,14 @@
 
 mod audit;
 mod batch;
+mod bypasses;
 mod caller;
 mod capture;
 mod describe;
 pub(crate) mod door;
 mod error;
 mod events;
+mod exemptions;
 mod explain;
 mod extract;
 mod flags;
@@ -39,6 +41,7 @@ pub mod socket;
 mod status;
 mod store;
 mod tenants;
+mod terms;
 pub(crate) mod tls;
 mod tokens;
 mod users;
@@ -122,6 +125,15 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(flags::list, flags::add))
         .routes(routes!(flags::show, flags::set, flags::lift))
         .merge(sized(batch::BODY_OCTETS, routes!(batch::add)))
+        .routes(routes!(terms::history))
+        .routes(routes!(terms::extend))
+        .routes(routes!(terms::approve))
+        .routes(routes!(terms::reject))
+        .routes(routes!(exemptions::list, exemptions::add))
+        .routes(routes!(exemptions::show, exemptions::lift))
+        .routes(routes!(exemptions::approve))
+        .routes(routes!(bypasses::list, bypasses::add))
+        .routes(routes!(bypasses::lift))
         .routes(routes!(relays::list))
         .routes(routes!(relays::drain, relays::resume))
         .routes(routes!(relays::snapshot))

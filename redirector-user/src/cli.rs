@@ -4,9 +4,11 @@
 //! refused by a guard, or not allowed to the caller, 4 partial (stored, not yet in force).
 
 mod audit;
+mod bypass;
 mod capture;
 mod commands;
 mod events;
+mod exempt;
 mod generate;
 mod import;
 mod privacy;
@@ -17,6 +19,7 @@ mod rules;
 mod store;
 mod tables;
 mod tenants;
+mod terms;
 mod token;
 mod top;
 mod user;
@@ -72,6 +75,12 @@ enum Command {
     /// Flag customers, lift flags, look at them
     #[command(subcommand)]
     Flag(FlagCommand),
+    /// Keep customers from being flagged for a while
+    #[command(subcommand)]
+    Exempt(exempt::ExemptCommand),
+    /// Name destinations that nobody is redirected away from
+    #[command(subcommand)]
+    Bypass(bypass::BypassCommand),
     /// Say what would happen to a new mail connection, and why
     Why(Box<why::WhyArgs>),
     /// Show every counter of the kernel program
@@ -191,6 +200,31 @@ enum FlagCommand {
         /// Only those after the flag of this number
         #[arg(long, default_value_t = 0, value_name = "ID")]
         after: u32,
+        /// Only those that end, or are to be looked at again, within this while, as 7d; the first one first
+        #[arg(long, value_name = "DURATION", conflicts_with_all = ["all", "after"])]
+        due: Option<String>,
+    },
+    /// Let a flag live longer, or move the review of one that stands for ever
+    #[command(after_help = terms::EXTEND_HELP)]
+    Extend(terms::ExtendArgs),
+    /// Agree that a flag stands for ever, as somebody else has asked for
+    #[command(after_help = terms::APPROVE_HELP)]
+    Approve(terms::DecideArgs),
+    /// Leave a flag its end, although somebody has asked for it to stand for ever
+    #[command(
+        after_help = "Example:\n  outgate flag reject 192.0.2.10 --reason \"the contract ends in June\"\n\nWhoever has asked for it may take it back in the same way."
+    )]
+    Reject(terms::DecideArgs),
+    /// Show every flag there ever was of a prefix, and what happened to each, the newest first
+    #[command(
+        after_help = "Examples:\n  outgate flag history 192.0.2.10\n  outgate flag history 2001:db8:a:a::/64 -j"
+    )]
+    History {
+        /// Address or prefix; one IPv6 address stands for its /64 unless --exact
+        target: String,
+        /// A single IPv6 address means itself, not its /64
+        #[arg(long)]
+        exact: bool,
     },
     /// Show one flag with its history
     Show {
@@ -246,9 +280,15 @@ struct AddArgs {
     /// Of a limit: new connections at once after a pause [default: 10]
     #[arg(long)]
     burst: Option<u16>,
-    /// Life of the flag, at most 90d
+    /// Life of the flag, at most 90d; or ever, which a second person must approve
     #[arg(long = "for", default_value = crate::policy::dial::DEFAULT_LIFE, value_name = "DURATION")]
     life: String,
+    /// With --for ever: after how long somebody is to look at it again, at most 366d
+    #[arg(long, value_name = "DURATION")]
+    review: Option<String>,
+    /// Flag a customer although it is exempt; why, for the trail
+    #[arg(long, value_name = "REASON")]
+    despite_exemption: Option<String>,
     /// Reference into another system
     #[arg(long)]
     ticket: Option<String>,
@@ -427,6 +467,10 @@ With --egress socks5 the relays need [[socks5]] in their configuration; one with
 
 With --delivery queue, or cutthrough+spool, the relays need a [spool]. One without answers the customer 421, or passes
 deferrals back to it. When the flag ends, what is still queued from a customer's own address leaves from the relay's.
+
+With --for ever it lives for 90d like any other until somebody else approves it (`outgate flag approve`); from then on
+it has no end, but a day on which somebody is to look at it again.
+  outgate flag add 192.0.2.10 --reason \"no contract\" --action drop --for ever --review 90d
 
 Returns once the flag is in force (exit 0), or after 5 s if a relay has not acknowledged it (exit 4):
 it is stored then, and comes into force by itself.";

@@ -32,7 +32,7 @@ pub(crate) use self::{
 };
 use crate::{
     edge::{EdgeConfig, Ladder},
-    policy::{guards::reach::Bounds, refusal::Words, token::Scope},
+    policy::{guards::reach::Bounds, prefixes::Prefixes, refusal::Words, token::Scope},
 };
 
 /// All that an operator decides in the file.
@@ -78,6 +78,8 @@ pub struct Config {
     pub backups: Option<Backups>,
     /// How much a file may change.
     pub guards: Bounds,
+    /// Addresses that nobody can flag, and why.
+    pub protected: Prefixes<String>,
 }
 
 /// How log lines look.

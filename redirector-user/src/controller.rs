@@ -13,11 +13,13 @@
 
 mod backups;
 mod batch;
+mod bypasses;
 mod capture;
 mod changes;
 mod conditions;
 mod drains;
 mod events;
+mod exemptions;
 mod figures;
 mod flags;
 mod import;
@@ -29,6 +31,7 @@ mod past;
 mod privacy;
 mod probing;
 mod problem;
+mod protected;
 mod radar;
 mod ranges;
 mod relays;
@@ -38,6 +41,7 @@ mod scope;
 mod start;
 mod state;
 mod tenants;
+mod terms;
 mod tokens;
 mod trail;
 mod users;
@@ -186,6 +190,7 @@ impl Controller {
             kernel,
         });
         controller.heartbeat().await?;
+        controller.end_protected().await?;
         controller.publish().await?;
         controller.sweep().await?;
         controller.prepare_probe().await?;

@@ -3,6 +3,7 @@
 //! An [`Item`] is an event before the store has given it its number. Relays' come from [`Item::of_relay`], the
 //! controller's own from [`Own`]. Nothing here touches the store or a clock.
 
+mod life;
 mod own;
 
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub use self::own::Own;
+pub use self::{life::Life, own::Own};
 use crate::policy::dial::FlagId;
 
 /// One event that has no number yet.

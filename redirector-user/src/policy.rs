@@ -6,9 +6,11 @@
 //! them of figures, [`desired`] says what the kernel's maps must hold, and [`refusal`] what the edge itself says.
 
 pub mod announced;
+pub mod bypass;
 pub mod condition;
 pub mod desired;
 pub mod dial;
+pub mod exemption;
 pub mod extent;
 pub mod gaps;
 pub mod guards;
@@ -16,6 +18,7 @@ pub mod import;
 pub mod ledger;
 pub mod limit;
 pub mod past;
+pub mod prefixes;
 pub mod refusal;
 pub mod rules;
 pub mod tenant;

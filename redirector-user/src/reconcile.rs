@@ -24,6 +24,8 @@ use redirector_common::abi::{Policy, Pool, Relay};
 pub struct EdgeState {
     /// Customer prefixes of the operator.
     pub customers: BTreeSet<IpNetwork>,
+    /// Destinations that nobody is redirected away from.
+    pub bypasses: BTreeSet<IpNetwork>,
     /// Policy by prefix; a single address has a full-length prefix. Network bits only.
     pub policies: BTreeMap<IpNetwork, Policy>,
     /// Pools by number, with the relay number of each slot.
@@ -60,6 +62,10 @@ pub enum MapOp {
     PutCustomer(IpNetwork),
     /// Take a customer prefix away.
     RemoveCustomer(IpNetwork),
+    /// Add a destination that nobody is redirected away from.
+    PutBypass(IpNetwork),
+    /// Take one away.
+    RemoveBypass(IpNetwork),
     /// Write a policy.
     PutPolicy(IpNetwork, Policy),
     /// Take a policy away.
@@ -83,9 +89,13 @@ pub fn reconcile(desired: &EdgeState, actual: &EdgeState) -> Vec<MapOp> {
             .copied()
             .map(MapOp::PutCustomer),
     );
+    let fresh = desired.bypasses.difference(&actual.bypasses);
+    ops.extend(fresh.copied().map(MapOp::PutBypass));
     put_policies(desired, actual, &mut ops);
 
     remove_policies(desired, actual, &mut ops);
+    let over = actual.bypasses.difference(&desired.bypasses);
+    ops.extend(over.copied().map(MapOp::RemoveBypass));
     ops.extend(
         actual
             .customers

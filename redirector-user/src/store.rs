@@ -12,9 +12,11 @@
 //! [`StoreError`] is sorted by who can mend it. A damaged file is refused at start, before anything is read.
 
 pub mod audit;
+pub mod bypasses;
 pub mod conduct;
 pub mod drains;
 pub mod events;
+pub mod exemptions;
 pub mod firings;
 pub mod flags;
 pub mod freezes;
@@ -52,7 +54,9 @@ use tokio::sync::watch;
 use crate::{
     metrics::Histogram,
     policy::{
+        bypass::Bypasses,
         dial::{Flag, FlagId},
+        exemption::Exemptions,
         rules::Conduct,
     },
 };
@@ -91,6 +95,10 @@ pub struct Loaded {
     pub conduct: BTreeMap<IpNetwork, Conduct>,
     /// Who has frozen the rules, if somebody has.
     pub frozen: Option<drains::Word>,
+    /// Customers that cannot be flagged, or are to be.
+    pub exemptions: Exemptions,
+    /// Destinations that nobody is redirected away from.
+    pub bypasses: Bypasses,
 }
 
 /// Why the store could not answer.
@@ -271,6 +279,8 @@ impl Store {
             submission: users::standing(&self.readers).await?,
             conduct: conduct::standing(&self.readers).await?,
             frozen: freezes::standing(&self.readers).await?,
+            exemptions: exemptions::standing(&self.readers).await?,
+            bypasses: bypasses::standing(&self.readers).await?,
         })
     }
 

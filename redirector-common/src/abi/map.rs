@@ -12,6 +12,10 @@ pub const PREFIXES6: &str = "PREFIXES6";
 pub const CUSTOMERS4: &str = "CUSTOMERS4";
 /// `LPM_TRIE [u8; 16] -> u32`: the operator's IPv6 customer prefixes (value unused).
 pub const CUSTOMERS6: &str = "CUSTOMERS6";
+/// `LPM_TRIE [u8; 4] -> u32`: IPv4 destinations that nobody is redirected away from (value unused).
+pub const BYPASSES4: &str = "BYPASSES4";
+/// `LPM_TRIE [u8; 16] -> u32`: IPv6 destinations that nobody is redirected away from (value unused).
+pub const BYPASSES6: &str = "BYPASSES6";
 /// `ARRAY -> Pool`, by pool number.
 pub const POOLS: &str = "POOLS";
 /// `ARRAY -> u32`: relay number by `pool * SLOTS_PER_POOL + slot`, or [`super::NO_RELAY`].
@@ -60,13 +64,15 @@ pub const CAPTURE_LOST: &str = "CAPTURE_LOST";
 pub const SETS: [&str; 4] = [HOSTS4, HOSTS6, PREFIXES4, PREFIXES6];
 
 /// Every map that is pinned under its own name. What stands in the places of [`SETS`] is pinned beside.
-pub const ALL: [&str; 26] = [
+pub const ALL: [&str; 28] = [
     HOSTS4,
     HOSTS6,
     PREFIXES4,
     PREFIXES6,
     CUSTOMERS4,
     CUSTOMERS6,
+    BYPASSES4,
+    BYPASSES6,
     POOLS,
     SLOTS,
     RELAYS,

@@ -36,6 +36,8 @@ pub struct MemoryTables {
     pub prefixes: BTreeMap<(Addr, u8), Policy>,
     /// `CUSTOMERS4` and `CUSTOMERS6`.
     pub customers: BTreeSet<(Addr, u8)>,
+    /// `BYPASSES4` and `BYPASSES6`.
+    pub bypasses: BTreeSet<(Addr, u8)>,
     /// `POOLS`.
     pub pools: BTreeMap<u16, Pool>,
     /// `SLOTS`, by pool; one relay in every slot.
@@ -84,6 +86,7 @@ impl Clone for MemoryTables {
             hosts: self.hosts.clone(),
             prefixes: self.prefixes.clone(),
             customers: self.customers.clone(),
+            bypasses: self.bypasses.clone(),
             pools: self.pools.clone(),
             slots: self.slots.clone(),
             relays: self.relays.clone(),
@@ -179,6 +182,12 @@ impl Tables for MemoryTables {
         self.customers
             .iter()
             .any(|(prefix, length)| contains(*prefix, *length, addr.addr()))
+    }
+
+    fn is_bypassed(&self, destination: AddrRef<'_>) -> bool {
+        self.bypasses
+            .iter()
+            .any(|(prefix, length)| contains(*prefix, *length, destination.addr()))
     }
 
     fn pool(&self, number: u16) -> Option<Pool> {

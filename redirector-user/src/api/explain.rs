@@ -30,7 +30,12 @@ pub(super) fn explain(opening: &Opening, reasons: &Reasons) -> String {
                 figures.unwrap_or_default()
             )
         }
-        (Some(rule), None) => format!("because of the rule on {rule}"),
+        (Some(rule), None) => match &reasons.protected {
+            Some(why) => {
+                format!("because {rule} is protected (it is {why}), whoever is flagged around it")
+            }
+            None => format!("because of the rule on {rule}"),
+        },
         (None, _) => match reasons.customer_prefix {
             Some(prefix) => format!("because no flag covers {source}, a customer in {prefix}"),
             None => format!("because {source} is in no customer prefix"),
@@ -105,6 +110,10 @@ fn effect(reasons: &Reasons) -> String {
         ("drop", None) => format!("is dropped{because}"),
         ("tx", _) if why_not.is_some() => format!("is answered by the edge itself{because}"),
         ("tx", _) => String::from("is answered with RST"),
+        _ if judgement.counter == Counter::Bypassed.name() => format!(
+            "passes to the internet: nobody is redirected away from there ({})",
+            reasons.bypass.as_deref().unwrap_or("a bypass")
+        ),
         _ if lingers => String::from(
             "passes (only connections from before the flag was lifted keep their relay)",
         ),
@@ -216,6 +225,8 @@ mod tests {
             role: Role::Customer,
             guarded,
             other_build: Vec::new(),
+            protected: None,
+            bypass: None,
         };
         explain(&opening(SMTP_PORT), &reasons)
     }
@@ -310,11 +321,22 @@ mod tests {
             role: Role::Customer,
             guarded: true,
             other_build: vec![String::from("cust0")],
+            protected: None,
+            bypass: None,
         };
         let said = explain(&opening(587), &reasons);
         let expected = "port 587 passes to the internet, because only port 25 is looked at; not counted; \
                         but the attached program is of another build on cust0";
         assert!(said.contains(expected), "{said}");
+    }
+
+    #[test]
+    fn a_bypass_is_named() {
+        let said = said("pass", Counter::Bypassed, false, true);
+        assert!(
+            said.contains("nobody is redirected away from there (a bypass)"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub(super) struct ListQuery {
     /// `target` means itself, also as an IPv6 address.
     #[serde(default)]
     exact: bool,
+    /// Without `target`: only active ones that end, or are to be looked at again, within this while, as `7d`; the first
+    /// one first.
+    due: Option<String>,
 }
 
 /// Query of a lift.
@@ -62,6 +65,13 @@ pub(super) async fn list(
     State(controller): Shared,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Vec<FlagView>>, ApiError> {
+    if let Some(within) = &query.due {
+        if query.target.is_some() || query.all || query.after > 0 {
+            let message = "due goes with limit alone: it lists active flags by when they are due";
+            return Err(ApiError::usage(message));
+        }
+        return Ok(Json(controller.flags_due(within, query.limit).await?));
+    }
     let target = query
         .target
         .map(|target| dial::read_target(&target, query.exact));

@@ -51,9 +51,11 @@ pub(super) async fn list(
         return Err(ApiError::usage(message));
     }
     let last = look_back(window.as_deref())?;
-    let view =
-        off_the_runtime(&controller, move |controller| controller.radar(last, limit)).await?;
-    Ok(Json(view))
+    let exemptions = controller.standing_exemptions().await;
+    let view = off_the_runtime(&controller, move |controller| {
+        controller.radar(last, limit, &exemptions)
+    });
+    Ok(Json(view.await?))
 }
 
 /// How one source sends, window by window.
@@ -68,8 +70,9 @@ pub(super) async fn source(
     Query(SourceQuery { window }): Query<SourceQuery>,
 ) -> Result<Json<SourceView>, ApiError> {
     let last = look_back(window.as_deref())?;
+    let exemptions = controller.standing_exemptions().await;
     let view = off_the_runtime(&controller, move |controller| {
-        controller.radar_source(address, last)
+        controller.radar_source(address, last, &exemptions)
     });
     Ok(Json(view.await??))
 }

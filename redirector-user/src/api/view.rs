@@ -4,6 +4,7 @@
 
 mod audit;
 mod batch;
+mod bypasses;
 mod capture;
 mod events;
 mod flags;
@@ -14,6 +15,7 @@ mod rules;
 mod status;
 mod store;
 mod tenants;
+mod terms;
 mod tokens;
 mod users;
 mod why;
@@ -24,6 +26,7 @@ use utoipa::ToSchema;
 pub use self::{
     audit::{AuditExportRequest, AuditView},
     batch::{BatchItemView, BatchOutcome, BatchRequest, BatchView},
+    bypasses::{BypassState, BypassView},
     capture::{CaptureLine, CaptureRequest, CapturedView},
     events::{CountsView, EventView, SeenView},
     flags::{
@@ -42,6 +45,10 @@ pub use self::{
     tenants::{
         AssignRequest, AssignedView, AssignmentView, ChangeView, CustomerHistoryView,
         CustomerRequest, CustomerView, Sign, WhoView,
+    },
+    terms::{
+        DecisionRequest, ExemptionState, ExemptionView, ExtensionRequest, FlagChangeView,
+        SparedView,
     },
     tokens::{TokenToldView, TokenView},
     users::{UserToldView, UserView},

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, env, io::Write as _, path::Path};
 use serde::Serialize;
 
 use super::{
-    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, audit, capture,
-    events, generate, import, privacy, radar, range, relay, rules, store,
+    AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, audit, bypass,
+    capture, events, exempt, generate, import, privacy, radar, range, relay, rules, store,
     tables::{self, Style},
-    tenants, token, top, user, why,
+    tenants, terms, token, top, user, why,
 };
 use crate::{
     api::view::{AttachRequest, FlagState, FlagView, StatusView},
@@ -37,9 +37,28 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Flag(FlagCommand::Import(arguments)) => {
             import::run(&client, &teller, "/v1/flags/import", arguments).await
         }
-        Command::Flag(FlagCommand::Ls { all, limit, after }) => {
-            ls(&client, &teller, all, limit, after).await
+        Command::Flag(FlagCommand::Ls {
+            due: Some(due),
+            limit,
+            ..
+        }) => terms::due(&client, &teller, &due, limit).await,
+        Command::Flag(FlagCommand::Ls {
+            all, limit, after, ..
+        }) => ls(&client, &teller, all, limit, after).await,
+        Command::Flag(FlagCommand::Extend(arguments)) => {
+            terms::extend(&client, &teller, arguments).await
         }
+        Command::Flag(FlagCommand::Approve(arguments)) => {
+            terms::decide(&client, &teller, arguments, "approve").await
+        }
+        Command::Flag(FlagCommand::Reject(arguments)) => {
+            terms::decide(&client, &teller, arguments, "reject").await
+        }
+        Command::Flag(FlagCommand::History { target, exact }) => {
+            terms::history(&client, &teller, &target, exact).await
+        }
+        Command::Bypass(command) => bypass::run(&client, &teller, command).await,
+        Command::Exempt(command) => exempt::run(&client, &teller, command).await,
         Command::Flag(FlagCommand::Show { target, exact }) => {
             show(&client, &teller, &target, exact).await
         }
@@ -154,6 +173,8 @@ async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Out
         tier: arguments.tier,
         limits: arguments.limits,
         life: Some(arguments.life),
+        review: arguments.review,
+        despite_exemption: arguments.despite_exemption,
         ticket: arguments.ticket,
         exact: arguments.exact,
         cut: arguments.cut,
@@ -170,15 +191,7 @@ async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Out
 }
 
 async fn rm(client: &Client, teller: &Teller, arguments: RmArgs) -> Result<Outcome, CliError> {
-    let id = match arguments.target.parse::<u32>() {
-        Ok(id) => id,
-        Err(_no_number) => {
-            active_flag_on(client, &arguments.target, arguments.exact)
-                .await?
-                .id
-                .0
-        }
-    };
+    let id = active_id(client, &arguments.target, arguments.exact).await?;
     let (actor, reason) = (whoever(arguments.actor), arguments.reason);
     let path = with_query(
         &format!("/v1/flags/{id}"),
@@ -248,6 +261,14 @@ async fn show(
     };
     let flag: FlagView = client.get(&format!("/v1/flags/{id}")).await?;
     teller.tell(&flag, tables::flag)
+}
+
+/// The number of a flag that is named by it, or by its target.
+pub(super) async fn active_id(client: &Client, target: &str, exact: bool) -> Result<u32, CliError> {
+    match target.parse::<u32>() {
+        Ok(id) => Ok(id),
+        Err(_no_number) => Ok(active_flag_on(client, target, exact).await?.id.0),
+    }
 }
 
 /// The active flag of exactly this target. A flag that only covers it is another customer's business too, so

@@ -97,7 +97,7 @@ fn list(view: &RadarView, style: Style) -> String {
             number(octets(figures.octets_in)),
             number(share(figures.reset, figures.ended)),
             number(share(figures.short, figures.ended)),
-            Cell::new(worst(source)),
+            Cell::new(why(source)),
         ]);
     }
     let unlisted = match view.seen.saturating_sub(view.sources.len()) {
@@ -153,7 +153,18 @@ fn show(view: &SourceView, style: Style) -> String {
     row(String::from("all"), &view.figures);
     let mut head = style.table(&["SOURCE", "SCORE"]);
     head.add_row([Cell::new(view.source), score(view.score)]);
-    format!("{head}\n\n{reasons}\n\n{course}")
+    let exempt = view.exempt.as_deref();
+    let exempt = exempt.map(|exempt| format!("\n{exempt}"));
+    format!(
+        "{head}{}\n\n{reasons}\n\n{course}",
+        exempt.unwrap_or_default()
+    )
+}
+
+/// The reason that weighs most, behind the word that nobody flags it for that.
+fn why(source: &SourceView) -> String {
+    let exempt = source.exempt.is_some().then_some("exempt; ");
+    format!("{}{}", exempt.unwrap_or_default(), worst(source))
 }
 
 /// The reason that weighs most.

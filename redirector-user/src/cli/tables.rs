@@ -3,6 +3,7 @@
 mod events;
 mod status;
 mod style;
+mod terms;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ pub(super) use self::{
     events::{event, events},
     status::{acknowledged, listeners, mode, relay_state, status},
     style::{Style, rough},
+    terms::{all_the_same, changes, exemption, exemptions},
 };
 use crate::{
     api::view::{FlagState, FlagView, ProbationView, ThenView, WhyView},
@@ -50,14 +52,13 @@ pub(super) fn flags(flags: &[FlagView], style: Style) -> String {
         "ID", "PREFIX", "CUSTOMER", "ACTION", "STATE", "EXPIRES", "ACTOR", "REASON",
     ]);
     for flag in flags {
-        let ends = flag.ended_at.unwrap_or(flag.expires_at);
         table.add_row([
             Cell::new(flag.id),
             Cell::new(flag.prefix),
             Cell::new(customer(flag).unwrap_or_default()),
             Cell::new(action(flag)),
             flag_state(flag.state),
-            Cell::new(style.time(ends)),
+            Cell::new(terms::ends(flag, style)),
             Cell::new(&flag.actor),
             Cell::new(&flag.reason),
         ]);
@@ -106,7 +107,13 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
         flag.ticket.clone().unwrap_or_else(|| String::from("none")),
     );
     row("created", style.time(flag.created_at));
-    row("expires", style.time(flag.expires_at));
+    row("expires", terms::term(flag, style));
+    if let Some(why) = &flag.despite_exemption {
+        row("despite exemption", why.clone());
+    }
+    for spared in &flag.spared {
+        row("stays free", format!("{}: {}", spared.prefix, spared.why));
+    }
     row("generation", flag.generation.0.to_string());
     if let Some(cause) = &flag.cause {
         row("because", cause.in_words());
@@ -120,15 +127,11 @@ pub(super) fn flag(flag: &FlagView, style: Style) -> String {
     }
     let mut history = style.table(&["WHEN", "WHO", "WHAT", "DETAIL"]);
     for event in &flag.history {
-        let detail = event
-            .detail
-            .as_ref()
-            .and_then(|detail| detail.get("reason")?.as_str());
         history.add_row([
             &style.time(event.at),
             &event.actor,
             &event.event,
-            detail.unwrap_or_default(),
+            &terms::detail(event),
         ]);
     }
     format!("{table}\n\n{history}")
@@ -155,12 +158,13 @@ pub(super) fn added(flag: &FlagView, style: Style) -> String {
         .map(|id| format!("; replaces flag {id}"))
         .unwrap_or_default();
     format!(
-        "flag {} on {}: {}, {}, until {}{replaced}",
+        "flag {} on {}: {}, {}, until {}{replaced}{}",
         flag.id,
         flag.prefix,
         action(flag),
         state_in_words(flag),
-        style.time(flag.expires_at)
+        terms::term(flag, style),
+        terms::stays_free(flag)
     )
 }
 

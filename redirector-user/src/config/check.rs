@@ -8,6 +8,7 @@ mod guards;
 mod health;
 mod metrics;
 mod pools;
+mod protected;
 mod refuse;
 mod statistics;
 mod store;
@@ -60,6 +61,7 @@ impl TryFrom<RawConfig> for Config {
             api: api::api(raw.api)?,
             backups: store::backups(raw.store)?,
             guards: guards::guards(&raw.guards)?,
+            protected: protected::protected(&raw.protected)?,
         })
     }
 }

@@ -44,6 +44,16 @@ pub(super) struct RawConfig {
     pub(super) store: RawStore,
     #[serde(default)]
     pub(super) guards: RawGuards,
+    #[serde(default)]
+    pub(super) protected: Vec<RawProtected>,
+}
+
+/// `[[protected]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProtected {
+    pub(super) prefix: String,
+    pub(super) why: String,
 }
 
 /// `[edge]`.

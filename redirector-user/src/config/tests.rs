@@ -93,6 +93,14 @@ import_customers = 50
 [store]
 backup_every = "12h"
 backup_keep = 3
+
+[[protected]]
+prefix = "192.0.2.25/32"
+why = "our own MX"
+
+[[protected]]
+prefix = "2001:db8:a:25::/64"
+why = "our own MX"
 "#;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -304,7 +312,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `metrics`, `api`, `store`, `guards`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `metrics`, `api`, `store`, `guards`, `protected`",
     );
     refused(
         "syn_rate =",

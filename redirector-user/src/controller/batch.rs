@@ -75,7 +75,7 @@ impl Controller {
             .enumerate()
             .map(|(index, request)| -> Result<_, Problem> {
                 let proposal = Proposal::read(request, &pools, now)?;
-                guards.check(proposal.prefix)?;
+                guards.check_flag(&proposal)?;
                 once(&mut seen, proposal.prefix, index)?;
                 if state.flags.on(proposal.prefix).is_none() {
                     fresh += 1;

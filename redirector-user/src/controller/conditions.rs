@@ -125,7 +125,11 @@ impl Controller {
 /// person's: it may be lifted by itself.
 pub(super) fn says_the_same(flag: &Flag, proposal: &Proposal) -> bool {
     let terms = &flag.terms;
-    let life = |terms: &Proposal| terms.expires_at.duration_since(terms.created_at);
+    // One that stands for ever has another end than one that is to, and is asked for alike.
+    let life = |terms: &Proposal| match &terms.for_ever {
+        Some(for_ever) => Err(for_ever.review_s),
+        None => Ok(terms.expires_at.duration_since(terms.created_at)),
+    };
     terms.cause.is_none()
         && terms.action == proposal.action
         && terms.reason == proposal.reason

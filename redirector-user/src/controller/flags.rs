@@ -1,5 +1,7 @@
 //! Turning the dial: adding, lifting and ending flags.
 
+use std::sync::Arc;
+
 use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
@@ -95,7 +97,7 @@ impl Controller {
         proposal: &Proposal,
         more: usize,
     ) -> Result<(), Problem> {
-        self.guards(state).check(proposal.prefix)?;
+        self.guards(state).check_flag(proposal)?;
         match state.flags.on(proposal.prefix) {
             Some(_) => Ok(()),
             None => self.room_for(state, more + 1),
@@ -149,7 +151,7 @@ impl Controller {
         }))
     }
 
-    /// Ends the flags whose time has come; answers with the next time to look.
+    /// Ends the flags and exemptions whose time has come, and tells of reviews; answers with the next time to look.
     pub(super) async fn expire_flags(&self) -> Result<Option<Timestamp>, Problem> {
         if self.unless_importing().is_err() {
             // A little later is soon enough.
@@ -166,7 +168,12 @@ impl Controller {
             self.end_flag(&mut state, id, Kind::FlagExpired, &ended)
                 .await?;
         }
-        Ok(state.flags.next_expiry())
+        self.tell_reviews(&mut state, now).await?;
+        let next_end = self.end_exemptions(&mut state, now).await?;
+        let next_bypass = self.end_bypasses(&mut state, now).await?;
+        let (expiry, review) = (state.flags.next_expiry(), state.flags.next_review());
+        let next = [expiry, review, next_end, next_bypass];
+        Ok(next.into_iter().flatten().min())
     }
 
     pub(super) async fn end_flag(
@@ -221,7 +228,7 @@ impl Controller {
     /// Whether so many more prefixes can be flagged.
     pub(super) fn room_for(&self, state: &State, more: usize) -> Result<(), Problem> {
         let (active, policies_max) = (state.flags.active(), self.config.edge.policies_max);
-        if active + more <= policies_max as usize {
+        if active + more + state.spared.len() <= policies_max as usize {
             return Ok(());
         }
         Err(Problem::Guard(format!(
@@ -231,20 +238,12 @@ impl Controller {
     }
 
     pub(super) fn guards(&self, state: &State) -> Guards {
-        let relays = self.config.relays();
-        let listeners = relays.flat_map(|(_, relay)| {
-            relay
-                .addresses()
-                .map(|address| (address, format!("the listener of {}", relay.name)))
-        });
-        let own = state
-            .probe_sources
-            .iter()
-            .map(|address| (*address, String::from("this edge's own address")));
         Guards {
             customer_prefixes: self.config.customer_prefixes.clone(),
-            protected: own.chain(listeners).collect(),
+            protected: Arc::clone(&state.protected),
             reserved: self.config.health.reserved.clone(),
+            exemptions: Arc::clone(&state.exemptions),
+            now: clock(),
         }
     }
 

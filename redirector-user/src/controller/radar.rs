@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use crate::{
     edge::Sighted,
     policy::{
         dial::read_target,
+        exemption::Exemptions,
         rules::{Observation, Rotation},
     },
     radar::{
@@ -88,9 +89,18 @@ impl Controller {
 
     /// The sources of the windows that ended in the last while, the `limit` highest scores first.
     #[must_use]
-    pub fn radar(&self, last: Duration, limit: usize) -> RadarView {
+    pub fn radar(&self, last: Duration, limit: usize, exemptions: &Exemptions) -> RadarView {
         let sum = self.history().sum(since(last));
-        RadarView::of(&sum, self.config.radar_window.is_some(), limit)
+        let mut view = RadarView::of(&sum, self.config.radar_window.is_some(), limit);
+        for source in &mut view.sources {
+            source.exempt = exempt(source.source, exemptions);
+        }
+        view
+    }
+
+    /// Who is exempt, as of now.
+    pub async fn standing_exemptions(&self) -> Arc<Exemptions> {
+        Arc::clone(&self.lock().await.exemptions)
     }
 
     /// One source, with its course.
@@ -98,7 +108,12 @@ impl Controller {
     /// # Errors
     ///
     /// [`Problem::NotFound`] if it was silent, [`Problem::Usage`] if it is no customer's.
-    pub fn radar_source(&self, address: IpAddr, last: Duration) -> Result<SourceView, Problem> {
+    pub fn radar_source(
+        &self,
+        address: IpAddr,
+        last: Duration,
+        exemptions: &Exemptions,
+    ) -> Result<SourceView, Problem> {
         let source = read_target(&address.to_string(), false)?;
         let customers = &self.config.customer_prefixes;
         if !customers.iter().any(|prefix| prefix.contains(address)) {
@@ -128,6 +143,7 @@ impl Controller {
         });
         Ok(SourceView {
             course: course.collect(),
+            exempt: exempt(source, exemptions),
             ..SourceView::of(source, figures, &sum)
         })
     }
@@ -136,6 +152,12 @@ impl Controller {
     fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Until when a source is exempt, and by what.
+fn exempt(source: IpNetwork, exemptions: &Exemptions) -> Option<String> {
+    let exemption = exemptions.around(source, clock());
+    exemption.map(|exemption| exemption.in_words())
 }
 
 fn since(last: Duration) -> Timestamp {

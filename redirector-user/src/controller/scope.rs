@@ -33,8 +33,8 @@ impl Default for Scope {
 }
 
 impl State {
-    /// What the next pass must look at. It stays so until [`State::hold`]. The sources of probes are few, and
-    /// no flag says when they change.
+    /// What the next pass must look at. It stays so until [`State::hold`]. The sources of probes, and what is protected,
+    /// are few, and no flag says when they change.
     pub(super) fn widen_scope(
         &mut self,
         standing: &Standing,
@@ -46,6 +46,7 @@ impl State {
             prefixes.extend(touched);
             prefixes.extend(&self.unsettled);
             prefixes.extend(probes.map(IpNetwork::from));
+            prefixes.extend(&self.spared);
             let fresh = fresh.iter().filter_map(|id| self.flags.get(id));
             prefixes.extend(fresh.map(|flag| flag.terms.prefix));
         }
@@ -74,6 +75,7 @@ impl State {
         };
         EdgeState {
             customers: self.held.customers.clone(),
+            bypasses: self.held.bypasses.clone(),
             policies,
             pools: self.held.pools.clone(),
             relays: self.held.relays.clone(),

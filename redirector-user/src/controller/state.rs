@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 use contract::Generation;
@@ -16,9 +17,12 @@ use crate::{
     config::{self, Config, Through},
     edge::health::{Health, Monitor},
     policy::{
+        bypass::Bypasses,
         desired::{Decisions, PlannedRelay, PoolPlan, Probe, desired, grace_until_s},
         dial::{Flag, FlagId},
+        exemption::Exemptions,
         ledger::Ledger,
+        prefixes::Prefixes,
         rules::Conduct,
     },
     reconcile::EdgeState,
@@ -27,8 +31,10 @@ use crate::{
 };
 
 mod held;
+mod spared;
 
 use held::{known_paths, relay_numbers};
+use spared::{protected, spared};
 
 /// All that changes.
 #[derive(Debug)]
@@ -73,6 +79,14 @@ pub(super) struct State {
     pub(super) uplinks: BTreeSet<u32>,
     /// This host's addresses towards the relays.
     pub(super) probe_sources: BTreeSet<IpAddr>,
+    /// Whom nobody can flag, and why.
+    pub(super) protected: Arc<Prefixes<String>>,
+    /// Those of them that a flag could cover.
+    pub(super) spared: BTreeSet<IpNetwork>,
+    /// Who is not flagged because somebody has promised it, or is to be.
+    pub(super) exemptions: Arc<Exemptions>,
+    /// Destinations that nobody is redirected away from.
+    pub(super) bypasses: Bypasses,
     /// What relays have been told of the configuration since the start.
     pub(super) published: Option<serde_json::Value>,
 }
@@ -152,6 +166,8 @@ impl State {
             };
             (relay.name.clone(), record)
         });
+        let probe_sources: BTreeSet<IpAddr> = local_sources.values().copied().collect();
+        let protected = protected(config, &probe_sources);
         Self {
             generation: loaded.generation,
             flags: loaded.flags.into_iter().collect(),
@@ -172,7 +188,11 @@ impl State {
             without_relay: BTreeSet::new(),
             by_hand: BTreeSet::new(),
             uplinks,
-            probe_sources: local_sources.values().copied().collect(),
+            probe_sources,
+            spared: spared(config, &protected),
+            protected: Arc::new(protected),
+            exemptions: Arc::new(loaded.exemptions),
+            bypasses: loaded.bypasses,
             published: None,
         }
     }
@@ -204,6 +224,8 @@ impl State {
             live_customers: &self.live_customers,
             is_covered: &|prefix| self.is_covered(&standing, prefix),
             probes,
+            bypasses: self.bypasses.in_force(now).map(|it| it.prefix).collect(),
+            spared: &self.spared,
         };
         Desired {
             edge: desired(&decisions, &held),

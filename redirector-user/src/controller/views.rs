@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, net::IpAddr, sync::PoisonError};
 use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
-use redirector_common::abi::{Role, Via};
+use redirector_common::{
+    abi::{Role, Via},
+    counters::Counter,
+};
 
 use super::{
     Controller, Problem,
@@ -14,11 +17,14 @@ use super::{
 use crate::{
     api::view::{
         DrainView, FlagCounts, FlagView, HistoryView, PoolView, ProbationView, RelayHealth,
-        RelayView, StatusView,
+        RelayView, SparedView, StatusView,
     },
     config::Config,
     edge::{Edge, EdgeError, Entrance, Ingress, Judgement, Unjudgeable, health::Health},
-    policy::dial::{Flag, FlagId},
+    policy::{
+        bypass::Bypass,
+        dial::{Flag, FlagId},
+    },
     store::{audit, flags::subject},
 };
 
@@ -43,6 +49,10 @@ pub struct Reasons {
     pub guarded: bool,
     /// Those of them whose program is of another build than this controller's.
     pub other_build: Vec<String>,
+    /// Until when nobody is redirected away from the destination, and by what, if that is the reason.
+    pub bypass: Option<String>,
+    /// Why nobody can flag the source, if the rule is there for that.
+    pub protected: Option<String>,
 }
 
 /// A connection that somebody might open.
@@ -144,7 +154,14 @@ impl Controller {
                 .find(|(_, relay)| relay.number == number)
                 .map(|(name, _)| name.clone())
         });
+        let rule = judgement.rule.filter(|_| flag.is_none());
+        let protected = rule.and_then(|rule| state.protected.on(rule).cloned());
+        let bypassed = judgement.counter == Counter::Bypassed.name();
+        let bypass = state.bypasses.over(destination.into(), Timestamp::now());
+        let bypass = bypass.filter(|_| bypassed).map(Bypass::in_words);
         Ok(Reasons {
+            bypass,
+            protected,
             judgement,
             flag,
             past,
@@ -244,10 +261,25 @@ impl Controller {
             .iter()
             .map(history)
             .collect();
-        Ok(view(&*self.lock().await, flag, history))
+        let state = self.lock().await;
+        let guards = self.guards(&state);
+        let spared = guards.spared(flag.terms.prefix).take(SPARED_NAMED);
+        let spared = spared.map(|(prefix, why)| SparedView {
+            prefix,
+            why: why.to_owned(),
+        });
+        let spared = match flag.ended {
+            None => spared.collect(),
+            Some(_) => Vec::new(),
+        };
+        Ok(FlagView {
+            spared,
+            ..view(&state, flag, history)
+        })
     }
 }
 
+/// One flag as it is told.
 pub(super) fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
     let (awaiting, serving) = (state.awaited(flag.id), state.serving(&flag));
     let customer = flag.terms.prefix;
@@ -263,7 +295,8 @@ pub(super) fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> Flag
     }
 }
 
-fn history(row: &audit::Row) -> HistoryView {
+/// A row of the trail as it is told.
+pub(super) fn history(row: &audit::Row) -> HistoryView {
     HistoryView {
         // What was written came from a valid time.
         at: Timestamp::from_microsecond(row.at_us).unwrap_or_default(),
@@ -321,3 +354,6 @@ fn relay_view(state: &State, config: &Config, relay: &RelayRecord) -> RelayView 
         trouble: relay.trouble.clone(),
     }
 }
+
+/// Protected prefixes in an answer.
+const SPARED_NAMED: usize = 20;

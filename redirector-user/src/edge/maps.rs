@@ -22,6 +22,8 @@ use super::{EdgeError, batch::RawMap, error::errno, pins::Pins};
 pub(crate) struct Maps {
     pub(crate) customers4: LpmTrie<MapData, [u8; 4], u32>,
     pub(crate) customers6: LpmTrie<MapData, [u8; 16], u32>,
+    pub(crate) bypasses4: LpmTrie<MapData, [u8; 4], u32>,
+    pub(crate) bypasses6: LpmTrie<MapData, [u8; 16], u32>,
     pub(crate) pools: Array<MapData, [u8; Pool::SIZE]>,
     pub(crate) slots: Array<MapData, u32>,
     pub(crate) relays: Array<MapData, [u8; Relay::SIZE]>,
@@ -48,6 +50,8 @@ impl Maps {
         Ok(Self {
             customers4: open(pins, map::CUSTOMERS4, Map::LpmTrie)?,
             customers6: open(pins, map::CUSTOMERS6, Map::LpmTrie)?,
+            bypasses4: open(pins, map::BYPASSES4, Map::LpmTrie)?,
+            bypasses6: open(pins, map::BYPASSES6, Map::LpmTrie)?,
             pools: open(pins, map::POOLS, Map::Array)?,
             slots: open(pins, map::SLOTS, Map::Array)?,
             relays: open(pins, map::RELAYS, Map::Array)?,

@@ -1,8 +1,8 @@
-//! Customer prefixes, in a map for each family, and policies, in the set that is in force.
+//! Customer prefixes and bypasses, in a map for each family, and policies, in the set that is in force.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aya::maps::{LpmTrie, MapData};
+use aya::maps::{LpmTrie, MapData, MapError};
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use redirector_common::abi::{Policy, Settings, map};
 
@@ -15,6 +15,13 @@ impl Edge {
     pub(crate) fn customers(&self) -> Result<BTreeSet<IpNetwork>, EdgeError> {
         let v4 = entries(map::CUSTOMERS4, &self.maps.customers4, network4)?;
         let v6 = entries(map::CUSTOMERS6, &self.maps.customers6, network6)?;
+        Ok(v4.into_iter().chain(v6).map(|(prefix, _)| prefix).collect())
+    }
+
+    /// Destinations that nobody is redirected away from.
+    pub(crate) fn bypasses(&self) -> Result<BTreeSet<IpNetwork>, EdgeError> {
+        let v4 = entries(map::BYPASSES4, &self.maps.bypasses4, network4)?;
+        let v6 = entries(map::BYPASSES6, &self.maps.bypasses6, network6)?;
         Ok(v4.into_iter().chain(v6).map(|(prefix, _)| prefix).collect())
     }
 
@@ -94,6 +101,34 @@ impl Edge {
             IpNetwork::V6(v6) => {
                 let key = prefix_key(prefix, v6.network().octets());
                 removed(map::CUSTOMERS6, self.maps.customers6.remove(&key))
+            }
+        }
+    }
+
+    pub(crate) fn put_bypass(&mut self, prefix: IpNetwork) -> Result<(), EdgeError> {
+        let written =
+            |name, outcome: Result<(), MapError>| outcome.map_err(|error| writing(name, error));
+        match prefix {
+            IpNetwork::V4(v4) => {
+                let key = prefix_key(prefix, v4.network().octets());
+                written(map::BYPASSES4, self.maps.bypasses4.insert(&key, 0, 0))
+            }
+            IpNetwork::V6(v6) => {
+                let key = prefix_key(prefix, v6.network().octets());
+                written(map::BYPASSES6, self.maps.bypasses6.insert(&key, 0, 0))
+            }
+        }
+    }
+
+    pub(crate) fn remove_bypass(&mut self, prefix: IpNetwork) -> Result<(), EdgeError> {
+        match prefix {
+            IpNetwork::V4(v4) => {
+                let key = prefix_key(prefix, v4.network().octets());
+                removed(map::BYPASSES4, self.maps.bypasses4.remove(&key))
+            }
+            IpNetwork::V6(v6) => {
+                let key = prefix_key(prefix, v6.network().octets());
+                removed(map::BYPASSES6, self.maps.bypasses6.remove(&key))
             }
         }
     }

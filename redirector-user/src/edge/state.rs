@@ -28,6 +28,7 @@ impl Edge {
             ..EdgeState::default()
         };
         state.customers = self.customers()?;
+        state.bypasses = self.bypasses()?;
         state.policies = self.policies()?;
         for number in 0..POOLS_MAX {
             let octets = self
@@ -78,6 +79,8 @@ impl Edge {
             }
             MapOp::PutCustomer(prefix) => self.put_customer(prefix),
             MapOp::RemoveCustomer(prefix) => self.remove_customer(prefix),
+            MapOp::PutBypass(prefix) => self.put_bypass(prefix),
+            MapOp::RemoveBypass(prefix) => self.remove_bypass(prefix),
             MapOp::PutPolicy(prefix, policy) => self.put_policy(prefix, &policy),
             MapOp::RemovePolicy(prefix) => self.remove_policy(prefix),
             MapOp::ChangePolicies(ref changes) => self.change_policies(changes),

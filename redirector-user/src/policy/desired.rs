@@ -38,6 +38,10 @@ pub struct Decisions<'a> {
     pub is_covered: &'a dyn Fn(IpNetwork) -> bool,
     /// The edge's own probes of relays, by their source.
     pub probes: BTreeMap<IpAddr, Probe>,
+    /// Destinations that nobody is redirected away from.
+    pub bypasses: BTreeSet<IpNetwork>,
+    /// What stays free, whoever is flagged around it.
+    pub spared: &'a BTreeSet<IpNetwork>,
 }
 
 /// Where a source of probes is sent.
@@ -90,6 +94,10 @@ pub fn desired(decisions: &Decisions<'_>, previous: &EdgeState) -> EdgeState {
         .collect();
     let lingering = lingering(decisions, previous);
     policies.extend(lingering);
+    for prefix in decisions.spared {
+        // What was diverted before it was protected keeps its relay until it ends.
+        policies.entry(*prefix).or_insert_with(|| sparing(*prefix));
+    }
     // Last: whatever was flagged around them, probes go where they must.
     let probes = decisions.probes.iter();
     policies.extend(probes.map(|(source, probe)| {
@@ -100,6 +108,7 @@ pub fn desired(decisions: &Decisions<'_>, previous: &EdgeState) -> EdgeState {
     let pools = pools.filter_map(|(number, plan)| Some((u16::try_from(number).ok()?, pool(plan))));
     EdgeState {
         customers: decisions.customers.clone(),
+        bypasses: decisions.bypasses.clone(),
         policies,
         pools: pools.collect(),
         relays: decisions.relays.clone(),
@@ -177,6 +186,15 @@ fn has_connections(prefix: IpNetwork, decisions: &Decisions<'_>) -> bool {
     let within = prefix.network()..=prefix.broadcast();
     let mut customers = decisions.live_customers.range(within);
     customers.any(|customer| !decisions.probes.contains_key(customer))
+}
+
+/// The most specific policy wins, so this one keeps a prefix out of whatever stands around it.
+fn sparing(prefix: IpNetwork) -> abi::Policy {
+    abi::Policy {
+        action: abi::Action::Pass as u8,
+        prefix_len: prefix.prefix(),
+        ..abi::Policy::default()
+    }
 }
 
 fn probing(source: IpNetwork, probe: Probe) -> abi::Policy {

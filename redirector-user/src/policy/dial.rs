@@ -5,6 +5,7 @@
 
 mod height;
 mod request;
+pub mod term;
 
 use std::fmt;
 
@@ -15,7 +16,8 @@ use redirector_common::abi;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub(crate) use self::request::{line, read_action};
+pub(crate) use self::request::{duration, line, read_action};
+use self::term::ForEver;
 pub use self::{
     height::Height,
     request::{
@@ -92,6 +94,10 @@ pub struct Proposal {
     pub cause: Option<Box<Cause>>,
     /// Which file brought it; `None` = a person, a program, or a rule.
     pub origin: Option<String>,
+    /// That it is to stand for ever, if so.
+    pub for_ever: Option<Box<ForEver>>,
+    /// Why it is there although its customer is exempt, if so.
+    pub despite_exemption: Option<Box<str>>,
 }
 
 /// One flag, in force or not.

@@ -7,23 +7,30 @@
 pub mod caps;
 pub mod reach;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use ipnetwork::IpNetwork;
+use jiff::Timestamp;
 
 pub use self::caps::Caps;
-use super::dial::Refusal;
+use super::{
+    dial::{Action, Proposal, Refusal},
+    exemption::Exemptions,
+    prefixes::Prefixes,
+};
 
 /// What the guards know.
 #[derive(Clone, Debug, Default)]
 pub struct Guards {
     /// The operator's customer prefixes.
     pub customer_prefixes: BTreeSet<IpNetwork>,
-    /// Addresses that carry the gate itself, with what each one is.
-    pub protected: BTreeMap<IpAddr, String>,
+    /// Whom nobody can flag, with why: what carries the gate itself, and what the operator says. A flag around one
+    /// leaves it free.
+    pub protected: Arc<Prefixes<String>>,
+    /// Who is not flagged because somebody has promised it.
+    pub exemptions: Arc<Exemptions>,
+    /// What time it is, for those.
+    pub now: Timestamp,
     /// Prefixes that the edge probes relays from. A flag around one is no harm: each address that is probed from
     /// has a policy of its own, which wins.
     pub reserved: Vec<IpNetwork>,
@@ -38,7 +45,46 @@ impl Guards {
     pub fn check(&self, target: IpNetwork) -> Result<(), Refusal> {
         self.inside_customer_prefixes(target)?;
         self.outside_reserved(target)?;
-        self.clear_of_protected(target)
+        self.outside_protected(target)
+    }
+
+    /// Judges a flag: whom it is about, and whether that customer is exempt.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guards::check`].
+    pub fn check_flag(&self, proposal: &Proposal) -> Result<(), Refusal> {
+        self.check(proposal.prefix)?;
+        // What takes nothing from a customer is kept from nobody.
+        let harmless = matches!(proposal.action, Action::Pass | Action::Observe);
+        if harmless || proposal.despite_exemption.is_some() {
+            return Ok(());
+        }
+        match self.exemptions.forbids(proposal.prefix, self.now) {
+            None => Ok(()),
+            Some(exemption) => Err(Refusal::Guard(format!(
+                "{} is {}: --despite-exemption, with a reason, flags {} all the same",
+                exemption.prefix,
+                exemption.in_words(),
+                proposal.prefix
+            ))),
+        }
+    }
+
+    /// Why rules cannot flag somebody, if so.
+    #[must_use]
+    pub fn keeps_from_rules(&self, customer: IpNetwork) -> Option<String> {
+        if let Err(refusal) = self.check(customer) {
+            return Some(refusal.to_string());
+        }
+        let exemption = self.exemptions.forbids(customer, self.now);
+        exemption.map(|exemption| exemption.in_words())
+    }
+
+    /// What stays free inside of a prefix, whoever is flagged around it, and why.
+    pub fn spared(&self, target: IpNetwork) -> impl Iterator<Item = (IpNetwork, &str)> {
+        let within = self.protected.within(target);
+        within.map(|(prefix, why)| (prefix, why.as_str()))
     }
 
     /// The customer prefix that a prefix is in.
@@ -94,15 +140,12 @@ impl Guards {
         }))
     }
 
-    fn clear_of_protected(&self, target: IpNetwork) -> Result<(), Refusal> {
-        match self
-            .protected
-            .iter()
-            .find(|(address, _)| target.contains(**address))
-        {
+    fn outside_protected(&self, target: IpNetwork) -> Result<(), Refusal> {
+        match self.protected.over(target).next() {
             None => Ok(()),
-            Some((address, what)) => Err(Refusal::Guard(format!(
-                "{target} contains {address}, {what}: flagging it would cut the gate off; flag narrower prefixes"
+            Some((protected, why)) => Err(Refusal::Guard(format!(
+                "{target} is protected, because {protected} is {why}: nobody can flag it; outgated.toml says what is \
+                 protected ([[protected]], and the addresses of relays and of the edge)"
             ))),
         }
     }
@@ -112,18 +155,28 @@ impl Guards {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(target: &str) -> Result<(), String> {
-        let relay = "192.0.2.200".parse().unwrap();
-        let guards = Guards {
+    fn guards() -> Guards {
+        let protected = [
+            ("192.0.2.200/32", "the listener of relay-1"),
+            ("192.0.2.240/29", "our own servers"),
+            ("2001:db8:a:25::/64", "our own servers"),
+        ];
+        let protected = protected.map(|(prefix, why)| (prefix.parse().unwrap(), why.to_owned()));
+        Guards {
             customer_prefixes: ["192.0.2.0/24", "2001:db8:a::/48"]
                 .map(|prefix| prefix.parse().unwrap())
                 .into(),
-            protected: BTreeMap::from([(relay, String::from("the listener of relay-1"))]),
+            protected: Arc::new(protected.into_iter().collect()),
             reserved: ["192.0.2.128/28", "2001:db8:a:ffff::/64"]
                 .map(|prefix| prefix.parse().unwrap())
                 .into(),
-        };
+            ..Guards::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(target: &str) -> Result<(), String> {
+        let guards = guards();
         guards.check(target.parse().unwrap()).map_err(|refusal| {
             assert!(matches!(refusal, Refusal::Guard(_)));
             refusal.to_string()
@@ -183,14 +236,33 @@ mod tests {
     }
 
     #[test]
-    fn the_gate_itself_cannot_be_flagged() {
-        for target in ["192.0.2.200/32", "192.0.2.192/26", "192.0.2.0/24"] {
-            assert!(
-                check(target)
-                    .unwrap_err()
-                    .contains("the listener of relay-1"),
-                "{target}"
-            );
+    fn what_is_protected_cannot_be_flagged_and_stays_free_in_a_wider_flag() {
+        for (target, why) in [
+            (
+                "192.0.2.200/32",
+                "192.0.2.200/32 is the listener of relay-1",
+            ),
+            ("192.0.2.240/29", "192.0.2.240/29 is our own servers"),
+            ("192.0.2.242/32", "192.0.2.240/29 is our own servers"),
+            (
+                "2001:db8:a:25::17/128",
+                "2001:db8:a:25::/64 is our own servers",
+            ),
+        ] {
+            assert!(check(target).unwrap_err().contains(why), "{target}");
         }
+        let spared = |target: &str| -> Vec<String> {
+            assert_eq!(check(target), Ok(()), "{target}");
+            let guards = guards();
+            let spared = guards.spared(target.parse().unwrap());
+            spared.map(|(prefix, _)| prefix.to_string()).collect()
+        };
+        assert_eq!(
+            spared("192.0.2.192/26"),
+            ["192.0.2.200/32", "192.0.2.240/29"]
+        );
+        assert_eq!(spared("192.0.2.192/27"), ["192.0.2.200/32"]);
+        assert_eq!(spared("2001:db8:a::/48"), ["2001:db8:a:25::/64"]);
+        assert!(spared("192.0.2.0/25").is_empty());
     }
 }

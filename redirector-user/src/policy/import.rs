@@ -141,7 +141,7 @@ impl<'a> Flags<'a> {
     fn take(&mut self, line: u64, fields: &Fields<'_>) -> Result<(), Refusal> {
         let request = request(fields, self.actor)?;
         let proposal = Proposal::read(&request, &self.judges.pools, self.now)?;
-        self.judges.guards.check(proposal.prefix)?;
+        self.judges.guards.check_flag(&proposal)?;
         once(&mut self.seen, proposal.prefix, line)?;
         self.rows.push(Row { line, it: proposal });
         Ok(())

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use super::{
     dial::{Flag, FlagId},
+    prefixes::shortened,
     rules::rule_of,
     tenant::{Tenant, lies_in, span},
 };
@@ -29,6 +30,8 @@ pub struct Ledger {
     waiting: BTreeMap<Wait, BTreeSet<FlagId>>,
     /// When each flag that has not ended will.
     expiries: BTreeSet<(Timestamp, FlagId)>,
+    /// When somebody is to look again at each flag that stands for ever.
+    reviews: BTreeSet<(Timestamp, FlagId)>,
     /// Generations of the redirects to each pool that were ever in force, with how many have it.
     in_use: BTreeMap<String, BTreeMap<Generation, usize>>,
     /// Flags that have not ended and that a rule has made.
@@ -140,6 +143,37 @@ impl Ledger {
         self.expiries.first().map(|(at, _)| *at)
     }
 
+    /// Flags that end, or are to be looked at again, until then; the first one first.
+    pub fn due_until(&self, until: Timestamp) -> impl Iterator<Item = &Flag> {
+        let within = |all: &BTreeSet<(Timestamp, FlagId)>| -> Vec<(Timestamp, FlagId)> {
+            all.iter()
+                .take_while(|(at, _)| *at <= until)
+                .copied()
+                .collect()
+        };
+        let mut due = within(&self.expiries);
+        due.extend(within(&self.reviews));
+        due.sort_unstable();
+        due.into_iter().filter_map(|(_, id)| self.flags.get(&id))
+    }
+
+    /// Flags whose review has come, and nobody was told.
+    #[must_use]
+    pub fn reviews_due(&self, now: Timestamp) -> Vec<Flag> {
+        let due = self.reviews.iter().take_while(|(at, _)| *at <= now);
+        let due = due.filter_map(|(_, id)| self.flags.get(id));
+        due.filter(|flag| untold_review(flag).is_some())
+            .cloned()
+            .collect()
+    }
+
+    /// When the next review comes that nobody was told of.
+    #[must_use]
+    pub fn next_review(&self) -> Option<Timestamp> {
+        let flags = self.reviews.iter().filter_map(|(_, id)| self.flags.get(id));
+        flags.filter_map(untold_review).next()
+    }
+
     /// Adds a flag, or puts it in the place of what was known of it.
     pub fn insert(&mut self, flag: Flag) {
         drop(self.remove(flag.id));
@@ -150,6 +184,8 @@ impl Ledger {
             self.uncount(before);
             *self.by_action.entry(flag.terms.action.name()).or_default() += 1;
             self.expiries.insert((flag.terms.expires_at, id));
+            let review = flag.terms.review_at();
+            self.reviews.extend(review.map(|at| (at, id)));
             if rule_of(&flag.terms.actor).is_some() {
                 self.automatic.insert(flag.terms.prefix, id);
             }
@@ -176,6 +212,9 @@ impl Ledger {
             self.automatic.remove(&flag.terms.prefix);
         }
         self.expiries.remove(&(flag.terms.expires_at, id));
+        if let Some(at) = flag.terms.review_at() {
+            self.reviews.remove(&(at, id));
+        }
         let wait = Wait::of(&flag);
         if let Some(ids) = self.waiting.get_mut(&wait) {
             ids.remove(&id);
@@ -245,15 +284,15 @@ impl Wait {
     }
 }
 
+fn untold_review(flag: &Flag) -> Option<Timestamp> {
+    let for_ever = flag.terms.for_ever.as_ref();
+    for_ever.and_then(|it| it.untold_review())
+}
+
 fn pool_in_use(flag: &Flag) -> Option<&str> {
     let redirect = flag.terms.action.redirect();
     let in_use = redirect.filter(|_| flag.activated_at.is_some());
     in_use.map(|redirect| redirect.pool.as_str())
-}
-
-fn shortened(prefix: IpNetwork, length: u8) -> Option<IpNetwork> {
-    let around = IpNetwork::new(prefix.network(), length).ok()?;
-    IpNetwork::new(around.network(), length).ok()
 }
 
 #[cfg(test)]

@@ -66,6 +66,8 @@ mod tests {
                 expires_at: at(1_000_000),
                 cause: None,
                 origin: None,
+                for_ever: None,
+                despite_exemption: None,
             },
             generation: Generation(u64::from(id)),
             replaces: None,

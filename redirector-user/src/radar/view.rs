@@ -36,6 +36,9 @@ pub struct SourceView {
     pub source: IpNetwork,
     /// How much it looks like a spammer; 100 is a source that is at every limit.
     pub score: f64,
+    /// That rules and people do not flag it for now: until when, and by which exemption.
+    #[serde(default)]
+    pub exempt: Option<String>,
     /// Why, one reason each.
     pub components: Vec<Component>,
     /// What was counted.
@@ -115,6 +118,7 @@ impl SourceView {
             source,
             score: score::total(&components),
             components,
+            exempt: None,
             figures: FiguresView::from(figures),
             course: Vec::new(),
         }

@@ -13,6 +13,7 @@ use super::*;
 #[derive(Clone, Debug)]
 struct Model {
     customers: BTreeSet<IpNetwork>,
+    bypasses: BTreeSet<IpNetwork>,
     policies: BTreeMap<IpNetwork, Policy>,
     pools: BTreeMap<u16, Pool>,
     slots: BTreeMap<(u16, u32), u32>,
@@ -31,6 +32,7 @@ impl Model {
         let stale = (0..POOLS).flat_map(|pool| (0..SLOTS).map(move |slot| ((pool, slot), 0)));
         Self {
             customers: state.customers.clone(),
+            bypasses: state.bypasses.clone(),
             policies: state.policies.clone(),
             pools: state
                 .pools
@@ -63,6 +65,8 @@ impl Model {
             }
             MapOp::PutCustomer(prefix) => assert!(self.customers.insert(prefix)),
             MapOp::RemoveCustomer(prefix) => assert!(self.customers.remove(&prefix)),
+            MapOp::PutBypass(prefix) => assert!(self.bypasses.insert(prefix)),
+            MapOp::RemoveBypass(prefix) => assert!(self.bypasses.remove(&prefix)),
             MapOp::PutPolicy(prefix, policy) => drop(self.policies.insert(prefix, policy)),
             MapOp::RemovePolicy(prefix) => assert!(self.policies.remove(&prefix).is_some()),
             MapOp::ChangePolicies(changes) => {
@@ -87,6 +91,7 @@ impl Model {
         });
         EdgeState {
             customers: self.customers.clone(),
+            bypasses: self.bypasses.clone(),
             policies: self.policies.clone(),
             pools: pools.collect(),
             relays: self.relays.clone(),
@@ -180,8 +185,9 @@ fn states() -> impl Strategy<Value = EdgeState> {
         0..6,
     );
     let customers = prop::collection::btree_set(prefixes(), 0..4);
-    (relays, pools, policies, customers, 0..3_u64).prop_map(
-        |(relays, pools, policies, customers, generation)| {
+    let bypasses = prop::collection::btree_set(prefixes(), 0..4);
+    (relays, pools, policies, customers, bypasses, 0..3_u64).prop_map(
+        |(relays, pools, policies, customers, bypasses, generation)| {
             let numbers: Vec<u32> = relays.keys().copied().collect();
             let pick = |index: Option<prop::sample::Index>| match index {
                 Some(index) if !numbers.is_empty() => *index.get(&numbers),
@@ -226,6 +232,7 @@ fn states() -> impl Strategy<Value = EdgeState> {
                 .collect();
             EdgeState {
                 customers,
+                bypasses,
                 policies,
                 pools,
                 relays,

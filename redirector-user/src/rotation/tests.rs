@@ -17,6 +17,8 @@ fn flag(id: u32, generation: u64, action: Action) -> Flag {
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
             cause: None,
             origin: None,
+            for_ever: None,
+            despite_exemption: None,
         },
         generation: Generation(generation),
         tenant: None,

@@ -76,6 +76,28 @@ pub enum Kind {
     MessageViewed,
     /// Somebody says that a kept message is what it was taken for.
     MessageConfirmed,
+    /// A flag's end, or its review, was moved.
+    FlagExtended,
+    /// A second person has agreed that a flag stands for ever.
+    FlagApproved,
+    /// A flag that was to stand for ever ends as any other.
+    FlagRejected,
+    /// The day has come on which somebody is to look at a flag that stands for ever.
+    FlagReviewDue,
+    /// Somebody asks that a customer cannot be flagged.
+    ExemptionAsked,
+    /// A second person has agreed to that.
+    ExemptionApproved,
+    /// An exemption was taken back.
+    ExemptionLifted,
+    /// An exemption ended by itself.
+    ExemptionEnded,
+    /// Nobody is redirected away from a destination any more.
+    BypassAdded,
+    /// A bypass was taken back.
+    BypassLifted,
+    /// A bypass ended by itself.
+    BypassEnded,
     /// Somebody may use the API with a token.
     TokenAdded,
     /// A token is no good any more.
@@ -239,6 +261,17 @@ impl Kind {
             Self::MessageReleased => "message released",
             Self::MessageViewed => "message viewed",
             Self::MessageConfirmed => "message confirmed",
+            Self::FlagExtended => "flag extended",
+            Self::FlagApproved => "flag approved",
+            Self::FlagRejected => "flag rejected",
+            Self::FlagReviewDue => "flag review due",
+            Self::ExemptionAsked => "exemption asked",
+            Self::ExemptionApproved => "exemption approved",
+            Self::ExemptionLifted => "exemption lifted",
+            Self::ExemptionEnded => "exemption ended",
+            Self::BypassAdded => "bypass added",
+            Self::BypassLifted => "bypass lifted",
+            Self::BypassEnded => "bypass ended",
             Self::TokenAdded => "token added",
             Self::TokenRemoved => "token removed",
             Self::Viewed => "viewed",
@@ -370,7 +403,7 @@ pub(super) async fn append(
     chain.finish(transaction).await
 }
 
-fn read(row: &AnyRow) -> Result<Row, StoreError> {
+pub(super) fn read(row: &AnyRow) -> Result<Row, StoreError> {
     Ok(Row {
         writer: row.try_get("writer")?,
         seq: row.try_get("seq")?,

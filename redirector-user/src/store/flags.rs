@@ -4,6 +4,7 @@ mod bulk;
 mod change;
 mod past;
 mod row;
+mod term;
 
 use std::collections::BTreeMap;
 

@@ -238,6 +238,24 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         include_str!("migrations/0010_events.sql"),
     ),
     (
+        11,
+        None,
+        "flags for ever",
+        include_str!("migrations/0011_for_ever.sql"),
+    ),
+    (
+        12,
+        None,
+        "exemptions",
+        include_str!("migrations/0012_exemptions.sql"),
+    ),
+    (
+        13,
+        None,
+        "bypasses",
+        include_str!("migrations/0013_bypasses.sql"),
+    ),
+    (
         14,
         None,
         "customers",

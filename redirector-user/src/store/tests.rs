@@ -1,9 +1,11 @@
+mod bypasses;
 mod change;
 mod events;
 mod life;
 mod privacy;
 mod rules;
 mod tenants;
+mod terms;
 mod tokens;
 mod trail;
 mod users;

@@ -41,6 +41,27 @@ fn refusals_have_their_exit_code_and_say_what_is_allowed() {
             "a flag lives at most 90d",
         ),
         (
+            1,
+            add("192.0.2.10", &["--for", "ever"]),
+            "--for ever needs --review, the time after which somebody is to look at the flag again",
+        ),
+        (
+            1,
+            add("192.0.2.10", &["--review", "30d"]),
+            "only a flag that stands for ever is reviewed",
+        ),
+        (2, vec!["flag", "history", "192.0.2.99"], "never was"),
+        (
+            3,
+            vec!["flag", "approve", "1", "--reason", "r", "--actor", "bob"],
+            "nobody has asked for it to stand for ever",
+        ),
+        (
+            2,
+            vec!["exempt", "lift", "192.0.2.10", "--reason", "r"],
+            "`outgate exempt ls` lists who is",
+        ),
+        (
             3,
             vec!["flag", "add", "192.0.2.10", "--reason", ""],
             "a flag needs a reason",

@@ -12,7 +12,7 @@ use crate::lab::Lab;
 const A: &str = "192.0.2.10/32";
 
 /// Flags whoever sends more than 100 SYNs in a window of the radar, for six seconds.
-const SPRAY: &str = r#"
+pub(crate) const SPRAY: &str = r#"
 [[rule]]
 name = "spray"
 window = "1s"
@@ -27,7 +27,7 @@ reason = "{syns} SYNs in {window}"
 "#;
 
 /// A lab whose controller goes by these rules.
-fn ruled(rules: &str) -> Lab {
+pub(crate) fn ruled(rules: &str) -> Lab {
     let mut lab = Lab::new();
     fs::write(file(&lab), rules).unwrap();
     let text = lab.text();
@@ -43,14 +43,14 @@ fn file(lab: &Lab) -> PathBuf {
 }
 
 /// Has the radar see so many SYNs of 192.0.2.10, in this window or the next.
-fn sees(lab: &Lab, syns: u64) {
+pub(crate) fn sees(lab: &Lab, syns: u64) {
     let key = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 10];
     let sighting = Sighting {
         syns,
         ..Sighting::NOTHING
     };
     for name in [map::RADAR_EVEN, map::RADAR_ODD] {
-        let data = MapData::from_pin(lab.pin_dir().join("v3").join(name)).unwrap();
+        let data = MapData::from_pin(lab.pin_dir().join("v4").join(name)).unwrap();
         let table = Map::LruHashMap(data);
         let mut table: HashMap<_, [u8; 16], [u8; Sighting::SIZE]> = table.try_into().unwrap();
         table.insert(key, sighting.to_octets(), 0).unwrap();

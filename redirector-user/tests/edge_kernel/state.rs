@@ -72,6 +72,9 @@ pub(crate) fn sample(ifindex: u32) -> EdgeState {
         customers: ["192.0.2.0/24", "2001:db8:a::/48"]
             .map(|text| text.parse().unwrap())
             .into(),
+        bypasses: ["198.18.0.0/16", "198.18.0.0/15", "2001:db8:ffff::25/128"]
+            .map(|text| text.parse().unwrap())
+            .into(),
         policies: policies
             .map(|(prefix, policy)| (prefix.parse().unwrap(), policy))
             .into(),
@@ -116,6 +119,8 @@ fn what_was_applied_is_read_back() {
         .customers
         .remove(&"2001:db8:a::/48".parse().unwrap());
     changed.relays.insert(3, relay(3, 2));
+    changed.bypasses.remove(&"198.18.0.0/16".parse().unwrap());
+    changed.bypasses.insert("2001:db8:c::/48".parse().unwrap());
     let pool = changed.pools.get_mut(&0).unwrap();
     pool.slots[1..10].fill(3);
     pool.slots[0] = NO_RELAY;

@@ -24,12 +24,12 @@ impl PinDirectory {
             std::process::id()
         ));
         fs::create_dir(&path).expect("a BPF file system at /sys/fs/bpf");
-        fs::create_dir(path.join("v3")).unwrap();
+        fs::create_dir(path.join("v4")).unwrap();
         Self(path)
     }
 
     fn flows(&self) -> PathBuf {
-        self.0.join("v3/FLOWS")
+        self.0.join("v4/FLOWS")
     }
 
     /// Pins an empty table, in place of one that may be there.
@@ -58,7 +58,7 @@ impl PinDirectory {
 impl Drop for PinDirectory {
     fn drop(&mut self) {
         self.remove_flows();
-        fs::remove_dir(self.0.join("v3")).unwrap();
+        fs::remove_dir(self.0.join("v4")).unwrap();
         fs::remove_dir(&self.0).unwrap();
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ChangeView, ProbationView, SeenView};
+use super::{ChangeView, ProbationView, SeenView, SparedView};
 use crate::policy::{
     dial::{Flag, FlagId},
     rules::Cause,
@@ -82,6 +82,22 @@ pub struct FlagView {
     /// That it may be wrong, or that its customer is watched more closely after it.
     #[serde(default)]
     pub probation: Option<ProbationView>,
+    /// That it is to stand for ever: `pending`, `approved` or `rejected`. It has no end once it is approved, and
+    /// `expires_at` is a far day then.
+    #[serde(default)]
+    pub approval: Option<String>,
+    /// Who has approved or rejected that.
+    #[serde(default)]
+    pub decided_by: Option<String>,
+    /// When somebody is to look at it again, if it stands for ever.
+    #[serde(default)]
+    pub review_at: Option<Timestamp>,
+    /// Why it is there although its customer was exempt, if so.
+    #[serde(default)]
+    pub despite_exemption: Option<String>,
+    /// Protected prefixes inside of it, which stay free; empty in lists.
+    #[serde(default)]
+    pub spared: Vec<SparedView>,
     /// State of the policy that brought it.
     pub generation: Generation,
     /// What happened to it, oldest first; empty in lists, and in answers to changes.
@@ -115,6 +131,10 @@ impl FlagView {
             activated_at,
             ended,
         } = flag;
+        let for_ever = terms.for_ever.as_deref();
+        let approval = for_ever.map(|it| it.stage.name().to_owned());
+        let decided_by = for_ever.and_then(|it| it.stage.decided_by());
+        let (decided_by, review_at) = (decided_by.map(str::to_owned), terms.review_at());
         let redirect = terms.action.redirect().cloned();
         let limit = terms.action.limit();
         Self {
@@ -149,6 +169,11 @@ impl FlagView {
             origin: terms.origin,
             cause: terms.cause.map(|cause| *cause),
             probation: None,
+            approval,
+            decided_by,
+            review_at,
+            despite_exemption: terms.despite_exemption.map(String::from),
+            spared: Vec::new(),
             generation,
             history,
             seen: None,

@@ -1,6 +1,6 @@
 //! Each key with a wrong value, and the whole message.
 
-use super::refused;
+use super::{WHOLE, parse, refused};
 
 #[test]
 fn every_wrong_value_is_named_with_what_is_allowed() {
@@ -340,4 +340,29 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
     for (from, to, expected) in cases {
         refused(from, to, &format!("o.toml: {expected}"));
     }
+}
+
+#[test]
+fn what_is_protected_is_a_prefix_with_a_reason_and_named_once() {
+    let config = parse(WHOLE).unwrap();
+    let protected = |prefix: &str| config.protected.on(prefix.parse().unwrap());
+    for prefix in ["192.0.2.25/32", "2001:db8:a:25::/64"] {
+        assert_eq!(protected(prefix).map(String::as_str), Some("our own MX"));
+    }
+    refused(
+        "prefix = \"192.0.2.25/32\"",
+        "prefix = \"192.0.2.25/24\"",
+        "o.toml: protected[0].prefix: 192.0.2.25/24: host bits are set; the prefix is 192.0.2.0/24",
+    );
+    refused(
+        "prefix = \"192.0.2.25/32\"",
+        "prefix = \"2001:db8:a:25::/64\"",
+        "o.toml: protected[1].prefix: 2001:db8:a:25::/64: named twice; one entry per prefix",
+    );
+    refused(
+        "why = \"our own MX\"",
+        "why = \" \"",
+        "o.toml: protected[0].why: \" \": not a reason that stands in answers; allowed are 1 to 100 octets without \
+         control characters",
+    );
 }

@@ -93,6 +93,10 @@ impl Controller {
         let Some(before) = self.store.flag(beneath.flag).await? else {
             return Ok(None);
         };
+        if self.guards(state).check(before.terms.prefix).is_err() {
+            // It is protected meanwhile.
+            return Ok(None);
+        }
         let proposal = Proposal {
             created_at: now,
             ..before.terms

@@ -74,8 +74,7 @@ impl World for Live<'_> {
     }
 
     fn guarded(&self, customer: IpNetwork) -> Option<String> {
-        let judged = self.guards.check(customer).err();
-        judged.map(|refusal| refusal.to_string())
+        self.guards.keeps_from_rules(customer)
     }
 
     fn customer_prefix(&self, customer: IpNetwork) -> Option<IpNetwork> {

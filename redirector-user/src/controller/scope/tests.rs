@@ -78,6 +78,8 @@ fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>)
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
             cause: None,
             origin: None,
+            for_ever: None,
+            despite_exemption: None,
         },
         generation: Generation(u64::from(id)),
         tenant: None,
@@ -110,6 +112,8 @@ proptest! {
             submission: crate::store::users::Standing::default(),
             conduct: BTreeMap::new(),
             frozen: None,
+            bypasses: crate::policy::bypass::Bypasses::default(),
+            exemptions: crate::policy::exemption::Exemptions::default(),
         };
         let mut state = State::adopt(
             &config,

@@ -30,6 +30,8 @@ fn adopt(config: &Config, held: EdgeState) -> State {
         submission: users::Standing::default(),
         conduct: BTreeMap::new(),
         frozen: None,
+        bypasses: Bypasses::default(),
+        exemptions: Exemptions::default(),
     };
     State::adopt(config, loaded, held, &BTreeMap::new(), BTreeSet::new())
 }
@@ -78,6 +80,8 @@ fn flag(id: u32, replaces: Option<u32>) -> Flag {
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(id)),
             cause: None,
             origin: None,
+            for_ever: None,
+            despite_exemption: None,
         },
         generation: Generation(u64::from(id)),
         tenant: None,

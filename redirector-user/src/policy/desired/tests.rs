@@ -19,6 +19,8 @@ fn flag(id: u32, prefix: &str, action: Action) -> Flag {
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
             cause: None,
             origin: None,
+            for_ever: None,
+            despite_exemption: None,
         },
         generation: Generation(1),
         tenant: None,
@@ -82,10 +84,16 @@ fn state(flags: &[Flag], live: &[&str], previous: &EdgeState) -> EdgeState {
             })
         },
         probes: BTreeMap::from([(PROBE, PROBED)]),
+        bypasses: BTreeSet::new(),
+        spared: &[SPARED, SPARED6]
+            .map(|prefix| prefix.parse().unwrap())
+            .into(),
     };
     desired(&decisions, previous)
 }
 
+const SPARED: &str = "192.0.2.240/28";
+const SPARED6: &str = "2001:db8:a:25::/64";
 const PROBE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 225));
 const PROBED: Probe = Probe { pool: 1, relay: 9 };
 
@@ -370,4 +378,39 @@ fn probes_keep_nothing_in_force() {
     before.policies.insert(gone, probe);
     let after = state(&[], &["192.0.2.226"], &before);
     assert!(!after.policies.contains_key(&gone));
+}
+
+#[test]
+fn what_is_protected_stays_free_in_a_wider_flag() {
+    let flags = [
+        flag(3, "192.0.2.0/24", redirect("default")),
+        flag(4, "2001:db8:a::/48", Action::Drop),
+    ];
+    let held = state(&flags, &[], &EdgeState::default());
+    for spared in [SPARED, SPARED6] {
+        let prefix: IpNetwork = spared.parse().unwrap();
+        let expected = abi::Policy {
+            action: abi::Action::Pass as u8,
+            prefix_len: prefix.prefix(),
+            ..abi::Policy::default()
+        };
+        assert_eq!(held.policies[&prefix], expected, "{spared}");
+    }
+}
+
+#[test]
+fn what_was_diverted_before_it_was_protected_keeps_its_relay() {
+    let flagged: IpNetwork = SPARED.parse().unwrap();
+    let mut before = state(&[], &[], &EdgeState::default());
+    let redirected = abi::Policy {
+        flag_id: 3,
+        action: abi::Action::Redirect as u8,
+        prefix_len: 28,
+        ..abi::Policy::default()
+    };
+    before.policies.insert(flagged, redirected);
+    let lifted = state(&[], &["192.0.2.241"], &before);
+    assert_eq!(action(&lifted, SPARED), Some(abi::Action::Linger));
+    let over = state(&[], &[], &lifted);
+    assert_eq!(action(&over, SPARED), Some(abi::Action::Pass));
 }

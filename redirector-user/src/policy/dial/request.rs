@@ -13,7 +13,10 @@ use redirector_common::abi::Via;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Action, Proposal, Refusal};
+use super::{
+    Action, Proposal, Refusal,
+    term::{EVER, ForEver},
+};
 use crate::policy::{
     limit::Limit,
     rules::{ACTOR_PREFIX, Cause},
@@ -52,10 +55,14 @@ pub struct FlagRequest {
     pub tier: Option<String>,
     /// Limits of a redirect at the relay, by a name of the relay's configuration; default those of everybody.
     pub limits: Option<String>,
-    /// Life of the flag, as `24h` or `7d`; default `7d`.
+    /// Life of the flag, as `24h` or `7d`, or `ever`; default `7d`.
     #[serde(rename = "for")]
     #[schema(example = "24h")]
     pub life: Option<String>,
+    /// Time from one review to the next of a flag that is to stand for ever, as `90d`.
+    pub review: Option<String>,
+    /// Why a customer is to be flagged although it is exempt.
+    pub despite_exemption: Option<String>,
     /// Reference into another system.
     pub ticket: Option<String>,
     /// A single IPv6 address means itself.
@@ -129,7 +136,11 @@ impl Proposal {
     ///
     /// [`Refusal`] about its life.
     pub fn ends(request: &FlagRequest, now: Timestamp) -> Result<Timestamp, Refusal> {
-        let life = read_life(request.life.as_deref().unwrap_or(DEFAULT_LIFE))?;
+        let life = match request.life.as_deref().unwrap_or(DEFAULT_LIFE) {
+            EVER => LONGEST_LIFE,
+            life => life,
+        };
+        let life = read_life(life)?;
         now.checked_add(life)
             .map_err(|error| Refusal::Usage(format!("--for: {error}; at most {LONGEST_LIFE}")))
     }
@@ -154,6 +165,13 @@ impl Proposal {
             expires_at: Self::ends(request, now)?,
             cause: None,
             origin: None,
+            for_ever: read_for_ever(request)?.map(Box::new),
+            despite_exemption: request
+                .despite_exemption
+                .as_deref()
+                .map(|why| line("despite_exemption", why, REASON_OCTETS))
+                .transpose()?
+                .map(String::into_boxed_str),
         })
     }
 }
@@ -194,16 +212,33 @@ pub fn read_target(text: &str, exact: bool) -> Result<IpNetwork, Refusal> {
     Ok(prefix)
 }
 
-fn read_life(text: &str) -> Result<SignedDuration, Refusal> {
-    let read = |text: &str| {
-        let span: Span = text.parse().ok()?;
-        span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
-    };
-    let life = read(text).filter(|life| life.is_positive());
+/// That a flag is to stand for ever, which comes with a time from one review to the next and not without.
+fn read_for_ever(request: &FlagRequest) -> Result<Option<ForEver>, Refusal> {
+    let ever = request.life.as_deref() == Some(EVER);
+    match (ever, request.review.as_deref()) {
+        (false, None) => Ok(None),
+        (true, Some(review)) => ForEver::asked(review).map(Some),
+        (true, None) => Err(Refusal::Usage(format!(
+            "--for {EVER} needs --review, the time after which somebody is to look at the flag again, as --review 90d"
+        ))),
+        (false, Some(review)) => Err(Refusal::Usage(format!(
+            "--review {review}: only a flag that stands for ever is reviewed (--for {EVER}); this one ends by itself"
+        ))),
+    }
+}
+
+/// A length of time as people write it.
+pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
+    let span: Span = text.trim().parse().ok()?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
+}
+
+pub(super) fn read_life(text: &str) -> Result<SignedDuration, Refusal> {
+    let life = duration(text).filter(|life| life.is_positive());
     let life = life.ok_or_else(|| {
         Refusal::Usage(format!("--for {text}: not a duration, as 90m, 24h or 7d"))
     })?;
-    if read(LONGEST_LIFE).is_some_and(|longest| life > longest) {
+    if duration(LONGEST_LIFE).is_some_and(|longest| life > longest) {
         return Err(Refusal::Guard(format!(
             "--for {text}: a flag lives at most {LONGEST_LIFE}; flag again before it ends"
         )));

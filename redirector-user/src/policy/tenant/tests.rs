@@ -15,6 +15,8 @@ fn assignment(prefix: &str, customer: &str, from: i64) -> Assignment {
         from: at(from),
         to: None,
         origin: None,
+        for_ever: None,
+        despite_exemption: None,
     }
 }
 
@@ -32,6 +34,8 @@ fn flag(prefix: &str, created: i64, tenant: Option<&Assignment>) -> Flag {
             expires_at: at(created + 1000),
             cause: None,
             origin: None,
+            for_ever: None,
+            despite_exemption: None,
         },
         generation: Generation(1),
         tenant: tenant.map(Assignment::tenant),

@@ -24,9 +24,9 @@ use crate::{
 /// Changes that nobody sees before [`Change::commit`]. No prefix may be in one of them twice.
 pub struct Change<'store> {
     store: &'store Store,
-    transaction: Transaction<'static, Any>,
-    chain: Chain,
-    told: Told,
+    pub(super) transaction: Transaction<'static, Any>,
+    pub(super) chain: Chain,
+    pub(super) told: Told,
     generation: Generation,
     next_id: i64,
     /// Flags that are not written yet.

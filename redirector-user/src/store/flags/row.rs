@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction, any::AnyRow};
 
+use super::term;
 use crate::{
     policy::{
         dial::{Action, Ended, Flag, FlagId, Proposal, Redirect},
@@ -81,6 +82,10 @@ pub(super) async fn insert_all(
             .bind(terms.origin.clone());
     }
     query.execute(&mut **transaction).await?;
+    // Few have more, and a statement with columns for it would be slower for all.
+    for flag in flags.iter().filter(|flag| term::has_more(&flag.terms)) {
+        term::write(transaction, flag.id, &flag.terms).await?;
+    }
     Ok(())
 }
 
@@ -119,6 +124,10 @@ pub(in crate::store) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
             .map(|text| serde_json::from_str(&text).map_err(|error| wrong(error.to_string())))
             .transpose()?,
         origin: row.try_get("origin")?,
+        for_ever: term::read(row, &wrong)?.map(Box::new),
+        despite_exemption: row
+            .try_get::<Option<String>, _>("despite_exemption")?
+            .map(String::into_boxed_str),
     };
     Ok(Flag {
         id,
@@ -235,6 +244,9 @@ pub(super) fn payload(flag: &Flag) -> Value {
         "cause": flag.terms.cause,
         "customer": flag.tenant.as_ref().map(|tenant| &tenant.customer),
         "origin": flag.terms.origin,
+        "review_s": flag.terms.for_ever.as_ref().map(|it| it.review_s),
+        "approval": flag.terms.for_ever.as_ref().map(|it| it.stage.name()),
+        "despite_exemption": flag.terms.despite_exemption,
         "replaces": flag.replaces,
         "generation": flag.generation,
     })

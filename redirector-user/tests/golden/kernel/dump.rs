@@ -19,6 +19,8 @@ impl Kernel {
         trie(map::PREFIXES6, &self.prefixes6, &mut dump);
         trie(map::CUSTOMERS4, &self.customers4, &mut dump);
         trie(map::CUSTOMERS6, &self.customers6, &mut dump);
+        trie(map::BYPASSES4, &self.bypasses4, &mut dump);
+        trie(map::BYPASSES6, &self.bypasses6, &mut dump);
         array(map::POOLS, &self.pools, &mut dump);
         array(map::SLOTS, &self.slots, &mut dump);
         array(map::RELAYS, &self.relays, &mut dump);

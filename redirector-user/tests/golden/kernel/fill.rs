@@ -46,6 +46,15 @@ impl Kernel {
                 1,
             );
         }
+        for (prefix, length) in &tables.bypasses {
+            put(
+                &mut self.bypasses4,
+                &mut self.bypasses6,
+                *prefix,
+                *length,
+                1,
+            );
+        }
         for number in 0..POOLS_MAX {
             let pool = tables.pools.get(&u16::try_from(number).unwrap()).copied();
             self.pools
@@ -132,6 +141,8 @@ impl Kernel {
         clear_trie(&mut self.prefixes6);
         clear_trie(&mut self.customers4);
         clear_trie(&mut self.customers6);
+        clear_trie(&mut self.bypasses4);
+        clear_trie(&mut self.bypasses6);
         while let Some(word) = self.uplink_words.pop_first() {
             self.uplink_ports.set(word, 0, 0).unwrap();
         }

@@ -1,5 +1,7 @@
 //! What rules do, turn by turn.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::policy::guards::caps;
 
@@ -204,10 +206,11 @@ fn scope_says_whom_and_where_the_dial_must_stand() {
 #[test]
 fn who_is_guarded_is_never_flagged_and_it_is_said_once() {
     let (mut engine, mut world) = (Engine::new(parse(SPRAY)), Toy::new());
-    world.guards.protected.insert(
-        "192.0.2.10".parse().unwrap(),
+    let listener = (
+        "192.0.2.10/32".parse().unwrap(),
         String::from("the listener of relay-1"),
     );
+    world.guards.protected = Arc::new([listener].into_iter().collect());
     let seen = [(A, syns(200)), ("203.0.113.1/32", syns(200))];
     let fired = turn(&mut engine, &world, &rotation(1, &seen));
     assert_eq!(fired.len(), 2);

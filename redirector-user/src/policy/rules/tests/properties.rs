@@ -259,6 +259,8 @@ fn a_replay_knows_what_people_had_decided() {
             expires_at: minute(9999),
             cause: None,
             origin: None,
+            for_ever: None,
+            despite_exemption: None,
         },
         generation: contract::Generation(1),
         tenant: None,
