@@ -15,8 +15,6 @@ fn assignment(prefix: &str, customer: &str, from: i64) -> Assignment {
         from: at(from),
         to: None,
         origin: None,
-        for_ever: None,
-        despite_exemption: None,
     }
 }
 
