@@ -25,6 +25,7 @@ mod flags;
 pub(crate) mod frames;
 mod import;
 mod metrics;
+mod notices;
 mod once;
 mod radar;
 mod relays;
@@ -37,6 +38,7 @@ mod tokens;
 mod users;
 mod validators;
 pub mod view;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -130,6 +132,11 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(radar::source))
         .routes(routes!(tokens::list, tokens::add))
         .routes(routes!(tokens::remove))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::preview))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::retry))
         .routes(routes!(describe::openapi))
         .routes(routes!(metrics::metrics))
 }

@@ -8,6 +8,7 @@ mod commands;
 mod events;
 mod generate;
 mod import;
+mod notice;
 mod radar;
 mod relay;
 mod rules;
@@ -15,6 +16,7 @@ mod tables;
 mod token;
 mod top;
 mod user;
+mod webhook;
 mod why;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
@@ -115,6 +117,12 @@ enum Command {
     /// Say who may use the API over TCP
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Show what customers are told
+    #[command(subcommand)]
+    Notice(notice::NoticeCommand),
+    /// Show who is told events, test and retry them
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Print the API's description (OpenAPI 3.1) of this version; asks no controller
     Openapi,
 }
@@ -223,6 +231,9 @@ struct AddArgs {
     /// A single IPv6 address means itself, not its /64
     #[arg(long)]
     exact: bool,
+    /// Write nothing to the customer about it; without, that is done where [notices] in outgated.toml says how
+    #[arg(long)]
+    quiet: bool,
     /// Cut open connections at once, instead of letting them pass for up to ten minutes
     #[arg(long)]
     cut: bool,
@@ -388,8 +399,8 @@ const IMPORT_EXAMPLES: &str = "Examples:
   billing-export | outgate flag import -
 
 The first line names the columns, in any order: prefix and reason must be there; action, pool, treatment,
-egress, delivery, tier, limits, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
-and are empty for their defaults (exact, cut and confirmed are yes or no). Text is UTF-8.
+egress, delivery, tier, limits, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add`
+mean, and are empty for their defaults (exact, cut and confirmed are yes or no); notify is no where --quiet is meant. Text is UTF-8.
   prefix,reason,action,for,ticket
   192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711
   2001:db8:a:a::/64,no contract,drop,,

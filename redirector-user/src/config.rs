@@ -10,8 +10,10 @@
 
 mod check;
 mod locate;
+mod notices;
 mod probe;
 mod raw;
+mod webhook;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,13 +27,18 @@ use std::{
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{OnFailure, Role, Via};
 
-pub use self::probe::Through;
 pub(crate) use self::{
     check::{is_interface_name, parse_role},
     locate::describe as key_of,
 };
+pub use self::{
+    notices::{Notices, Submit, SubmitTls},
+    probe::Through,
+    webhook::{Webhook, WebhookUrl},
+};
 use crate::{
     edge::{EdgeConfig, Ladder},
+    notice::Contacts,
     policy::{refusal::Words, token::Scope},
 };
 
@@ -74,6 +81,12 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Where the API listens besides its socket, and who may do what.
     pub api: Api,
+    /// Who is told events.
+    pub webhooks: Vec<Webhook>,
+    /// How customers are told; `None` = they are not.
+    pub notices: Option<Notices>,
+    /// Who is told.
+    pub contacts: Contacts,
 }
 
 /// How log lines look.

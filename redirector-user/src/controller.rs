@@ -24,6 +24,7 @@ mod interfaces;
 pub mod keeping;
 mod kernel;
 mod links;
+mod notices;
 mod probing;
 mod problem;
 mod radar;
@@ -36,6 +37,7 @@ mod state;
 mod tokens;
 mod users;
 mod views;
+mod webhooks;
 
 use std::{
     collections::BTreeMap,
@@ -49,11 +51,13 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
 pub(crate) use self::flags::pool_terms;
+pub(crate) use self::webhooks::check_files;
 pub use self::{
     batch::{How, Item},
     capture::CaptureOrder,
     conditions::{Done, SetFlag},
     flags::NewFlag,
+    import::Importing,
     kernel::Kernel,
     problem::Problem,
     rules::{ReplayOrder, RulesError, load_rules},
@@ -120,6 +124,10 @@ pub struct Controller {
     pulses: keeping::Pulses,
     /// Who may ask over TCP.
     tokens: Tokens,
+    /// Who is told events.
+    webhooks: Vec<Arc<webhooks::Hook>>,
+    /// How customers are told, if they are.
+    telling: Option<notices::Telling>,
 }
 
 impl Controller {
@@ -134,6 +142,8 @@ impl Controller {
         kernel: Kernel,
     ) -> Result<Arc<Self>, StartError> {
         let rules = load_rules(&config)?;
+        let webhooks = webhooks::Hook::load_all(&config)?;
+        let telling = notices::Telling::load(&config)?;
         let loaded = store.load().await.map_err(Problem::from)?;
         refuse_lost_pools(&config, &loaded.flags)?;
         refuse_unsteered(&config, &loaded.flags)?;
@@ -147,6 +157,11 @@ impl Controller {
             .call(|edge| edge.uplinks())
             .await?
             .map_err(Problem::from)?;
+        match telling {
+            Some(_) => store.begin_notices().await.map(drop),
+            None => store.no_notices().await,
+        }
+        .map_err(Problem::from)?;
         let state = State::adopt(&config, loaded, held, &local_sources(&config), uplinks);
         let controller = Arc::new(Self {
             wishes: Wishes::default(),
@@ -166,6 +181,10 @@ impl Controller {
             figures: Figures::default(),
             pulses: keeping::Pulses::default(),
             tokens: Tokens::new(store.tokens().await.map_err(Problem::from)?),
+            webhooks: webhooks::Hook::take_over(webhooks, &store)
+                .await
+                .map_err(Problem::from)?,
+            telling,
             state: Mutex::new(state),
             config,
             store,

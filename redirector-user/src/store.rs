@@ -18,6 +18,7 @@ pub mod events;
 pub mod firings;
 pub mod flags;
 pub mod freezes;
+pub mod notices;
 pub mod requests;
 pub mod rotations;
 mod schema;
@@ -26,6 +27,7 @@ mod stopwatch;
 mod tests;
 pub mod tokens;
 pub mod users;
+pub mod webhooks;
 
 use std::{
     collections::BTreeMap,
@@ -268,6 +270,12 @@ impl Store {
     #[must_use]
     pub fn changes_took(&self) -> Histogram {
         self.stopwatch.took()
+    }
+
+    /// This controller's name in the trail.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Ends the connections; what was committed is on disk already.

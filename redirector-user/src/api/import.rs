@@ -16,6 +16,7 @@ use super::{
     to_its_end,
     view::{ImportProgress, ImportView},
 };
+use crate::controller::Importing;
 
 /// Query of an import.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -28,6 +29,9 @@ pub(super) struct ImportQuery {
     /// Who, for the trail.
     #[serde(default)]
     actor: String,
+    /// Write to none of the customers about it, whatever the column `notify` says.
+    #[serde(default)]
+    quiet: bool,
 }
 
 /// Takes a file of flags, whole or not at all. Its `Content-Type` is not looked at.
@@ -50,9 +54,13 @@ pub(super) async fn import(
     file: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<ImportView>), ApiError> {
     let file = file.map_err(refused_body)?;
-    let ImportQuery { dry_run, actor } = query;
-    let view =
-        to_its_end(async move { controller.import_flags(file, actor, dry_run).await }).await?;
+    let ImportQuery {
+        dry_run,
+        actor,
+        quiet,
+    } = query;
+    let how = Importing { dry_run, quiet };
+    let view = to_its_end(async move { controller.import_flags(file, actor, how).await }).await?;
     let status = match (dry_run, view.pending) {
         (true, _) => StatusCode::OK,
         (false, 0) => StatusCode::CREATED,

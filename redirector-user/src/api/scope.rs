@@ -37,6 +37,8 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("GET", "/v1/interfaces", Scope::Read),
     ("POST", "/v1/interfaces", Scope::Admin),
     ("DELETE", "/v1/interfaces/{name}", Scope::Admin),
+    ("GET", "/v1/notices", Scope::Read),
+    ("GET", "/v1/notices/preview", Scope::Read),
     ("GET", "/v1/openapi.json", Scope::Read),
     ("GET", "/v1/radar", Scope::Read),
     ("GET", "/v1/radar/{source}", Scope::Read),
@@ -59,6 +61,9 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("POST", "/v1/users", Scope::Admin),
     ("PATCH", "/v1/users/{name}", Scope::Admin),
     ("DELETE", "/v1/users/{name}", Scope::Admin),
+    ("GET", "/v1/webhooks", Scope::Read),
+    ("POST", "/v1/webhooks/{name}/retry", Scope::Admin),
+    ("POST", "/v1/webhooks/{name}/test", Scope::Admin),
     ("GET", "/v1/why", Scope::Read),
     ("POST", "/v1/why/frames", Scope::Read),
 ];

@@ -6,11 +6,13 @@ mod batch;
 mod capture;
 mod events;
 mod flags;
+mod notices;
 mod relays;
 mod rules;
 mod status;
 mod tokens;
 mod users;
+mod webhooks;
 mod why;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,7 @@ pub use self::{
         FlagSetView, FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView,
         SetOutcome,
     },
+    notices::{NoticePreview, NoticeState, NoticeView},
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
     rules::{
         FreezeRequest, ProbationView, ReallyView, ReloadRequest, ReplayView, RuleView, RulesView,
@@ -32,6 +35,7 @@ pub use self::{
     status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
     tokens::{TokenToldView, TokenView},
     users::{UserToldView, UserView},
+    webhooks::{WebhookAnswerView, WebhookRetryRequest, WebhookState, WebhookView},
     why::{FrameView, FramesRequest, FramesView, WhyView},
 };
 

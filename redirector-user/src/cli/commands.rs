@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, capture, events,
-    generate, import, radar, relay, rules,
+    generate, import, notice, radar, relay, rules,
     tables::{self, Style},
-    token, top, user, why,
+    token, top, user, webhook, why,
 };
 use crate::{
     api::view::{AttachRequest, FlagState, FlagView, StatusView},
@@ -68,6 +68,8 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
             Ok(Outcome::Done)
         }
         Command::Token(command) => token::run(&client, &teller, command).await,
+        Command::Notice(command) => notice::run(&client, &teller, command).await,
+        Command::Webhook(command) => webhook::run(&client, &teller, command).await,
     }
 }
 
@@ -151,6 +153,7 @@ async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Out
         confirmed: arguments.confirmed,
         rate: arguments.rate,
         burst: arguments.burst,
+        notify: arguments.quiet.then_some(false),
     };
     let flag: FlagView = client.post("/v1/flags", &request).await?;
     teller.tell(&flag, tables::added)?;

@@ -24,6 +24,9 @@ pub(super) struct ImportArgs {
     /// Only judge the file: nothing is stored, nothing changes
     #[arg(long)]
     dry_run: bool,
+    /// Write to none of the customers about it, whatever the column notify says
+    #[arg(long)]
+    quiet: bool,
     /// Who flags [default: you]
     #[arg(long)]
     actor: Option<String>,
@@ -40,9 +43,10 @@ pub(super) async fn run(
     })?;
     let dry_run = if arguments.dry_run { "true" } else { "false" };
     let actor = whoever(arguments.actor);
+    let quiet = if arguments.quiet { "true" } else { "false" };
     let path = with_query(
         "/v1/flags/import",
-        &[("dry_run", dry_run), ("actor", &actor)],
+        &[("dry_run", dry_run), ("actor", &actor), ("quiet", quiet)],
     );
     let import = client.upload(&path, file);
     let bar = Bar::new();

@@ -6,9 +6,11 @@ mod api;
 mod events;
 mod health;
 mod metrics;
+mod notices;
 mod pools;
 mod refuse;
 mod statistics;
+mod webhooks;
 
 use std::{
     collections::BTreeSet,
@@ -56,6 +58,9 @@ impl TryFrom<RawConfig> for Config {
             events: events::events(&raw.events)?,
             metrics: metrics::listen(&raw.metrics)?,
             api: api::api(raw.api)?,
+            webhooks: webhooks::webhooks(raw.webhook)?,
+            notices: raw.notices.map(notices::notices).transpose()?,
+            contacts: notices::contacts(&raw.contact)?,
         })
     }
 }

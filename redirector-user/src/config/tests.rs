@@ -1,5 +1,7 @@
 mod api;
+mod notices;
 mod values;
+mod webhooks;
 
 use std::path::Path;
 
@@ -272,7 +274,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `metrics`, `api`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `metrics`, `api`, `webhook`, `notices`, `contact`",
     );
     refused(
         "syn_rate =",

@@ -18,8 +18,17 @@ use crate::{
     store::flags::AddedAll,
 };
 
+/// How a file is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Importing {
+    /// It is only judged.
+    pub dry_run: bool,
+    /// Nobody writes to the customers about it.
+    pub quiet: bool,
+}
+
 impl Controller {
-    /// Imports a file; with `dry_run` it is only judged. Returns once all of it is in force, or after
+    /// Imports a file; it may only be judged. Returns once all of it is in force, or after
     /// `IN_FORCE_WITHIN` from when it was stored.
     ///
     /// # Errors
@@ -30,13 +39,13 @@ impl Controller {
         &self,
         file: Bytes,
         actor: String,
-        dry_run: bool,
+        how: Importing,
     ) -> Result<ImportView, Problem> {
         let Ok(_only_one) = self.import_gate.try_lock() else {
             let busy = "another import is running; `outgate status` answers when it is done";
             return Err(Problem::Busy(String::from(busy)));
         };
-        let outcome = self.import_alone(file, actor, dry_run).await;
+        let outcome = self.import_alone(file, actor, how).await;
         self.importing.send_replace(None);
         outcome
     }
@@ -61,7 +70,7 @@ impl Controller {
         &self,
         file: Bytes,
         actor: String,
-        dry_run: bool,
+        Importing { dry_run, quiet }: Importing,
     ) -> Result<ImportView, Problem> {
         self.at_stage(ImportStage::Reading, 0, 0);
         let judges = {
@@ -79,10 +88,14 @@ impl Controller {
                 "the file could not be read; outgated's log says more",
             ))
         })?;
-        let terms = terms.map_err(|bad| match bad.are_guarded() {
+        let mut terms = terms.map_err(|bad| match bad.are_guarded() {
             true => Problem::Guard(bad.to_string()),
             false => Problem::Usage(bad.to_string()),
         })?;
+        for terms in &mut terms {
+            terms.quiet |= quiet;
+        }
+        self.refuse_many_notices(&terms)?;
         let (lines, replaced) = {
             let state = self.lock().await;
             let standing = |terms: &&_| -> bool {

@@ -235,6 +235,7 @@ fn request(record: &ByteRecord, columns: &[Column], actor: &str) -> Result<FlagR
             Column::Exact => request.exact = yes(*column, &value)?,
             Column::Cut => request.cut = yes(*column, &value)?,
             Column::Confirmed => request.confirmed = yes(*column, &value)?,
+            Column::Notify => request.notify = Some(yes(*column, &value)?),
         }
     }
     Ok(request)
@@ -282,13 +283,14 @@ enum Column {
     Exact,
     Cut,
     Confirmed,
+    Notify,
     Delivery,
     Tier,
     Limits,
 }
 
 impl Column {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Prefix,
         Self::Reason,
         Self::Action,
@@ -302,6 +304,7 @@ impl Column {
         Self::Exact,
         Self::Cut,
         Self::Confirmed,
+        Self::Notify,
         Self::Delivery,
         Self::Tier,
         Self::Limits,
@@ -322,6 +325,7 @@ impl Column {
             Self::Exact => "exact",
             Self::Cut => "cut",
             Self::Confirmed => "confirmed",
+            Self::Notify => "notify",
             Self::Delivery => "delivery",
             Self::Tier => "tier",
             Self::Limits => "limits",

@@ -71,6 +71,12 @@ pub enum Kind {
     TokenAdded,
     /// A token is no good any more.
     TokenRemoved,
+    /// Somebody wants a webhook asked again.
+    WebhookRetried,
+    /// A customer was told of its flag.
+    NoticeSent,
+    /// A customer could not be told.
+    NoticeLost,
 }
 
 /// A row to be written.
@@ -210,6 +216,9 @@ impl Kind {
             Self::MessageConfirmed => "message confirmed",
             Self::TokenAdded => "token added",
             Self::TokenRemoved => "token removed",
+            Self::WebhookRetried => "webhook retried",
+            Self::NoticeSent => "notice sent",
+            Self::NoticeLost => "notice lost",
         }
     }
 }

@@ -1,9 +1,11 @@
 mod change;
 mod events;
+mod notices;
 mod rules;
 mod tokens;
 mod trail;
 mod users;
+mod webhooks;
 
 use jiff::SignedDuration;
 use redirector_common::abi::Via;

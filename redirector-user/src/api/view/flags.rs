@@ -47,6 +47,9 @@ pub struct FlagView {
     pub actor: String,
     /// Reference into another system.
     pub ticket: Option<String>,
+    /// Nobody writes to the customer about it.
+    #[serde(default)]
+    pub quiet: bool,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it ends by itself.
@@ -125,6 +128,7 @@ impl FlagView {
             reason: terms.reason,
             actor: terms.actor,
             ticket: terms.ticket,
+            quiet: terms.quiet,
             created_at: terms.created_at,
             expires_at: terms.expires_at,
             activated_at,

@@ -47,6 +47,7 @@ fn flags() -> impl Strategy<Value = Flag> {
                 reason: String::from("r"),
                 actor: String::from("a"),
                 ticket: None,
+                quiet: false,
                 grace_s: 0,
                 created_at: at(0),
                 expires_at: at(expires),

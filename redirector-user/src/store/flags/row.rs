@@ -22,7 +22,7 @@ pub(super) async fn insert_all(
     }
     let text = format!(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
-         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier, cause, limits) VALUES {}",
+         generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier, cause, limits, quiet) VALUES {}",
         placeholders(flags.len(), COLUMNS)
     );
     // Only the number of flags went into the text.
@@ -64,7 +64,8 @@ pub(super) async fn insert_all(
                 redirect
                     .and_then(|redirect| redirect.limits.as_ref())
                     .map(LimitsName::to_string),
-            );
+            )
+            .bind(i64::from(terms.quiet));
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -96,6 +97,7 @@ pub(super) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
         reason: row.try_get("reason")?,
         actor: row.try_get("actor")?,
         ticket: row.try_get("ticket")?,
+        quiet: row.try_get::<i64, _>("quiet")? != 0,
         grace_s: u32::try_from(grace_s)
             .map_err(|_too_large| wrong(format!("grace_s {grace_s}")))?,
         created_at: time(row.try_get("created_us")?)?,
@@ -196,6 +198,7 @@ pub(super) fn payload(flag: &Flag) -> Value {
         "burst": limit.map(|limit| limit.burst),
         "reason": flag.terms.reason,
         "ticket": flag.terms.ticket,
+        "notify": !flag.terms.quiet,
         "grace_s": flag.terms.grace_s,
         "expires_at": flag.terms.expires_at,
         "cause": flag.terms.cause,
@@ -205,4 +208,4 @@ pub(super) fn payload(flag: &Flag) -> Value {
 }
 
 /// Columns that a new flag fills.
-const COLUMNS: usize = 22;
+const COLUMNS: usize = 23;
