@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub mod event;
 mod limits;
 mod submission;
+pub mod words;
 
 pub use limits::{LimitsName, NoLimitsName};
 pub use submission::{

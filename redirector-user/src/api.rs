@@ -29,6 +29,7 @@ pub(crate) mod frames;
 mod import;
 mod metrics;
 mod moment;
+mod notices;
 mod once;
 mod past;
 mod privacy;
@@ -47,6 +48,7 @@ mod tokens;
 mod users;
 mod validators;
 pub mod view;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -162,6 +164,11 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(tenants::assignments))
         .routes(routes!(tenants::assign, tenants::unassign))
         .routes(routes!(tenants::who))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::preview))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::retry))
         .routes(routes!(describe::openapi))
         .routes(routes!(metrics::metrics))
 }

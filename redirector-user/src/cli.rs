@@ -11,6 +11,7 @@ mod events;
 mod exempt;
 mod generate;
 mod import;
+mod notice;
 mod privacy;
 mod radar;
 mod range;
@@ -23,6 +24,7 @@ mod terms;
 mod token;
 mod top;
 mod user;
+mod webhook;
 mod why;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
@@ -159,6 +161,12 @@ enum Command {
     /// Hand out, or erase, what is held about a customer
     #[command(subcommand)]
     Privacy(privacy::PrivacyCommand),
+    /// Show what customers are told
+    #[command(subcommand)]
+    Notice(notice::NoticeCommand),
+    /// Show who is told events, test and retry them
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Print the API's description (OpenAPI 3.1) of this version; asks no controller
     Openapi,
 }
@@ -298,6 +306,9 @@ struct AddArgs {
     /// A single IPv6 address means itself, not its /64
     #[arg(long)]
     exact: bool,
+    /// Write nothing to the customer about it; without, that is done where [notices] in outgated.toml says how
+    #[arg(long)]
+    quiet: bool,
     /// Cut open connections at once, instead of letting them pass for up to ten minutes
     #[arg(long)]
     cut: bool,
@@ -481,8 +492,8 @@ const IMPORT_EXAMPLES: &str = "Examples:
   billing-export | outgate flag import -
 
 The first line names the columns, in any order: prefix and reason must be there; action, pool, treatment,
-egress, delivery, tier, limits, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add` mean,
-and are empty for their defaults (exact, cut and confirmed are yes or no). Text is UTF-8.
+egress, delivery, tier, limits, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add`
+mean, and are empty for their defaults (exact, cut and confirmed are yes or no); notify is no where --quiet is meant. Text is UTF-8.
   prefix,reason,action,for,ticket
   192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711
   2001:db8:a:a::/64,no contract,drop,,

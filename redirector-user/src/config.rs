@@ -10,8 +10,10 @@
 
 mod check;
 mod locate;
+mod notices;
 mod probe;
 mod raw;
+mod webhook;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,13 +27,18 @@ use std::{
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{OnFailure, Role, Via};
 
-pub use self::probe::Through;
 pub(crate) use self::{
     check::{is_interface_name, parse_role},
     locate::describe as key_of,
 };
+pub use self::{
+    notices::{Notices, Submit, SubmitTls},
+    probe::Through,
+    webhook::{Webhook, WebhookUrl},
+};
 use crate::{
     edge::{EdgeConfig, Ladder},
+    notice::Contacts,
     policy::{guards::reach::Bounds, prefixes::Prefixes, refusal::Words, token::Scope},
 };
 
@@ -80,6 +87,12 @@ pub struct Config {
     pub guards: Bounds,
     /// Addresses that nobody can flag, and why.
     pub protected: Prefixes<String>,
+    /// Who is told events.
+    pub webhooks: Vec<Webhook>,
+    /// How customers are told; `None` = they are not.
+    pub notices: Option<Notices>,
+    /// Who is told.
+    pub contacts: Contacts,
 }
 
 /// How log lines look.

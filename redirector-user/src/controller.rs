@@ -27,6 +27,7 @@ mod interfaces;
 pub mod keeping;
 mod kernel;
 mod links;
+mod notices;
 mod past;
 mod privacy;
 mod probing;
@@ -46,6 +47,7 @@ mod tokens;
 mod trail;
 mod users;
 mod views;
+mod webhooks;
 
 use std::{
     collections::BTreeMap,
@@ -59,6 +61,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
 pub(crate) use self::flags::pool_terms;
+pub(crate) use self::webhooks::check_files;
 pub use self::{
     batch::{How, Item},
     capture::CaptureOrder,
@@ -136,6 +139,10 @@ pub struct Controller {
     tokens: Tokens,
     /// Copies of the store.
     backups: backups::Backups,
+    /// Who is told events.
+    webhooks: Vec<Arc<webhooks::Hook>>,
+    /// How customers are told, if they are.
+    telling: Option<notices::Telling>,
 }
 
 impl Controller {
@@ -150,6 +157,8 @@ impl Controller {
         kernel: Kernel,
     ) -> Result<Arc<Self>, StartError> {
         let rules = load_rules(&config)?;
+        let webhooks = webhooks::Hook::load_all(&config)?;
+        let telling = notices::Telling::load(&config)?;
         let loaded = store.load().await.map_err(Problem::from)?;
         refuse_lost_pools(&config, &loaded.flags)?;
         refuse_unsteered(&config, &loaded.flags)?;
@@ -163,6 +172,11 @@ impl Controller {
             .call(|edge| edge.uplinks())
             .await?
             .map_err(Problem::from)?;
+        match telling {
+            Some(_) => store.begin_notices().await.map(drop),
+            None => store.no_notices().await,
+        }
+        .map_err(Problem::from)?;
         let state = State::adopt(&config, loaded, held, &local_sources(&config), uplinks);
         let controller = Arc::new(Self {
             wishes: Wishes::default(),
@@ -184,6 +198,10 @@ impl Controller {
             pulses: keeping::Pulses::default(),
             tokens: Tokens::new(store.tokens().await.map_err(Problem::from)?),
             backups: backups::Backups::default(),
+            webhooks: webhooks::Hook::take_over(webhooks, &store)
+                .await
+                .map_err(Problem::from)?,
+            telling,
             state: Mutex::new(state),
             config,
             store,

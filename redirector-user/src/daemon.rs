@@ -21,7 +21,7 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberI
 use crate::{
     api::{self, TlsError, door::Listener, tls::Tls},
     config::{Config, ConfigError, LogFormat},
-    controller::{Controller, Kernel, Problem, StartError, keeping, load_rules},
+    controller::{Controller, Kernel, Problem, StartError, check_files, keeping, load_rules},
     edge::{Edge, EdgeError},
     metrics,
     policy::refusal::refusals,
@@ -59,9 +59,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     if arguments.check {
-        return match load_rules(&config) {
-            Ok(_rules) => ExitCode::SUCCESS,
-            Err(error) => fail(&StartError::from(error).into()),
+        let checked = load_rules(&config).map_err(StartError::from);
+        return match checked.and_then(|_rules| check_files(&config)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.into()),
         };
     }
     let served = start_log(&config).and_then(|()| {
@@ -234,6 +235,9 @@ fn fail(error: &anyhow::Error) -> ExitCode {
                         | StartError::PoolNotSteered { .. }
                         | StartError::ProbeSourcesFlagged { .. }
                         | StartError::Rules(_)
+                        | StartError::Webhook(_)
+                        | StartError::Templates(_)
+                        | StartError::Notices(_)
                 )
             );
         let refused = matches!(start, Some(StartError::Problem(problem)) if problem.is_privilege())

@@ -4,6 +4,7 @@
 //! and put into the kernel by [`controller`] through [`reconcile`] (pure) and [`edge`].
 
 pub mod api;
+pub mod backoff;
 pub mod caller;
 pub mod cli;
 pub mod client;
@@ -15,13 +16,17 @@ pub mod edge;
 pub mod feed;
 mod hex;
 pub mod metrics;
+pub mod notice;
 pub mod password;
 pub mod pcap;
 pub mod policy;
 pub mod radar;
 pub mod reconcile;
+pub mod roots;
 pub mod rotation;
+pub mod secret;
 pub mod store;
+pub mod webhook;
 
 /// Where the API listens when nothing else is said.
 pub const DEFAULT_SOCKET: &str = "/run/outgate/outgated.sock";

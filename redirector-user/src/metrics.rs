@@ -24,6 +24,8 @@ pub struct Metrics {
     requests: Mutex<BTreeMap<Request, Histogram>>,
     propagation: Mutex<BTreeMap<Change, Histogram>>,
     firings: Mutex<BTreeMap<(String, &'static str), u64>>,
+    webhooks: Mutex<BTreeMap<(String, &'static str), u64>>,
+    notices: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// A kind of request over the API.
@@ -83,6 +85,44 @@ impl Metrics {
         if firings.len() < FIRINGS_MAX || firings.contains_key(&key) {
             *firings.entry(key).or_default() += 1;
         }
+    }
+
+    /// A webhook was asked to take an event, and did or did not.
+    pub fn webhook_asked(&self, webhook: &str, outcome: &'static str) {
+        self.webhook(webhook, outcome, 1);
+    }
+
+    /// A webhook was not told events.
+    pub fn webhook_lost(&self, webhook: &str, events: u64) {
+        self.webhook(webhook, "lost", events);
+    }
+
+    /// Names are the configuration's, so they are bounded.
+    fn webhook(&self, webhook: &str, outcome: &'static str, events: u64) {
+        let mut webhooks = lock(&self.webhooks);
+        *webhooks.entry((webhook.to_owned(), outcome)).or_default() += events;
+    }
+
+    /// Something came of a notice.
+    pub fn notice(&self, outcome: &'static str) {
+        *lock(&self.notices).entry(outcome).or_default() += 1;
+    }
+
+    /// How often that came of a notice, since the start.
+    #[must_use]
+    pub fn notices(&self, outcome: &'static str) -> u64 {
+        lock(&self.notices)
+            .get(outcome)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// What came of a webhook's events, since the start.
+    #[must_use]
+    pub fn webhook_events(&self, webhook: &str, outcome: &'static str) -> u64 {
+        let webhooks = lock(&self.webhooks);
+        let key = (webhook.to_owned(), outcome);
+        webhooks.get(&key).copied().unwrap_or_default()
     }
 
     /// Requests, by what was asked.

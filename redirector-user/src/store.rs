@@ -21,6 +21,7 @@ pub mod firings;
 pub mod flags;
 pub mod freezes;
 pub mod life;
+pub mod notices;
 pub mod privacy;
 pub mod requests;
 pub mod rotations;
@@ -31,6 +32,7 @@ pub mod tenants;
 mod tests;
 pub mod tokens;
 pub mod users;
+pub mod webhooks;
 
 use std::{
     collections::BTreeMap,
@@ -335,6 +337,12 @@ impl Store {
     #[must_use]
     pub fn changes_took(&self) -> Histogram {
         self.stopwatch.took()
+    }
+
+    /// This controller's name in the trail.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Ends the connections; what was committed is on disk already.

@@ -157,12 +157,3 @@ impl Application for Nobody {
 
     async fn aborted(&mut self, _abort: Abort) {}
 }
-
-/// Text of a person, fit for a reply: one line of printable ASCII, not too long.
-fn one_line(text: &str) -> String {
-    let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
-    text.chars().map(printable).take(REASON_CHARS_MAX).collect()
-}
-
-/// Reason, scanner's reason, name and URL share one line of 512 octets (RFC 5321 section 4.5.3.1.5).
-const REASON_CHARS_MAX: usize = 120;

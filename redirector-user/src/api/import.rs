@@ -44,6 +44,9 @@ pub(super) struct ImportQuery {
     /// Who, for the trail.
     #[serde(default)]
     actor: String,
+    /// Write to none of the customers about it, whatever the column `notify` says.
+    #[serde(default)]
+    quiet: bool,
 }
 
 /// Takes a file of flags, whole or not at all. Its `Content-Type` is not looked at.
@@ -139,6 +142,7 @@ async fn take(
         take_over,
         override_guard,
         actor,
+        quiet,
     } = query;
     let how = ImportHow {
         actor,
@@ -148,6 +152,7 @@ async fn take(
         prune,
         take_over,
         override_guard,
+        quiet,
     };
     let view = to_its_end(async move { controller.import(about, file, how).await }).await?;
     let status = match (view.dry_run, view.pending) {

@@ -8,6 +8,7 @@ mod bypasses;
 mod capture;
 mod events;
 mod flags;
+mod notices;
 mod privacy;
 mod ranges;
 mod relays;
@@ -18,6 +19,7 @@ mod tenants;
 mod terms;
 mod tokens;
 mod users;
+mod webhooks;
 mod why;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,7 @@ pub use self::{
         FlagSetView, FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView,
         SetOutcome,
     },
+    notices::{NoticePreview, NoticeState, NoticeView},
     privacy::{ErasedView, HeldView, PrivacyRequest},
     ranges::{GapView, GapsRequest},
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
@@ -52,6 +55,7 @@ pub use self::{
     },
     tokens::{TokenToldView, TokenView},
     users::{UserToldView, UserView},
+    webhooks::{WebhookAnswerView, WebhookRetryRequest, WebhookState, WebhookView},
     why::{FrameView, FramesRequest, FramesView, ThenView, WhyView},
 };
 

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, audit, bypass,
-    capture, events, exempt, generate, import, privacy, radar, range, relay, rules, store,
+    capture, events, exempt, generate, import, notice, privacy, radar, range, relay, rules, store,
     tables::{self, Style},
-    tenants, terms, token, top, user, why,
+    tenants, terms, token, top, user, webhook, why,
 };
 use crate::{
     api::view::{AttachRequest, FlagState, FlagView, StatusView},
@@ -96,6 +96,8 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Store(command) => store::run(&client, &teller, command).await,
         Command::Privacy(command) => privacy::run(&client, &teller, command).await,
         Command::Audit(command) => audit::run(&client, &teller, command).await,
+        Command::Notice(command) => notice::run(&client, &teller, command).await,
+        Command::Webhook(command) => webhook::run(&client, &teller, command).await,
     }
 }
 
@@ -181,6 +183,7 @@ async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Out
         confirmed: arguments.confirmed,
         rate: arguments.rate,
         burst: arguments.burst,
+        notify: arguments.quiet.then_some(false),
     };
     let flag: FlagView = client.post("/v1/flags", &request).await?;
     teller.tell(&flag, tables::added)?;

@@ -55,6 +55,9 @@ struct HowArgs {
     /// Why the file may change more than [guards] of outgated.toml allows; for the trail
     #[arg(long, value_name = "REASON")]
     override_guard: Option<String>,
+    /// Write to none of the customers about it, whatever the column notify says
+    #[arg(long)]
+    quiet: bool,
     /// Who wants it [default: you]
     #[arg(long)]
     actor: Option<String>,
@@ -105,6 +108,7 @@ async fn take(
     query.extend(how.dry_run.then_some(("dry_run", "true")));
     query.extend(how.diff.then_some(("diff", "true")));
     query.extend(how.take_over.then_some(("take_over", "true")));
+    query.extend(how.quiet.then_some(("quiet", "true")));
     query.extend(reason.as_deref().map(|reason| ("override_guard", reason)));
     let path = with_query(path, &query);
     let import = client.upload(&path, file);

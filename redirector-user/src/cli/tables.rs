@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use comfy_table::{Cell, Color};
 
 pub(super) use self::{
-    events::{event, events},
+    events::{clean, event, events},
     status::{acknowledged, listeners, mode, relay_state, status},
     style::{Style, rough},
     terms::{all_the_same, changes, exemption, exemptions},

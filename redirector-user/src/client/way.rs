@@ -12,18 +12,16 @@ use std::{
 
 use hyper::Uri;
 use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{
-        CertificateDer, InvalidDnsNameError, ServerName,
-        pem::{self, PemObject as _},
-    },
+    ClientConfig,
+    pki_types::{InvalidDnsNameError, ServerName, pem},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::TlsConnector;
+
+use crate::roots::{self, RootsError};
 
 /// The way to a controller. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -99,10 +97,11 @@ impl Way {
         let host = authority.host().trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| WayError::Name(address.to_owned(), error))?;
-        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(authorities(ca)?)
-            .with_no_client_auth();
+        let tls = roots::client_config(ca).map_err(|error| match error {
+            RootsError::Unreadable { file, source } => WayError::Authorities { file, source },
+            RootsError::Empty(file) => WayError::NoAuthority(file),
+            RootsError::Tls(error) => WayError::Tls(error),
+        })?;
         Ok(Self::Server(Arc::new(Server {
             host: host.to_owned(),
             port: authority.port_u16().unwrap_or(HTTPS),
@@ -188,30 +187,7 @@ fn authorization(file: &Path) -> Result<String, WayError> {
     Ok(format!("Bearer {secret}"))
 }
 
-fn authorities(ca: Option<&Path>) -> Result<RootCertStore, WayError> {
-    let probed = || {
-        // Honours SSL_CERT_FILE as other programs do.
-        let found = openssl_probe::probe();
-        found.cert_file.unwrap_or_else(|| PathBuf::from(USUAL))
-    };
-    let file = ca.map_or_else(probed, Path::to_owned);
-    let read =
-        CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let read = read.map_err(|source| WayError::Authorities {
-        file: file.clone(),
-        source,
-    })?;
-    let mut roots = RootCertStore::empty();
-    // Some that systems keep are too old for the library; they are no loss.
-    let (_taken, _ignored) = roots.add_parsable_certificates(read);
-    if roots.is_empty() {
-        return Err(WayError::NoAuthority(file));
-    }
-    Ok(roots)
-}
-
 const HTTPS: u16 = 443;
-const USUAL: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 #[cfg(test)]
 mod tests {

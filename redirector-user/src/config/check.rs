@@ -7,11 +7,13 @@ mod events;
 mod guards;
 mod health;
 mod metrics;
+mod notices;
 mod pools;
 mod protected;
 mod refuse;
 mod statistics;
 mod store;
+mod webhooks;
 
 use std::{
     collections::BTreeSet,
@@ -62,6 +64,9 @@ impl TryFrom<RawConfig> for Config {
             backups: store::backups(raw.store)?,
             guards: guards::guards(&raw.guards)?,
             protected: protected::protected(&raw.protected)?,
+            webhooks: webhooks::webhooks(raw.webhook)?,
+            notices: raw.notices.map(notices::notices).transpose()?,
+            contacts: notices::contacts(&raw.contact)?,
         })
     }
 }

@@ -1,8 +1,16 @@
 //! The file as it is written. Nothing is judged here but the shape; `check` turns it into a `Config`.
 
+mod notices;
+mod webhooks;
+
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use serde::Deserialize;
+
+pub(super) use self::{
+    notices::{RawContact, RawNotices},
+    webhooks::RawWebhook,
+};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -46,6 +54,11 @@ pub(super) struct RawConfig {
     pub(super) guards: RawGuards,
     #[serde(default)]
     pub(super) protected: Vec<RawProtected>,
+    #[serde(default)]
+    pub(super) webhook: Vec<RawWebhook>,
+    pub(super) notices: Option<RawNotices>,
+    #[serde(default)]
+    pub(super) contact: Vec<RawContact>,
 }
 
 /// `[[protected]]`.

@@ -134,6 +134,7 @@ pub(super) fn says_the_same(flag: &Flag, proposal: &Proposal) -> bool {
         && terms.action == proposal.action
         && terms.reason == proposal.reason
         && terms.ticket == proposal.ticket
+        && terms.quiet == proposal.quiet
         && terms.grace_s == proposal.grace_s
         && life(terms) == life(proposal)
 }

@@ -212,6 +212,7 @@ impl Controller {
             .store
             .trim_events(before, self.config.events.max.into())
             .await?;
+        self.store.trim_notices(before).await?;
         if gone > 0 {
             tracing::info!(events = gone, "old events thrown away");
         }

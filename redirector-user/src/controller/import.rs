@@ -52,6 +52,8 @@ pub struct How {
     pub take_over: bool,
     /// Why it may change more than the guard allows.
     pub override_guard: Option<String>,
+    /// Nobody writes to the customers about it.
+    pub quiet: bool,
 }
 
 impl Controller {
@@ -100,6 +102,10 @@ impl Controller {
         // While it was read, everything else went on.
         let _alone = self.import_gate.lock().await;
         let mut planned = self.planned(wanted, &how).await?;
+        for flag in &mut planned.package.flags {
+            flag.quiet |= how.quiet;
+        }
+        self.refuse_many_notices(&planned.package.flags)?;
         if how.dry_run || planned.changes_nothing() {
             return Ok(planned.view);
         }

@@ -40,6 +40,11 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     keep(Box::pin(rules(Arc::clone(controller))));
     keep(Box::pin(forget(Arc::clone(controller))));
     keep(Box::pin(back_up(Arc::clone(controller))));
+    keep(Box::pin(Arc::clone(controller).make_notices()));
+    for hook in &controller.webhooks {
+        let turned = Arc::clone(controller).turn_webhook(Arc::clone(hook));
+        keep(Box::pin(turned));
+    }
     if let Some(line) = controller.open_probe_line()? {
         keep(Box::pin(serve_probes(Arc::clone(controller), line)));
     }
@@ -56,6 +61,8 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     if let Some(lines) = lines {
         keep(Box::pin(read_ring(lines)));
     }
+    // Ends by itself: see there.
+    tasks.spawn(Arc::clone(controller).send_notices());
     Ok(tasks)
 }
 

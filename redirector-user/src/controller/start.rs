@@ -55,6 +55,15 @@ pub enum StartError {
     /// The rules cannot be gone by.
     #[error(transparent)]
     Rules(#[from] super::rules::RulesError),
+    /// A webhook could not be told anything.
+    #[error(transparent)]
+    Webhook(#[from] crate::webhook::WebhookError),
+    /// The texts of notices are not what they should be.
+    #[error(transparent)]
+    Templates(#[from] crate::notice::TemplateError),
+    /// Customers could not be told.
+    #[error(transparent)]
+    Notices(#[from] crate::notice::SetUpError),
     /// Anything else.
     #[error(transparent)]
     Problem(#[from] Problem),

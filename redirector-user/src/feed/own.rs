@@ -99,9 +99,71 @@ pub enum Own<'a> {
         /// Who.
         actor: &'a str,
     },
+    /// A webhook was not told events.
+    WebhookLost {
+        /// Its name.
+        webhook: &'a str,
+        /// Number of the first.
+        first: u64,
+        /// Number of the last.
+        last: u64,
+        /// How many.
+        events: u64,
+        /// Why.
+        why: &'a str,
+    },
+    /// A webhook has said that it is gone, and is told nothing more.
+    WebhookStopped {
+        /// Its name.
+        webhook: &'a str,
+    },
+    /// A customer is to be told something, or would be if anybody knew whom to tell.
+    NoticeMade {
+        /// What it says.
+        kind: &'static str,
+        /// Of which flag.
+        flag: FlagId,
+        /// Its subject.
+        subject: &'a str,
+        /// Its text.
+        text: &'a str,
+        /// Whether nobody is there to be told.
+        nobody: bool,
+    },
+    /// A customer was told.
+    NoticeSent {
+        /// Number of the notice.
+        notice: u64,
+        /// What it says.
+        kind: &'static str,
+        /// Of which flag.
+        flag: FlagId,
+    },
+    /// A customer could not be told.
+    NoticeLost {
+        /// Number of the notice.
+        notice: u64,
+        /// What it says.
+        kind: &'static str,
+        /// Of which flag.
+        flag: FlagId,
+        /// Why.
+        error: &'a str,
+    },
 }
 
 impl Own<'_> {
+    /// The kind of [`Own::WebhookLost`].
+    pub const WEBHOOK_LOST: &'static str = "webhook_lost";
+    /// The kind of [`Own::FlagAdded`].
+    pub const FLAG_ADDED: &'static str = "flag_added";
+    /// The kind of [`Own::FlagsImported`].
+    pub const FLAGS_IMPORTED: &'static str = "flags_imported";
+    /// The kind of [`Own::FlagLifted`].
+    pub const FLAG_LIFTED: &'static str = "flag_lifted";
+    /// The kind of [`Own::FlagExpired`].
+    pub const FLAG_EXPIRED: &'static str = "flag_expired";
+
     /// The event; of a flag, whom it is about is known to the caller.
     #[must_use]
     pub fn at(&self, at: Timestamp, customer: Option<IpNetwork>) -> Item {
@@ -112,6 +174,9 @@ impl Own<'_> {
             | Self::FlagExpired(id, _)
             | Self::FlagReassigned(id, _) => Some(*id),
             Self::FlagsInForce([id]) => Some(*id),
+            Self::NoticeMade { flag, .. }
+            | Self::NoticeSent { flag, .. }
+            | Self::NoticeLost { flag, .. } => Some(*flag),
             Self::FlagsImported { .. }
             | Self::FlagsInForce(_)
             | Self::RelayUp(_)
@@ -128,7 +193,9 @@ impl Own<'_> {
             | Self::BackupFailed { .. }
             | Self::PrefixAssigned(_)
             | Self::CustomerReassigned(_)
-            | Self::AssignmentsImported { .. } => None,
+            | Self::AssignmentsImported { .. }
+            | Self::WebhookLost { .. }
+            | Self::WebhookStopped { .. } => None,
         };
         Item {
             at,
@@ -143,12 +210,12 @@ impl Own<'_> {
 
     const fn kind(&self) -> &'static str {
         match self {
-            Self::FlagAdded(_) => "flag_added",
-            Self::FlagsImported { .. } => "flags_imported",
+            Self::FlagAdded(_) => Self::FLAG_ADDED,
+            Self::FlagsImported { .. } => Self::FLAGS_IMPORTED,
             Self::FlagsInForce(_) => "flag_in_force",
             Self::FlagReplaced(..) => "flag_replaced",
-            Self::FlagLifted(..) => "flag_lifted",
-            Self::FlagExpired(..) => "flag_expired",
+            Self::FlagLifted(..) => Self::FLAG_LIFTED,
+            Self::FlagExpired(..) => Self::FLAG_EXPIRED,
             Self::RelayUp(_) => "relay_up",
             Self::RelayDown { .. } => "relay_down",
             Self::FailurePolicy { .. } => "failure_policy",
@@ -168,6 +235,12 @@ impl Own<'_> {
             Self::CustomerReassigned(_) => "customer_reassigned",
             Self::FlagReassigned(..) => "flag_reassigned",
             Self::AssignmentsImported { .. } => "assignments_imported",
+            Self::WebhookLost { .. } => Self::WEBHOOK_LOST,
+            Self::WebhookStopped { .. } => "webhook_stopped",
+            Self::NoticeMade { nobody: false, .. } => "notice_made",
+            Self::NoticeMade { nobody: true, .. } => "notice_nobody",
+            Self::NoticeSent { .. } => "notice_sent",
+            Self::NoticeLost { .. } => "notice_lost",
         }
     }
 
@@ -229,6 +302,31 @@ impl Own<'_> {
             Self::AssignmentsImported { assignments, actor } => {
                 json!({ "assignments": assignments, "actor": actor })
             }
+            Self::WebhookLost {
+                webhook,
+                first,
+                last,
+                events,
+                why,
+            } => json!({
+                "webhook": webhook, "first": first, "last": last, "events": events, "why": why,
+            }),
+            Self::WebhookStopped { webhook } => json!({ "webhook": webhook }),
+            Self::NoticeMade {
+                kind,
+                subject,
+                text,
+                ..
+            } => json!({ "notice_kind": kind, "subject": subject, "text": text }),
+            Self::NoticeSent { notice, kind, .. } => {
+                json!({ "notice": notice, "notice_kind": kind })
+            }
+            Self::NoticeLost {
+                notice,
+                kind,
+                error,
+                ..
+            } => json!({ "notice": notice, "notice_kind": kind, "error": error }),
         }
     }
 }

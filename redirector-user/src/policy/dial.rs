@@ -84,6 +84,8 @@ pub struct Proposal {
     pub actor: String,
     /// Reference into another system.
     pub ticket: Option<String>,
+    /// Nobody writes to the customer about it.
+    pub quiet: bool,
     /// Seconds that older connections may pass on.
     pub grace_s: u32,
     /// When it was asked for.

@@ -188,6 +188,7 @@ fn request(fields: &Fields<'_>, actor: &str) -> Result<FlagRequest, Refusal> {
             Column::Exact => request.exact = yes(column, &value)?,
             Column::Cut => request.cut = yes(column, &value)?,
             Column::Confirmed => request.confirmed = yes(column, &value)?,
+            Column::Notify => request.notify = Some(yes(column, &value)?),
         }
     }
     Ok(request)
@@ -220,6 +221,7 @@ enum Column {
     Exact,
     Cut,
     Confirmed,
+    Notify,
     Delivery,
     Tier,
     Limits,
@@ -227,7 +229,7 @@ enum Column {
 
 impl Column {
     /// As a file spells them, in the order of [`Column::ALL`].
-    const NAMES: [&'static str; 16] = [
+    const NAMES: [&'static str; 17] = [
         "prefix",
         "reason",
         "action",
@@ -241,12 +243,13 @@ impl Column {
         "exact",
         "cut",
         "confirmed",
+        "notify",
         "delivery",
         "tier",
         "limits",
     ];
 
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Prefix,
         Self::Reason,
         Self::Action,
@@ -260,6 +263,7 @@ impl Column {
         Self::Exact,
         Self::Cut,
         Self::Confirmed,
+        Self::Notify,
         Self::Delivery,
         Self::Tier,
         Self::Limits,

@@ -68,6 +68,7 @@ mod tests {
                 origin: None,
                 for_ever: None,
                 despite_exemption: None,
+                quiet: false,
             },
             generation: Generation(u64::from(id)),
             replaces: None,

@@ -124,6 +124,12 @@ pub enum Kind {
     FlagReassigned,
     /// A file was taken that a guard would have refused.
     GuardOverridden,
+    /// Somebody wants a webhook asked again.
+    WebhookRetried,
+    /// A customer was told of its flag.
+    NoticeSent,
+    /// A customer could not be told.
+    NoticeLost,
 }
 
 /// A row to be written.
@@ -285,6 +291,9 @@ impl Kind {
             Self::PrefixUnassigned => "prefix unassigned",
             Self::FlagReassigned => "flag reassigned",
             Self::GuardOverridden => "guard overridden",
+            Self::WebhookRetried => "webhook retried",
+            Self::NoticeSent => "notice sent",
+            Self::NoticeLost => "notice lost",
         }
     }
 }

@@ -286,6 +286,12 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         include_str!("migrations/0019_requests.sql"),
     ),
     (
+        20,
+        None,
+        "webhooks and notices",
+        include_str!("migrations/0020_notices.sql"),
+    ),
+    (
         21,
         None,
         "limits by name",

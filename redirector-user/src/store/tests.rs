@@ -2,6 +2,7 @@ mod bypasses;
 mod change;
 mod events;
 mod life;
+mod notices;
 mod privacy;
 mod rules;
 mod tenants;
@@ -9,6 +10,7 @@ mod terms;
 mod tokens;
 mod trail;
 mod users;
+mod webhooks;
 
 use jiff::SignedDuration;
 use redirector_common::abi::Via;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
-use contract::Tier;
+use contract::{Tier, words};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use jiff::tz::TimeZone;
@@ -14,7 +14,6 @@ use relay_proto::header::Trace;
 use relay_proto::verdict::{Concern, Finding, Judgement, Report, Verdict};
 use tracing::warn;
 
-use super::one_line;
 use super::outcome::Outcome;
 use crate::Relay;
 use crate::admission::Admitted;
@@ -142,11 +141,7 @@ impl Inspection<'_> {
             Verdict::Reject { reason, keep } => {
                 // Why its mail is looked at at all is the first thing that a refused customer asks.
                 let flagged = self.admitted.reason().map_or_else(String::new, |reason| {
-                    format!(
-                        " (mail from {} is filtered: {})",
-                        self.admitted.customer,
-                        one_line(reason)
-                    )
+                    format!(" ({})", words::filtered(self.admitted.customer, reason))
                 });
                 let verdict = Verdict::Reject {
                     reason: format!("{reason}{flagged}"),

@@ -19,13 +19,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use contract::words;
 use relay_proto::envelope::{Mail, Recipient};
 use relay_proto::reply::Reply;
 use relay_proto::server::{Abort, Answer, Offer, Question};
 use tracing::info;
 
+use super::Cutthrough;
 use super::cutthrough::auth_refused;
-use super::{Cutthrough, one_line};
 use crate::Relay;
 use crate::admission::Admitted;
 use crate::config::OperatorMail;
@@ -270,8 +271,7 @@ fn refusal(
     help_url: &str,
     reference: &str,
 ) -> String {
-    let reason = reason.map_or_else(String::new, |reason| format!(": {}", one_line(reason)));
-    let blocked = format!("mail from {customer} is blocked by {operator}{reason}");
+    let blocked = words::blocked(customer, operator, reason);
     let see = format!("; see {help_url} ref {reference}");
     let service = service.map_or_else(String::new, |name| {
         format!("; who has an account may submit on port 587 of {name}")

@@ -50,6 +50,9 @@ pub struct FlagView {
     pub actor: String,
     /// Reference into another system.
     pub ticket: Option<String>,
+    /// Nobody writes to the customer about it.
+    #[serde(default)]
+    pub quiet: bool,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it ends by itself.
@@ -155,6 +158,7 @@ impl FlagView {
             reason: terms.reason,
             actor: terms.actor,
             ticket: terms.ticket,
+            quiet: terms.quiet,
             created_at: terms.created_at,
             expires_at: terms.expires_at,
             activated_at,

@@ -117,7 +117,7 @@ fn what(kind: &str, detail: &Value) -> String {
 }
 
 /// Part of the texts is chosen by who writes messages, and terminals obey control characters.
-fn clean(text: &str) -> String {
+pub(in crate::cli) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '?' } else { c })
         .collect()

@@ -160,7 +160,7 @@ fn relay(key: &str, raw: &RawRelay, via: Via, seen: &mut Seen) -> Result<Relay, 
     })
 }
 
-fn name(key: String, name: &str, seen: &mut BTreeSet<String>) -> Result<String, Wrong> {
+pub(super) fn name(key: String, name: &str, seen: &mut BTreeSet<String>) -> Result<String, Wrong> {
     let allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
     if name.is_empty() || name.len() > 63 || !name.bytes().all(allowed) {
         let problem = "not a name; allowed are 1 to 63 of letters, digits, '-', '_' and '.'";

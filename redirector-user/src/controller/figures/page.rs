@@ -4,7 +4,7 @@ use redirector_common::abi::ABI_VERSION;
 
 use super::{Around, Sample};
 use crate::{
-    api::view::{PoolView, RelayHealth, RelayView},
+    api::view::{PoolView, RelayHealth, RelayView, WebhookState},
     controller::Controller,
     metrics::exposition::{Kind, Page},
 };
@@ -18,6 +18,8 @@ pub(super) fn text(controller: &Controller, sample: Option<&Sample>, around: &Ar
         policy(&mut page, sample);
     }
     work(&mut page, controller);
+    webhooks(&mut page, controller);
+    notices(&mut page, controller);
     page.into_text()
 }
 
@@ -187,6 +189,54 @@ fn work(page: &mut Page, controller: &Controller) {
             ("status", request.status),
         ];
         requests.histogram(&labels, &histogram);
+    }
+}
+
+fn notices(page: &mut Page, controller: &Controller) {
+    let help = "Attempts to tell customers by mail, since the start: sent, failed, or failed for the last time (lost).";
+    let mut notices = page.family("notices_total", Kind::Counter, help);
+    for outcome in ["sent", "failed", "lost"] {
+        let count = controller.metrics().notices(outcome);
+        notices.sample(&[("outcome", outcome)], count);
+    }
+}
+
+fn webhooks(page: &mut Page, controller: &Controller) {
+    let webhooks = controller.list_webhooks();
+    let counted = [
+        (
+            "webhook_delivered_total",
+            "delivered",
+            "Events that a webhook has taken, since the start.",
+        ),
+        (
+            "webhook_failed_total",
+            "failed",
+            "Attempts at which a webhook did not take an event, since the start.",
+        ),
+        (
+            "webhook_lost_total",
+            "lost",
+            "Events that a webhook was not told, since the start.",
+        ),
+    ];
+    for (name, outcome, help) in counted {
+        let mut family = page.family(name, Kind::Counter, help);
+        for webhook in &webhooks {
+            let count = controller.metrics().webhook_events(&webhook.name, outcome);
+            family.sample(&[("webhook", &webhook.name)], count);
+        }
+    }
+    let help = "Events, wanted or not, since the last that a webhook is done with.";
+    let mut lag = page.family("webhook_lag_events", Kind::Gauge, help);
+    for webhook in &webhooks {
+        lag.sample(&[("webhook", &webhook.name)], webhook.lag);
+    }
+    let help = "Whether a webhook has said that it is gone, and is told nothing.";
+    let mut stopped = page.family("webhook_stopped", Kind::Gauge, help);
+    for webhook in &webhooks {
+        let is_stopped = webhook.state == WebhookState::Stopped;
+        stopped.sample(&[("webhook", &webhook.name)], is_stopped);
     }
 }
 

@@ -73,6 +73,7 @@ fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>)
             reason: String::from("r"),
             actor: String::from("a"),
             ticket: None,
+            quiet: false,
             grace_s: 600,
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),

@@ -75,6 +75,7 @@ fn flag(id: u32, replaces: Option<u32>) -> Flag {
             reason: String::from("r"),
             actor: String::from("a"),
             ticket: None,
+            quiet: false,
             grace_s: 0,
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(id)),

@@ -14,6 +14,7 @@ fn flag(id: u32, prefix: &str, action: Action) -> Flag {
             reason: String::from("spam run"),
             actor: String::from("alice"),
             ticket: None,
+            quiet: false,
             grace_s: 600,
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),

@@ -78,6 +78,8 @@ pub struct FlagRequest {
     pub rate: Option<String>,
     /// Burst of a limit; default 10.
     pub burst: Option<u16>,
+    /// Whether the customer is written to, where `[notices]` says how; default true.
+    pub notify: Option<bool>,
 }
 
 /// A configured pool, as far as a flag depends on it.
@@ -160,6 +162,7 @@ impl Proposal {
                 .as_deref()
                 .map(|ticket| line("ticket", ticket, 100))
                 .transpose()?,
+            quiet: request.notify == Some(false),
             grace_s: if request.cut { 0 } else { GRACE_S },
             created_at: now,
             expires_at: Self::ends(request, now)?,

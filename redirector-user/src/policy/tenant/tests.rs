@@ -34,6 +34,7 @@ fn flag(prefix: &str, created: i64, tenant: Option<&Assignment>) -> Flag {
             origin: None,
             for_ever: None,
             despite_exemption: None,
+            quiet: false,
         },
         generation: Generation(1),
         tenant: tenant.map(Assignment::tenant),

@@ -25,7 +25,7 @@ pub(super) async fn insert_all(
     let text = format!(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
          generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier, cause, limits, customer, tenancy_prefix, \
-         tenancy_us, origin) VALUES {}",
+         tenancy_us, origin, quiet) VALUES {}",
         placeholders(flags.len(), COLUMNS)
     );
     // Only the number of flags went into the text.
@@ -79,7 +79,8 @@ pub(super) async fn insert_all(
                     .as_ref()
                     .map(|tenant| tenant.since.as_microsecond()),
             )
-            .bind(terms.origin.clone());
+            .bind(terms.origin.clone())
+            .bind(i64::from(terms.quiet));
     }
     query.execute(&mut **transaction).await?;
     // Few have more, and a statement with columns for it would be slower for all.
@@ -115,6 +116,7 @@ pub(in crate::store) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
         reason: row.try_get("reason")?,
         actor: row.try_get("actor")?,
         ticket: row.try_get("ticket")?,
+        quiet: row.try_get::<i64, _>("quiet")? != 0,
         grace_s: u32::try_from(grace_s)
             .map_err(|_too_large| wrong(format!("grace_s {grace_s}")))?,
         created_at: time(row.try_get("created_us")?)?,
@@ -239,6 +241,7 @@ pub(super) fn payload(flag: &Flag) -> Value {
         "burst": limit.map(|limit| limit.burst),
         "reason": flag.terms.reason,
         "ticket": flag.terms.ticket,
+        "notify": !flag.terms.quiet,
         "grace_s": flag.terms.grace_s,
         "expires_at": flag.terms.expires_at,
         "cause": flag.terms.cause,
@@ -253,4 +256,4 @@ pub(super) fn payload(flag: &Flag) -> Value {
 }
 
 /// Columns that a new flag fills.
-const COLUMNS: usize = 26;
+const COLUMNS: usize = 27;

@@ -254,6 +254,7 @@ fn a_replay_knows_what_people_had_decided() {
             reason: String::from("r"),
             actor: String::from("alice"),
             ticket: None,
+            quiet: false,
             grace_s: 0,
             created_at: minute(from),
             expires_at: minute(9999),
