@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Controller, IN_FORCE_WITHIN, Problem, changes::Wish, clock, since, state::State, views::view,
+    Controller, IN_FORCE_WITHIN, Problem, changes::Wish, clock, since, state::State, views::told,
 };
 use crate::{
     api::view::FlagView,
@@ -38,7 +38,7 @@ pub struct NewFlag {
 
 impl NewFlag {
     pub(super) fn of(state: &State, flag: Flag) -> Self {
-        let view = view(state, flag.clone(), Vec::new());
+        let view = told(state, flag.clone(), Vec::new());
         Self { flag, view }
     }
 }

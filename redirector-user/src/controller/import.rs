@@ -7,6 +7,8 @@
 
 mod plan;
 
+use std::time::Duration;
+
 use hyper::body::Bytes;
 use tokio::time::{Instant, timeout_at};
 
@@ -64,7 +66,9 @@ impl Controller {
     /// [`Problem::Usage`] or [`Problem::Guard`] name each bad line, or what the file would change, [`Problem::Busy`] while
     /// another file is being imported: nothing is stored.
     pub async fn import(&self, about: About, file: Bytes, how: How) -> Result<ImportView, Problem> {
-        let Ok(_only_one) = self.reading_gate.try_lock() else {
+        // A short one before it is waited for.
+        let turn = timeout_at(Instant::now() + TURN, self.reading_gate.lock());
+        let Ok(_only_one) = turn.await else {
             let busy = "another import is running; `outgate status` answers when it is done";
             return Err(Problem::Busy(String::from(busy)));
         };
@@ -326,3 +330,6 @@ impl Plan {
             && package.customers.is_empty()
     }
 }
+
+/// How long a file waits for the one before it.
+const TURN: Duration = Duration::from_secs(5);

@@ -262,24 +262,26 @@ impl Controller {
             .map(history)
             .collect();
         let state = self.lock().await;
-        let guards = self.guards(&state);
-        let spared = guards.spared(flag.terms.prefix).take(SPARED_NAMED);
-        let spared = spared.map(|(prefix, why)| SparedView {
-            prefix,
-            why: why.to_owned(),
-        });
-        let spared = match flag.ended {
-            None => spared.collect(),
-            Some(_) => Vec::new(),
-        };
-        Ok(FlagView {
-            spared,
-            ..view(&state, flag, history)
-        })
+        Ok(told(&state, flag, history))
     }
 }
 
-/// One flag as it is told.
+/// One flag as it is told to whoever asks for it alone: with what stays free inside of it.
+pub(super) fn told(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
+    let stands = flag.ended.is_none();
+    let within = state.protected.within(flag.terms.prefix);
+    let spared = within.take(SPARED_NAMED).filter(|_| stands);
+    let spared = spared.map(|(prefix, why)| SparedView {
+        prefix,
+        why: why.clone(),
+    });
+    FlagView {
+        spared: spared.collect(),
+        ..view(state, flag, history)
+    }
+}
+
+/// One flag as lists tell it.
 pub(super) fn view(state: &State, flag: Flag, history: Vec<HistoryView>) -> FlagView {
     let (awaiting, serving) = (state.awaited(flag.id), state.serving(&flag));
     let customer = flag.terms.prefix;

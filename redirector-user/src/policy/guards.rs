@@ -81,12 +81,6 @@ impl Guards {
         exemption.map(|exemption| exemption.in_words())
     }
 
-    /// What stays free inside of a prefix, whoever is flagged around it, and why.
-    pub fn spared(&self, target: IpNetwork) -> impl Iterator<Item = (IpNetwork, &str)> {
-        let within = self.protected.within(target);
-        within.map(|(prefix, why)| (prefix, why.as_str()))
-    }
-
     /// The customer prefix that a prefix is in.
     #[must_use]
     pub fn customer_prefix(&self, target: IpNetwork) -> Option<IpNetwork> {
@@ -254,7 +248,7 @@ mod tests {
         let spared = |target: &str| -> Vec<String> {
             assert_eq!(check(target), Ok(()), "{target}");
             let guards = guards();
-            let spared = guards.spared(target.parse().unwrap());
+            let spared = guards.protected.within(target.parse().unwrap());
             spared.map(|(prefix, _)| prefix.to_string()).collect()
         };
         assert_eq!(

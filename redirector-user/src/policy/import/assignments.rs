@@ -215,7 +215,7 @@ impl<'a> Book<'a> {
                 Ok(Err(skipped)) => *self.wanted.skipped.entry(skipped).or_default() += 1,
                 Err(what) => bad.push(BadLine { line, what }),
             }
-            true
+            bad.count < BadLines::MOST
         });
         if let Err((line, what)) = read {
             bad.push(BadLine { line, what });
