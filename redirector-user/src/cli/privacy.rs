@@ -30,8 +30,8 @@ pub(super) enum PrivacyCommand {
 
 #[derive(Debug, Args)]
 struct WhoArgs {
-    /// Address or prefix; one IPv6 address stands for its /64 unless --exact
-    #[arg(long, value_name = "ADDRESS")]
+    /// Address or prefix, or the key of a customer; one IPv6 address stands for its /64 unless --exact
+    #[arg(long, value_name = "CUSTOMER")]
     customer: String,
     /// A single IPv6 address means itself, not its /64
     #[arg(long)]
@@ -134,13 +134,17 @@ async fn erase(
             firings,
             conduct,
             assignments,
+            exemptions,
+            notices,
+            customers,
             figures,
             trail,
             answers,
         } = erased.gone;
         format!(
             "erased: texts of {flags} flags, {events} events, {firings} firings of rules, {conduct} memories of conduct, \
-             {assignments} assignments, {figures} figures, {trail} payloads of the trail, {answers} kept answers.\nBackups and \
+             {assignments} assignments, texts of {exemptions} exemptions, {notices} notices, names of {customers} customers, \
+             {figures} figures, {trail} payloads of the trail, {answers} kept answers.\nBackups and \
              exports from before still have it, and relays what they keep of mail (`outgate-relay quarantine`)."
         )
     })
@@ -170,15 +174,16 @@ fn is_meant(customer: &str) -> Result<bool, CliError> {
 const EXPORT_HELP: &str = "Examples:
   outgate privacy export --customer 192.0.2.10 --reason \"request of 1 March\"
   outgate privacy export --customer 2001:db8:a:a::/64 held.json
+  outgate privacy export --customer C-1042 held.json              (what it has and had, while it had it)
 
-Flags, events, what rules did, conduct, assignments, figures and rows of the trail that are about this address or prefix, or
-what is in it; not what is about a wider prefix, which is about others, too. Who has asked stands in the trail, as \"viewed\".
+Flags, events, what rules did, conduct, assignments, exemptions, notices, figures and rows of the trail that are about this
+address or prefix, or what is in it; not what is about a wider prefix, which is about others, too. Who has asked stands in the trail, as \"viewed\".
 What relays keep of mail is theirs: `outgate-relay quarantine`.";
 
 const ERASE_HELP: &str = "Examples:
   outgate privacy erase --customer 192.0.2.10 --reason \"request of 1 March, ticket 4711\"
   outgate privacy erase --customer 2001:db8:a:a::/64 --reason \"ticket 4712\" --yes
 
-Gone are events, what rules did, conduct, ended assignments, figures, the texts of ended flags, and the payloads of the trail,
-which still verifies. What stays of a flag are its number, prefix, action, times and who acted. The trail says who has erased,
+Gone are events, what rules did, conduct, ended assignments, notices, figures, the texts of ended flags and exemptions, the name
+and contact of a customer that is named by its key, and the payloads of the trail, which still verifies. What stays of a flag are its number, prefix, action, times and who acted. The trail says who has erased,
 when, why and how much. Exit code 3 while a flag of the customer is in force: lift it first.";

@@ -1,6 +1,5 @@
 //! What is held about a customer, handed out and erased. Both stand in the trail.
 
-use ipnetwork::IpNetwork;
 use serde_json::json;
 
 use super::{Controller, Problem, clock, trail::actor_of};
@@ -8,7 +7,8 @@ use crate::{
     api::view::{ErasedView, HeldView, PrivacyRequest},
     policy::{
         dial::{FlagId, REASON_OCTETS, read_target},
-        extent::Extent,
+        extent::{Extent, Span},
+        tenant::CustomerId,
     },
     store::drains::Word,
 };
@@ -20,7 +20,7 @@ impl Controller {
     ///
     /// [`Problem::Usage`], [`Problem::Guard`] without an actor, else [`Problem::Store`].
     pub async fn held_about(&self, request: &PrivacyRequest) -> Result<HeldView, Problem> {
-        let (customer, extent) = extent(request)?;
+        let (customer, extent) = self.extent(request).await?;
         let said = json!({
             "what": "privacy export", "customer": customer, "reason": reason(request)?,
         });
@@ -31,7 +31,7 @@ impl Controller {
             "what is held about a customer was handed out"
         );
         Ok(HeldView {
-            customer: customer.to_string(),
+            customer,
             at,
             held: held.0,
         })
@@ -43,7 +43,7 @@ impl Controller {
     ///
     /// [`Problem::Guard`] without an actor or a reason, and while a flag of the customer is in force; nothing is erased then.
     pub async fn erase_customer(&self, request: &PrivacyRequest) -> Result<ErasedView, Problem> {
-        let (_, extent) = extent(request)?;
+        let (_, extent) = self.extent(request).await?;
         let reason = reason(request)?;
         if reason.is_empty() {
             let text =
@@ -74,12 +74,28 @@ impl Controller {
             Err(standing) => Err(Problem::Guard(in_force(&standing))),
         }
     }
-}
 
-/// Whom it is about: an address or a prefix, always.
-fn extent(request: &PrivacyRequest) -> Result<(IpNetwork, Extent), Problem> {
-    let customer = read_target(&request.customer, request.exact)?;
-    Ok((customer, Extent::always(customer)))
+    /// Whom it is about: an address or a prefix, always, or what a customer has and had, by its key.
+    async fn extent(&self, request: &PrivacyRequest) -> Result<(String, Extent), Problem> {
+        let target = match read_target(&request.customer, request.exact) {
+            Ok(prefix) => return Ok((prefix.to_string(), Extent::always(prefix))),
+            Err(refusal) => refusal,
+        };
+        // What is neither is most likely a mistyped address.
+        let customer = CustomerId::read(&request.customer).map_err(|_no_key| target)?;
+        let had = self.store.assignments_of(&customer).await?;
+        if had.is_empty() && self.store.customer(&customer).await?.is_none() {
+            return Err(Problem::NotFound(format!(
+                "{customer}: neither an address, nor a prefix, nor the key of a customer (`outgate customer ls`)"
+            )));
+        }
+        let spans = had.into_iter().map(|assignment| Span {
+            prefix: assignment.prefix,
+            from: Some(assignment.from),
+            to: assignment.to,
+        });
+        Ok((customer.to_string(), Extent::of(customer, spans)))
+    }
 }
 
 fn reason(request: &PrivacyRequest) -> Result<String, Problem> {

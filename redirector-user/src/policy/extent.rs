@@ -5,6 +5,8 @@
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
+use super::tenant::CustomerId;
+
 /// A prefix for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -18,12 +20,32 @@ pub struct Span {
 
 /// All that somebody had.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extent(Vec<Span>);
+pub struct Extent {
+    spans: Vec<Span>,
+    customer: Option<CustomerId>,
+}
 
 impl Extent {
     /// Made of spans, which may overlap.
     pub fn new(spans: impl IntoIterator<Item = Span>) -> Self {
-        Self(spans.into_iter().collect())
+        Self {
+            spans: spans.into_iter().collect(),
+            customer: None,
+        }
+    }
+
+    /// What a known customer has and had, and what is known of itself.
+    pub fn of(customer: CustomerId, spans: impl IntoIterator<Item = Span>) -> Self {
+        Self {
+            customer: Some(customer),
+            ..Self::new(spans)
+        }
+    }
+
+    /// Whose it is, if that is known by a key.
+    #[must_use]
+    pub const fn customer(&self) -> Option<&CustomerId> {
+        self.customer.as_ref()
     }
 
     /// A prefix, always.
@@ -39,13 +61,13 @@ impl Extent {
     /// Its spans.
     #[must_use]
     pub fn spans(&self) -> &[Span] {
-        &self.0
+        &self.spans
     }
 
     /// Whether what is about this prefix at that time is about nobody else.
     #[must_use]
     pub fn holds(&self, prefix: IpNetwork, at: Timestamp) -> bool {
-        self.0
+        self.spans
             .iter()
             .any(|span| span.holds_time(at) && is_inside(prefix, span.prefix))
     }

@@ -1,9 +1,10 @@
 //! What is held about a customer: all of it to be handed out, and most of it to be erased.
 //!
 //! A customer is an [`Extent`]. What is about a wider prefix is about others, too, and is neither handed out nor erased.
-//! Erased are events, firings, conduct, figures, ended assignments, and answers that were kept for a day; of flags that have
-//! ended the free texts; of the trail the payloads, of which the chain keeps hashes that say nothing without their salts.
-//! What stays are numbers, times, actions and who acted.
+//! Erased are events, firings, conduct, figures, ended assignments, notices, and answers that were kept for a day; of flags and
+//! exemptions that have ended the free texts; of a customer that is asked for by its key the name and the contact; of the
+//! trail the payloads, of which the chain keeps hashes that say nothing without their salts. What stays are numbers, times,
+//! keys, actions and who acted.
 
 mod erase;
 mod figures;
@@ -13,11 +14,11 @@ use futures_util::TryStreamExt as _;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use sqlx::{AnyConnection, Row as _, any::AnyRow};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
 
 pub use self::erase::Gone;
-use super::{Store, StoreError, flags::subject};
-use crate::policy::{dial::FlagId, extent::Extent};
+use super::{Store, StoreError, exemptions, flags::subject, tenants};
+use crate::policy::{dial::FlagId, exemption::ExemptionId, extent::Extent};
 
 /// All that is held, by table: each row with its columns.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +33,12 @@ struct Rows {
     standing: Vec<FlagId>,
     firings: Vec<i64>,
     conduct: Vec<String>,
+    exemptions: Vec<i64>,
+    /// Of these, those that have ended.
+    ended_exemptions: Vec<i64>,
+    notices: Vec<i64>,
+    /// Numbers of the customer itself.
+    customers: Vec<i64>,
     /// By prefix and beginning; those that have ended.
     assignments: Vec<(String, i64)>,
     /// Of the trail, by writer and number, whose payload is still there.
@@ -73,6 +80,20 @@ impl Store {
             firings.push(row::told(&row.fetch_one(&mut *connection).await?)?);
         }
         held.insert(String::from("firings"), firings.into());
+        for (table, key, ids) in [
+            ("exemptions", "id", &rows.exemptions),
+            ("notices", "id", &rows.notices),
+            ("customers", "number", &rows.customers),
+        ] {
+            let mut told = Vec::new();
+            for id in ids {
+                // Only our own names went into the text.
+                let text = format!("SELECT * FROM {table} WHERE {key} = $1");
+                let row = sqlx::query(AssertSqlSafe(text)).bind(*id);
+                told.push(row::told(&row.fetch_one(&mut *connection).await?)?);
+            }
+            held.insert(String::from(table), told.into());
+        }
         let mut conduct = Vec::new();
         for customer in &rows.conduct {
             let row =
@@ -147,9 +168,15 @@ async fn rows_of(connection: &mut AnyConnection, extent: &Extent) -> Result<Rows
         }
     }
     drop(ended);
-    for id in &rows.flags {
+    others_of(connection, extent, &mut rows).await?;
+    let number = |id: &i64| u32::try_from(*id).unwrap_or_default();
+    let flags = rows.flags.iter().map(|id| subject(*id));
+    let exempt = rows.ended_exemptions.iter().map(number);
+    let exempt = exempt.map(|id| exemptions::subject(ExemptionId(id)));
+    let customers = rows.customers.iter().map(number).map(tenants::subject);
+    for subject in flags.chain(exempt).chain(customers) {
         let of_it = sqlx::query("SELECT writer, seq FROM audit WHERE subject = $1 AND payload IS NOT NULL ORDER BY at_us, seq")
-            .bind(subject(*id))
+            .bind(subject)
             .fetch_all(&mut *connection)
             .await?;
         for row in of_it {
@@ -167,6 +194,43 @@ async fn rows_of(connection: &mut AnyConnection, extent: &Extent) -> Result<Rows
     }
     drop(others);
     Ok(rows)
+}
+
+/// Exemptions, notices, and the customer itself.
+async fn others_of(
+    connection: &mut AnyConnection,
+    extent: &Extent,
+    rows: &mut Rows,
+) -> Result<(), StoreError> {
+    let mut exempt =
+        sqlx::query("SELECT id, prefix, created_us, ended_us FROM exemptions ORDER BY id")
+            .fetch(&mut *connection);
+    while let Some(row) = exempt.try_next().await? {
+        if is_held(extent, &row, "prefix", "created_us")? {
+            let (id, ended): (i64, Option<i64>) = (row.try_get("id")?, row.try_get("ended_us")?);
+            rows.exemptions.push(id);
+            rows.ended_exemptions.extend(ended.map(|_| id));
+        }
+    }
+    drop(exempt);
+    let mut notices = sqlx::query("SELECT id, prefix, created_us FROM notices ORDER BY id")
+        .fetch(&mut *connection);
+    while let Some(row) = notices.try_next().await? {
+        if is_held(extent, &row, "prefix", "created_us")? {
+            rows.notices.push(row.try_get("id")?);
+        }
+    }
+    drop(notices);
+    if let Some(customer) = extent.customer() {
+        let itself = sqlx::query("SELECT number FROM customers WHERE id = $1")
+            .bind(customer.to_string())
+            .fetch_optional(&mut *connection)
+            .await?;
+        if let Some(row) = itself {
+            rows.customers.push(row.try_get(0)?);
+        }
+    }
+    Ok(())
 }
 
 /// Whom a payload of the trail names.

@@ -159,7 +159,8 @@ fn others_are_not_touched_and_refusals_say_what_to_do() {
     for (code, customer, reason, expected) in [
         (3, "192.0.2.0/24", "r", "in force: 1; lift them first"),
         (3, "192.0.2.10", " ", "erasing needs a reason"),
-        (1, "nobody", "r", "neither an address nor a prefix"),
+        (1, "no body", "r", "neither an address nor a prefix"),
+        (2, "nobody", "r", "nor the key of a customer"),
         (1, "192.0.2.10/24", "r", "the prefix is 192.0.2.0/24"),
     ] {
         let said = erase(customer, reason);
@@ -174,4 +175,66 @@ fn others_are_not_touched_and_refusals_say_what_to_do() {
         (&"active".into(), &"complaint about 192.0.2.0/28".into())
     );
     assert_eq!(lab.json(0, &["why", "192.0.2.10"])["verdict"], "drop");
+}
+
+#[test]
+fn a_customer_is_known_by_its_key_while_it_has_its_prefixes() {
+    let lab = Lab::started();
+    for key in ["C-1", "C-2"] {
+        let contact = format!("abuse@{key}.example");
+        let add = ["customer", "add", key, "--name", "Example Ltd", "--contact"];
+        lab.json(0, &[&add[..], &[&contact]].concat());
+    }
+    let mut flags = Vec::new();
+    for (prefix, host) in [
+        ("192.0.2.64/28", "192.0.2.70"),
+        ("2001:db8:a:a::/64", "2001:db8:a:a::7"),
+    ] {
+        lab.json(0, &["assign", prefix, "C-1"]);
+        let id = flag(&lab, host).to_string();
+        lab.json(0, &["flag", "rm", &id, "--reason", "C-1 has called"]);
+        flags.push(id);
+        let exempt = ["exempt", "add", host, "--for", "30d", "--reference", "T-9"];
+        let asked = lab.json(0, &[&exempt[..], &["--reason", "a bank"]].concat());
+        let asked = asked["id"].to_string();
+        lab.json(0, &["exempt", "lift", &asked, "--reason", "not any more"]);
+        // Another one's from now on, and what comes then is his.
+        lab.json(0, &["assign", prefix, "C-2"]);
+        let other = flag(&lab, host).to_string();
+        lab.json(0, &["flag", "rm", &other, "--reason", "C-2 has called"]);
+        flags.push(other);
+    }
+    let export = |key: &str| lab.json(0, &["privacy", "export", "--customer", key]);
+    let tables = ["flags", "exemptions", "customers", "assignments"];
+    let held = export("C-1");
+    assert_eq!(
+        tables.map(|table| count(&held, table)),
+        [2, 2, 1, 2],
+        "{held:#}"
+    );
+    assert_eq!(held["held"]["customers"][0]["contact"], "abuse@C-1.example");
+    assert!(!held.to_string().contains("C-2 has called"), "{held:#}");
+
+    let word = ["--reason", "ticket 4711", "--yes"];
+    let erase = [&["privacy", "erase", "--customer", "C-1"], &word[..]].concat();
+    let gone = lab.json(0, &erase);
+    assert_eq!(
+        tables.map(|table| gone[table].as_u64().unwrap()),
+        [2, 2, 1, 2],
+        "{gone:#}"
+    );
+    let held = export("C-1");
+    assert!(
+        held["held"]["customers"][0]["contact"].is_null(),
+        "{held:#}"
+    );
+    assert!(!held.to_string().contains("a bank"), "{held:#}");
+    for (id, expected) in flags
+        .iter()
+        .zip(["(erased)", "C-2 has called"].iter().cycle())
+    {
+        let shown = lab.json(0, &["flag", "show", id]);
+        assert_eq!(shown["ended_reason"], *expected, "{shown:#}");
+    }
+    lab.json(0, &["audit", "verify"]);
 }

@@ -11,7 +11,7 @@ use crate::store::privacy::Gone;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PrivacyRequest {
-    /// Address or prefix; one IPv6 address stands for its /64 unless `exact`.
+    /// Address or prefix, or the key of a customer; one IPv6 address stands for its /64 unless `exact`.
     pub customer: String,
     /// A single IPv6 address means itself.
     #[serde(default)]

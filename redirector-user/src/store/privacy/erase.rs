@@ -33,6 +33,15 @@ pub struct Gone {
     pub conduct: u64,
     /// Assignments that have ended.
     pub assignments: u64,
+    /// Exemptions that have ended, whose texts are gone.
+    #[serde(default)]
+    pub exemptions: u64,
+    /// Notices to the customer.
+    #[serde(default)]
+    pub notices: u64,
+    /// Customers whose name and contact are gone.
+    #[serde(default)]
+    pub customers: u64,
     /// Turns of the radar with figures.
     pub figures: u64,
     /// Payloads of the trail.
@@ -140,13 +149,29 @@ async fn erase_found(
 ) -> Result<(), StoreError> {
     for id in &rows.flags {
         sqlx::query(
-            "UPDATE flags SET reason = $1, ticket = NULL, cause = NULL, ended_reason = $1 WHERE id = $2 \
+            "UPDATE flags SET reason = $1, ticket = NULL, cause = NULL, ended_reason = $1, despite_exemption = NULL WHERE id = $2 \
              AND ended_us IS NOT NULL",
         )
         .bind(ERASED)
         .bind(i64::from(id.0))
         .execute(&mut *connection)
         .await?;
+    }
+    for id in &rows.ended_exemptions {
+        let query = sqlx::query(
+            "UPDATE exemptions SET reference = $1, reason = $1, ended_reason = $1 WHERE id = $2 AND ended_us IS NOT NULL",
+        );
+        let query = query.bind(ERASED).bind(*id);
+        gone.exemptions += query.execute(&mut *connection).await?.rows_affected();
+    }
+    for id in &rows.notices {
+        let query = sqlx::query("DELETE FROM notices WHERE id = $1").bind(*id);
+        gone.notices += query.execute(&mut *connection).await?.rows_affected();
+    }
+    for number in &rows.customers {
+        let text = "UPDATE customers SET name = NULL, contact = NULL WHERE number = $1";
+        let query = sqlx::query(text).bind(*number);
+        gone.customers += query.execute(&mut *connection).await?.rows_affected();
     }
     for id in &rows.firings {
         let query = sqlx::query("DELETE FROM firings WHERE id = $1").bind(*id);
