@@ -218,6 +218,7 @@ mod tests {
                 changed: false,
             },
             flag: None,
+            assignment: None,
             past: Vec::new(),
             relay_name: relay.then(|| String::from("relay-1")),
             via,

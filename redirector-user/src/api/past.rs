@@ -43,6 +43,7 @@ pub(super) async fn then(
             "at {at}: has not come yet; without `at`, `why` says what would happen now"
         )));
     }
+    let assignment = controller.assigned_at(source, at).await?;
     let mut in_force = controller.in_force_at(source, at).await?.into_iter();
     let flag = in_force.next();
     let behind: Vec<FlagView> = in_force.collect();
@@ -50,6 +51,7 @@ pub(super) async fn then(
     Ok(Json(ThenView {
         source,
         at,
+        assignment,
         flag,
         behind,
         explanation,

@@ -105,6 +105,7 @@ pub(super) async fn why(
         port: opening.port,
         judgement: reasons.judgement,
         flag: reasons.flag,
+        assignment: reasons.assignment,
         past: reasons.past,
         relay_name: reasons.relay_name,
         other_build: reasons.other_build,

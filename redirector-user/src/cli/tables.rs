@@ -16,7 +16,7 @@ pub(super) use self::{
     terms::{all_the_same, changes, exemption, exemptions},
 };
 use crate::{
-    api::view::{FlagState, FlagView, ProbationView, ThenView, WhyView},
+    api::view::{AssignmentView, FlagState, FlagView, ProbationView, ThenView, WhyView},
     doctor::{Finding, Level},
     policy::tenant::CustomerId,
 };
@@ -180,7 +180,8 @@ pub(super) fn why(why: &WhyView, style: Style) -> String {
         why.relay_name.clone().unwrap_or_else(none),
         judgement.counter.clone(),
     ]);
-    let now = format!("{}\n\n{table}", why.explanation);
+    let whose = whose(why.assignment.as_ref(), style);
+    let now = format!("{}{whose}\n\n{table}", why.explanation);
     if why.past.is_empty() {
         return now;
     }
@@ -188,11 +189,36 @@ pub(super) fn why(why: &WhyView, style: Style) -> String {
 }
 
 pub(super) fn then(then: &ThenView, style: Style) -> String {
+    let said = format!(
+        "{}{}",
+        then.explanation,
+        whose(then.assignment.as_ref(), style)
+    );
     let in_force: Vec<FlagView> = then.flag.iter().chain(&then.behind).cloned().collect();
     if in_force.is_empty() {
-        return then.explanation.clone();
+        return said;
     }
-    format!("{}\n\n{}", then.explanation, flags(&in_force, style))
+    format!("{said}\n\n{}", flags(&in_force, style))
+}
+
+/// A line about whose an address is or was.
+fn whose(assignment: Option<&AssignmentView>, style: Style) -> String {
+    let Some(assignment) = assignment else {
+        return String::new();
+    };
+    let AssignmentView {
+        prefix,
+        customer,
+        from,
+        to,
+        ..
+    } = assignment;
+    let until = to.map(|to| format!(" until {}", style.time(to)));
+    format!(
+        "\n{prefix} is customer {customer}'s, since {}{}",
+        style.time(*from),
+        until.unwrap_or_default()
+    )
 }
 
 pub(super) fn counters(counters: &BTreeMap<String, u64>, style: Style) -> String {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Controller, Problem, views::view};
 use crate::{
-    api::view::{FlagView, WhyView},
+    api::view::{AssignmentView, FlagView, WhyView},
     policy::past,
 };
 
@@ -27,6 +27,20 @@ impl Controller {
         Ok(in_force
             .map(|flag| view(&state, flag, Vec::new()))
             .collect())
+    }
+
+    /// Whose an address was at a moment, if that is known.
+    ///
+    /// # Errors
+    ///
+    /// Only what the store answers.
+    pub async fn assigned_at(
+        &self,
+        source: IpAddr,
+        at: Timestamp,
+    ) -> Result<Option<AssignmentView>, Problem> {
+        let assignment = self.store.who(source.into(), at).await?;
+        Ok(assignment.map(AssignmentView::from))
     }
 
     /// The newest ended flags over an address.

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     api::view::{
-        DrainView, FlagCounts, FlagView, HistoryView, PoolView, ProbationView, RelayHealth,
-        RelayView, SparedView, StatusView,
+        AssignmentView, DrainView, FlagCounts, FlagView, HistoryView, PoolView, ProbationView,
+        RelayHealth, RelayView, SparedView, StatusView,
     },
     config::Config,
     edge::{Edge, EdgeError, Entrance, Ingress, Judgement, Unjudgeable, health::Health},
@@ -35,6 +35,8 @@ pub struct Reasons {
     pub judgement: Judgement,
     /// The flag behind it.
     pub flag: Option<FlagView>,
+    /// Whose the source is, if that is known.
+    pub assignment: Option<AssignmentView>,
     /// Flags over the source that have ended, the newest first.
     pub past: Vec<FlagView>,
     /// The relay that it would meet.
@@ -164,6 +166,10 @@ impl Controller {
             protected,
             judgement,
             flag,
+            assignment: self.store.with_tenants(|tenants| {
+                let assignment = tenants.of(source.into());
+                assignment.cloned().map(AssignmentView::from)
+            }),
             past,
             relay_name: relay,
             via,

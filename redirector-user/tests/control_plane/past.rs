@@ -80,3 +80,34 @@ fn a_moment_that_is_none_is_refused_with_what_would_be_one() {
     assert_eq!(nobody.code, 0, "{nobody:?}");
     assert!(nobody.out.contains("no flag was in force"), "{nobody:?}");
 }
+
+#[test]
+fn whose_it_was_is_told_beside_it() {
+    let lab = Lab::started();
+    for key in ["C-1", "C-2"] {
+        lab.json(0, &["customer", "add", key, "--name", "Example Ltd"]);
+    }
+    for (prefix, source) in [
+        ("192.0.2.64/28", "192.0.2.70"),
+        ("2001:db8:a:a::/64", "2001:db8:a:a::7"),
+    ] {
+        lab.json(0, &["assign", prefix, "C-1"]);
+        let flag = add(&lab, source, "drop");
+        lab.json(0, &["assign", prefix, "C-2"]);
+        let once = then(&lab, source, &flag["activated_at"]);
+        assert_eq!(
+            (&once["flag"]["id"], &once["assignment"]["customer"]),
+            (&flag["id"], &"C-1".into()),
+            "{once:#}"
+        );
+        let now = lab.json(0, &["why", source]);
+        assert_eq!(
+            (&now["assignment"]["customer"], &now["past"][0]["id"]),
+            (&"C-2".into(), &flag["id"]),
+            "{now:#}"
+        );
+        let said = lab.outgate(&["why", source]);
+        assert!(said.out.contains("is customer C-2's"), "{said:?}");
+    }
+    assert!(lab.json(0, &["why", "192.0.2.10"])["assignment"].is_null());
+}

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::FlagView;
+use super::{AssignmentView, FlagView};
 use crate::edge::Judgement;
 
 /// `GET /v1/why`.
@@ -24,6 +24,9 @@ pub struct WhyView {
     pub judgement: Judgement,
     /// The flag behind it.
     pub flag: Option<FlagView>,
+    /// Whose the source is, if that is known.
+    #[serde(default)]
+    pub assignment: Option<AssignmentView>,
     /// Flags over the source that have ended, the newest first, at most [`WhyView::PAST`].
     #[serde(default)]
     pub past: Vec<FlagView>,
@@ -48,6 +51,9 @@ pub struct ThenView {
     pub source: IpAddr,
     /// The moment.
     pub at: Timestamp,
+    /// Whose it was, if that is known.
+    #[serde(default)]
+    pub assignment: Option<AssignmentView>,
     /// The flag that its connections met: the most specific one that was in force.
     pub flag: Option<FlagView>,
     /// Wider ones that were in force behind it, the most specific first.
