@@ -100,7 +100,7 @@ enum Command {
     Capture(capture::CaptureArgs),
     /// Show who sends how, the most suspicious first
     Radar(radar::RadarArgs),
-    /// Look at whole prefixes
+    /// Say what stands for whole prefixes, and find those of which nobody has thought
     #[command(subcommand)]
     Range(range::RangeCommand),
     /// Show relays, take one out of rotation, let it back

@@ -1,12 +1,21 @@
-//! `/v1/ranges/gaps`: announced prefixes without a policy.
+//! `/v1/ranges`: whole prefixes, and `/v1/ranges/gaps`: announced ones without a policy.
 
 use axum::{Json, extract::State};
 
 use super::{
     Shared,
     error::{ApiError, Body},
-    view::{GapView, GapsRequest},
+    view::{FlagView, GapView, GapsRequest},
 };
+
+/// Active flags of whole prefixes: IPv4 wider than one address, IPv6 wider than a /64. The most specific flag wins.
+#[utoipa::path(
+    get, path = "/v1/ranges", tag = "flags",
+    responses((status = OK, body = Vec<FlagView>), ApiError)
+)]
+pub(super) async fn list(State(controller): Shared) -> Json<Vec<FlagView>> {
+    Json(controller.ranges().await)
+}
 
 /// Which of these prefixes are not, or not wholly, under a flag.
 #[utoipa::path(

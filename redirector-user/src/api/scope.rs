@@ -72,6 +72,7 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("POST", "/v1/privacy/export", Scope::Admin),
     ("GET", "/v1/radar", Scope::Read),
     ("GET", "/v1/radar/{source}", Scope::Read),
+    ("GET", "/v1/ranges", Scope::Read),
     ("POST", "/v1/ranges/gaps", Scope::Read),
     ("GET", "/v1/relays", Scope::Read),
     ("PUT", "/v1/relays/{relay}/drain", Scope::Admin),

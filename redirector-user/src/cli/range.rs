@@ -6,18 +6,54 @@ use clap::{Args, Subcommand};
 use comfy_table::{Cell, CellAlignment};
 use ipnetwork::IpNetwork;
 
-use super::{CliError, Outcome, commands::Teller, tables::Style};
+use super::{
+    CliError, Outcome,
+    commands::{Teller, whoever},
+    tables::{self, Style},
+};
 use crate::{
-    api::view::{GapView, GapsRequest},
+    api::view::{FlagState, FlagView, GapView, GapsRequest},
     client::Client,
-    policy::announced,
+    policy::{announced, dial::FlagRequest},
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RangeCommand {
+    /// Say what stands for a prefix, for whoever in it has no flag of its own
+    #[command(after_help = ADD_HELP)]
+    Add(AddArgs),
+    /// List what stands for whole prefixes, by address
+    Ls,
     /// List announced prefixes without a policy
     #[command(after_help = GAPS_HELP)]
     Gaps(GapsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// The prefix
+    prefix: IpNetwork,
+    /// Its default action: pass, observe, limit, redirect, refuse, reset or drop
+    #[arg(long, default_value = "observe")]
+    action: String,
+    /// Why; customers read it in refusals
+    #[arg(long)]
+    reason: String,
+    /// It stands for ever once somebody else has approved it, and is to be looked at again each time
+    #[arg(long, default_value = "180d", value_name = "DURATION")]
+    review: String,
+    /// Pool of a redirect [default: the first one configured]
+    #[arg(long)]
+    pool: Option<String>,
+    /// Of a limit: new connections of each address (IPv6: each /64), as 2/s, 30/min or 100/h
+    #[arg(long)]
+    rate: Option<String>,
+    /// Reference into another system
+    #[arg(long)]
+    ticket: Option<String>,
+    /// Who says so [default: you]
+    #[arg(long)]
+    actor: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -32,8 +68,47 @@ pub(super) async fn run(
     command: RangeCommand,
 ) -> Result<Outcome, CliError> {
     match command {
+        RangeCommand::Add(arguments) => add(client, teller, arguments).await,
+        RangeCommand::Ls => {
+            let ranges: Vec<FlagView> = client.get("/v1/ranges").await?;
+            teller.tell(&ranges, |ranges, style| match ranges.is_empty() {
+                true => String::from(
+                    "nothing stands for a whole prefix; `outgate range add` says what does",
+                ),
+                false => tables::flags(ranges, style),
+            })
+        }
         RangeCommand::Gaps(arguments) => gaps(client, teller, arguments).await,
     }
+}
+
+async fn add(client: &Client, teller: &Teller, arguments: AddArgs) -> Result<Outcome, CliError> {
+    let request = FlagRequest {
+        target: arguments.prefix.to_string(),
+        action: Some(arguments.action),
+        reason: arguments.reason,
+        actor: whoever(arguments.actor),
+        life: Some(String::from("ever")),
+        review: Some(arguments.review),
+        pool: arguments.pool,
+        rate: arguments.rate,
+        ticket: arguments.ticket,
+        // A whole prefix is no customer to be written to.
+        notify: Some(false),
+        ..FlagRequest::default()
+    };
+    let flag: FlagView = client.post("/v1/flags", &request).await?;
+    teller.tell(&flag, |flag, style| {
+        let prefix = flag.prefix;
+        format!(
+            "{}\nit stands for ever once somebody else says `outgate flag approve {prefix} --reason ...`",
+            tables::added(flag, style)
+        )
+    })?;
+    Ok(match flag.state {
+        FlagState::Pending => Outcome::Partial,
+        FlagState::Active | FlagState::Ended => Outcome::Done,
+    })
 }
 
 async fn gaps(client: &Client, teller: &Teller, arguments: GapsArgs) -> Result<Outcome, CliError> {
@@ -84,6 +159,14 @@ fn table(gaps: &[GapView], announced: usize, style: Style) -> String {
     }
     said
 }
+
+const ADD_HELP: &str = "Examples:
+  outgate range add 192.0.2.0/24 --reason \"new range, rack 7\"
+  outgate range add 2001:db8:a::/48 --action redirect --reason \"no history yet\" --review 90d
+  outgate range ls
+
+It is a flag like any other, of the whole prefix: in force at once, for ever once another person has approved it, and a flag on
+a narrower prefix or a single customer wins over it. `outgate flag rm PREFIX` takes it away.";
 
 const GAPS_HELP: &str = "Examples:
   outgate range gaps announced.txt

@@ -1,14 +1,23 @@
-//! What of announced prefixes no flag is about.
+//! Whole prefixes: what stands for them, and what of the announced ones no flag is about.
 
 use ipnetwork::IpNetwork;
 
-use super::Controller;
+use super::{Controller, views::view};
 use crate::{
-    api::view::GapView,
+    api::view::{FlagView, GapView},
     policy::gaps::{addresses, gap},
 };
 
 impl Controller {
+    /// Active flags of whole prefixes, wider than what one host has: what stands for whoever in it has no flag of its own.
+    pub async fn ranges(&self) -> Vec<FlagView> {
+        let state = self.lock().await;
+        let wide = |prefix: &IpNetwork| prefix.prefix() < if prefix.is_ipv4() { 32 } else { 64 };
+        let ranges = state.flags.prefixes().filter(wide);
+        let ranges = ranges.filter_map(|prefix| state.flags.on(prefix).cloned());
+        ranges.map(|flag| view(&state, flag, Vec::new())).collect()
+    }
+
     /// Those of `announced` that no flag in force or waiting covers wholly, and what is left of each.
     pub async fn gaps(&self, announced: &[IpNetwork]) -> Vec<GapView> {
         let state = self.lock().await;

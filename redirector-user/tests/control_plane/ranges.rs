@@ -76,3 +76,40 @@ fn a_file_that_is_none_is_refused_by_line() {
         );
     }
 }
+
+#[test]
+fn a_new_prefix_has_a_default_and_the_most_specific_wins() {
+    let lab = Lab::started();
+    for (range, host, other) in [
+        ("192.0.2.0/26", "192.0.2.10", "192.0.2.11"),
+        ("2001:db8:a::/48", "2001:db8:a:a::10", "2001:db8:a:b::10"),
+    ] {
+        let word = ["--reason", "new range", "--review", "90d"];
+        let added = lab.json(0, &[&["range", "add", range], &word[..]].concat());
+        assert_eq!(
+            (&added["action"], &added["approval"], &added["state"]),
+            (&"observe".into(), &"pending".into(), &"active".into())
+        );
+        let flag = ["flag", "add", host, "--reason", "spam", "--action", "drop"];
+        let narrow = lab.json(0, &flag);
+        let why = |source: &str| lab.json(0, &["why", source])["flag_id"].clone();
+        assert_eq!(
+            (why(host), why(other)),
+            (narrow["id"].clone(), added["id"].clone())
+        );
+        let approve = [
+            "flag", "approve", range, "--reason", "agreed", "--actor", "berta",
+        ];
+        assert_eq!(lab.json(0, &approve)["approval"], "approved");
+    }
+    let ranges = lab.json(0, &["range", "ls"]);
+    let prefixes: Vec<_> = ranges
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["prefix"])
+        .collect();
+    assert_eq!(prefixes, ["192.0.2.0/26", "2001:db8:a::/48"], "{ranges:#}");
+    let said = lab.outgate(&["range", "add", "203.0.113.0/24", "--reason", "not ours"]);
+    assert_eq!(said.code, 3, "{said:?}");
+}
