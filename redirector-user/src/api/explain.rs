@@ -315,6 +315,7 @@ mod tests {
                 changed: false,
             },
             flag: None,
+            assignment: None,
             past: Vec::new(),
             relay_name: None,
             via: None,
