@@ -268,7 +268,16 @@ fn what_a_mail_server_misses_arrives_once_when_it_is_back() {
         refused.err.contains("1001 customers would be written to"),
         "{refused:?}"
     );
-    lab.json(0, &["flag", "import", path, "--quiet", "--dry-run"]);
+    // How many customers a file may change is another question.
+    let meant = ["--override-guard", "a test"];
+    lab.json(
+        0,
+        &[
+            &["flag", "import", path, "--quiet", "--dry-run"],
+            &meant[..],
+        ]
+        .concat(),
+    );
     flag(&lab, "192.0.2.33", "drop", &[]);
     let mailbox = until_mails(&lab, &postfix, 4);
     for subject in [
