@@ -148,7 +148,7 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::change, users::remove))
         .routes(routes!(capture::begin))
-        .routes(routes!(ranges::list))
+        .routes(routes!(ranges::ranges))
         .merge(sized(ranges::BODY_OCTETS, routes!(ranges::gaps)))
         .routes(routes!(radar::list))
         .routes(routes!(radar::source))

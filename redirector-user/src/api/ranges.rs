@@ -13,7 +13,7 @@ use super::{
     get, path = "/v1/ranges", tag = "flags",
     responses((status = OK, body = Vec<FlagView>), ApiError)
 )]
-pub(super) async fn list(State(controller): Shared) -> Json<Vec<FlagView>> {
+pub(super) async fn ranges(State(controller): Shared) -> Json<Vec<FlagView>> {
     Json(controller.ranges().await)
 }
 
