@@ -14,6 +14,7 @@
 
 mod audit;
 mod batch;
+mod body;
 mod bypasses;
 mod caller;
 mod capture;
@@ -102,6 +103,7 @@ pub fn router(controller: Arc<Controller>) -> Router {
             Arc::clone(&controller),
             metrics::timed,
         ))
+        .layer(middleware::from_fn(body::at_hand))
         .with_state(controller)
 }
 

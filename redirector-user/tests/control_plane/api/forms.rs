@@ -3,6 +3,8 @@
 use std::{
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
+    thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -162,4 +164,40 @@ fn the_description_is_served_and_printed_alike() {
         served["paths"]["/v1/flags/{id}"]["put"]["x-outgate-scope"],
         "flag"
     );
+}
+
+#[test]
+fn a_body_that_comes_after_the_answer_was_known_breaks_no_connection() {
+    let lab = Lab::started();
+    let mut stream = UnixStream::connect(lab.socket()).unwrap();
+    stream.set_read_timeout(Some(deadline())).unwrap();
+    let answered = |stream: &mut UnixStream| {
+        let mut octets = Vec::new();
+        // An error is a line, `}}` and nothing behind it.
+        while !octets.ends_with(b"}}") {
+            let mut some = [0; 4096];
+            let count = stream.read(&mut some).unwrap();
+            assert_ne!(count, 0, "{}", String::from_utf8_lossy(&octets));
+            octets.extend_from_slice(&some[..count]);
+        }
+        String::from_utf8(octets).unwrap()
+    };
+    let body = [b' '; 10_000];
+    // Neither path takes a body; the second request needs the connection of the first.
+    for (line, status) in [
+        ("POST /v1/nowhere", "404"),
+        ("DELETE /v1/flags/99999", "404"),
+        ("POST /v1/status", "405"),
+    ] {
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: outgated\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // The time in which an answer would overtake the body.
+        thread::sleep(Duration::from_millis(200));
+        stream.write_all(&body).unwrap();
+        let answer = answered(&mut stream);
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
+    }
 }
