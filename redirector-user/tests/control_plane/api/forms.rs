@@ -186,7 +186,7 @@ fn a_body_that_comes_after_the_answer_was_known_breaks_no_connection() {
     // Neither path takes a body; the second request needs the connection of the first.
     for (line, status) in [
         ("POST /v1/nowhere", "404"),
-        ("DELETE /v1/flags/99999", "400"),
+        ("DELETE /v1/flags/99999", "409"),
         ("POST /v1/status", "405"),
     ] {
         let head = format!(
