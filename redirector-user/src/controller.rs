@@ -246,7 +246,7 @@ impl Controller {
     async fn reconcile(&self, state: &mut State) -> Result<(), Problem> {
         let desired = state.desired(&self.config, Timestamp::now(), edge::monotonic_s());
         let operations = reconcile(&desired.edge, &desired.held);
-        let operations = gathered(operations, state.at_once);
+        let operations = gathered(operations, state.at_once, state.held.policies.len());
         if !operations.is_empty() {
             let applied = self
                 .kernel
@@ -266,8 +266,15 @@ impl Controller {
             let stored = stored.map(|flag| since(flag.terms.created_at, now));
             self.metrics().in_force(Change::Flag, stored);
             state.mark_active(&fresh, now);
-            for id in &fresh {
-                tracing::info!(flag.id = id.0, "flag in force");
+            match &fresh[..] {
+                many if many.len() > NAMED_MOST => {
+                    tracing::info!(flags = many.len(), "flags in force");
+                }
+                few => {
+                    for id in few {
+                        tracing::info!(flag.id = id.0, "flag in force");
+                    }
+                }
             }
         }
         state.at_once &= !desired.standing.pending.is_empty();
@@ -378,5 +385,7 @@ fn local_sources(config: &Config) -> BTreeMap<IpAddr, IpAddr> {
         .collect()
 }
 
+/// Flags that come into force together and are named in the log each; the trail has all.
+const NAMED_MOST: usize = 100;
 /// How long a caller waits for its flag to be in the kernel.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(5);

@@ -114,13 +114,15 @@ pub fn reconcile(desired: &EdgeState, actual: &EdgeState) -> Vec<MapOp> {
     ops
 }
 
-/// Gathers single changes of policies into one, if they are more than [`IN_PLACE`], or more than one and must be
-/// made at once: nobody is then judged by some of them. One alone is that anyway.
+/// Gathers single changes of policies into one, if they are so many that a new set costs less, or more than one and must
+/// be made at once: nobody is then judged by some of them. One alone is that anyway. `held` is how many policies there
+/// are, all of which a new set must be given.
 #[must_use]
-pub fn gathered(ops: Vec<MapOp>, at_once: bool) -> Vec<MapOp> {
+pub fn gathered(ops: Vec<MapOp>, at_once: bool, held: usize) -> Vec<MapOp> {
     let is_policy = |op: &MapOp| matches!(op, MapOp::PutPolicy(..) | MapOp::RemovePolicy(_));
     let changes = ops.iter().filter(|op| is_policy(op)).count();
-    if changes <= if at_once { 1 } else { IN_PLACE } {
+    let in_place = IN_PLACE.max(held / 8);
+    if changes <= if at_once { 1 } else { in_place } {
         return ops;
     }
     let mut policies = BTreeMap::new();
@@ -193,7 +195,7 @@ fn gone<'a, K: Ord, V>(
     actual.iter().filter(|(key, _)| !desired.contains_key(key))
 }
 
-/// Policies that are written one by one; above, a new set costs less than what it spares.
+/// Policies that are written one by one, however few there are.
 pub const IN_PLACE: usize = 64;
 
 #[cfg(test)]

@@ -56,10 +56,7 @@ use tokio::sync::watch;
 use crate::{
     metrics::Histogram,
     policy::{
-        bypass::Bypasses,
-        dial::{Flag, FlagId},
-        exemption::Exemptions,
-        rules::Conduct,
+        bypass::Bypasses, dial::FlagId, exemption::Exemptions, ledger::Ledger, rules::Conduct,
     },
 };
 use audit::{Entry, Kind};
@@ -70,6 +67,8 @@ use stopwatch::Stopwatch;
 pub struct Store {
     /// The database.
     file: PathBuf,
+    /// Tables of it that nobody has looked at yet.
+    unchecked: Vec<&'static str>,
     writer: AnyPool,
     readers: AnyPool,
     /// This controller's name in the trail.
@@ -88,7 +87,7 @@ pub struct Loaded {
     /// State of the policy.
     pub generation: Generation,
     /// Every flag that has not ended, and those that a flag not yet in force has replaced.
-    pub flags: BTreeMap<FlagId, Flag>,
+    pub flags: Ledger,
     /// Drained relays by name.
     pub drained: BTreeMap<String, drains::Word>,
     /// Users of submission.
@@ -214,6 +213,12 @@ impl Store {
     ///
     /// [`StoreError`]; nothing was changed if the file is damaged or of a newer version.
     pub async fn open(file: &Path) -> Result<Self, StoreError> {
+        Self::open_looking(file, WHOLE_UP_TO).await
+    }
+
+    /// The same; of a file of more octets than that, what is only remembered is not looked at before
+    /// [`Store::check_rest`].
+    async fn open_looking(file: &Path, whole_up_to: u64) -> Result<Self, StoreError> {
         create(file)?;
         sqlx::any::install_default_drivers();
         let url = sqlite_url(file)?;
@@ -222,7 +227,7 @@ impl Store {
             Ok(connection) => connection,
             Err(error) => return Err(schema::opening_error(file, error)),
         };
-        schema::check_integrity(file, &mut first).await?;
+        let unchecked = schema::check_integrity(file, &mut first, whole_up_to).await?;
         schema::migrate(file, &mut first).await?;
         first.close().await?;
         let stopwatch = Stopwatch::new();
@@ -255,6 +260,7 @@ impl Store {
         users::prepare(&writer).await?;
         Ok(Self {
             file: file.to_owned(),
+            unchecked,
             newest_event: watch::Sender::new(events::newest(&writer).await?),
             tenants: tenants::standing(&writer).await?,
             writer,
@@ -430,3 +436,5 @@ const WRITER_PRAGMAS: [&str; 3] = [
     "PRAGMA foreign_keys = ON",
 ];
 const READERS: u32 = 4;
+/// A slow disk reads that in a second.
+const WHOLE_UP_TO: u64 = 64 << 20;

@@ -217,8 +217,10 @@ async fn forget(controller: Arc<Controller>) {
     }
 }
 
-/// Makes copies of the store.
+/// Looks at what the start has left, and makes copies of the store.
 async fn back_up(controller: Arc<Controller>) {
+    let rest = controller.store().check_rest().await;
+    Trouble::new(UNSOUND).report(rest);
     let mut trouble = Trouble::new("the store could not be backed up");
     let mut ticks = ticks(BACKUP);
     loop {
@@ -283,6 +285,8 @@ impl Trouble {
     }
 }
 
+const UNSOUND: &str = "what the store remembers is damaged; what is in force is not. `outgate store check` says more; keep a copy of the \
+                       file, and restore a backup when it suits";
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
 const TRIM: Duration = Duration::from_secs(60);

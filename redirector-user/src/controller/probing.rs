@@ -1,9 +1,6 @@
 //! Probing relays through the data path: the veth pair that it takes, and the question to one listener.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use redirector_common::abi::Role;
 
@@ -15,7 +12,10 @@ use crate::{
         health::{self, ProbeError},
         probe::{self, INTERFACE, Questions, Wire},
     },
-    policy::dial::{Flag, FlagId},
+    policy::{
+        dial::{Flag, FlagId},
+        ledger::Ledger,
+    },
 };
 
 /// A wire, and what is asked over it.
@@ -163,10 +163,7 @@ pub(super) fn open_wire() -> Result<Wire, Problem> {
 }
 
 /// A flag on an address that probes come from now would never come into force.
-pub(super) fn refuse_flagged(
-    config: &Config,
-    flags: &BTreeMap<FlagId, Flag>,
-) -> Result<(), StartError> {
+pub(super) fn refuse_flagged(config: &Config, flags: &Ledger) -> Result<(), StartError> {
     for reserved in &config.health.reserved {
         let inside = |flag: &&Flag| {
             let prefix = flag.terms.prefix;

@@ -1,5 +1,7 @@
 //! Flags on what is protected now: they end when the controller starts.
 
+use std::collections::BTreeMap;
+
 use super::{Controller, Problem, clock};
 use crate::{
     policy::dial::{Ended, FlagId},
@@ -10,12 +12,13 @@ impl Controller {
     /// Ends flags on what the configuration protects now. What they diverted keeps its relay until it ends.
     pub(super) async fn end_protected(&self) -> Result<(), Problem> {
         let mut state = self.lock().await;
-        let guarded = state.flags.prefixes().filter_map(|prefix| {
-            let (protected, why) = state.protected.over(prefix).next()?;
-            let flag = state.flags.on(prefix)?;
-            Some((flag.id, format!("protected: {protected} is {why}")))
-        });
-        let guarded: Vec<(FlagId, String)> = guarded.collect();
+        // Few are protected, and a million may be flagged. Of two around a flag, the more specific one is its reason.
+        let mut guarded: BTreeMap<FlagId, String> = BTreeMap::new();
+        for (protected, why) in state.protected.iter() {
+            let reason = format!("protected: {protected} is {why}");
+            let within = state.flags.within(protected);
+            guarded.extend(within.map(|flag| (flag.id, reason.clone())));
+        }
         for (id, reason) in guarded {
             tracing::warn!(
                 flag.id = id.0,

@@ -8,7 +8,10 @@ use redirector_common::abi::Via;
 use super::Problem;
 use crate::{
     config::Config,
-    policy::dial::{Flag, FlagId},
+    policy::{
+        dial::{Flag, FlagId},
+        ledger::Ledger,
+    },
 };
 
 /// Why a configuration does not fit what is stored.
@@ -69,10 +72,7 @@ pub enum StartError {
     Problem(#[from] Problem),
 }
 
-pub(super) fn refuse_lost_pools(
-    config: &Config,
-    flags: &BTreeMap<FlagId, Flag>,
-) -> Result<(), StartError> {
+pub(super) fn refuse_lost_pools(config: &Config, flags: &Ledger) -> Result<(), StartError> {
     let mut lost: BTreeMap<&String, Vec<FlagId>> = BTreeMap::new();
     for flag in flags.values().filter(|flag| flag.ended.is_none()) {
         let Some(redirect) = flag.terms.action.redirect() else {
@@ -91,10 +91,7 @@ pub(super) fn refuse_lost_pools(
     }
 }
 
-pub(super) fn refuse_unsteered(
-    config: &Config,
-    flags: &BTreeMap<FlagId, Flag>,
-) -> Result<(), StartError> {
+pub(super) fn refuse_unsteered(config: &Config, flags: &Ledger) -> Result<(), StartError> {
     for pool in config.pools.iter().filter(|pool| pool.via != Via::Steer) {
         let lends = |flag: &&Flag| {
             let redirect = flag.terms.action.redirect();

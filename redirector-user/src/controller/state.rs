@@ -170,7 +170,7 @@ impl State {
         let protected = protected(config, &probe_sources);
         Self {
             generation: loaded.generation,
-            flags: loaded.flags.into_iter().collect(),
+            flags: loaded.flags,
             relays: relays.collect(),
             drained: loaded.drained,
             submission: loaded.submission,

@@ -23,7 +23,8 @@ use super::{
 /// Active flags, and the ended ones that a waiting flag replaces.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    flags: BTreeMap<FlagId, Flag>,
+    /// Boxed: a map's nodes are half empty, and a flag is long.
+    flags: BTreeMap<FlagId, Box<Flag>>,
     /// The flag of each prefix that has not ended.
     standing: BTreeMap<IpNetwork, FlagId>,
     /// Flags that have not ended and were never in force.
@@ -54,18 +55,18 @@ impl Ledger {
     /// A flag by its number.
     #[must_use]
     pub fn get(&self, id: &FlagId) -> Option<&Flag> {
-        self.flags.get(id)
+        self.flags.get(id).map(Box::as_ref)
     }
 
     /// All of them, by number.
     pub fn values(&self) -> impl Iterator<Item = &Flag> {
-        self.flags.values()
+        self.flags.values().map(Box::as_ref)
     }
 
     /// The flag of exactly this prefix that has not ended.
     #[must_use]
     pub fn on(&self, prefix: IpNetwork) -> Option<&Flag> {
-        self.flags.get(self.standing.get(&prefix)?)
+        self.get(self.standing.get(&prefix)?)
     }
 
     /// Flags that have not ended and cover a prefix, the most specific first.
@@ -79,7 +80,7 @@ impl Ledger {
     pub fn within(&self, prefix: IpNetwork) -> impl Iterator<Item = &Flag> {
         let inside = self.standing.range(span(prefix));
         let inside = inside.filter(move |(it, _)| lies_in(**it, prefix));
-        inside.filter_map(|(_, id)| self.flags.get(id))
+        inside.filter_map(|(_, id)| self.get(id))
     }
 
     /// Whose a flag is from now on.
@@ -119,7 +120,7 @@ impl Ledger {
 
     /// Flags that have not ended and that rules have made.
     pub fn automatic(&self) -> impl Iterator<Item = &Flag> {
-        self.automatic.values().filter_map(|id| self.flags.get(id))
+        self.automatic.values().filter_map(|id| self.get(id))
     }
 
     /// Newest generation that any redirect to this pool which was ever in force needs its relays to know.
@@ -154,14 +155,14 @@ impl Ledger {
         let mut due = within(&self.expiries);
         due.extend(within(&self.reviews));
         due.sort_unstable();
-        due.into_iter().filter_map(|(_, id)| self.flags.get(&id))
+        due.into_iter().filter_map(|(_, id)| self.get(&id))
     }
 
     /// Flags whose review has come, and nobody was told.
     #[must_use]
     pub fn reviews_due(&self, now: Timestamp) -> Vec<Flag> {
         let due = self.reviews.iter().take_while(|(at, _)| *at <= now);
-        let due = due.filter_map(|(_, id)| self.flags.get(id));
+        let due = due.filter_map(|(_, id)| self.get(id));
         due.filter(|flag| untold_review(flag).is_some())
             .cloned()
             .collect()
@@ -170,15 +171,20 @@ impl Ledger {
     /// When the next review comes that nobody was told of.
     #[must_use]
     pub fn next_review(&self) -> Option<Timestamp> {
-        let flags = self.reviews.iter().filter_map(|(_, id)| self.flags.get(id));
+        let flags = self.reviews.iter().filter_map(|(_, id)| self.get(id));
         flags.filter_map(untold_review).next()
     }
 
     /// Adds a flag, or puts it in the place of what was known of it.
     pub fn insert(&mut self, flag: Flag) {
         drop(self.remove(flag.id));
-        let id = flag.id;
         self.touched.insert(flag.terms.prefix);
+        self.index(flag);
+    }
+
+    /// Adds a flag that is not there.
+    fn index(&mut self, flag: Flag) {
+        let id = flag.id;
         if flag.ended.is_none() {
             let before = self.standing.insert(flag.terms.prefix, id);
             self.uncount(before);
@@ -197,7 +203,7 @@ impl Ledger {
             let generations = self.in_use.entry(pool.to_owned()).or_default();
             *generations.entry(flag.generation).or_default() += 1;
         }
-        self.flags.insert(id, flag);
+        self.flags.insert(id, Box::new(flag));
     }
 
     /// Forgets a flag.
@@ -230,7 +236,7 @@ impl Ledger {
                 generations.remove(&flag.generation);
             }
         }
-        Some(flag)
+        Some(*flag)
     }
 
     /// One flag stands no more, because another has taken its place.
@@ -262,13 +268,21 @@ impl Ledger {
     }
 }
 
-impl FromIterator<(FlagId, Flag)> for Ledger {
-    fn from_iter<T: IntoIterator<Item = (FlagId, Flag)>>(flags: T) -> Self {
+impl FromIterator<Flag> for Ledger {
+    fn from_iter<T: IntoIterator<Item = Flag>>(flags: T) -> Self {
         let mut ledger = Self::default();
-        for (_, flag) in flags {
-            ledger.insert(flag);
-        }
+        ledger.extend(flags);
         ledger
+    }
+}
+
+/// Of a start, at which nothing counts as touched: everything is looked at then.
+impl Extend<Flag> for Ledger {
+    fn extend<T: IntoIterator<Item = Flag>>(&mut self, flags: T) {
+        for flag in flags {
+            drop(self.remove(flag.id));
+            self.index(flag);
+        }
     }
 }
 

@@ -242,6 +242,19 @@ fn states() -> impl Strategy<Value = EdgeState> {
     )
 }
 
+#[test]
+fn a_few_of_very_many_are_written_one_by_one() {
+    let put = |count: u32| -> Vec<MapOp> {
+        let host = |number: u32| IpNetwork::from(IpAddr::from(Ipv4Addr::from(number)));
+        let ops = (0..count).map(|number| MapOp::PutPolicy(host(number), Policy::default()));
+        ops.collect()
+    };
+    let apart = |count, at_once, held| gathered(put(count), at_once, held).len() == count as usize;
+    assert!(apart(64, false, 0) && !apart(65, false, 0));
+    assert!(apart(125, false, 1000) && !apart(126, false, 1000));
+    assert!(apart(1, true, 1000) && !apart(2, true, 1_000_000));
+}
+
 proptest! {
     #[test]
     fn applied_operations_make_the_desired_state(desired in states(), actual in states()) {
@@ -266,7 +279,7 @@ proptest! {
     #[test]
     fn gathered_changes_are_one_and_leave_nothing_hanging(desired in states(), actual in states()) {
         let mut model = Model::of(&actual);
-        let ops = gathered(reconcile(&desired, &actual), true);
+        let ops = gathered(reconcile(&desired, &actual), true, actual.policies.len());
         let of_policies = |op: &&MapOp| {
             matches!(op, MapOp::PutPolicy(..) | MapOp::RemovePolicy(_) | MapOp::ChangePolicies(_))
         };

@@ -85,7 +85,7 @@ fn check(
     in_force: Option<u32>,
     pending: &[(u32, &[&str])],
 ) {
-    let flags: Ledger = flags.iter().map(|flag| (flag.id, flag.clone())).collect();
+    let flags: Ledger = flags.iter().cloned().collect();
     let relays = relays
         .iter()
         .map(|(name, relay)| ((*name).to_owned(), relay.clone()))

@@ -4,20 +4,24 @@ mod bulk;
 mod change;
 mod past;
 mod row;
+mod stored;
 mod term;
 
-use std::collections::BTreeMap;
+use std::io;
 
 use contract::Generation;
-use futures_util::TryStreamExt as _;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, AnyPool, Row as _, Transaction};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _, Transaction};
+use tokio::{join, task::spawn_blocking};
 
-pub(super) use self::row::read;
-use self::row::{flag_id, insert_all, payload};
+pub(super) use self::stored::read;
 pub use self::{bulk::AddedAll, change::Change};
+use self::{
+    row::{flag_id, insert_all, payload},
+    stored::{AS_JSON, read_all},
+};
 use super::{
     Store, StoreError,
     audit::{Chain, Entry, Kind},
@@ -27,6 +31,7 @@ use crate::{
     feed::Own,
     policy::{
         dial::{Ended, Flag, FlagId, Proposal},
+        ledger::Ledger,
         rules::Conduct,
     },
 };
@@ -204,25 +209,57 @@ pub fn subject(id: FlagId) -> String {
 }
 
 /// Flags that have not ended, and the chain of those that a flag not yet in force has replaced.
-pub(super) async fn standing(readers: &AnyPool) -> Result<BTreeMap<FlagId, Flag>, StoreError> {
-    let mut rows = sqlx::query(
-        "WITH RECURSIVE standing (id, replaces, activated_us) AS ( \
-             SELECT id, replaces, activated_us FROM flags WHERE ended_us IS NULL \
+pub(super) async fn standing(readers: &AnyPool) -> Result<Ledger, StoreError> {
+    let mut flags = Ledger::default();
+    let mut next = some_standing(readers, None).await?;
+    while let Some((json, last)) = next {
+        // While some are read here, SQLite is at the next ones.
+        let reading = spawn_blocking(move || read_all(&json));
+        let (read, further) = join!(reading, some_standing(readers, Some(last)));
+        let read = read.map_err(|error| sqlx::Error::Io(io::Error::other(error)))??;
+        flags.extend(read);
+        next = further?;
+    }
+    let replaced = sqlx::query(
+        "WITH RECURSIVE waited (id, replaces, activated_us) AS ( \
+             SELECT id, replaces, activated_us FROM flags \
+             WHERE ended_us IS NULL AND activated_us IS NULL AND replaces IS NOT NULL \
              UNION \
              SELECT before.id, before.replaces, before.activated_us FROM flags before \
-             JOIN standing ON standing.activated_us IS NULL AND before.id = standing.replaces \
+             JOIN waited ON waited.activated_us IS NULL AND before.id = waited.replaces \
          ) \
-         SELECT flags.* FROM flags JOIN standing ON standing.id = flags.id",
-    )
-    .fetch(readers);
-    // One by one: a million rows as the driver holds them are a gigabyte.
-    let mut flags = BTreeMap::new();
-    while let Some(row) = rows.try_next().await? {
-        let flag = read(&row)?;
-        flags.insert(flag.id, flag);
+         SELECT flags.* FROM flags JOIN waited ON waited.id = flags.id WHERE flags.ended_us IS NOT NULL",
+    );
+    for row in replaced.fetch_all(readers).await? {
+        flags.extend([read(&row)?]);
     }
     Ok(flags)
 }
 
+/// Flags that have not ended, as JSON, beyond a prefix in the index's order; with the last prefix of them.
+async fn some_standing(
+    readers: &AnyPool,
+    beyond: Option<String>,
+) -> Result<Option<(String, String)>, StoreError> {
+    // No prefix is as short as nothing.
+    let text = format!(
+        "SELECT {AS_JSON}, MAX(prefix) FROM ( \
+             SELECT * FROM flags WHERE ended_us IS NULL AND prefix > $1 ORDER BY prefix LIMIT {FLAGS_AT_ONCE} \
+         )"
+    );
+    // Names of columns and a number went into the text.
+    let row = sqlx::query(AssertSqlSafe(text))
+        .bind(beyond.unwrap_or_default())
+        .fetch_one(readers)
+        .await?;
+    let last: Option<String> = row.try_get(1)?;
+    Ok(match last {
+        Some(last) => Some((row.try_get(0)?, last)),
+        None => None,
+    })
+}
+
+/// Some 2 MB of JSON.
+const FLAGS_AT_ONCE: u32 = 4096;
 /// Flags that come into force together and have an event each; of more there is one for all.
 const FLAGS_APART: usize = 100;

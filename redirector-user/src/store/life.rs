@@ -154,7 +154,7 @@ fn stamp(at: Timestamp) -> String {
     format!("{seconds}.{millisecond:03}Z")
 }
 
-fn unusable(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
+pub(super) fn unusable(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     let path = path.to_owned();
     move |source| StoreError::Unusable { path, source }
 }

@@ -6,26 +6,66 @@ use std::{
 };
 
 use sqlx::{
-    AnyConnection, Connection as _, Row as _, SqlSafeStr as _,
+    AnyConnection, AssertSqlSafe, Connection as _, Row as _, SqlSafeStr as _,
+    any::AnyRow,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
-use super::StoreError;
+use super::{StoreError, life::unusable};
 
-/// Refuses a damaged database file: what it says about customers could be anything.
+/// Refuses a damaged database file: what it says about customers could be anything. Of a file longer than that, tables
+/// that only remember are left for [`check_table`] to look at later: a disk takes minutes for their gigabytes, and nobody
+/// is flagged or let go by them. Answers with their names.
 pub(super) async fn check_integrity(
     file: &Path,
     connection: &mut AnyConnection,
+    whole_up_to: u64,
+) -> Result<Vec<&'static str>, StoreError> {
+    let octets = std::fs::metadata(file).map_err(unusable(file))?.len();
+    if octets <= whole_up_to {
+        let answer = sqlx::query("PRAGMA quick_check(1)")
+            .fetch_one(&mut *connection)
+            .await;
+        return sound(file, answer).map(|()| Vec::new());
+    }
+    let tables = sqlx::query("SELECT name FROM sqlite_master WHERE type = 'table'")
+        .fetch_all(&mut *connection)
+        .await;
+    let tables = match tables {
+        Ok(tables) => tables,
+        Err(error) => return sound(file, Err(error)).map(|()| Vec::new()),
+    };
+    let mut later = Vec::new();
+    for row in tables {
+        let name: String = row.try_get(0)?;
+        match REMEMBERING.into_iter().find(|it| *it == name) {
+            Some(name) => later.push(name),
+            None => check_table(file, connection, &name).await?,
+        }
+    }
+    Ok(later)
+}
+
+/// The same of one table and its indexes.
+pub(super) async fn check_table(
+    file: &Path,
+    connection: &mut AnyConnection,
+    table: &str,
 ) -> Result<(), StoreError> {
+    let quoted = table.replace('\'', "''");
+    // Quoted, and of the file's own schema.
+    let query = AssertSqlSafe(format!("PRAGMA quick_check('{quoted}')"));
+    let answer = sqlx::query(query).fetch_one(&mut *connection).await;
+    sound(file, answer)
+}
+
+/// What a check has answered: `ok`, or the first thing that is wrong.
+fn sound(file: &Path, answer: Result<AnyRow, sqlx::Error>) -> Result<(), StoreError> {
     let damaged = |what: String| StoreError::Damaged {
         file: file.to_owned(),
         what,
     };
-    let answer = sqlx::query("PRAGMA quick_check(1)")
-        .fetch_one(&mut *connection)
-        .await;
-    let answer = answer.and_then(|row| row.try_get::<String, _>(0));
-    match answer {
+    match answer.and_then(|row| row.try_get::<String, _>(0)) {
         Ok(answer) if answer == "ok" => Ok(()),
         Ok(answer) => Err(damaged(answer)),
         Err(error) if is_damage(&error) => Err(damaged(error.to_string())),
@@ -181,6 +221,17 @@ fn is_damage(error: &sqlx::Error) -> bool {
 }
 
 /// Version, the one database that needs it (as `backend_name` spells it) if not all, description, text.
+/// Tables of what has been: they grow with the years, and nothing in force follows from them.
+const REMEMBERING: [&str; 8] = [
+    "audit",
+    "event_numbers",
+    "event_runs",
+    "events",
+    "firings",
+    "notices",
+    "requests",
+    "rotations",
+];
 const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
     (
         1,

@@ -9,7 +9,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     config::Config,
-    policy::dial::{Action, Proposal, Redirect},
+    policy::{
+        dial::{Action, Proposal, Redirect},
+        ledger::Ledger,
+    },
     store::Loaded,
 };
 
@@ -108,7 +111,7 @@ proptest! {
         let config = config();
         let loaded = Loaded {
             generation: Generation(0),
-            flags: BTreeMap::new(),
+            flags: Ledger::default(),
             drained: BTreeMap::new(),
             submission: crate::store::users::Standing::default(),
             conduct: BTreeMap::new(),

@@ -25,7 +25,7 @@ fn config(relays: &[(&str, &str)]) -> Config {
 fn adopt(config: &Config, held: EdgeState) -> State {
     let loaded = Loaded {
         generation: Generation(1),
-        flags: BTreeMap::new(),
+        flags: Ledger::default(),
         drained: BTreeMap::new(),
         submission: users::Standing::default(),
         conduct: BTreeMap::new(),
@@ -136,10 +136,10 @@ fn what_a_flag_replaced_goes_when_it_is_in_force_or_lifted() {
     ];
     let all: BTreeMap<_, _> = chain.map(|flag| (flag.id, flag)).into();
     let left = |state: &State| -> Vec<u32> { state.flags.values().map(|flag| flag.id.0).collect() };
-    state.flags = all.clone().into_iter().collect();
+    state.flags = all.clone().into_values().collect();
     state.mark_active(&[FlagId(3)], Timestamp::UNIX_EPOCH);
     assert_eq!(left(&state), [3, 9]);
-    state.flags = all.into_iter().collect();
+    state.flags = all.into_values().collect();
     state.forget(FlagId(3));
     assert_eq!(left(&state), [9]);
 }
@@ -147,10 +147,7 @@ fn what_a_flag_replaced_goes_when_it_is_in_force_or_lifted() {
 #[test]
 fn a_flag_is_due_at_its_very_second() {
     let mut state = adopt(&config(&[("a", "198.51.100.1")]), EdgeState::default());
-    state.flags = [flag(5, None), flag(9, None)]
-        .map(|flag| (flag.id, flag))
-        .into_iter()
-        .collect();
+    state.flags = [flag(5, None), flag(9, None)].into_iter().collect();
     let at = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
     assert_eq!(state.flags.next_expiry(), Some(at(5)));
     assert_eq!(state.flags.due(at(4)), []);

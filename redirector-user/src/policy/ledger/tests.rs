@@ -181,10 +181,7 @@ fn what_lies_in_a_prefix_is_found() {
         (8, "2001:db8:a:ffff:ffff:ffff:ffff:ffff/128"),
         (9, "2001:db8:b::/48"),
     ];
-    let ledger: Ledger = all
-        .iter()
-        .map(|(id, prefix)| (FlagId(*id), flag(*id, prefix)))
-        .collect();
+    let ledger: Ledger = all.iter().map(|(id, prefix)| flag(*id, prefix)).collect();
     let within = |prefix: &str| -> Vec<u32> {
         let found = ledger.within(prefix.parse().unwrap());
         found.map(|flag| flag.id.0).collect()

@@ -34,7 +34,12 @@ fn play(actual: &EdgeState, wishes: &[EdgeState], runs: &[Run], last: &EdgeState
     for (desired, at_once, cut) in runs.chain([whole]) {
         asked.push(desired);
         // What a controller that starts reads back, not what the one before it believed.
-        let ops = gathered(reconcile(desired, &model.state()), at_once);
+        let standing = model.state();
+        let ops = gathered(
+            reconcile(desired, &standing),
+            at_once,
+            standing.policies.len(),
+        );
         for op in ops.iter().take(cut) {
             model.apply(op);
             model.assert_nothing_hangs();

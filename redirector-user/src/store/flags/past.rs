@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 
-use super::row::read;
+use super::stored::read;
 use crate::{
     policy::dial::Flag,
     store::{Store, StoreError},

@@ -1,18 +1,13 @@
-//! A flag as a row of its table, and as what the trail keeps of it.
+//! A flag as a new row of its table, and as what the trail keeps of it.
 
-use contract::{Delivery, Egress, LimitsName, Tier, Treatment};
-use jiff::Timestamp;
+use contract::{LimitsName, Tier};
 use serde_json::{Value, json};
-use sqlx::{Any, AssertSqlSafe, Row as _, Transaction, any::AnyRow};
+use sqlx::{Any, AssertSqlSafe, Transaction};
 
 use super::term;
 use crate::{
-    policy::{
-        dial::{Action, Ended, Flag, FlagId, Proposal, Redirect},
-        limit::Limit,
-        tenant::{CustomerId, Tenant},
-    },
-    store::{StoreError, generation_of, placeholders},
+    policy::dial::{Flag, FlagId},
+    store::{StoreError, placeholders},
 };
 
 pub(super) async fn insert_all(
@@ -88,129 +83,6 @@ pub(super) async fn insert_all(
         term::write(transaction, flag.id, &flag.terms).await?;
     }
     Ok(())
-}
-
-pub(in crate::store) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
-    let id = flag_id(row.try_get("id")?)?;
-    let wrong = |what: String| StoreError::Row {
-        table: "flags",
-        key: id.to_string(),
-        what,
-    };
-    let time = |us: i64| Timestamp::from_microsecond(us).map_err(|error| wrong(error.to_string()));
-    let prefix: String = row.try_get("prefix")?;
-    let grace_s: i64 = row.try_get("grace_s")?;
-    let ended = match row.try_get::<Option<i64>, _>("ended_us")? {
-        None => None,
-        Some(at) => Some(Ended {
-            at: time(at)?,
-            by: row.try_get("ended_by")?,
-            reason: row.try_get("ended_reason")?,
-        }),
-    };
-    let terms = Proposal {
-        prefix: prefix
-            .parse()
-            .map_err(|_malformed| wrong(format!("prefix {prefix}")))?,
-        action: read_action(row, &wrong)?,
-        reason: row.try_get("reason")?,
-        actor: row.try_get("actor")?,
-        ticket: row.try_get("ticket")?,
-        quiet: row.try_get::<i64, _>("quiet")? != 0,
-        grace_s: u32::try_from(grace_s)
-            .map_err(|_too_large| wrong(format!("grace_s {grace_s}")))?,
-        created_at: time(row.try_get("created_us")?)?,
-        expires_at: time(row.try_get("expires_us")?)?,
-        cause: row
-            .try_get::<Option<String>, _>("cause")?
-            .map(|text| serde_json::from_str(&text).map_err(|error| wrong(error.to_string())))
-            .transpose()?,
-        origin: row.try_get("origin")?,
-        for_ever: term::read(row, &wrong)?.map(Box::new),
-        despite_exemption: row
-            .try_get::<Option<String>, _>("despite_exemption")?
-            .map(String::into_boxed_str),
-    };
-    Ok(Flag {
-        id,
-        terms,
-        generation: generation_of(row.try_get("generation")?),
-        tenant: read_tenant(row, &wrong)?,
-        replaces: row
-            .try_get::<Option<i64>, _>("replaces")?
-            .map(flag_id)
-            .transpose()?,
-        activated_at: row
-            .try_get::<Option<i64>, _>("activated_us")?
-            .map(time)
-            .transpose()?,
-        ended,
-    })
-}
-
-fn read_tenant(
-    row: &AnyRow,
-    wrong: &impl Fn(String) -> StoreError,
-) -> Result<Option<Tenant>, StoreError> {
-    let Some(customer) = row.try_get::<Option<String>, _>("customer")? else {
-        return Ok(None);
-    };
-    let prefix: String = row.try_get("tenancy_prefix")?;
-    let since = Timestamp::from_microsecond(row.try_get("tenancy_us")?);
-    Ok(Some(Tenant {
-        customer: CustomerId::read(&customer).map_err(|refusal| wrong(refusal.to_string()))?,
-        prefix: prefix
-            .parse()
-            .map_err(|_malformed| wrong(format!("tenancy_prefix {prefix}")))?,
-        since: since.map_err(|error| wrong(error.to_string()))?,
-    }))
-}
-
-fn read_action(row: &AnyRow, wrong: &impl Fn(String) -> StoreError) -> Result<Action, StoreError> {
-    let action: String = row.try_get("action")?;
-    Ok(match action.as_str() {
-        "pass" => Action::Pass,
-        "observe" => Action::Observe,
-        "limit" => {
-            let (per_hour, burst): (i64, i64) = (row.try_get("per_hour")?, row.try_get("burst")?);
-            let limit = Limit::stored(per_hour, burst);
-            let limit =
-                limit.ok_or_else(|| wrong(format!("per_hour {per_hour}, burst {burst}")))?;
-            Action::Limit(limit)
-        }
-        "refuse" => Action::Refuse,
-        "reset" => Action::Reset,
-        "drop" => Action::Drop,
-        "redirect" => {
-            let (treatment, egress): (String, String) =
-                (row.try_get("treatment")?, row.try_get("egress")?);
-            let delivery = match row.try_get::<Option<String>, _>("delivery")? {
-                Some(name) => {
-                    Delivery::from_name(&name).ok_or_else(|| wrong(format!("delivery {name}")))?
-                }
-                None => Delivery::default(),
-            };
-            let tier = row.try_get::<Option<String>, _>("tier")?;
-            let known =
-                |name: String| Tier::from_name(&name).ok_or_else(|| wrong(format!("tier {name}")));
-            let tier = tier.map(known).transpose()?;
-            let limits = row.try_get::<Option<String>, _>("limits")?;
-            let named = |name: String| name.parse().map_err(|_bad| wrong(format!("limits {name}")));
-            let limits = limits.map(named).transpose()?;
-            Action::Redirect(Redirect {
-                pool: row.try_get("pool")?,
-                treatment: Treatment::from_name(&treatment)
-                    .ok_or_else(|| wrong(format!("treatment {treatment}")))?,
-                egress: Egress::from_name(&egress)
-                    .ok_or_else(|| wrong(format!("egress {egress}")))?,
-                confirmed: row.try_get::<i64, _>("confirmed")? != 0,
-                delivery,
-                tier,
-                limits,
-            })
-        }
-        _ => return Err(wrong(format!("action {action}"))),
-    })
 }
 
 pub(super) fn flag_id(stored: i64) -> Result<FlagId, StoreError> {

@@ -3,15 +3,12 @@
 use contract::Generation;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, Row as _, Transaction, any::AnyRow};
+use sqlx::{Any, Transaction};
 
 use super::{change::Change, subject};
 use crate::{
     feed::Life,
-    policy::dial::{
-        Flag, FlagId, Proposal,
-        term::{ForEver, Stage},
-    },
+    policy::dial::{Flag, FlagId, Proposal, term::Stage},
     store::{
         Store, StoreError,
         audit::{self, Entry, Kind, OUTGATED, Row as TrailRow},
@@ -167,38 +164,4 @@ pub(super) async fn write(
     .execute(&mut **transaction)
     .await?;
     Ok(())
-}
-
-/// Reads that a flag is to stand for ever.
-pub(super) fn read(
-    row: &AnyRow,
-    wrong: &impl Fn(String) -> StoreError,
-) -> Result<Option<ForEver>, StoreError> {
-    let Some(review_s) = row.try_get::<Option<i64>, _>("review_s")? else {
-        return Ok(None);
-    };
-    let time = |column: &str| {
-        let us: i64 = row.try_get(column)?;
-        Timestamp::from_microsecond(us).map_err(|error| wrong(format!("{column}: {error}")))
-    };
-    let approval: String = row.try_get("approval")?;
-    let stage = match approval.as_str() {
-        "pending" => Stage::Pending,
-        "approved" => Stage::Approved {
-            by: row.try_get("decided_by")?,
-            at: time("decided_us")?,
-            review_at: time("review_us")?,
-            told: row.try_get::<i64, _>("review_told")? != 0,
-        },
-        "rejected" => Stage::Rejected {
-            by: row.try_get("decided_by")?,
-            at: time("decided_us")?,
-        },
-        _ => return Err(wrong(format!("approval {approval}"))),
-    };
-    Ok(Some(ForEver {
-        review_s: u32::try_from(review_s)
-            .map_err(|_too_large| wrong(format!("review_s {review_s}")))?,
-        stage,
-    }))
 }

@@ -33,6 +33,20 @@ impl Checked {
 }
 
 impl Store {
+    /// Looks at what [`Store::open`] has left for later, of a large store.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`]; what cannot be looked at is [`StoreError::Database`].
+    pub async fn check_rest(&self) -> Result<(), StoreError> {
+        for table in &self.unchecked {
+            // By itself, so that no reader is kept from the log's end for long.
+            let mut connection = self.readers.acquire().await?;
+            schema::check_table(&self.file, &mut connection, table).await?;
+        }
+        Ok(())
+    }
+
     /// Looks at every page, every index and every reference, and proves the trail. It reads all of the file, while changes
     /// go on.
     ///

@@ -54,7 +54,7 @@ async fn a_copy_is_the_store_at_one_moment_and_sound() {
     // Looking at it has left nothing beside it.
     assert_eq!(names_in(directory.path()).len(), 1);
     let copy = Store::open(&made.file).await.unwrap();
-    assert_eq!(copy.load().await.unwrap().flags.len(), 1);
+    assert_eq!(copy.load().await.unwrap().flags.values().count(), 1);
     assert_eq!(copy.verify_trail().await.unwrap().unwrap().0, 1);
 
     let again = store.back_up(&made.file, at(2)).await.unwrap_err();
@@ -62,6 +62,65 @@ async fn a_copy_is_the_store_at_one_moment_and_sound() {
     let nowhere = directory.path().join("none/x.db");
     let nowhere = store.back_up(&nowhere, at(2)).await.unwrap_err();
     assert!(matches!(nowhere, StoreError::Unusable { .. }), "{nowhere}");
+}
+
+/// Where a table's first page is, and how long a page is.
+async fn root_of(file: &Path, table: &str) -> (usize, usize) {
+    let mut connection = AnyConnection::connect(&sqlite_url(file).unwrap())
+        .await
+        .unwrap();
+    let text = "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_master WHERE name = $1";
+    let row = sqlx::query(text).bind(table.to_owned());
+    let row = row.fetch_one(&mut connection).await.unwrap();
+    let (page, size): (i64, i64) = (row.get(0), row.get(1));
+    connection.close().await.unwrap();
+    let (page, size) = (
+        usize::try_from(page).unwrap(),
+        usize::try_from(size).unwrap(),
+    );
+    ((page - 1) * size, size)
+}
+
+#[tokio::test]
+async fn of_a_large_store_what_decides_is_looked_at_first_and_the_rest_later() {
+    let fixture = fixture().await;
+    for host in 0..50 {
+        let flag = proposal(&format!("192.0.2.{host}"), "drop");
+        fixture.store.add(&flag).await.unwrap();
+    }
+    fixture.store.close().await;
+    let file = &fixture.file;
+    let sound = Store::open_looking(file, 0).await.unwrap();
+    assert_eq!(sound.load().await.unwrap().flags.values().count(), 50);
+    sound.check_rest().await.unwrap();
+    sound.close().await;
+
+    let good = fs::read(file).unwrap();
+    let spoilt = async |table: &str| {
+        fs::write(file, &good).unwrap();
+        let (at, size) = root_of(file, table).await;
+        let mut octets = good.clone();
+        octets[at..at + size].fill(0xa5);
+        fs::write(file, octets).unwrap();
+    };
+    spoilt("firings").await;
+    let remembers = Store::open_looking(file, 0).await.unwrap();
+    assert_eq!(remembers.load().await.unwrap().flags.values().count(), 50);
+    let error = remembers.check_rest().await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+    remembers.close().await;
+    // A short one is looked at whole.
+    let error = Store::open(file).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+
+    for table in ["flags", "exemptions", "tokens", "flags_active"] {
+        spoilt(table).await;
+        let error = Store::open_looking(file, 0).await.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Damaged { .. }),
+            "{table}: {error:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -135,7 +194,7 @@ async fn a_damaged_store_is_set_aside_and_nobody_begins_anew_by_itself() {
         .await
         .unwrap();
     let loaded = store.load().await.unwrap();
-    assert_eq!(loaded.flags.len(), 200);
+    assert_eq!(loaded.flags.values().count(), 200);
     assert!(
         loaded.generation > Generation(1_000_000),
         "a relay may know one of those since"
@@ -172,9 +231,9 @@ async fn a_restored_store_keeps_the_one_from_before_and_its_lost_rows_are_notice
         .await
         .unwrap();
     let before = Store::open(&restored.aside.unwrap()).await.unwrap();
-    assert_eq!(before.load().await.unwrap().flags.len(), 2);
+    assert_eq!(before.load().await.unwrap().flags.values().count(), 2);
     let store = Store::open(&fixture.file).await.unwrap();
-    assert_eq!(store.load().await.unwrap().flags.len(), 1);
+    assert_eq!(store.load().await.unwrap().flags.values().count(), 1);
     let proof = store.prove_trail(vec![head.clone()]).await.unwrap();
     assert_eq!(proof.missing, [head.to_string()]);
     assert_eq!(proof.writers[0].broken, None);

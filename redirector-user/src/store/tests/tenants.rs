@@ -158,11 +158,11 @@ async fn a_flag_is_for_whom_its_prefix_is_when_it_is_made() {
         .load()
         .await
         .unwrap();
-    let tenant = |id| loaded.flags[&id].tenant.clone();
+    let tenant = |id| loaded.flags.get(&id).unwrap().tenant.clone();
     let fresh = &stored.flags[0];
     assert_eq!(tenant(fresh.id), Some(second.tenant()));
     assert_eq!(
-        loaded.flags[&fresh.id].terms.origin.as_deref(),
+        loaded.flags.get(&fresh.id).unwrap().terms.origin.as_deref(),
         Some("billing")
     );
     assert_eq!(tenant(of_nobody.flag.id), Some(second.tenant()));

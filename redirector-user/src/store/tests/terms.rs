@@ -34,7 +34,15 @@ async fn a_term_comes_back_as_it_was_changed() {
     };
     let pending = store.add(&asked).await.unwrap().flag;
     let plain = store.add(&proposal("192.0.2.10", "drop")).await.unwrap();
-    assert_eq!(reopened(&fixture).await.flags[&pending.id], pending);
+    assert_eq!(
+        reopened(&fixture)
+            .await
+            .flags
+            .get(&pending.id)
+            .unwrap()
+            .clone(),
+        pending
+    );
 
     let bob = word("bob");
     let approved = asked.approved("bob", bob.at).unwrap();
@@ -45,7 +53,15 @@ async fn a_term_comes_back_as_it_was_changed() {
         terms: approved,
         ..pending
     };
-    assert_eq!(reopened(&fixture).await.flags[&flag.id], flag);
+    assert_eq!(
+        reopened(&fixture)
+            .await
+            .flags
+            .get(&flag.id)
+            .unwrap()
+            .clone(),
+        flag
+    );
 
     let at = flag.terms.review_at().unwrap();
     store
@@ -57,8 +73,12 @@ async fn a_term_comes_back_as_it_was_changed() {
         ..flag
     };
     let loaded = reopened(&fixture).await;
-    assert_eq!(loaded.flags[&told.id], told);
-    assert_eq!(loaded.flags[&plain.flag.id], plain.flag, "bystanders");
+    assert_eq!(*loaded.flags.get(&told.id).unwrap(), told);
+    assert_eq!(
+        *loaded.flags.get(&plain.flag.id).unwrap(),
+        plain.flag,
+        "bystanders"
+    );
 
     let rejected = asked.rejected("alice", bob.at).unwrap();
     let kind = Kind::FlagRejected;
@@ -66,7 +86,10 @@ async fn a_term_comes_back_as_it_was_changed() {
         .change_term(&told, &rejected, kind, &bob)
         .await
         .unwrap();
-    assert_eq!(reopened(&fixture).await.flags[&told.id].terms, rejected);
+    assert_eq!(
+        reopened(&fixture).await.flags.get(&told.id).unwrap().terms,
+        rejected
+    );
 
     let trail = store.trail_of_prefix(asked.prefix, 100).await.unwrap();
     let kinds: Vec<_> = trail.iter().rev().map(|row| row.kind.as_str()).collect();
