@@ -222,7 +222,9 @@ fn words(file: &str, text: &str) -> Result<BTreeMap<String, Filling>, TemplateEr
             let known = IN_WORDS.iter().find(|(known, _)| *known == name.trim());
             let class = Class::ALL.iter().map(|class| class.words());
             let class = class.into_iter().find(|known| *known == name.trim());
-            let known = known.copied().or(class.map(|name| (name, NO_PLACES)));
+            let known = known
+                .copied()
+                .or_else(|| class.map(|name| (name, NO_PLACES)));
             known.map(|(name, places)| (name, places, text.trim()))
         });
         let (name, places, text) = known.ok_or_else(|| {
