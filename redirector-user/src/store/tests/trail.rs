@@ -88,7 +88,7 @@ async fn an_erased_payload_leaves_the_chain_valid_and_nothing_to_guess_by() {
 
 /// A row of that age, about nothing.
 async fn told_of(store: &Store, at: Timestamp) {
-    let entry = audit::Entry {
+    let entry = Entry {
         at,
         actor: String::from("alice"),
         kind: Kind::Viewed,
