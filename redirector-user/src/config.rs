@@ -77,6 +77,8 @@ pub struct Config {
     pub statistics: Statistics,
     /// How long events are kept.
     pub events: Events,
+    /// How long the trail is kept.
+    pub audit: Audit,
     /// Where figures are scraped, beside the API; `None` = nowhere.
     pub metrics: Option<SocketAddr>,
     /// Where the API listens besides its socket, and who may do what.
@@ -179,6 +181,13 @@ pub struct Statistics {
     pub octets_max: u64,
     /// SYNs in a window of the radar below which a source is left out, also for rules.
     pub floor_syns: u64,
+}
+
+/// How long the audit trail is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Since something was done; `None` = for ever.
+    pub keep: Option<Duration>,
 }
 
 /// How long events are kept: until either bound is met.

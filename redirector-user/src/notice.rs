@@ -6,6 +6,7 @@
 //!
 //! Which turns there were is read from the events, and the queue is in the store: both are the controller's.
 
+mod class;
 mod contact;
 mod kind;
 mod post;
@@ -13,6 +14,7 @@ mod template;
 mod text;
 
 pub use self::{
+    class::Class,
     contact::Contacts,
     kind::{Kind, Step},
     post::{Post, PostError, SetUpError, Unsent},

@@ -1,7 +1,7 @@
 //! What `outgate-relay` does beside running: `learnt` is what the relay has learnt, `dkim` are its keys,
 //! `token` reads those in complaints, `tls` is what came of destinations' TLS, and is told of it, `spool` is what is kept,
 //! `acme` is the relay's own certificate, `behaviour` and `identity` are what customers do, and may not do, `quarantine` is
-//! what was refused and kept.
+//! what was refused and kept. `completion` and `man` write what is made of this very command line (`generate`).
 //!
 //! `learnt` reads and writes the journal, so it works whether the relay runs or not; a running relay reads what was
 //! written before it next decides.
@@ -9,6 +9,7 @@
 mod acme;
 mod behaviour;
 pub(crate) mod classifier;
+pub(crate) mod generate;
 mod quarantine;
 mod queue;
 pub(crate) mod scan;
@@ -25,6 +26,7 @@ use anyhow::{Context, anyhow, bail};
 use behaviour::{BehaviourArguments, IdentityCommand};
 use clap::Subcommand;
 use classifier::ClassifierCommand;
+use generate::{CompletionArguments, ManArguments};
 use quarantine::QuarantineCommand;
 use queue::QueueCommand;
 use relay::config::Config;
@@ -52,6 +54,18 @@ pub(crate) enum Asked {
                       outgate-relay scan --scanner builtin -j - < message.eml"
     )]
     Scan(ScanArguments),
+    /// Write a script that completes command lines
+    #[command(
+        after_help = "Examples:\n  source <(outgate-relay completion bash)\n  \
+                      outgate-relay completion zsh > /usr/share/zsh/vendor-completions/_outgate-relay\n  \
+                      outgate-relay completion fish > /usr/share/fish/vendor_completions.d/outgate-relay.fish"
+    )]
+    Completion(CompletionArguments),
+    /// Write manual pages
+    #[command(
+        after_help = "Examples:\n  outgate-relay man | man -l -\n  outgate-relay man /usr/local/share/man/man8"
+    )]
+    Man(ManArguments),
 }
 
 /// What a person may want to know or change about a relay that has a configuration.

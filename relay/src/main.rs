@@ -8,6 +8,7 @@
 mod commands;
 mod logging;
 mod reloading;
+mod service_manager;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -15,9 +16,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use commands::scan::{NoSuchScanner, ScanArguments, Scanned};
-use commands::{Asked, Command, Ended, scan};
+use commands::{Asked, Command, Ended, generate, scan};
 use contract::Generation;
 use logging::start_log;
 use relay::Relay;
@@ -35,7 +36,6 @@ use relay::sandbox;
 use relay::snapshot::{self, Newest};
 use relay::tls::{ServerTls, TlsError};
 use reloading::{Reloading, SetFilter};
-use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
@@ -93,6 +93,17 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(Asked::OfARelay(Command::Classifier(command))) = &arguments.command {
         let found = commands::classifier::run(command)?;
         return Ok(ExitCode::from(if found { 0 } else { NOT_FOUND }));
+    }
+    match &arguments.command {
+        Some(Asked::Completion(wanted)) => {
+            generate::completion(wanted, Arguments::command())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Asked::Man(wanted)) => {
+            generate::man(wanted, Arguments::command())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Asked::Scan(_) | Asked::OfARelay(_)) | None => {}
     }
     if let Some(Asked::Scan(scan)) = &arguments.command {
         return scan_files(scan, arguments.config.as_deref());
@@ -275,6 +286,7 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
         tokio::spawn(following)
     });
 
+    let pulse = backlog.as_ref().map(|backlog| backlog.pulse());
     tokio::spawn(relay.tend());
     tls.announce();
     let renew = Arc::new(Notify::new());
@@ -296,11 +308,12 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
         renew,
         set_filter,
     };
-    notify(NotifyState::Ready);
+    service_manager::ready();
+    let watched = tokio::spawn(service_manager::watched(pulse));
     info!(?listen, "ready");
 
     signals.wait_for_stop(&mut reloading).await;
-    notify(NotifyState::Stopping);
+    service_manager::stopping();
     drain.send_replace(true);
     let result = serving.await.context("serving ended by a bug of ours");
     // Not before the last session has queued its message.
@@ -313,6 +326,7 @@ async fn serve(config: Config, start: Start) -> anyhow::Result<()> {
     if let Some(following) = following {
         following.abort();
     }
+    watched.abort();
     relay.save();
     for &counter in Counter::ALL {
         info!(
@@ -371,15 +385,9 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => reloading.reload(),
+                _ = self.hang_up.recv() => service_manager::while_reloading(|| reloading.reload()),
             }
         }
-    }
-}
-
-fn notify(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        warn!(%error, "cannot notify the service manager");
     }
 }
 

@@ -31,7 +31,7 @@ use crate::quarantine::desk::Desk as QuarantineDesk;
 use crate::queue::admin::Transfers;
 use crate::queue::admin::door::{self, Asked};
 use crate::queue::{Queue, Stats};
-use crate::spool::{Kept, OpenError, Recovered, Spool};
+use crate::spool::{Kept, OpenError, Pulse, Recovered, Spool};
 use crate::vouch::{Voucher, VoucherError};
 
 /// The way into the queue. Cheap to clone.
@@ -152,6 +152,12 @@ impl Queueing {
 }
 
 impl Backlog {
+    /// By which somebody else sees that its spool writes.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.queueing.spool().pulse()
+    }
+
     /// Mail is handed over to these relays, and taken from them at these listeners.
     pub fn know(&mut self, peers: Option<Peers>, listeners: Vec<TcpListener>) {
         (self.peers, self.listeners) = (peers, listeners);

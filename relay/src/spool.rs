@@ -54,6 +54,10 @@ use storage::Disk;
 #[derive(Clone, Debug)]
 pub struct Spool(Arc<Inner>);
 
+/// Whether a spool's writing goes on. Does not keep the spool open.
+#[derive(Clone, Debug)]
+pub struct Pulse(Arc<Groups>);
+
 #[derive(Debug)]
 struct Inner {
     /// They end before the lock is given back.
@@ -223,6 +227,12 @@ impl Spool {
         self.0.engine.health()
     }
 
+    /// By which somebody else sees that it writes.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse(Arc::clone(&self.0.groups))
+    }
+
     fn end(&self, id: QueueId, recipients: Option<&[usize]>) {
         if self.0.engine.catalogue().finish(id, recipients) {
             self.0.groups.wake();
@@ -297,6 +307,14 @@ impl Spool {
         let outcome = (&mut waiter.outcome).await;
         waiter.ids.clear();
         outcome.unwrap_or(Err(StoreError::Full))
+    }
+}
+
+impl Pulse {
+    /// Returns when the thread that writes has turned once more: at once while there is nothing to write, not before the
+    /// disk has answered otherwise, and never if the thread has ended. A disk that fails is one that answers.
+    pub async fn beat(&self) {
+        self.0.turn().await;
     }
 }
 

@@ -166,7 +166,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 36] = [
+const DEBIAN_PACKAGES: [&str; 37] = [
     "age",
     "build-essential",
     "curl",
@@ -183,6 +183,8 @@ const DEBIAN_PACKAGES: [&str; 36] = [
     "python3-nacl",
     "python3-venv",
     "rspamd",
+    // The file of passwords of a mail server that wants one.
+    "sasl2-bin",
     "strace",
     "swaks",
     "tcpdump",

@@ -253,9 +253,13 @@ fn proven(proof: &Proof, style: Style) -> String {
     }
     let mut said = table.to_string();
     for head in &proof.missing {
-        said.push_str(&format!(
-            "\nMISSING: no row has {head} any more; the trail was cut off, or a backup from before was restored"
-        ));
+        let why = match begins_after(proof, head) {
+            Some(first) => format!(
+                "its chain begins with row {first}, because older ones were pruned ([audit] in outgated.toml); keep a newer head"
+            ),
+            None => String::from("the trail was cut off, or a backup from before was restored"),
+        };
+        said.push_str(&format!("\nMISSING: no row has {head} any more; {why}"));
     }
     if proof.holds() {
         said.push_str("\n\nKeep elsewhere, and hand to `outgate audit verify --head` later:");
@@ -264,6 +268,14 @@ fn proven(proof: &Proof, style: Style) -> String {
         }
     }
     said
+}
+
+/// The first row of a head's chain, if that comes later than the head.
+fn begins_after(proof: &Proof, head: &str) -> Option<i64> {
+    let Ok(head) = head.parse::<Head>();
+    let (writer, seq) = head.place?;
+    let of_it = proof.writers.iter().find(|it| it.writer == writer);
+    of_it.map(|it| it.first).filter(|first| seq + 1 < *first)
 }
 
 const LS_HELP: &str = "Examples:
@@ -279,6 +291,7 @@ const VERIFY_HELP: &str = "Examples:
 
 Rows are chained by hashes, so the first row that was changed or moved, or follows on a missing one, is named with its
 writer. A trail cannot show that its end was cut off: keep what is shown last elsewhere, and name it with --head.
-Payloads that were erased (`outgate privacy erase`) are counted, and break nothing.
+Payloads that were erased (`outgate privacy erase`) are counted, and break nothing. Where rows were pruned because their time
+was over ([audit] in outgated.toml), the chain holds from the first one that is left, and a row \"trail pruned\" says so.
 
 Exit code 1 if something does not hold.";

@@ -59,6 +59,7 @@ impl TryFrom<RawConfig> for Config {
             rules: raw.rules.map(|file| absolute("rules", file)).transpose()?,
             statistics: statistics::statistics(&raw.statistics)?,
             events: events::events(&raw.events)?,
+            audit: events::audit(&raw.audit)?,
             metrics: metrics::listen(&raw.metrics)?,
             api: api::api(raw.api)?,
             backups: store::backups(raw.store)?,

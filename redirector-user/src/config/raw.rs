@@ -45,6 +45,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) events: RawEvents,
     #[serde(default)]
+    pub(super) audit: RawAudit,
+    #[serde(default)]
     pub(super) metrics: RawMetrics,
     #[serde(default)]
     pub(super) api: RawApi,
@@ -179,6 +181,21 @@ impl Default for RawStatistics {
             keep: String::from("30d"),
             octets_max: 4 << 30,
             floor_syns: 3,
+        }
+    }
+}
+
+/// `[audit]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAudit {
+    pub(super) keep: String,
+}
+
+impl Default for RawAudit {
+    fn default() -> Self {
+        Self {
+            keep: String::from("400d"),
         }
     }
 }

@@ -84,6 +84,9 @@ floor_syns = 5
 keep = "7d"
 max = 5000
 
+[audit]
+keep = "90d"
+
 [api]
 listen = []
 unix_scopes = {}
@@ -237,6 +240,9 @@ fn every_key_is_read() {
         max: 5000,
     };
     assert_eq!(config.events, events);
+    assert_eq!(config.audit.keep, Some(90 * DAY));
+    let ever = parse(&WHOLE.replace("keep = \"90d\"", "keep = \"ever\"")).unwrap();
+    assert_eq!(ever.audit.keep, None);
     assert_eq!(config.metrics, None);
     let scraped = parse(&format!("{WHOLE}\n[metrics]\nlisten = \"[::1]:9105\"\n")).unwrap();
     assert_eq!(scraped.metrics, Some("[::1]:9105".parse().unwrap()));
@@ -274,6 +280,7 @@ fn the_example_is_what_it_says() {
     assert_eq!(format!("{:?}", least.edge), format!("{:?}", config.edge));
     assert_eq!(least.radar_window, config.radar_window);
     assert_eq!(least.events, config.events);
+    assert_eq!(least.audit.keep, Some(400 * DAY));
     assert_eq!(least.api, config.api);
     assert_eq!(least.guards, config.guards);
 }
@@ -314,7 +321,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `metrics`, `api`, `store`, `guards`, `protected`, `webhook`, `notices`, `contact`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `audit`, `metrics`, `api`, `store`, `guards`, `protected`, `webhook`, `notices`, `contact`",
     );
     refused(
         "syn_rate =",
@@ -423,3 +430,5 @@ fn the_radar_is_on_unless_it_is_switched_off() {
     let off = parse(&WHOLE.replace("enabled = true", "enabled = false")).unwrap();
     assert_eq!(off.radar_window, None);
 }
+
+const DAY: Duration = Duration::from_secs(24 * 3600);

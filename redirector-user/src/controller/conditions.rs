@@ -121,20 +121,23 @@ impl Controller {
     }
 }
 
-/// Whether a flag is what a proposal would make of it, but for when and by whom it was asked for. A rule's is not a
-/// person's: it may be lifted by itself.
+/// Whether a flag is what a proposal would make of it, but for when and by whom it was asked for.
 pub(super) fn says_the_same(flag: &Flag, proposal: &Proposal) -> bool {
-    let terms = &flag.terms;
     // One that stands for ever has another end than one that is to, and is asked for alike.
     let life = |terms: &Proposal| match &terms.for_ever {
         Some(for_ever) => Err(for_ever.review_s),
         None => Ok(terms.expires_at.duration_since(terms.created_at)),
     };
+    does_the_same(flag, proposal) && life(&flag.terms) == life(proposal)
+}
+
+/// The same, however long either stands. A rule's is not a person's: it may be lifted by itself.
+pub(super) fn does_the_same(flag: &Flag, proposal: &Proposal) -> bool {
+    let terms = &flag.terms;
     terms.cause.is_none()
         && terms.action == proposal.action
         && terms.reason == proposal.reason
         && terms.ticket == proposal.ticket
         && terms.quiet == proposal.quiet
         && terms.grace_s == proposal.grace_s
-        && life(terms) == life(proposal)
 }

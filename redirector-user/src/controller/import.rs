@@ -206,6 +206,9 @@ impl Controller {
             };
             plan(wanted, how, &standing)
         });
+        if planned.refused.count > 0 {
+            return Err(Problem::Guard(planned.refused.to_string()));
+        }
         self.room_for(&state, planned.fresh)?;
         let judged = planned
             .reach

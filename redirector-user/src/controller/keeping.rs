@@ -137,14 +137,19 @@ async fn sweep(controller: Arc<Controller>) {
     }
 }
 
-/// Throws old events away.
+/// Throws old events away, and the oldest rows of the trail.
 async fn trim(controller: Arc<Controller>) {
     let mut trouble = Trouble::new("old events could not be thrown away");
+    let mut of_trail = Trouble::new("the oldest rows of the audit trail could not be let go");
+    let mut pruned = None;
     let mut ticks = ticks(TRIM);
     controller.pulses.expect("trim", TRIM);
     loop {
         ticks.tick().await;
         trouble.report(controller.trim_events().await);
+        let outcome = controller.prune_trail(pruned).await;
+        pruned = *outcome.as_ref().unwrap_or(&None);
+        of_trail.report(outcome.map(drop));
         controller.pulses.turned("trim");
     }
 }

@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
-use super::Kind;
+use super::{Class, Kind};
 
 /// Every text of one language.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,15 @@ impl Templates {
             letter.map_or_else(String::new, |letter| of(letter).filled(&place))
         };
         (fill(|letter| &letter.subject), fill(|letter| &letter.body))
+    }
+
+    /// The words for a kind of reason; its name where the operator's own words have none, which may be older than it.
+    pub(super) fn class(&self, class: Class) -> String {
+        let words = self.words.get(class.words());
+        words.map_or_else(
+            || class.name().to_owned(),
+            |words| words.filled(&|_| String::new()),
+        )
     }
 
     /// Words with their places filled.
@@ -211,10 +220,16 @@ fn words(file: &str, text: &str) -> Result<BTreeMap<String, Filling>, TemplateEr
         }
         let known = line.split_once(':').and_then(|(name, text)| {
             let known = IN_WORDS.iter().find(|(known, _)| *known == name.trim());
-            known.map(|(name, places)| (*name, *places, text.trim()))
+            let class = Class::ALL.iter().map(|class| class.words());
+            let class = class.into_iter().find(|known| *known == name.trim());
+            let known = known
+                .copied()
+                .or_else(|| class.map(|name| (name, NO_PLACES)));
+            known.map(|(name, places)| (name, places, text.trim()))
         });
         let (name, places, text) = known.ok_or_else(|| {
-            let names: Vec<&str> = IN_WORDS.iter().map(|(name, _)| *name).collect();
+            let names = IN_WORDS.iter().map(|(name, _)| *name);
+            let names: Vec<&str> = names.chain(Class::ALL.map(Class::words)).collect();
             wrong(
                 number,
                 format!("not NAME: TEXT; the names are {}", names.join(", ")),
@@ -258,10 +273,12 @@ const BUILT_IN: [(&str, &str); 5] = [
         include_str!("../../../deploy/notices/words.en.txt"),
     ),
 ];
-const IN_SUBJECTS: &[&str] = &["prefix", "operator", "flag"];
+const IN_SUBJECTS: &[&str] = &["prefix", "operator", "flag", "class"];
 const IN_BODIES: &[&str] = &[
-    "prefix", "operator", "flag", "reason", "decided", "what", "expires", "help_url", "history",
+    "prefix", "operator", "flag", "class", "reason", "decided", "what", "expires", "help_url",
+    "history",
 ];
+const NO_PLACES: &[&str] = &[];
 const IN_WORDS: &[(&str, &[&str])] = &[
     ("none", &["prefix", "operator"]),
     ("limit", &["prefix", "operator", "rate"]),
@@ -373,5 +390,19 @@ mod tests {
         let letter = own.letter(Kind::Lift, |_| String::new());
         assert_eq!(letter, (String::from("free"), String::from("yes\n")));
         assert_eq!(own.texts["flag"], built_in.texts["flag"]);
+        // Words from before there were classes are words still, and a class has its own words or its name.
+        let words = BUILT_IN.iter().find(|(name, _)| *name == "words.en.txt");
+        let older = words.unwrap().1.lines();
+        let older: String = older
+            .filter(|line| !line.starts_with("class_") || line.starts_with("class_rate"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        fs::write(directory.path().join("words.en.txt"), older).unwrap();
+        let own = Templates::load(Some(directory.path()), "en").unwrap();
+        assert_eq!(own.class(Class::Policy), "policy");
+        for class in [Class::Rate, Class::Policy] {
+            assert_ne!(built_in.class(class), class.name());
+        }
+        assert_eq!(own.class(Class::Rate), built_in.class(Class::Rate));
     }
 }

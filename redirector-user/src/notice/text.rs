@@ -4,7 +4,7 @@ use contract::{Treatment, words};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
-use super::{Kind, Step, Templates};
+use super::{Class, Kind, Step, Templates};
 use crate::policy::{
     dial::{Action, Flag, Height},
     refusal::{PLACEHOLDER, Words},
@@ -65,6 +65,7 @@ impl Facts<'_> {
             "prefix" => prefix.clone(),
             "operator" => self.operator.to_owned(),
             "flag" => flag.id.to_string(),
+            "class" => templates.class(Class::of(&flag.terms)),
             "reason" => flag.terms.reason.clone(),
             "decided" => decided.clone(),
             "what" => what.clone(),

@@ -282,7 +282,8 @@ impl BadLines {
     /// Bad lines after which nobody looks at the rest of a file.
     pub const MOST: usize = 100_000;
 
-    fn push(&mut self, line: BadLine) {
+    /// One more.
+    pub fn push(&mut self, line: BadLine) {
         self.count += 1;
         if self.lines.len() < Self::NAMED {
             self.lines.push(line);

@@ -7,9 +7,12 @@
 //! What somebody has asked for over the API says in its payload, beside the actor that was claimed, who the caller was
 //! ([`crate::caller`]).
 //!
+//! Rows whose time is over go from the beginning of a chain, and leave an anchor (`anchor`).
+//!
 //! [`verify`] finds a row that was changed, added, removed or moved. What it cannot see alone is a chain cut
 //! off at its end: keep the last hash elsewhere to notice that ([`Head`]).
 
+mod anchor;
 mod chain;
 mod export;
 mod proof;
@@ -23,6 +26,7 @@ use sqlx::{Any, Row as _, Transaction, any::AnyRow};
 
 pub(super) use self::chain::Chain;
 pub use self::{
+    anchor::Pruned,
     export::{Begin, End, FORMAT, Line, NoExport, Reading},
     proof::{BrokenRow, From, Head, Proof, Prover, WriterProof},
     walk::Wanted,
@@ -130,6 +134,8 @@ pub enum Kind {
     NoticeSent,
     /// A customer could not be told.
     NoticeLost,
+    /// The oldest rows of a chain went, because their time was over.
+    TrailPruned,
 }
 
 /// A row to be written.
@@ -294,6 +300,7 @@ impl Kind {
             Self::WebhookRetried => "webhook retried",
             Self::NoticeSent => "notice sent",
             Self::NoticeLost => "notice lost",
+            Self::TrailPruned => "trail pruned",
         }
     }
 }
@@ -313,17 +320,39 @@ impl Entry {
 }
 
 impl Store {
-    /// Verifies this controller's own chain; answers with the number of rows and the last hash.
+    /// Verifies this controller's own chain, from where it begins; answers with the number of the last row and its hash.
     ///
     /// # Errors
     ///
     /// The outer error is the store's, the inner one the chain's.
     pub async fn verify_trail(&self) -> Result<Result<(i64, String), Broken>, StoreError> {
-        let (mut seq, mut last) = (0, String::from(FIRST));
+        loop {
+            let (begin, hash) = self.beginning(&self.name).await?;
+            let verified = self.verify_after(begin, hash).await?;
+            // What was about to be read may have gone meanwhile.
+            if verified.is_ok() || self.beginning(&self.name).await?.0 == begin {
+                return Ok(verified);
+            }
+        }
+    }
+
+    async fn verify_after(
+        &self,
+        begin: i64,
+        hash: String,
+    ) -> Result<Result<(i64, String), Broken>, StoreError> {
+        let (mut seq, mut last, mut is_told) = (begin, hash, begin == 0);
         loop {
             let page = self.trail_page(&self.name, seq).await?;
             if page.is_empty() {
-                return Ok(Ok((seq, last)));
+                return Ok(match is_told {
+                    true => Ok((seq, last)),
+                    false => Err(Broken {
+                        writer: self.name.clone(),
+                        seq: begin + 1,
+                        what: UNTOLD,
+                    }),
+                });
             }
             for row in &page {
                 last = match verify_row(row, seq + 1, &last) {
@@ -331,6 +360,8 @@ impl Store {
                     Err(broken) => return Ok(Err(broken)),
                 };
                 seq += 1;
+                let of_it = anchor::told_by(row).and_then(|anchor| anchor.place);
+                is_told |= of_it.is_some_and(|(writer, at)| writer == self.name && at == begin);
             }
         }
     }
@@ -455,6 +486,8 @@ pub(super) fn random_hex<const N: usize>() -> Result<String, StoreError> {
     Ok(octets.iter().map(|octet| format!("{octet:02x}")).collect())
 }
 
+/// What is wrong with a chain that begins after rows of which nobody says that they went.
+const UNTOLD: &str = "no row tells that what was before it was pruned";
 /// `prev_hash` of a chain's first row.
 pub const FIRST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// The actor of what the controller does by itself.

@@ -348,4 +348,10 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "limits by name",
         include_str!("migrations/0021_limits.sql"),
     ),
+    (
+        22,
+        Some("SQLite"),
+        "where the trail begins",
+        include_str!("migrations/0022_audit_anchors_sqlite.sql"),
+    ),
 ];

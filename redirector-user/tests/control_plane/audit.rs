@@ -1,7 +1,15 @@
 //! `outgate audit`: what stands in the trail, what was done to it, and a copy of it that proves itself.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
+use redirector_user::store::{
+    Store,
+    audit::{Entry, Kind},
+};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -205,4 +213,122 @@ fn an_export_proves_itself_without_a_controller() {
     assert!(said.err.contains("the last line is missing"), "{said:?}");
     let said = verify(&lab, &["--file", &text(&path("none.jsonl"))]);
     assert_eq!(said.code, 1, "{said:?}");
+}
+
+/// What a controller did that ran so many days ago.
+fn days_ago(file: &Path, days: u32) {
+    sqlx::any::install_default_drivers();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let at = SystemTime::now() - days * Duration::from_secs(24 * 3600);
+    runtime.block_on(async {
+        let store = Store::open(file).await.unwrap();
+        let entry = Entry {
+            at: at.try_into().unwrap(),
+            actor: String::from("alice"),
+            kind: Kind::Viewed,
+            subject: String::from("audit"),
+            payload: serde_json::json!({ "what": "long ago" }),
+        };
+        store.record(entry).await.unwrap();
+        store.close().await;
+    });
+}
+
+#[test]
+fn what_is_older_than_it_is_kept_goes_and_the_rest_proves_itself() {
+    let mut lab = Lab::new();
+    for days in [500, 450, 402, 398] {
+        days_ago(&lab.database(), days);
+    }
+    let text = lab.text();
+    fs::write(lab.config(), format!("{text}\n[audit]\nkeep = \"ever\"\n")).unwrap();
+    lab.start();
+    let proof = |lab: &Lab| lab.json(0, &["audit", "verify"])["writers"][0].clone();
+    let head_at = |lab: &Lab, seq: i64| {
+        let rows = lab.json(0, &["audit", "ls", "-n", "1000"]);
+        let rows = rows.as_array().unwrap().clone();
+        let row = rows.iter().find(|row| row["seq"] == seq).unwrap();
+        format!(
+            "{}:{seq}:{}",
+            row["writer"].as_str().unwrap(),
+            row["hash"].as_str().unwrap()
+        )
+    };
+    let add = [
+        "flag",
+        "add",
+        "2001:db8:a:a::10",
+        "--reason",
+        "r",
+        "--action",
+        "drop",
+    ];
+    lab.json(0, &add);
+    assert_eq!(proof(&lab)["first"], 1);
+    let heads = [2, 3, 4].map(|seq| head_at(&lab, seq));
+    lab.end(Signal::TERM);
+
+    // With the default, 400 days.
+    fs::write(lab.config(), text).unwrap();
+    lab.start();
+    lab.until("the oldest rows go", |lab| proof(lab)["first"] == 4);
+    let rows = lab.json(0, &["audit", "ls", "--kind", "trail_pruned"]);
+    assert_eq!(rows.as_array().unwrap().len(), 1, "{rows:#}");
+    assert_eq!(
+        (&rows[0]["actor"], &rows[0]["subject"]),
+        (
+            &"outgated".into(),
+            &format!("audit:{}", heads[1]).as_str().into()
+        )
+    );
+    let shown = lab.json(0, &["flag", "show", "2001:db8:a:a::10"]);
+    assert_eq!(shown["history"][0]["event"], "flag added");
+    // Heads of what is left, and of where it begins, are met; one of a row that has gone cannot be.
+    assert_eq!(
+        verify(&lab, &["--head", &heads[1], "--head", &heads[2]]).code,
+        0
+    );
+    let said = verify(&lab, &["--head", &heads[0]]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(
+        said.out.contains("its chain begins with row 4, because"),
+        "{said:?}"
+    );
+    // An export of it proves itself, too, and one whose beginning was cut off does not.
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("trail.jsonl");
+    let path = file.to_str().unwrap();
+    lab.json(0, &["audit", "export", path]);
+    assert_eq!(verify(&lab, &["--file", path]).code, 0);
+    let whole = fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    let cut = [&lines[..1], &lines[2..]].concat().join("\n");
+    let rows = lines.len() - 2;
+    let cut = cut.replace(
+        &format!("\"rows\":{rows}"),
+        &format!("\"rows\":{}", rows - 1),
+    );
+    fs::write(&file, cut).unwrap();
+    let said = verify(&lab, &["--file", path]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.out.contains("a row before it is missing"), "{said:?}");
+
+    // Over a restart; and what is done to it is found as ever.
+    lab.end(Signal::KILL);
+    lab.start();
+    lab.until("it is verified", |lab| {
+        lab.logged().contains("audit trail verified")
+    });
+    assert_eq!(proof(&lab)["first"], 4);
+    meddle_with_trail(&lab.database(), "DELETE FROM audit WHERE seq = 4");
+    let said = verify(&lab, &[]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(
+        said.out
+            .contains("BROKEN at row 5: a row before it is missing"),
+        "{said:?}"
+    );
 }

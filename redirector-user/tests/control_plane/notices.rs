@@ -1,6 +1,6 @@
 //! Customers are told by mail, through a real Postfix: what they read, once each, whatever is down.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -297,6 +297,88 @@ fn what_a_mail_server_misses_arrives_once_when_it_is_back() {
     assert_eq!(ids.len(), 4, "{ids:?}");
 }
 
+/// With STARTTLS over IPv4 and TLS from the first octet over IPv6: the password goes over neither way in the clear.
+#[test]
+fn a_wrong_password_is_said_and_loses_nothing_and_the_right_one_is_in_use_at_once() {
+    for submit in [format!("smtp://{ADDRESS}:25"), "smtps://[::1]:465".into()] {
+        let mut postfix = Postfix::new();
+        postfix.demand_login("outgate", RIGHT);
+        let secrets = tempfile::tempdir().unwrap();
+        let file = secrets.path().join("notices.password");
+        let say = |password: &str| {
+            fs::write(&file, format!("{password}\n")).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        say("not it");
+        let texts = tempfile::tempdir().unwrap();
+        let text = "Subject: {prefix} ({class})\n\n{reason}, of the kind: {class}\n";
+        fs::write(texts.path().join("flag.en.txt"), text).unwrap();
+        let more = format!(
+            "user = \"outgate\"\npassword_file = {file:?}\nca_file = {:?}\ntemplates = {:?}\n",
+            postfix.authority(),
+            texts.path()
+        );
+        let mut lab = telling(&submit, &more);
+        postfix.start(&lab);
+        flag(&lab, "192.0.2.10", "refuse", &[]);
+        flag(
+            &lab,
+            "2001:db8:a:a::10",
+            "drop",
+            &["--for", "ever", "--review", "90d"],
+        );
+        let refused = |notice: &Value| {
+            let error = notice["error"].as_str().unwrap_or_default();
+            notice["state"] == "waiting" && error.contains("(535)") && !error.contains("not it")
+        };
+        lab.until("the password is refused", |lab| {
+            notices(lab).iter().any(refused)
+        });
+        let listed = lab.outgate(&["notice", "ls"]);
+        assert!(listed.out.contains("535"), "{listed:?}");
+        assert!(postfix.log().contains("authentication failed"));
+        // Neither a restart nor more attempts lose one, or send one.
+        lab.end(Signal::KILL);
+        lab.start();
+        lab.until("it is tried again", |lab| {
+            let attempts = |notice: &Value| notice["attempts"].as_u64().unwrap();
+            notices(lab).iter().map(attempts).max() >= Some(2)
+        });
+        assert_eq!(postfix.mailbox(), Vec::<String>::new());
+        assert!(
+            notices(&lab)
+                .iter()
+                .all(|notice| notice["state"] == "waiting")
+        );
+
+        say(RIGHT);
+        let mailbox = until_mails(&lab, &postfix, 2);
+        for (subject, kind) in [
+            ("Subject: 192.0.2.10 (see the reason)", "see the reason"),
+            (
+                "Subject: 2001:db8:a:a::/64 (a standing rule)",
+                "a standing rule",
+            ),
+        ] {
+            let mail = mailbox.iter().find(|mail| mail.contains(subject));
+            let mail = mail.unwrap_or_else(|| panic!("{subject}: {mailbox:#?}"));
+            assert!(
+                mail.contains(&format!("spam run, of the kind: {kind}\n")),
+                "{mail}"
+            );
+            assert!(
+                mail.contains("(Authenticated sender: outgate@mail.example.net)"),
+                "{mail}"
+            );
+            assert!(mail.contains("using TLSv1.3"), "{mail}");
+        }
+        lab.until("both are known to be sent", |lab| {
+            notices(lab).iter().all(|notice| notice["state"] == "sent")
+        });
+        assert!(!lab.logged().contains(RIGHT), "a password is in the log");
+    }
+}
+
 #[test]
 fn what_could_not_be_told_is_a_mistake_in_the_configuration() {
     let lab = telling("smtp://127.0.0.1:25", "");
@@ -352,3 +434,5 @@ fn what_could_not_be_told_is_a_mistake_in_the_configuration() {
     assert_eq!(said.code, 3);
     assert!(said.err.contains("[notices] in outgated.toml"), "{said:?}");
 }
+
+const RIGHT: &str = "correct horse, battery";

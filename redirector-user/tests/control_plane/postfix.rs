@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::{PermissionsExt as _, chown},
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -53,7 +54,7 @@ impl Postfix {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let mut params = CertificateParams::new([String::from(ADDRESS)]).unwrap();
+        let mut params = CertificateParams::new([ADDRESS, "::1"].map(String::from)).unwrap();
         params
             .distinguished_name
             .push(DnType::CommonName, "of a test");
@@ -62,6 +63,42 @@ impl Postfix {
         fs::write(self.authority(), authority.pem()).unwrap();
         fs::write(self.file("conf/cert.pem"), leaf.pem()).unwrap();
         fs::write(self.file("conf/key.pem"), key.serialize_pem()).unwrap();
+    }
+
+    /// From the next start on it takes mail from nobody but this user, and a password over TLS alone; with TLS from the first
+    /// octet on port 465.
+    pub(crate) fn demand_login(&self, user: &str, password: &str) {
+        let mut saslpasswd = Command::new("saslpasswd2")
+            .args(["-p", "-c", "-u", "mail.example.net", "-f"])
+            .arg(self.file("conf/sasldb2"))
+            .arg(user)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("sasl2-bin is installed");
+        let mut stdin = saslpasswd.stdin.take().unwrap();
+        stdin.write_all(password.as_bytes()).unwrap();
+        drop(stdin);
+        assert!(saslpasswd.wait().unwrap().success());
+        // The server reads it as the user that it runs as.
+        fs::set_permissions(self.file("conf/sasldb2"), fs::Permissions::from_mode(0o644)).unwrap();
+        let directory = self.directory.path().display().to_string();
+        let sasl = SMTPD_CONF.replace("DIRECTORY", &directory);
+        // Where Debian's Postfix looks, whatever cyrus_sasl_config_path says.
+        fs::create_dir(self.file("conf/sasl")).unwrap();
+        fs::write(self.file("conf/sasl/smtpd.conf"), sasl).unwrap();
+        let append = |name: &str, text: &str| {
+            let before = fs::read_to_string(self.file(name)).unwrap();
+            fs::write(
+                self.file(name),
+                before + &text.replace("DIRECTORY", &directory),
+            )
+            .unwrap();
+        };
+        append("conf/main.cf", LOGIN_CF);
+        append(
+            "conf/master.cf",
+            "465 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n",
+        );
     }
 
     /// Starts it on the edge, and waits until it greets.
@@ -164,6 +201,26 @@ virtual_gid_maps = static:65534
 virtual_minimum_uid = 1
 alias_maps =
 biff = no
+";
+
+/// What is different where one must log in. Postfix takes the last word on each.
+const LOGIN_CF: &str = "\
+mynetworks =
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+smtpd_recipient_restrictions = permit_sasl_authenticated, reject
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = cyrus
+smtpd_sasl_local_domain = mail.example.net
+smtpd_sasl_authenticated_header = yes
+smtpd_tls_auth_only = yes
+";
+
+/// For Cyrus SASL.
+const SMTPD_CONF: &str = "\
+pwcheck_method: auxprop
+auxprop_plugin: sasldb
+sasldb_path: DIRECTORY/conf/sasldb2
+mech_list: PLAIN LOGIN
 ";
 
 const MASTER_CF: &str = "\

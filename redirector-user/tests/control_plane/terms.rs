@@ -192,6 +192,71 @@ fn for_ever_takes_a_second_person_and_comes_up_for_review() {
     assert_eq!(reviews.count(), 2, "{told:?}");
 }
 
+/// What no file may lose: neither what two people have agreed upon, nor what one waits for.
+#[test]
+fn a_file_changes_no_flag_that_stands_for_ever() {
+    let mut lab = Lab::started();
+    for target in [FOUR, SIX] {
+        lab.json(0, &add(target, &["--for", "ever", "--review", "30d"]));
+    }
+    let approve = [
+        "flag", "approve", FOUR, "--reason", "checked", "--actor", "bob",
+    ];
+    lab.json(0, &approve);
+    let shown = |lab: &Lab| [FOUR, SIX].map(|target| lab.json(0, &["flag", "show", target]));
+    let before = shown(&lab);
+    assert_eq!(
+        (&before[0]["approval"], &before[1]["approval"]),
+        (&"approved".into(), &"pending".into())
+    );
+
+    let path = lab.config().with_file_name("flags.csv");
+    let file = path.to_str().unwrap();
+    let import = ["flag", "import", file, "--override-guard", "it is meant"];
+    let with = |more: &[&'static str]| [&import[..], more].concat();
+    // What they are already, but for how long: nothing is changed, and nothing refused.
+    let same =
+        "prefix,reason,action,for\n192.0.2.10,spam run,drop,24h\n2001:db8:a:a::10,spam run,drop,\n";
+    std::fs::write(&path, same).unwrap();
+    assert_eq!(lab.json(0, &import)["unchanged"], 2);
+    assert_eq!(shown(&lab), before);
+    // Otherwise the file is refused, whole, with each line.
+    let other = "prefix,reason,action\n192.0.2.11,spam run,drop\n192.0.2.10,spam run,reset\n2001:db8:a:a::10,worse,drop\n";
+    std::fs::write(&path, other).unwrap();
+    let approved = "line 3: flag 1 on 192.0.2.10/32 stands for ever, which bob has approved, and a file cannot change that; \
+                    take the line out, or `outgate flag rm 1 --reason ...` first";
+    let pending =
+        "line 4: flag 2 on 2001:db8:a:a::/64 waits for a second person, to stand for ever";
+    for more in [&[][..], &["--dry-run"], &["--diff"]] {
+        refused(&lab, 3, &with(more), approved);
+        refused(&lab, 3, &with(more), pending);
+    }
+    let policy = lab.config().with_file_name("policy.toml");
+    let text = "origin = \"policy\"\n\n[[flag]]\nprefix = \"192.0.2.10\"\nreason = \"r\"\naction = \"reset\"\n";
+    std::fs::write(&policy, text).unwrap();
+    let apply = ["apply", "-f", policy.to_str().unwrap()];
+    // Another's it leaves alone in any case.
+    assert_eq!(lab.json(4, &apply)["conflicts"], 1);
+    refused(
+        &lab,
+        3,
+        &[&apply[..], &["--take-over"]].concat(),
+        "flag 1 on 192.0.2.10/32 stands for ever, which bob has approved",
+    );
+    assert_eq!(shown(&lab), before);
+    assert_eq!(lab.json(0, &["why", FOUR])["verdict"], "drop");
+    assert_eq!(lab.outgate(&["flag", "show", "192.0.2.11"]).code, 2);
+
+    // As it says: lifted first, the file is taken.
+    for flag in ["1", "2"] {
+        lab.json(0, &["flag", "rm", flag, "--reason", "the file has it"]);
+    }
+    assert_eq!(lab.json(0, &import)["flags"], 3);
+    lab.end(Signal::KILL);
+    lab.start();
+    assert_eq!(lab.json(0, &["why", FOUR])["action"], "reset");
+}
+
 #[test]
 fn what_is_rejected_ends_as_any_other() {
     let lab = Lab::started();

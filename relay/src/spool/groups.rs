@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use relay_proto::queued::QueueId;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tracing::error;
 
 use super::engine::{Engine, Outcome, Tended, Wish, lock};
@@ -32,6 +32,8 @@ pub(super) struct Groups {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
     stopped: Condvar,
+    /// Told each time that the leader looks at what waits.
+    turned: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -66,11 +68,22 @@ impl Groups {
         drop(waiting);
     }
 
+    /// Returns when the leader has looked at what waits once more: not while a disk does not answer it, and never if it
+    /// has ended.
+    pub(super) async fn turn(&self) {
+        let mut turned = self.turned.subscribe();
+        self.wake();
+        // It cannot be closed, because it is a part of this.
+        drop(turned.changed().await);
+    }
+
     /// The next group; `None` when there is none for ever. `before` is how many were in the last one.
     fn next(&self, engine: &Engine, before: usize, linger: Duration) -> Option<Vec<Request>> {
         let mut waiting = lock(&self.waiting);
         let mut patience = None;
+        self.turned.send_replace(());
         while waiting.requests.is_empty() {
+            self.turned.send_replace(());
             if waiting.closed {
                 return engine.catalogue().has_unwritten().then(Vec::new);
             }

@@ -71,6 +71,8 @@ mod rspamd;
 mod sandbox;
 mod scan;
 mod sender;
+mod service_manager;
+mod shells;
 mod signing;
 mod sink;
 mod smtplib;

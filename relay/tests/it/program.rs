@@ -146,9 +146,6 @@ kind = "builtin"
         let notifications = UnixDatagram::bind(&socket).unwrap();
         // The program may be somebody else than the test.
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
-        notifications
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
         let log = fs::File::create(self.path("relay.log")).unwrap();
         let process = Running::start(
             self.command(under)
@@ -171,13 +168,29 @@ kind = "builtin"
 impl Program {
     /// The next word to the service manager.
     pub(crate) fn notification(&self) -> String {
+        self.notification_within(NOTIFIED)
+            .unwrap_or_else(|| "nothing".into())
+    }
+
+    /// The next word, if one comes within that time.
+    pub(crate) fn notification_within(&self, limit: Duration) -> Option<String> {
+        self.notifications.set_read_timeout(Some(limit)).unwrap();
         let mut octets = [0; 256];
-        match self.notifications.recv(&mut octets) {
-            Ok(count) => String::from_utf8(octets[..count].to_vec())
-                .unwrap()
-                .trim()
-                .to_owned(),
-            Err(error) => format!("nothing: {error}"),
+        let count = self.notifications.recv(&mut octets).ok()?;
+        let word = String::from_utf8(octets[..count].to_vec()).unwrap();
+        Some(word.trim().to_owned())
+    }
+
+    /// The next word that is neither of a reload nor of a beat.
+    fn last_word(&self) -> String {
+        loop {
+            let word = self.notification();
+            if !["RELOADING=1", "READY=1", "WATCHDOG=1"]
+                .iter()
+                .any(|before| word.starts_with(before))
+            {
+                return word;
+            }
         }
     }
 
@@ -203,7 +216,7 @@ impl Program {
     /// SIGTERM, and how it ends.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        assert_eq!(self.notification(), "STOPPING=1");
+        assert_eq!(self.last_word(), "STOPPING=1");
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Some(status) = self.process.0.try_wait().unwrap() {
@@ -214,3 +227,5 @@ impl Program {
         }
     }
 }
+
+const NOTIFIED: Duration = Duration::from_secs(20);

@@ -81,6 +81,11 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
             "events.keep: for ever: not a time to keep events for; allowed are 24h to 400d, as \"48h\" or \"30d\"",
         ),
         (
+            "keep = \"90d\"",
+            "keep = \"7d\" # audit",
+            "audit.keep: 7d: not a time to keep the audit trail for; allowed are 30d to 3660d, as \"400d\", and \"ever\"",
+        ),
+        (
             "max = 5000",
             "max = 10",
             "events.max: 10: out of range; allowed are 1000 to 50000000",

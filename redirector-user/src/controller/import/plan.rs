@@ -1,21 +1,29 @@
 //! What a file changes: compared in one pass with what stands, before anything is stored.
 //!
 //! An import touches its own: what came by the same origin, or, without one, what people and programs have done one by
-//! one. What another origin holds otherwise is a conflict, and left alone unless it is to be taken over.
+//! one. What another origin holds otherwise is a conflict, and left alone unless it is to be taken over. A flag that two
+//! people have agreed upon, for ever, is no file's to change: such a row is refused, and the file with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
-use super::super::{conditions::says_the_same, state::State, tenants::follow};
+use super::super::{
+    conditions::{does_the_same, says_the_same},
+    state::State,
+    tenants::follow,
+};
 use super::How;
 use crate::{
     api::view::{ChangeView, ImportView, Sign},
     policy::{
-        dial::{Ended, Proposal},
+        dial::{
+            Ended, Flag, Proposal, Refusal,
+            term::{ForEver, Stage},
+        },
         guards::reach::Reach,
-        import::{Row, Wanted, WantedAssignment, WantedCustomer},
+        import::{BadLine, BadLines, Row, Wanted, WantedAssignment, WantedCustomer},
         tenant::{After, Assignment, Customer, CustomerId, Reassignment, Tenants},
     },
     store::{
@@ -39,6 +47,8 @@ pub(super) struct Plan {
     pub(super) reach: Reach,
     /// Prefixes that have no flag yet.
     pub(super) fresh: usize,
+    /// Rows that must not be taken; then none is.
+    pub(super) refused: BadLines,
     pub(super) view: ImportView,
 }
 
@@ -55,6 +65,7 @@ pub(super) fn plan(wanted: Wanted, how: &How, standing: &Standing<'_>) -> Plan {
             },
             reach: Reach::default(),
             fresh: 0,
+            refused: BadLines::default(),
             view: ImportView {
                 dry_run: how.dry_run,
                 skipped: wanted
@@ -270,6 +281,22 @@ impl Planning<'_> {
                 Some(before) if self.is_own(before.terms.origin.as_ref()) => Sign::Change,
                 Some(_) => Sign::Conflict,
             };
+            if sign == Sign::Change
+                && let Some((flag, stands)) = before.and_then(for_ever)
+            {
+                // No file has a word for it, so whoever says the same otherwise says nothing against it.
+                if does_the_same(flag, &it) {
+                    self.plan.view.unchanged += 1;
+                    continue;
+                }
+                let what = Refusal::Guard(format!(
+                    "flag {} on {} {stands}, and a file cannot change that; take the line out, or \
+                     `outgate flag rm {} --reason ...` first",
+                    flag.id, it.prefix, flag.id
+                ));
+                self.plan.refused.push(BadLine { line, what });
+                continue;
+            }
             self.note(ChangeView {
                 sign,
                 about: String::from("flag"),
@@ -339,6 +366,17 @@ impl Planning<'_> {
 fn held_by(sign: Sign, origin: Option<&String>) -> Option<String> {
     let of_nobody = || String::from("no origin: made one by one");
     (sign == Sign::Conflict).then(|| origin.cloned().unwrap_or_else(of_nobody))
+}
+
+/// A flag that stands for ever, or is to, and how that is said.
+fn for_ever(flag: &Flag) -> Option<(&Flag, String)> {
+    let ForEver { stage, .. } = flag.terms.for_ever.as_deref()?;
+    let stands = match stage {
+        Stage::Approved { by, .. } => format!("stands for ever, which {by} has approved"),
+        Stage::Pending => String::from("waits for a second person, to stand for ever"),
+        Stage::Rejected { .. } => return None,
+    };
+    Some((flag, stands))
 }
 
 fn described_customer(customer: &Customer) -> String {

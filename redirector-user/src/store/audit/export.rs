@@ -34,6 +34,9 @@ pub struct Begin {
     pub at: Timestamp,
     /// Rows from before then are left out; `None` = none are.
     pub since: Option<Timestamp>,
+    /// After which rows the chains begin that do not begin with their first one, because the oldest have gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anchors: Vec<String>,
 }
 
 /// What the file has held.
@@ -116,7 +119,9 @@ impl Reading {
             (Line::Begin(begin), None, None) if begin.format == FORMAT => {
                 let from = begin.since.map_or(From::First, |_| From::Any);
                 let heads = std::mem::take(&mut self.heads);
-                self.prover = Some(Prover::new(from, heads));
+                let anchors = begin.anchors.iter();
+                let anchors = anchors.filter_map(|anchor| anchor.parse::<Head>().ok());
+                self.prover = Some(Prover::new(from, heads).after(anchors));
                 Ok(())
             }
             (Line::Begin(_), None, None) => {

@@ -3,6 +3,8 @@
 //! Feed every row, each writer's in order, to [`Prover::take`]; then ask [`Prover::finish`]. Pure. A chain that does not
 //! hold is followed no further than its first bad row, the others are.
 //!
+//! A chain whose oldest rows have gone begins after its anchor ([`Prover::after`]), and some row must tell of that.
+//!
 //! A chain cannot show that its end was cut off, or that it was put back to what a backup held. Whoever keeps a [`Head`]
 //! elsewhere hands it to [`Prover::new`], and is told if no row has it any more.
 
@@ -11,7 +13,7 @@ use std::{collections::BTreeMap, convert::Infallible, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Broken, FIRST, Row, verify_row};
+use super::{Broken, FIRST, Row, UNTOLD, anchor, verify_row};
 
 /// The end of a chain as it was once, as `outgated-4f47:12:HASH`; or its hash alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,13 +64,15 @@ pub struct BrokenRow {
 pub struct Prover {
     from: From,
     chains: BTreeMap<String, Walked>,
+    /// By writer: the last row that went, its hash, and whether a row tells of it.
+    anchors: BTreeMap<String, (i64, String, bool)>,
     heads: Vec<(Head, bool)>,
 }
 
 /// Where chains begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// With their first row.
+    /// With their first row, or after their anchor.
     First,
     /// With any row: what came before it was left out.
     Any,
@@ -90,15 +94,28 @@ impl Prover {
         Self {
             from,
             chains: BTreeMap::new(),
+            anchors: BTreeMap::new(),
             heads: heads.into_iter().map(|head| (head, false)).collect(),
         }
     }
 
+    /// What went before the rows that it is going to see.
+    #[must_use]
+    pub fn after(mut self, anchors: impl IntoIterator<Item = Head>) -> Self {
+        let placed = anchors.into_iter().filter_map(|anchor| {
+            let (writer, seq) = anchor.place?;
+            Some((writer, (seq, anchor.hash, false)))
+        });
+        self.anchors.extend(placed);
+        self
+    }
+
     /// The next row of its writer.
     pub fn take(&mut self, row: &Row) {
-        let begun = match self.from {
-            From::First => Walked::before(1, FIRST),
-            From::Any => Walked::before(row.seq, &row.prev_hash),
+        let begun = match (self.from, self.anchors.get(&row.writer)) {
+            (From::First, Some((seq, hash, _))) => Walked::before(seq + 1, hash),
+            (From::First, None) => Walked::before(1, FIRST),
+            (From::Any, _) => Walked::before(row.seq, &row.prev_hash),
         };
         if !self.chains.contains_key(&row.writer) {
             self.meet(&begun.hash);
@@ -113,6 +130,7 @@ impl Prover {
                 walked.erased += u64::from(row.payload.is_none());
                 walked.hash.clone_from(&hash);
                 self.meet(&hash);
+                self.hear(row);
             }
             Err(broken) => walked.broken = Some(broken),
         }
@@ -120,7 +138,8 @@ impl Prover {
 
     /// What came of it.
     #[must_use]
-    pub fn finish(self) -> Proof {
+    pub fn finish(mut self) -> Proof {
+        self.judge_anchors();
         let writers = self.chains.into_iter().map(|(writer, walked)| WriterProof {
             head: Head {
                 place: Some((writer.clone(), walked.last)),
@@ -140,6 +159,46 @@ impl Prover {
         Proof {
             writers: writers.collect(),
             missing: missing.map(|(head, _)| head.to_string()).collect(),
+        }
+    }
+
+    /// A row that holds may tell of an anchor.
+    fn hear(&mut self, row: &Row) {
+        let Some(told) = anchor::told_by(row) else {
+            return;
+        };
+        let Some((writer, seq)) = told.place else {
+            return;
+        };
+        if let Some((at, hash, is_told)) = self.anchors.get_mut(&writer) {
+            *is_told |= *at == seq && *hash == told.hash;
+        }
+    }
+
+    /// A chain never goes to its end, nor without a word.
+    fn judge_anchors(&mut self) {
+        if self.from == From::Any {
+            return;
+        }
+        for (writer, (seq, hash, is_told)) in &self.anchors {
+            let broken = |what| {
+                Some(Broken {
+                    writer: writer.clone(),
+                    seq: seq + 1,
+                    what,
+                })
+            };
+            match self.chains.get_mut(writer) {
+                Some(walked) if !is_told && walked.broken.is_none() => {
+                    walked.broken = broken(UNTOLD);
+                }
+                Some(_) => {}
+                None => {
+                    let mut walked = Walked::before(seq + 1, hash);
+                    walked.broken = broken("it and every row after it are missing");
+                    self.chains.insert(writer.clone(), walked);
+                }
+            }
         }
     }
 

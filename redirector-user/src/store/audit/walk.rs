@@ -55,7 +55,18 @@ impl Store {
     ///
     /// [`StoreError::Database`].
     pub async fn prove_trail(&self, heads: Vec<Head>) -> Result<Proof, StoreError> {
-        let mut prover = Prover::new(From::First, heads);
+        loop {
+            let anchors = self.anchors().await?;
+            let proof = self.prove_after(&anchors, heads.clone()).await?;
+            // What was about to be read may have gone meanwhile.
+            if proof.holds() || self.anchors().await? == anchors {
+                return Ok(proof);
+            }
+        }
+    }
+
+    async fn prove_after(&self, anchors: &[Head], heads: Vec<Head>) -> Result<Proof, StoreError> {
+        let mut prover = Prover::new(From::First, heads).after(anchors.iter().cloned());
         for writer in self.writers().await? {
             let mut after = i64::MIN;
             loop {

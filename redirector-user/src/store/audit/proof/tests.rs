@@ -176,6 +176,7 @@ fn an_export_says_whether_it_is_whole() {
         format: String::from(FORMAT),
         at: jiff::Timestamp::UNIX_EPOCH,
         since: None,
+        anchors: Vec::new(),
     });
     let lines = |rows: &[Row], said| {
         let rows = rows.iter().cloned().map(Line::Row);
