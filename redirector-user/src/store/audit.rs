@@ -130,6 +130,8 @@ pub enum Kind {
     NoticeSent,
     /// A customer could not be told.
     NoticeLost,
+    /// What had been seen of a customer when port 25 was opened for it.
+    Prechecked,
 }
 
 /// A row to be written.
@@ -294,6 +296,7 @@ impl Kind {
             Self::WebhookRetried => "webhook retried",
             Self::NoticeSent => "notice sent",
             Self::NoticeLost => "notice lost",
+            Self::Prechecked => "prechecked",
         }
     }
 }
