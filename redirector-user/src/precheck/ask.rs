@@ -290,7 +290,10 @@ impl Asker {
             RData::TXT(text) => Some(printable(&text.txt_data.concat())),
             _ => None,
         });
-        Ok(texts.collect())
+        let mut texts: Vec<String> = texts.collect();
+        // The DNS knows no order; the same question is answered alike.
+        texts.sort();
+        Ok(texts)
     }
 
     async fn exchangers(&self, domain: &str) -> Answer<String> {

@@ -51,8 +51,8 @@ pub(super) fn judge(question: &Question, host: &HostFacts) -> Finding {
     // Whatever refuses for good along the way has refused the stranger.
     let refusals = exchanges
         .iter()
-        .filter(|it| it.is('5') && !is_courtesy(&it.command));
-    let doubts = exchanges.iter().find(|it| !it.is('2') && !it.is('5'));
+        .filter(|it| it.refuses() && !is_courtesy(&it.command));
+    let doubts = exchanges.iter().find(|it| !it.is('2') && !it.refuses());
     match (doubts, refusals.last()) {
         (Some(doubt), _) => finding(Verdict::Unknown, doubt.line()).fix(format!(
             "it neither takes nor refuses a stranger's mail now; ask again later, or have {} let the edge speak",
@@ -74,6 +74,13 @@ impl Exchange {
         self.reply
             .as_ref()
             .is_ok_and(|reply| reply.starts_with(digit))
+    }
+
+    /// For good; or as Postfix does by default, which defers strangers' mail (`defer_unauth_destination`) with a reply that
+    /// nobody who greylists uses.
+    fn refuses(&self) -> bool {
+        let deferred = |reply: &String| reply.starts_with("454 4.7.1 ");
+        self.is('5') || self.reply.as_ref().is_ok_and(deferred)
     }
 
     fn line(&self) -> String {
