@@ -1,5 +1,6 @@
 mod api;
 mod notices;
+mod precheck;
 mod store;
 mod values;
 mod webhooks;

@@ -242,11 +242,7 @@ mod tests {
         assert_eq!(what(&of(768)), Err(NoKey::Short(768)));
         let ed = BASE64.encode(&[7; 32]);
         assert!(read(&format!("v=DKIM1; k=ed25519; p={ed}")).is_ok());
-        assert!(
-            read(&format!("k=ed25519; p={}; t=y:s", ed))
-                .unwrap()
-                .testing
-        );
+        assert!(read(&format!("k=ed25519; p={ed}; t=y:s")).unwrap().testing);
         let two = rsa(2048);
         for (text, expected) in [
             ("v=DKIM1; p=", NoKey::Revoked),

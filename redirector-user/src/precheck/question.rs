@@ -87,7 +87,7 @@ impl Question {
             .map_err(|error| usage(format!("domain {:?}: {error}", request.domain)))?;
         let (addresses, whole) = match request.addresses.as_slice() {
             [] => (all_of(prefix)?, true),
-            [addresses @ ..] => (named(prefix, addresses)?, false),
+            addresses => (named(prefix, addresses)?, false),
         };
         let selectors = request.selectors.iter().map(|text| selector(text));
         let ehlo = request

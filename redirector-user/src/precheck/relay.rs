@@ -49,17 +49,21 @@ pub(super) fn judge(question: &Question, host: &HostFacts) -> Finding {
             .paste("smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination");
     }
     // Whatever refuses for good along the way has refused the stranger.
-    let refusals = exchanges
+    let mut refusals = exchanges
         .iter()
         .filter(|it| it.refuses() && !is_courtesy(&it.command));
     let doubts = exchanges.iter().find(|it| !it.is('2') && !it.refuses());
-    match (doubts, refusals.last()) {
+    match (doubts, refusals.next_back()) {
         (Some(doubt), _) => finding(Verdict::Unknown, doubt.line()).fix(format!(
             "it neither takes nor refuses a stranger's mail now; ask again later, or have {} let the edge speak",
             question.domain
         )),
         (None, Some(refused)) => finding(Verdict::Pass, refused.line()),
-        (None, None) => finding(Verdict::Unknown, String::from("it was never asked to relay")),
+        (None, None) => finding(
+            Verdict::Unknown,
+            String::from("it was never asked to relay"),
+        )
+        .fix("the dialogue ended early; ask again later"),
     }
 }
 

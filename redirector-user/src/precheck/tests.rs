@@ -129,6 +129,9 @@ fn addresses_are_turned_round_for_the_dns() {
     }
 }
 
+/// Check, verdict, what is seen, and the fault that leads to it.
+type Case<'case> = (Check, Verdict, &'case str, &'case dyn Fn(&mut Facts));
+
 #[test]
 fn what_is_well_passes_and_each_fault_is_found_alone() {
     let question = question("192.0.2.10");
@@ -144,12 +147,12 @@ fn what_is_well_passes_and_each_fault_is_found_alone() {
     }
     assert_eq!(worst(&well), Verdict::Unknown);
     let code = |last| Ok(vec![Ipv4Addr::new(127, 255, 255, last)]);
-    let cases: [(Check, Verdict, &str, &dyn Fn(&mut Facts)); 16] = [
+    let cases: [Case<'_>; 16] = [
         (Check::Ptr, Verdict::Unknown, "SERVFAIL", &|it| {
-            it.hosts[0].names = Err(silence())
+            it.hosts[0].names = Err(silence());
         }),
         (Check::Ptr, Verdict::Fail, "no PTR", &|it| {
-            it.hosts[0].names = Ok(vec![])
+            it.hosts[0].names = Ok(vec![]);
         }),
         (Check::Ptr, Verdict::Warn, "2 PTR records", &|it| {
             it.hosts[0].names = Ok(vec![
@@ -171,13 +174,13 @@ fn what_is_well_passes_and_each_fault_is_found_alone() {
             it.hosts[0].ehlo = Some((String::from("mail.customer.example"), Err(silence())));
         }),
         (Check::Spf, Verdict::Warn, "+all", &|it| {
-            it.domain = domain("v=spf1 +all")
+            it.domain = domain("v=spf1 +all");
         }),
         (Check::Spf, Verdict::Fail, "says neutral", &|it| {
-            it.hosts[0].spf = SpfResult::Neutral
+            it.hosts[0].spf = SpfResult::Neutral;
         }),
         (Check::Spf, Verdict::Unknown, "temperror", &|it| {
-            it.hosts[0].spf = SpfResult::TempError
+            it.hosts[0].spf = SpfResult::TempError;
         }),
         (Check::Dmarc, Verdict::Warn, "p=none", &|it| {
             it.domain.dmarc = Ok(vec![String::from("v=DMARC1; p=none")]);
@@ -192,7 +195,7 @@ fn what_is_well_passes_and_each_fault_is_found_alone() {
             ]);
         }),
         (Check::Bounces, Verdict::Unknown, "SERVFAIL", &|it| {
-            it.domain.exchangers = Err(silence())
+            it.domain.exchangers = Err(silence());
         }),
         (
             Check::Listing,
@@ -313,6 +316,8 @@ fn a_server_is_judged_by_what_it_does_with_a_strangers_recipient() {
         (&[""], Verdict::Unknown),
         (&["220 a", "250 a", "250 ok", ""], Verdict::Unknown),
         (&["220 a", "502 what"], Verdict::Unknown),
+        // The end came before anything was asked.
+        (&["220 a"], Verdict::Unknown),
     ] {
         assert_eq!(verdict(replies), expected, "{replies:?}");
     }
