@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use ipnetwork::{Ipv4Network, Ipv6Network};
 use mail_auth::{SpfResult, common::parse::TxtRecordParser as _, spf::Spf};
 
 use super::{
@@ -85,10 +86,17 @@ fn sound(
 ) -> Result<String, Box<Finding>> {
     let domain = &question.domain;
     let fail = |seen: String| Finding::new(Check::Spf, domain, Verdict::Fail, seen);
-    if Spf::parse(record.as_bytes()).is_err() {
-        let wrong = terms(&record)
-            .find(|term| Spf::parse(format!("v=spf1 {}", term.text).as_bytes()).is_err());
-        let wrong = wrong.map_or("it", |term| term.text);
+    // Neither of these may come twice (section 6).
+    let again = |place: usize, term: &Term<'_>| {
+        matches!(term.name.as_str(), "redirect" | "exp")
+            && terms(&record)
+                .take(place)
+                .any(|before| before.name == term.name)
+    };
+    let mut each = terms(&record).enumerate();
+    let wrong = each.find(|(place, term)| !term.is_readable() || again(*place, term));
+    if let Some((_, wrong)) = wrong {
+        let wrong = wrong.text;
         let rest: Vec<_> = terms(&record)
             .map(|term| term.text)
             .filter(|text| *text != wrong)
@@ -178,8 +186,33 @@ struct Term<'record> {
     text: &'record str,
     /// Of the mechanism or modifier, in lower case.
     name: String,
-    /// Behind `:` or `=`, without a length of prefixes.
+    /// Behind `:` or `=`.
     value: &'record str,
+}
+
+impl Term<'_> {
+    /// One that cannot be read spoils all of the record (section 4.6). `mail_auth` passes over some of those; others that
+    /// judge the customer's mail do not.
+    fn is_readable(&self) -> bool {
+        let bare = self.text.trim_start_matches(['+', '-', '~', '?']);
+        let names = match self.name.as_str() {
+            "ip4" => return self.value.parse::<Ipv4Network>().is_ok(),
+            "ip6" => return self.value.parse::<Ipv6Network>().is_ok(),
+            "all" => return bare.len() == self.name.len(),
+            "include" | "exists" => bare.contains(':') && !self.value.is_empty(),
+            "a" | "mx" | "ptr" => !bare.contains('='),
+            // A modifier, which may be one that nobody knows yet (section 6).
+            name => {
+                let letters = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
+                let named = name.starts_with(|letter: char| letter.is_ascii_alphabetic());
+                let assigned = bare
+                    .split_once('=')
+                    .is_some_and(|(before, _)| before.len() == name.len());
+                named && assigned && name.bytes().all(letters) && bare.len() == self.text.len()
+            }
+        };
+        names && Spf::parse(format!("v=spf1 {}", self.text).as_bytes()).is_ok()
+    }
 }
 
 fn terms(record: &str) -> impl Iterator<Item = Term<'_>> {

@@ -324,6 +324,44 @@ fn a_server_is_judged_by_what_it_does_with_a_strangers_recipient() {
 }
 
 #[test]
+fn terms_that_cannot_be_read_are_named() {
+    let question = question("192.0.2.10");
+    for (term, readable) in [
+        ("ip4:192.0.2.0/24", true),
+        ("ip6:2001:db8::1", true),
+        ("include:%{d}.spf.example", true),
+        ("?mx:customer.example/24//64", true),
+        ("A/30", true),
+        ("exp=why.customer.example", true),
+        ("unknown=something", true),
+        ("ipv4:192.0.2.1", false),
+        ("ip4:192.0.2", false),
+        ("ip4:2001:db8::1", false),
+        ("ip6:192.0.2.1", false),
+        ("include", false),
+        ("include=a.example", false),
+        ("all:x", false),
+        ("mail.customer.example", false),
+        ("-redirect=a.example", false),
+        ("redirect=a.example", true),
+    ] {
+        let mut facts = facts(&question);
+        facts.domain = domain(&format!("v=spf1 {term} -all"));
+        let findings = judge(&question, &facts);
+        let spf = of(&findings, Check::Spf);
+        assert_eq!(!spf.seen.contains("cannot be read"), readable, "{spf:?}");
+        if !readable {
+            let rest = "customer.example. IN TXT \"v=spf1 -all\"";
+            assert_eq!(
+                (spf.verdict, spf.paste.as_deref()),
+                (Verdict::Fail, Some(rest)),
+                "{spf:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn records_that_lead_to_each_other_end() {
     let question = question("192.0.2.10");
     let mut facts = facts(&question);
