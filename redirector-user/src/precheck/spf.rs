@@ -93,10 +93,11 @@ fn sound(
                 .take(place)
                 .any(|before| before.name == term.name)
     };
-    let mut each = terms(&record).enumerate();
-    let wrong = each.find(|(place, term)| !term.is_readable() || again(*place, term));
-    if let Some((_, wrong)) = wrong {
-        let wrong = wrong.text;
+    let wrong = terms(&record)
+        .enumerate()
+        .find(|(place, term)| !term.is_readable() || again(*place, term))
+        .map(|(_, term)| term.text.to_owned());
+    if let Some(wrong) = wrong {
         let rest: Vec<_> = terms(&record)
             .map(|term| term.text)
             .filter(|text| *text != wrong)
