@@ -33,6 +33,7 @@ mod moment;
 mod notices;
 mod once;
 mod past;
+mod precheck;
 mod privacy;
 mod radar;
 mod ranges;
@@ -152,6 +153,7 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(capture::begin))
         .routes(routes!(ranges::ranges))
         .merge(sized(ranges::BODY_OCTETS, routes!(ranges::gaps)))
+        .routes(routes!(precheck::precheck))
         .routes(routes!(radar::list))
         .routes(routes!(radar::source))
         .routes(routes!(tokens::list, tokens::add))

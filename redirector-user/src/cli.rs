@@ -12,6 +12,7 @@ mod exempt;
 mod generate;
 mod import;
 mod notice;
+mod precheck;
 mod privacy;
 mod radar;
 mod range;
@@ -103,6 +104,9 @@ enum Command {
     /// Say what stands for whole prefixes, and find those of which nobody has thought
     #[command(subcommand)]
     Range(range::RangeCommand),
+    /// Say whether a customer may be let out by port 25, and let it out
+    #[command(after_help = precheck::HELP)]
+    Precheck(Box<precheck::PrecheckArgs>),
     /// Show relays, take one out of rotation, let it back
     #[command(subcommand)]
     Relay(relay::RelayCommand),

@@ -40,6 +40,7 @@ use crate::{
     edge::{EdgeConfig, Ladder},
     notice::Contacts,
     policy::{guards::reach::Bounds, prefixes::Prefixes, refusal::Words, token::Scope},
+    precheck::Fqdn,
 };
 
 /// All that an operator decides in the file.
@@ -95,6 +96,19 @@ pub struct Config {
     pub notices: Option<Notices>,
     /// Who is told.
     pub contacts: Contacts,
+    /// Who is asked about customers that want port 25.
+    pub precheck: Precheck,
+}
+
+/// Who is asked about customers that want port 25.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Precheck {
+    /// Resolvers; none = those of /etc/resolv.conf.
+    pub resolvers: Vec<SocketAddr>,
+    /// Lists of addresses in the DNS.
+    pub lists: Vec<Fqdn>,
+    /// A mailbox that no customer has business with, to which a server must not relay.
+    pub stranger: String,
 }
 
 /// How log lines look.

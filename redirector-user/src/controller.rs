@@ -29,6 +29,7 @@ mod kernel;
 mod links;
 mod notices;
 mod past;
+mod precheck;
 mod privacy;
 mod probing;
 mod problem;

@@ -20,6 +20,7 @@ pub mod notice;
 pub mod password;
 pub mod pcap;
 pub mod policy;
+pub mod precheck;
 pub mod radar;
 pub mod reconcile;
 pub mod roots;

@@ -68,6 +68,8 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("GET", "/v1/notices", Scope::Read),
     ("GET", "/v1/notices/preview", Scope::Read),
     ("GET", "/v1/openapi.json", Scope::Read),
+    // It knocks at customers' doors.
+    ("POST", "/v1/precheck", Scope::Flag),
     ("POST", "/v1/privacy/erase", Scope::Admin),
     ("POST", "/v1/privacy/export", Scope::Admin),
     ("GET", "/v1/radar", Scope::Read),

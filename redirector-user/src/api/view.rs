@@ -9,6 +9,7 @@ mod capture;
 mod events;
 mod flags;
 mod notices;
+mod precheck;
 mod privacy;
 mod ranges;
 mod relays;
@@ -36,6 +37,7 @@ pub use self::{
         SetOutcome,
     },
     notices::{NoticePreview, NoticeState, NoticeView},
+    precheck::PrecheckView,
     privacy::{ErasedView, HeldView, PrivacyRequest},
     ranges::{GapView, GapsRequest},
     relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},

@@ -9,6 +9,7 @@ mod health;
 mod metrics;
 mod notices;
 mod pools;
+mod precheck;
 mod protected;
 mod refuse;
 mod statistics;
@@ -68,6 +69,7 @@ impl TryFrom<RawConfig> for Config {
             webhooks: webhooks::webhooks(raw.webhook)?,
             notices: raw.notices.map(notices::notices).transpose()?,
             contacts: notices::contacts(&raw.contact)?,
+            precheck: precheck::precheck(&raw.precheck)?,
         })
     }
 }

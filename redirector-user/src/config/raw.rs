@@ -61,6 +61,17 @@ pub(super) struct RawConfig {
     pub(super) notices: Option<RawNotices>,
     #[serde(default)]
     pub(super) contact: Vec<RawContact>,
+    #[serde(default)]
+    pub(super) precheck: RawPrecheck,
+}
+
+/// `[precheck]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPrecheck {
+    pub(super) resolvers: Vec<String>,
+    pub(super) lists: Vec<String>,
+    pub(super) stranger: Option<String>,
 }
 
 /// `[[protected]]`.

@@ -1,5 +1,6 @@
 mod api;
 mod notices;
+mod precheck;
 mod store;
 mod values;
 mod webhooks;
@@ -321,7 +322,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `audit`, `metrics`, `api`, `store`, `guards`, `protected`, `webhook`, `notices`, `contact`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `audit`, `metrics`, `api`, `store`, `guards`, `protected`, `webhook`, `notices`, `contact`, `precheck`",
     );
     refused(
         "syn_rate =",

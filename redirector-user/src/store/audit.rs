@@ -136,6 +136,8 @@ pub enum Kind {
     NoticeLost,
     /// The oldest rows of a chain went, because their time was over.
     TrailPruned,
+    /// What had been seen of a customer when port 25 was opened for it.
+    Prechecked,
 }
 
 /// A row to be written.
@@ -301,6 +303,7 @@ impl Kind {
             Self::NoticeSent => "notice sent",
             Self::NoticeLost => "notice lost",
             Self::TrailPruned => "trail pruned",
+            Self::Prechecked => "prechecked",
         }
     }
 }

@@ -231,6 +231,15 @@ impl Lab {
         command
     }
 
+    /// A command in the namespace of the relay and the customers.
+    pub(crate) fn outside(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/run/netns/{}", self.relay()))
+            .arg(program);
+        command
+    }
+
     /// Takes the relay's port away.
     pub(crate) fn silence_relay(&mut self) {
         drop(self.greeter.take());

@@ -28,6 +28,7 @@ mod metrics;
 mod notices;
 mod past;
 mod postfix;
+mod precheck;
 mod privacy;
 mod probe;
 mod protected;

@@ -21,6 +21,11 @@ pub(crate) struct Postfix {
 impl Postfix {
     /// One that does not run yet.
     pub(crate) fn new() -> Self {
+        Self::at(&["smtp"], "")
+    }
+
+    /// The same, listening there, with more lines in its `main.cf`, which win over those before.
+    pub(crate) fn at(listeners: &[&str], more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // The one that delivers is nobody.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -37,8 +42,12 @@ impl Postfix {
         }
         postfix.certify();
         let main = MAIN_CF.replace("DIRECTORY", &postfix.directory.path().display().to_string());
-        fs::write(postfix.file("conf/main.cf"), main).unwrap();
-        fs::write(postfix.file("conf/master.cf"), MASTER_CF).unwrap();
+        fs::write(postfix.file("conf/main.cf"), main + more).unwrap();
+        let listeners = listeners.iter();
+        let master: String = listeners
+            .map(|it| format!("{it} inet n - n - - smtpd\n"))
+            .collect();
+        fs::write(postfix.file("conf/master.cf"), master + MASTER_CF).unwrap();
         let check = said(
             Command::new("postfix")
                 .arg("-c")
@@ -103,7 +112,16 @@ impl Postfix {
 
     /// Starts it on the edge, and waits until it greets.
     pub(crate) fn start(&mut self, lab: &Lab) {
-        let mut command = lab.inside(MASTER);
+        self.start_by(lab, Lab::inside);
+    }
+
+    /// Starts it where the customers are, and waits until it greets.
+    pub(crate) fn start_outside(&mut self, lab: &Lab) {
+        self.start_by(lab, Lab::outside);
+    }
+
+    fn start_by(&mut self, lab: &Lab, there: impl Fn(&Lab, &str) -> Command) {
+        let mut command = there(lab, MASTER);
         // -d: it stays in the foreground.
         command.arg("-c").arg(self.file("conf")).arg("-d");
         let log = fs::File::create(self.file("master.log")).unwrap();
@@ -112,10 +130,10 @@ impl Postfix {
             .stdout(Stdio::null())
             .stderr(log);
         self.master = Some(command.spawn().unwrap());
+        let pid = self.file("queue/pid/master.pid");
         lab.until("Postfix listens", |lab| {
-            said(lab.inside("ss").args(["-Hltn", "sport = :25"]))
-                .out
-                .contains("LISTEN")
+            let listens = said(there(lab, "ss").args(["-Hltn", "sport = :25"])).out;
+            pid.exists() && listens.contains("LISTEN")
         });
     }
 
@@ -224,7 +242,6 @@ mech_list: PLAIN LOGIN
 ";
 
 const MASTER_CF: &str = "\
-smtp      inet  n  -  n  -     -  smtpd
 cleanup   unix  n  -  n  -     0  cleanup
 qmgr      unix  n  -  n  300   1  qmgr
 tlsmgr    unix  -  -  n  1000? 1  tlsmgr
