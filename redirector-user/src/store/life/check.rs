@@ -39,12 +39,23 @@ impl Store {
     ///
     /// [`StoreError::Damaged`]; what cannot be looked at is [`StoreError::Database`].
     pub async fn check_rest(&self) -> Result<(), StoreError> {
+        if self.unchecked.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.apart().await?;
         for table in &self.unchecked {
-            // By itself, so that no reader is kept from the log's end for long.
-            let mut connection = self.readers.acquire().await?;
             schema::check_table(&self.file, &mut connection, table).await?;
         }
         Ok(())
+    }
+
+    /// A connection of its own: what takes a disk minutes is not waited for when the store is closed.
+    async fn apart(&self) -> Result<AnyConnection, StoreError> {
+        let mut connection = AnyConnection::connect(&sqlite_url(&self.file)?).await?;
+        sqlx::query("PRAGMA query_only = ON")
+            .execute(&mut connection)
+            .await?;
+        Ok(connection)
     }
 
     /// Looks at every page, every index and every reference, and proves the trail. It reads all of the file, while changes
@@ -54,8 +65,7 @@ impl Store {
     ///
     /// [`StoreError::Database`] if that cannot be done; what is found wrong is no error.
     pub async fn check(&self) -> Result<Checked, StoreError> {
-        let mut connection = self.readers.acquire().await?;
-        let checked = checked(&self.file, &mut connection).await?;
+        let checked = checked(&self.file, &mut self.apart().await?).await?;
         let trail = self.prove_trail(Vec::new()).await?;
         Ok(Checked {
             trail: Some(trail),
