@@ -159,7 +159,8 @@ impl Postfix {
         let log = dir.join("mail.log");
         let maildir = Maildir::below(dir.join("mail"), host, log.clone())?;
         let mut process = Process::spawn("postfix", &mut command, &log)?;
-        process.wait_until("Postfix to greet", Duration::from_secs(15), || {
+        // It makes and syncs files of its own first, which a disk that others use may take long for.
+        process.wait_until("Postfix to greet", Duration::from_secs(45), || {
             Ok(greets(lab, host))
         })?;
         Ok(Self {
