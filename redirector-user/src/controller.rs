@@ -122,8 +122,9 @@ pub struct Controller {
     last_heartbeat: std::sync::Mutex<Option<tokio::time::Instant>>,
     /// Held by the one file that may be read.
     reading_gate: Mutex<()>,
-    /// Held by the one import that may change something.
-    import_gate: Mutex<()>,
+    /// Its one permit is held by the import that may change something. Not a lock: that can only be asked for by taking it, and
+    /// two who ask at the same time would keep each other out.
+    import_gate: Semaphore,
     /// How far it is.
     importing: watch::Sender<Option<ImportProgress>>,
     /// Held by whoever captures.
@@ -190,7 +191,7 @@ impl Controller {
             stopping: watch::Sender::new(false),
             last_heartbeat: std::sync::Mutex::default(),
             reading_gate: Mutex::new(()),
-            import_gate: Mutex::new(()),
+            import_gate: Semaphore::new(1),
             importing: watch::Sender::new(None),
             capturing: Arc::default(),
             hashing: Mutex::new(()),

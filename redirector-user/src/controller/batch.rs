@@ -88,7 +88,7 @@ impl Controller {
 
     async fn add_all_or_none(&self, requests: &[FlagRequest]) -> Result<Vec<Item>, Problem> {
         // As an import does: whoever changes flags meanwhile is told to come again, instead of being overtaken.
-        let Ok(_only_one) = self.import_gate.try_lock() else {
+        let Ok(_only_one) = self.import_gate.try_acquire() else {
             let busy = "an import is running; ask again when it is done";
             return Err(Problem::Busy(String::from(busy)));
         };

@@ -79,11 +79,11 @@ impl Controller {
 
     /// Refuses a change of the store while an import holds it: whoever waited would hold the one lock meanwhile.
     pub(super) fn unless_importing(&self) -> Result<(), Problem> {
-        match self.import_gate.try_lock() {
-            Ok(_free) => Ok(()),
-            Err(_held) => Err(Problem::Busy(String::from(
+        match self.import_gate.available_permits() {
+            0 => Err(Problem::Busy(String::from(
                 "an import is running; ask again when it is done",
             ))),
+            _free => Ok(()),
         }
     }
 
@@ -104,7 +104,8 @@ impl Controller {
         let wanted = self.read_file(about, file, &how.actor).await?;
         how.under(wanted.origin.as_deref())?;
         // While it was read, everything else went on.
-        let _alone = self.import_gate.lock().await;
+        // It is never closed.
+        let _alone = self.import_gate.acquire().await;
         let mut planned = self.planned(wanted, &how).await?;
         for flag in &mut planned.package.flags {
             flag.quiet |= how.quiet;
