@@ -13,6 +13,7 @@ mod locate;
 mod notices;
 mod probe;
 mod raw;
+mod shared;
 mod webhook;
 
 use std::{
@@ -34,6 +35,7 @@ pub(crate) use self::{
 pub use self::{
     notices::{Notices, Submit, SubmitTls},
     probe::Through,
+    shared::{SharedStore, StoreUrl},
     webhook::{Webhook, WebhookUrl},
 };
 use crate::{
@@ -84,6 +86,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Where the API listens besides its socket, and who may do what.
     pub api: Api,
+    /// The store that other controllers share; `None` = a file of this one alone.
+    pub shared: Option<SharedStore>,
     /// Copies of the store that are made by themselves; `None` = none are.
     pub backups: Option<Backups>,
     /// How much a file may change.

@@ -32,6 +32,13 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Whether it was judged without knowing of what another edge has changed; nothing was stored, and it may be tried again
+    /// after [`Controller::catch_up`](super::Controller::catch_up).
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Behind))
+    }
+
     /// Whether the process lacks a capability.
     #[must_use]
     pub const fn is_privilege(&self) -> bool {

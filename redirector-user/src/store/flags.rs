@@ -13,19 +13,20 @@ use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Row as _};
 use tokio::{join, task::spawn_blocking};
 
-pub(super) use self::stored::read;
 pub use self::{bulk::AddedAll, change::Change};
+pub(super) use self::{row::flag_id, stored::read};
 use self::{
-    row::{flag_id, insert_all, payload},
-    stored::{AS_JSON, read_all},
+    row::{insert_all, payload},
+    stored::{COLUMNS, read_all},
 };
 use super::{
-    Store, StoreError,
+    Door, Engine, Store, StoreError, Transaction,
     audit::{Chain, Entry, Kind},
     events::Told,
+    placeholders,
 };
 use crate::{
     feed::Own,
@@ -97,6 +98,14 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Random`].
     pub async fn activate(&self, ids: &[FlagId], at: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
+        // Of several edges the first one to have a flag notes it.
+        let ids = &match self.engine {
+            Engine::Sqlite(_) => ids.to_vec(),
+            Engine::Postgres(_) => bulk::not_activated(&mut transaction, ids).await?,
+        };
+        if ids.is_empty() {
+            return Ok(());
+        }
         bulk::mark_activated(&mut transaction, ids, at.as_microsecond()).await?;
         let mut chain = Chain::open(&mut transaction, &self.name).await?;
         for id in ids {
@@ -176,6 +185,15 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Flags by their numbers, ended or not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Row`].
+    pub async fn flags_numbered(&self, ids: &[FlagId]) -> Result<Vec<Flag>, StoreError> {
+        of_numbers(&self.readers, ids).await
+    }
+
     /// The newest flag of exactly this prefix, ended or not.
     ///
     /// # Errors
@@ -192,7 +210,7 @@ impl Store {
 
 /// Whom a flag is about.
 async fn prefix_of(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     id: FlagId,
 ) -> Result<Option<IpNetwork>, StoreError> {
     let row = sqlx::query("SELECT prefix FROM flags WHERE id = $1")
@@ -208,8 +226,28 @@ pub fn subject(id: FlagId) -> String {
     format!("flag:{id}")
 }
 
+/// Flags by number, ended or not.
+pub(super) async fn of_numbers(readers: &Door, ids: &[FlagId]) -> Result<Vec<Flag>, StoreError> {
+    let mut flags = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(NUMBERS_AT_ONCE) {
+        let text = format!(
+            "SELECT * FROM flags WHERE id IN {} ORDER BY id",
+            placeholders(1, ids.len())
+        );
+        // Only the number of flags went into the text.
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for id in ids {
+            query = query.bind(i64::from(id.0));
+        }
+        for row in query.fetch_all(readers).await? {
+            flags.push(read(&row)?);
+        }
+    }
+    Ok(flags)
+}
+
 /// Flags that have not ended, and the chain of those that a flag not yet in force has replaced.
-pub(super) async fn standing(readers: &AnyPool) -> Result<Ledger, StoreError> {
+pub(super) async fn standing(readers: &Door) -> Result<Ledger, StoreError> {
     let mut flags = Ledger::default();
     let mut next = some_standing(readers, None).await?;
     while let Some((json, last)) = next {
@@ -238,14 +276,15 @@ pub(super) async fn standing(readers: &AnyPool) -> Result<Ledger, StoreError> {
 
 /// Flags that have not ended, as JSON, beyond a prefix in the index's order; with the last prefix of them.
 async fn some_standing(
-    readers: &AnyPool,
+    readers: &Door,
     beyond: Option<String>,
 ) -> Result<Option<(String, String)>, StoreError> {
     // No prefix is as short as nothing.
+    let as_json = readers.as_json(COLUMNS);
     let text = format!(
-        "SELECT {AS_JSON}, MAX(prefix) FROM ( \
+        "SELECT {as_json}, MAX(prefix) FROM ( \
              SELECT * FROM flags WHERE ended_us IS NULL AND prefix > $1 ORDER BY prefix LIMIT {FLAGS_AT_ONCE} \
-         )"
+         ) page"
     );
     // Names of columns and a number went into the text.
     let row = sqlx::query(AssertSqlSafe(text))
@@ -259,6 +298,7 @@ async fn some_standing(
     })
 }
 
+const NUMBERS_AT_ONCE: usize = 256;
 /// Some 2 MB of JSON.
 const FLAGS_AT_ONCE: u32 = 4096;
 /// Flags that come into force together and have an event each; of more there is one for all.

@@ -14,10 +14,10 @@ use futures_util::TryStreamExt as _;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
+use sqlx::{AssertSqlSafe, Row as _, any::AnyRow};
 
 pub use self::erase::Gone;
-use super::{Store, StoreError, exemptions, flags::subject, tenants};
+use super::{Line, Store, StoreError, exemptions, flags::subject, tenants};
 use crate::policy::{dial::FlagId, exemption::ExemptionId, extent::Extent};
 
 /// All that is held, by table: each row with its columns.
@@ -52,7 +52,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub async fn held_about(&self, extent: &Extent) -> Result<Held, StoreError> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.readers.begin().await?;
         let rows = rows_of(&mut connection, extent).await?;
         let mut held = Map::new();
         let mut flags = Vec::new();
@@ -130,7 +130,7 @@ impl Store {
 }
 
 /// Finds a customer's rows but for those that are found by keys.
-async fn rows_of(connection: &mut AnyConnection, extent: &Extent) -> Result<Rows, StoreError> {
+async fn rows_of(connection: &mut Line, extent: &Extent) -> Result<Rows, StoreError> {
     let mut rows = Rows::default();
     let mut flags = sqlx::query("SELECT id, prefix, created_us, ended_us FROM flags ORDER BY id")
         .fetch(&mut *connection);
@@ -198,7 +198,7 @@ async fn rows_of(connection: &mut AnyConnection, extent: &Extent) -> Result<Rows
 
 /// Exemptions, notices, and the customer itself.
 async fn others_of(
-    connection: &mut AnyConnection,
+    connection: &mut Line,
     extent: &Extent,
     rows: &mut Rows,
 ) -> Result<(), StoreError> {

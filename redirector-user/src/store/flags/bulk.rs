@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::Generation;
 use ipnetwork::IpNetwork;
-use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{change::mark_ended, flag_id, insert_all, payload, prefix_of, subject};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         tenant::Tenant,
     },
     store::{
-        Store, StoreError,
+        Store, StoreError, Transaction,
         audit::{Chain, Entry, Kind},
         conduct,
         events::Told,
@@ -83,7 +83,7 @@ impl Store {
             conduct: remembered,
             flags: terms,
         } = package;
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         let generation = next_generation(&mut transaction).await?;
         let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM flags")
             .fetch_one(&mut *transaction)
@@ -217,7 +217,7 @@ impl Store {
 
 /// Notes whose a flag is from now on.
 async fn write_tenant(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     id: FlagId,
     tenant: &Tenant,
 ) -> Result<(), StoreError> {
@@ -233,9 +233,32 @@ async fn write_tenant(
     Ok(())
 }
 
+/// Those of some flags of which nobody has noted that they are in force.
+pub(super) async fn not_activated(
+    transaction: &mut Transaction,
+    ids: &[FlagId],
+) -> Result<Vec<FlagId>, StoreError> {
+    let mut fresh = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(IDS_AT_ONCE) {
+        let text = format!(
+            "SELECT id FROM flags WHERE activated_us IS NULL AND id IN {}",
+            placeholders(1, ids.len())
+        );
+        // Only the number of flags went into the text.
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for id in ids {
+            query = query.bind(i64::from(id.0));
+        }
+        for row in query.fetch_all(&mut **transaction).await? {
+            fresh.push(flag_id(row.try_get(0)?)?);
+        }
+    }
+    Ok(fresh)
+}
+
 /// Notes in the table that flags are in force.
 pub(super) async fn mark_activated(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     ids: &[FlagId],
     at_us: i64,
 ) -> Result<(), StoreError> {
@@ -257,7 +280,7 @@ pub(super) async fn mark_activated(
 
 /// The active flag of every prefix that has one.
 async fn standing(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
 ) -> Result<BTreeMap<IpNetwork, FlagId>, StoreError> {
     let rows = sqlx::query("SELECT id, prefix FROM flags WHERE ended_us IS NULL")
         .fetch_all(&mut **transaction)

@@ -3,7 +3,7 @@
 use contract::Generation;
 use ipnetwork::IpNetwork;
 use serde_json::json;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::Row as _;
 
 use super::{Added, flag_id, insert_all, payload, prefix_of, read, subject};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         rules::Conduct,
     },
     store::{
-        Store, StoreError,
+        Store, StoreError, Transaction,
         audit::{Chain, Entry, Kind},
         conduct,
         events::Told,
@@ -24,7 +24,7 @@ use crate::{
 /// Changes that nobody sees before [`Change::commit`]. No prefix may be in one of them twice.
 pub struct Change<'store> {
     store: &'store Store,
-    pub(super) transaction: Transaction<'static, Any>,
+    pub(super) transaction: Transaction,
     pub(super) chain: Chain,
     pub(super) told: Told,
     generation: Generation,
@@ -40,7 +40,7 @@ impl Store {
     ///
     /// [`StoreError::Database`].
     pub async fn change(&self) -> Result<Change<'_>, StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         let generation = next_generation(&mut transaction).await?;
         let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM flags")
             .fetch_one(&mut *transaction)
@@ -169,7 +169,7 @@ impl Change<'_> {
 
 /// Writes into table and trail that a flag has ended.
 pub(super) async fn mark_ended(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     chain: &mut Chain,
     id: FlagId,
     kind: Kind,

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::{AnyConnection, Connection as _};
 use utoipa::ToSchema;
 
 use super::{Rows, rows_of};
@@ -14,7 +13,7 @@ use crate::{
         extent::{Extent, Span},
     },
     store::{
-        Store, StoreError,
+        Engine, Line, Store, StoreError, Transaction,
         audit::{self, Entry, Kind},
         drains::Word,
     },
@@ -62,28 +61,30 @@ impl Store {
         extent: &Extent,
         word: &Word,
     ) -> Result<Result<Gone, Vec<FlagId>>, StoreError> {
-        let standing = rows_of(&mut *self.readers.acquire().await?, extent)
+        let standing = rows_of(&mut *self.readers.begin().await?, extent)
             .await?
             .standing;
         if !standing.is_empty() {
             return Ok(Err(standing));
         }
         let figures = self.erase_figures(extent).await?;
-        let mut connection = self.writer.acquire().await?;
+        let mut transaction = self.writer.begin().await?;
+        if let Engine::Postgres(_) = self.engine {
+            // Its rows are gone for whoever asks; the pages are the server's (VACUUM), and its log is.
+            return self.erase_rows(transaction, extent, word, figures).await;
+        }
         // What is deleted would else stand in the file until something else is written there.
         sqlx::query("PRAGMA secure_delete = ON")
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut *transaction)
             .await?;
-        let erased = self
-            .erase_rows(&mut connection, extent, word, figures)
-            .await;
+        let erased = self.erase_rows(transaction, extent, word, figures).await;
         sqlx::query("PRAGMA secure_delete = OFF")
-            .fetch_all(&mut *connection)
+            .fetch_all(&self.writer)
             .await?;
         if matches!(erased, Ok(Ok(_))) {
             // And what was there before stands in the log until it is begun anew. Whoever reads meanwhile delays that.
             let truncated = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-                .fetch_all(&mut *connection)
+                .fetch_all(&self.writer)
                 .await;
             if let Err(error) = truncated {
                 tracing::warn!(%error, "the store's log still has what was erased, until it is begun anew");
@@ -94,12 +95,11 @@ impl Store {
 
     async fn erase_rows(
         &self,
-        connection: &mut AnyConnection,
+        mut transaction: Transaction,
         extent: &Extent,
         word: &Word,
         figures: u64,
     ) -> Result<Result<Gone, Vec<FlagId>>, StoreError> {
-        let mut transaction = connection.begin().await?;
         let rows = rows_of(&mut transaction, extent).await?;
         if !rows.standing.is_empty() {
             return Ok(Err(rows.standing));
@@ -125,7 +125,7 @@ impl Store {
 }
 
 async fn erase_by_keys(
-    connection: &mut AnyConnection,
+    connection: &mut Line,
     extent: &Extent,
     gone: &mut Gone,
 ) -> Result<(), StoreError> {
@@ -143,7 +143,7 @@ async fn erase_by_keys(
 }
 
 async fn erase_found(
-    connection: &mut AnyConnection,
+    connection: &mut Line,
     rows: &Rows,
     gone: &mut Gone,
 ) -> Result<(), StoreError> {
