@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Controller, Problem, keeping::Trouble, state::State};
 use crate::{
+    feed::Own,
     policy::{
         dial::{Flag, FlagId},
         ledger::Ledger,
@@ -27,7 +28,7 @@ impl Controller {
     /// Hears of changes for as long as the controller lives.
     pub(super) async fn follow_feed(self: Arc<Self>) {
         let mut trouble = Trouble::new("what other edges have changed could not be taken in");
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut away_since) = (FIRST_PAUSE, None);
         loop {
             let first = self
                 .watch
@@ -42,6 +43,7 @@ impl Controller {
                 Ok(Some(watch)) => watch,
                 Ok(None) => return std::future::pending().await,
                 Err(error) => {
+                    away_since = away_since.or(self.store.is_away_since());
                     trouble.report(Err(error));
                     sleep(pause).await;
                     pause = (2 * pause).min(LONGEST_PAUSE);
@@ -49,6 +51,16 @@ impl Controller {
                 }
             };
             pause = FIRST_PAUSE;
+            if let Some(since) = away_since.take() {
+                tracing::info!(%since, "the store is back");
+                let edge = self
+                    .config
+                    .shared
+                    .as_ref()
+                    .map(|shared| shared.edge.as_str());
+                let edge = edge.unwrap_or_default();
+                self.tell(Own::StoreWasAway { edge, since }).await;
+            }
             loop {
                 let outcome = self.look(&mut watch).await;
                 let away = is_away(&outcome);
@@ -64,6 +76,7 @@ impl Controller {
                     () = sleep(LOOK) => {}
                 }
             }
+            away_since = self.store.is_away_since();
             self.steward.send_replace(None);
         }
     }

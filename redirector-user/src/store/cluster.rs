@@ -93,8 +93,8 @@ impl Cluster {
     }
 
     /// Since when the database is away.
-    pub(super) fn away(&self) -> watch::Receiver<Option<Timestamp>> {
-        self.away.subscribe()
+    pub(super) fn away(&self) -> Option<Timestamp> {
+        *self.away.borrow()
     }
 
     /// Nobody waits for a database that is away.

@@ -24,7 +24,6 @@ use sqlx::{
     any::AnyPoolOptions,
     postgres::{PgListener, PgPoolOptions},
 };
-use tokio::sync::watch;
 
 pub use super::cluster::Seq;
 use super::{
@@ -156,10 +155,10 @@ impl Store {
         }
     }
 
-    /// Since when the store is away, as it changes; `None` where it cannot be.
+    /// Since when the store is away, if it is.
     #[must_use]
-    pub fn away(&self) -> Option<watch::Receiver<Option<Timestamp>>> {
-        self.cluster().map(|cluster| cluster.away())
+    pub fn is_away_since(&self) -> Option<Timestamp> {
+        self.cluster().and_then(|cluster| cluster.away())
     }
 
     /// What others have changed, or this edge itself where it never heard that it was stored; `None` = nothing.
