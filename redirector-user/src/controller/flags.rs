@@ -264,7 +264,7 @@ pub(super) fn note_added(state: &mut State, added: Added) -> FlagId {
     let (id, generation) = (flag.id, flag.generation);
     tracing::info!(
         flag.id = id.0, flag.prefix = %flag.terms.prefix, flag.action = flag.terms.action.name(),
-        flag.actor = flag.terms.actor, generation = generation.0, "flag added"
+        flag.actor = &*flag.terms.actor, generation = generation.0, "flag added"
     );
     if let Some(replaced) = added.replaced {
         state.flags.insert(replaced);

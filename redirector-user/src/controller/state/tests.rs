@@ -72,8 +72,8 @@ fn flag(id: u32, replaces: Option<u32>) -> Flag {
         terms: Proposal {
             prefix: "192.0.2.10/32".parse().unwrap(),
             action: Action::Drop,
-            reason: String::from("r"),
-            actor: String::from("a"),
+            reason: "r".into(),
+            actor: "a".into(),
             ticket: None,
             quiet: false,
             grace_s: 0,
