@@ -304,7 +304,7 @@ impl Granted {
 }
 
 /// Beyond that a group's last wish would wait long for its first.
-const TOGETHER_MAX: usize = 256;
+pub(super) const TOGETHER_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

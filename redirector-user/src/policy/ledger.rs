@@ -135,10 +135,9 @@ impl Ledger {
     }
 
     /// Flags whose time has come, the oldest end first.
-    #[must_use]
-    pub fn due(&self, now: Timestamp) -> Vec<FlagId> {
-        let due = self.expiries.iter().take_while(|(at, _)| *at <= now);
-        due.map(|(_, id)| *id).collect()
+    pub fn due(&self, now: Timestamp) -> impl Iterator<Item = FlagId> {
+        let due = self.expiries.iter().take_while(move |(at, _)| *at <= now);
+        due.map(|(_, id)| *id)
     }
 
     /// When the next flag expires.

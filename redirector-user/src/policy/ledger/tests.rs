@@ -124,7 +124,7 @@ proptest! {
         for now in 0..6 {
             let due: BTreeSet<FlagId> =
                 standing.iter().filter(|flag| flag.terms.expires_at <= at(now)).map(|flag| flag.id).collect();
-            prop_assert_eq!(ledger.due(at(now)).into_iter().collect::<BTreeSet<_>>(), due);
+            prop_assert_eq!(ledger.due(at(now)).collect::<BTreeSet<_>>(), due);
         }
         prop_assert_eq!(ledger.next_expiry(), standing.iter().map(|flag| flag.terms.expires_at).min());
         for pool in ["one", "two"] {
