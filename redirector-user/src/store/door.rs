@@ -311,6 +311,12 @@ impl<'p> Executor<'p> for &'p Door {
     }
 }
 
+impl Line {
+    pub(super) const fn is_sqlite(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+}
+
 impl PgLine {
     fn rows<'e, 'q: 'e, E>(&'e mut self, query: E) -> Rows<'e>
     where

@@ -23,7 +23,7 @@ use self::{
     stored::{COLUMNS, read_all},
 };
 use super::{
-    Door, Engine, Store, StoreError, Transaction,
+    Door, Store, StoreError, Transaction,
     audit::{Chain, Entry, Kind},
     events::Told,
     placeholders,
@@ -87,7 +87,8 @@ impl Store {
         conduct: Option<(IpNetwork, &Conduct)>,
     ) -> Result<Generation, StoreError> {
         let mut change = self.change().await?;
-        change.end(id, kind, ended, conduct).await?;
+        let prefix = prefix_of(&mut change.transaction, id).await?;
+        change.end(id, prefix, kind, ended, conduct).await?;
         change.commit().await
     }
 
@@ -98,15 +99,13 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Random`].
     pub async fn activate(&self, ids: &[FlagId], at: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
+        let prefixes = bulk::mark_activated(&mut transaction, ids, at.as_microsecond()).await?;
         // Of several edges the first one to have a flag notes it.
-        let ids = &match self.engine {
-            Engine::Sqlite(_) => ids.to_vec(),
-            Engine::Postgres(_) => bulk::not_activated(&mut transaction, ids).await?,
-        };
+        let first: Vec<FlagId> = prefixes.keys().copied().collect();
+        let ids = if self.is_shared() { &first } else { ids };
         if ids.is_empty() {
             return Ok(());
         }
-        bulk::mark_activated(&mut transaction, ids, at.as_microsecond()).await?;
         let mut chain = Chain::open(&mut transaction, &self.name).await?;
         for id in ids {
             let entry = Entry::by_outgated(Kind::FlagActivated, subject(*id), json!({}), at);
@@ -120,7 +119,7 @@ impl Store {
             1
         }) {
             let prefix = match ids {
-                [id] => prefix_of(&mut transaction, *id).await?,
+                [id] => prefixes.get(id).copied(),
                 _ => None,
             };
             told.note(Own::FlagsInForce(ids).at(at, prefix));
