@@ -18,7 +18,10 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER audit_anchor_is_a_row BEFORE INSERT OR UPDATE ON audit_anchors FOR EACH ROW
+CREATE TRIGGER audit_anchor_is_a_row BEFORE INSERT ON audit_anchors FOR EACH ROW
+EXECUTE FUNCTION check_anchor();
+
+CREATE TRIGGER audit_anchor_only_moves_on BEFORE UPDATE ON audit_anchors FOR EACH ROW
 EXECUTE FUNCTION check_anchor();
 
 CREATE TRIGGER audit_anchor_stays BEFORE DELETE ON audit_anchors FOR EACH ROW
