@@ -27,7 +27,7 @@ fn fragment(frame: &[u8], start: usize, end: usize) -> Vec<u8> {
     let mut head = head.to_vec();
     if v4 {
         head[16..18].copy_from_slice(&length(20 + part.len()));
-        head[20..22].copy_from_slice(&(more << 13 | offset / 8).to_be_bytes());
+        head[20..22].copy_from_slice(&((more << 13) | (offset / 8)).to_be_bytes());
         return [&head, part].concat();
     }
     head[18..20].copy_from_slice(&length(8 + part.len()));
@@ -102,13 +102,11 @@ proptest! {
         let [plain, behind] = [&octets, &frame].map(|octets| {
             let frame = Buffer::new(octets).expect("it fits");
             let link = ether::link(&frame).expect("it is long enough");
-            match parse::packet(&frame, link) {
-                parse::Packet::Tcp(mut segment) => {
-                    segment.l4 -= link.octets - LINK_OCTETS[0];
-                    parse::Packet::Tcp(segment)
-                }
-                other => other,
+            let mut packet = parse::packet(&frame, link);
+            if let parse::Packet::Tcp(segment) = &mut packet {
+                segment.l4 -= link.octets - LINK_OCTETS[0];
             }
+            packet
         });
         prop_assert_eq!(plain, behind);
     }
