@@ -41,7 +41,9 @@ pub struct Silence {
 
 /// Nobody can be asked.
 #[derive(Debug, thiserror::Error)]
-#[error("resolvers of this host: {0}; name one in outgated.toml ([precheck] or [listings] resolvers)")]
+#[error(
+    "resolvers of this host: {0}; name one in outgated.toml ([precheck] or [listings] resolvers)"
+)]
 pub struct NoResolver(String);
 
 /// A resolver, and until when it may be asked.
@@ -92,7 +94,8 @@ impl Asker {
     /// When an answer that is asked for now comes too late.
     pub(crate) fn patience(&self, at_most: Duration) -> Instant {
         let patience = Instant::now() + at_most;
-        self.deadline.map_or(patience, |deadline| deadline.min(patience))
+        self.deadline
+            .map_or(patience, |deadline| deadline.min(patience))
     }
 
     async fn look_up(&self, name: &str, kind: RecordType) -> Answer<RData> {

@@ -18,7 +18,9 @@ use crate::{
 };
 
 /// Which addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 pub enum Family {
     /// IPv4.
     #[serde(rename = "ipv4")]
@@ -172,11 +174,7 @@ mod tests {
     use super::*;
     use crate::dns::Silence;
 
-    fn said(
-        family: Family,
-        always: Answer<Ipv4Addr>,
-        never: Answer<Ipv4Addr>,
-    ) -> Option<String> {
+    fn said(family: Family, always: Answer<Ipv4Addr>, never: Answer<Ipv4Addr>) -> Option<String> {
         let of_itself = OfItself {
             zone: Fqdn::new("ip.list.example").unwrap(),
             family,

@@ -14,7 +14,11 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub use self::{life::Life, listing::{Listing, list_item}, own::Own};
+pub use self::{
+    life::Life,
+    listing::{Listing, list_item},
+    own::Own,
+};
 use crate::policy::dial::FlagId;
 
 /// One event that has no number yet.

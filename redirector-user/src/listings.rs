@@ -53,7 +53,10 @@ impl Heard {
         };
         // One refusal among them, and the rest is not about the address either.
         if let Some(odd) = codes.iter().find(|code| !is_listing(**code)) {
-            return Self::Silent(format!("{}. IN A {odd}: it refuses the question", listed.name));
+            return Self::Silent(format!(
+                "{}. IN A {odd}: it refuses the question",
+                listed.name
+            ));
         }
         let counts = |code: &&Ipv4Addr| zone.counts.iter().any(|prefix| prefix.contains(**code));
         let mut codes: Vec<Ipv4Addr> = codes.iter().filter(counts).copied().collect();

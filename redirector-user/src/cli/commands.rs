@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, audit, bypass,
-    capture, events, exempt, generate, import, listing, notice, precheck, privacy, radar, range, relay,
-    rules, store,
+    capture, events, exempt, generate, import, listing, notice, precheck, privacy, radar, range,
+    relay, rules, store,
     tables::{self, Style},
     tenants, terms, token, top, user, webhook, why,
 };

@@ -84,7 +84,10 @@ async fn ls(client: &Client, teller: &Teller, arguments: LsArgs) -> Result<Outco
     }
     query.extend(arguments.zone.map(|zone| ("zone", zone)));
     query.extend(arguments.since.map(|since| ("since", since)));
-    let query: Vec<_> = query.iter().map(|(name, it)| (*name, it.as_str())).collect();
+    let query: Vec<_> = query
+        .iter()
+        .map(|(name, it)| (*name, it.as_str()))
+        .collect();
     let found: Vec<ListingView> = client.get(&with_query("/v1/listings", &query)).await?;
     let lists: ListsView = client.get("/v1/listings/zones").await?;
     teller.tell(&found, |found, style| {
@@ -125,7 +128,16 @@ async fn check(client: &Client, teller: &Teller, target: String) -> Result<Outco
 }
 
 fn table(found: &[ListingView], style: Style) -> String {
-    let header = ["LISTING", "ADDRESS", "LIST", "ANSWER", "CUSTOMER", "SENT, 7 DAYS", "SINCE", "STATE"];
+    let header = [
+        "LISTING",
+        "ADDRESS",
+        "LIST",
+        "ANSWER",
+        "CUSTOMER",
+        "SENT, 7 DAYS",
+        "SINCE",
+        "STATE",
+    ];
     let mut table = style.table(&header);
     for listing in found {
         let codes: Vec<_> = listing.codes.iter().map(ToString::to_string).collect();
@@ -139,7 +151,10 @@ fn table(found: &[ListingView], style: Style) -> String {
             Cell::new(customer.map(ToString::to_string).unwrap_or_default()),
             Cell::new(sent.map_or_else(String::new, |sent| {
                 let week = sent.week;
-                format!("{} messages, {} spam, {} SYNs", week.messages, week.spam, sent.radar.syns)
+                format!(
+                    "{} messages, {} spam, {} SYNs",
+                    week.messages, week.spam, sent.radar.syns
+                )
             })),
             Cell::new(style.time(listing.first_at)),
             state(listing, style),
@@ -160,14 +175,20 @@ fn state(listing: &ListingView, style: Style) -> Cell {
 
 fn shown(listing: &ListingView, style: Style) -> String {
     let mut lines = vec![table(std::slice::from_ref(listing), style), String::new()];
-    lines.push(format!("{} says: {}", listing.zone, tables::clean(&listing.text)));
+    lines.push(format!(
+        "{} says: {}",
+        listing.zone,
+        tables::clean(&listing.text)
+    ));
     lines.push(format!(
         "named first {}, last {}",
         style.time(listing.first_at),
         style.time(listing.last_at)
     ));
     let Some(sent) = &listing.sent else {
-        lines.push(String::from("what was sent from there is not known any more"));
+        lines.push(String::from(
+            "what was sent from there is not known any more",
+        ));
         return lines.join("\n");
     };
     lines.push(match listing.opened_at {
@@ -215,7 +236,10 @@ fn coverage(lists: &ListsView) -> String {
             (ListState::Believed, _) => String::new(),
             (ListState::Unknown, _) => String::from(", not asked yet"),
             (ListState::Aside, why) => {
-                format!(", SET ASIDE: {}", tables::clean(why.as_deref().unwrap_or_default()))
+                format!(
+                    ", SET ASIDE: {}",
+                    tables::clean(why.as_deref().unwrap_or_default())
+                )
             }
         };
         let round = match (list.addresses, list.round_age_s, list.round_ended_at) {
@@ -235,7 +259,16 @@ fn coverage(lists: &ListsView) -> String {
 
 fn zones(lists: &ListsView, style: Style) -> String {
     let header = [
-        "LIST", "FAMILY", "STATE", "OPEN", "UNCONFIRMED", "WATCHED", "BEHIND", "QUERIES", "SILENT", "ROUND",
+        "LIST",
+        "FAMILY",
+        "STATE",
+        "OPEN",
+        "UNCONFIRMED",
+        "WATCHED",
+        "BEHIND",
+        "QUERIES",
+        "SILENT",
+        "ROUND",
     ];
     let mut table = style.table(&header);
     let right = |value: String| Cell::new(value).set_alignment(CellAlignment::Right);

@@ -183,7 +183,10 @@ impl Controller {
         self.guards(&*self.lock().await).check(prefix)?;
         let zones = &self.config.listings.zones;
         let family = dnsbl::Family::of(prefix.ip());
-        let zones: Vec<_> = zones.iter().filter(|it| it.families.contains(&family)).collect();
+        let zones: Vec<_> = zones
+            .iter()
+            .filter(|it| it.families.contains(&family))
+            .collect();
         let bits = if prefix.is_ipv4() { 32 } else { 128 };
         let each = u32::try_from(zones.len()).unwrap_or(u32::MAX);
         let at_most = self.config.listings.rate.get().saturating_mul(CHECK_S);
@@ -238,7 +241,9 @@ impl Controller {
 fn warn_of_pace(config: &Config, ranges: &Ranges) {
     let listings = &config.listings;
     let lists = listings.zones.iter();
-    let lists = lists.filter(|zone| zone.families.contains(&dnsbl::Family::V4)).count() as u64;
+    let lists = lists
+        .filter(|zone| zone.families.contains(&dnsbl::Family::V4))
+        .count() as u64;
     let takes_s = ranges.addresses() * lists / u64::from(listings.rate.get());
     if takes_s > listings.sweep.as_secs() {
         tracing::warn!(

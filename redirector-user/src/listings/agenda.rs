@@ -81,7 +81,10 @@ impl Agenda {
     #[must_use]
     pub fn first_due(&self) -> Option<Timestamp> {
         let first = |queue: &BTreeSet<(Timestamp, IpAddr)>| queue.first().map(|(at, _)| *at);
-        first(&self.urgent).into_iter().chain(first(&self.usual)).min()
+        first(&self.urgent)
+            .into_iter()
+            .chain(first(&self.usual))
+            .min()
     }
 
     /// How many addresses are on it.

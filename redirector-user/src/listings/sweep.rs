@@ -80,7 +80,8 @@ impl Sweep {
     /// When the next address is due, so that the round takes `period`; the end of it, if all were asked about.
     #[must_use]
     pub fn due(&self, ranges: &Ranges, period: SignedDuration) -> Timestamp {
-        let share = period.as_micros() * i128::from(self.place) / i128::from(ranges.addresses.max(1));
+        let share =
+            period.as_micros() * i128::from(self.place) / i128::from(ranges.addresses.max(1));
         let after = i64::try_from(share).map_or(SignedDuration::MAX, SignedDuration::from_micros);
         self.began_at.checked_add(after).unwrap_or(Timestamp::MAX)
     }

@@ -178,7 +178,8 @@ impl Watch {
             if let Some(lane) = this.lane_of(&zone, address) {
                 let lane = &mut this.lanes[lane];
                 let second = standing.second_look(confirm);
-                lane.agenda.put(address, second.unwrap_or(now), second.is_some());
+                lane.agenda
+                    .put(address, second.unwrap_or(now), second.is_some());
                 lane.standing.insert(address, standing);
             }
         }
@@ -419,12 +420,7 @@ impl Watch {
 
 impl Lane {
     /// Of four turns one is the round's first, however many others wait.
-    fn next(
-        &mut self,
-        ranges: &Ranges,
-        period: SignedDuration,
-        now: Timestamp,
-    ) -> Option<IpAddr> {
+    fn next(&mut self, ranges: &Ranges, period: SignedDuration, now: Timestamp) -> Option<IpAddr> {
         self.turns = self.turns.wrapping_add(1);
         if self.turns.is_multiple_of(4) {
             let address = self.next_of_sweep(ranges, period, now);

@@ -42,7 +42,12 @@ pub async fn facts(question: &Question, config: &Precheck) -> Result<Facts, NoRe
     // Gathered first: a closure over borrowed items is not general enough for a task of its own.
     let each: Vec<_> = each.collect();
     let hosts = stream::iter(each).buffered(HOSTS_AT_ONCE).collect();
-    let lists = join_all(config.lists.iter().map(|zone| dnsbl::ask_of_itself(&asker, zone, Family::V4)));
+    let lists = join_all(
+        config
+            .lists
+            .iter()
+            .map(|zone| dnsbl::ask_of_itself(&asker, zone, Family::V4)),
+    );
     let (hosts, domain, lists) = tokio::join!(hosts, domain(&asker, question), lists);
     Ok(Facts {
         hosts,
@@ -52,7 +57,12 @@ pub async fn facts(question: &Question, config: &Precheck) -> Result<Facts, NoRe
 }
 
 async fn host(asker: &Asker, question: &Question, config: &Precheck, address: IpAddr) -> HostFacts {
-    let listed = join_all(config.lists.iter().map(|zone| dnsbl::ask(asker, zone, address)));
+    let listed = join_all(
+        config
+            .lists
+            .iter()
+            .map(|zone| dnsbl::ask(asker, zone, address)),
+    );
     let knock = knock::knock(address, question, &config.stranger, asker.patience(ALL));
     let names_and_spf = async {
         let names = asker.names(address).await;
@@ -170,7 +180,12 @@ async fn spf_tree(asker: &Asker, domain: &str) -> BTreeMap<String, Answer<String
     tree
 }
 
-async fn sender_policy(asker: &Asker, question: &Question, address: IpAddr, helo: &str) -> SpfResult {
+async fn sender_policy(
+    asker: &Asker,
+    question: &Question,
+    address: IpAddr,
+    helo: &str,
+) -> SpfResult {
     let sender = format!("postmaster@{}", question.domain);
     let asked = SpfParameters::verify_mail_from(address, helo, "outgate.invalid", &sender);
     let output = asker.authenticator().check_host(Parameters::new(asked));

@@ -290,10 +290,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Database`], [`StoreError::Row`].
-    pub async fn listing_sweeps(
-        &self,
-        ranges: &str,
-    ) -> Result<BTreeMap<Fqdn, Sweep>, StoreError> {
+    pub async fn listing_sweeps(&self, ranges: &str) -> Result<BTreeMap<Fqdn, Sweep>, StoreError> {
         let rows = sqlx::query("SELECT * FROM listing_sweeps WHERE ranges = $1")
             .bind(ranges.to_owned())
             .fetch_all(&self.readers)
@@ -437,10 +434,11 @@ impl ClosedBy {
 }
 
 async fn begin(transaction: &mut Transaction<'_, Any>, noted: &Noted) -> Result<(), StoreError> {
-    let row =
-        sqlx::query("UPDATE listing_state SET last_id = last_id + 1 WHERE one = 1 RETURNING last_id")
-            .fetch_one(&mut **transaction)
-            .await?;
+    let row = sqlx::query(
+        "UPDATE listing_state SET last_id = last_id + 1 WHERE one = 1 RETURNING last_id",
+    )
+    .fetch_one(&mut **transaction)
+    .await?;
     let id: i64 = row.try_get(0)?;
     let (key, _) = feed::keys(IpNetwork::from(noted.address));
     sqlx::query(
@@ -528,7 +526,9 @@ fn read(row: &AnyRow) -> Result<Listing, StoreError> {
     Ok(Listing {
         id: ListingId(id.unsigned_abs()),
         zone: Fqdn::new(&text("zone")?).map_err(|_no_name| wrong("zone"))?,
-        address: text("address")?.parse().map_err(|_malformed| wrong("address"))?,
+        address: text("address")?
+            .parse()
+            .map_err(|_malformed| wrong("address"))?,
         standing: Standing {
             first_at: time(row.try_get("first_us")?)?,
             last_at: time(row.try_get("last_us")?)?,
@@ -537,7 +537,9 @@ fn read(row: &AnyRow) -> Result<Listing, StoreError> {
             codes: serde_json::from_str(&text("codes")?).map_err(|_malformed| wrong("codes"))?,
             words: text("words")?,
         },
-        evidence: evidence.transpose().map_err(|_malformed| wrong("evidence"))?,
+        evidence: evidence
+            .transpose()
+            .map_err(|_malformed| wrong("evidence"))?,
         closed: closed_by.transpose()?.zip(maybe("closed_us")?),
     })
 }

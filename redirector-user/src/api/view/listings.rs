@@ -173,7 +173,10 @@ impl ListsView {
             sweep_s: config.sweep.as_secs(),
             watch_s: config.watch.as_secs(),
             confirm_s: config.confirm.as_secs(),
-            lists: of_zones.into_iter().map(|of| ListView::new(of, now)).collect(),
+            lists: of_zones
+                .into_iter()
+                .map(|of| ListView::new(of, now))
+                .collect(),
         }
     }
 }
@@ -186,7 +189,9 @@ impl ListView {
             Trust::Aside { why, since } => (ListState::Aside, Some(why), Some(since)),
         };
         let (sweep, addresses) = of.sweep.unzip();
-        let round = sweep.as_ref().map(|it| it.finished_at.unwrap_or(it.began_at));
+        let round = sweep
+            .as_ref()
+            .map(|it| it.finished_at.unwrap_or(it.began_at));
         let age = round.map(|since| now.duration_since(since).max(SignedDuration::ZERO));
         Self {
             zone: of.zone,

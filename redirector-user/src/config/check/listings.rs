@@ -15,9 +15,11 @@ use crate::{
 };
 
 pub(super) fn listings(raw: &RawListings) -> Result<Listings, Wrong> {
-    let resolvers = raw.resolvers.iter().enumerate().map(|(index, text)| {
-        precheck::resolver(&format!("listings.resolvers[{index}]"), text)
-    });
+    let resolvers = raw
+        .resolvers
+        .iter()
+        .enumerate()
+        .map(|(index, text)| precheck::resolver(&format!("listings.resolvers[{index}]"), text));
     if raw.zone.len() > ZONES_MAX {
         let problem = format!("too many; at most {ZONES_MAX}");
         return Err(Wrong::new("listings.zone", raw.zone.len(), problem));
@@ -91,7 +93,8 @@ fn answers(key: &str, text: &str) -> Result<Ipv4Network, Wrong> {
         IpNetwork::V4(prefix)
             if prefix.ip().is_loopback()
                 && prefix.prefix() >= 8
-                && !(prefix.prefix() >= 24 && prefix.ip().octets().starts_with(&[127, 255, 255])) =>
+                && !(prefix.prefix() >= 24
+                    && prefix.ip().octets().starts_with(&[127, 255, 255])) =>
         {
             Ok(prefix)
         }
@@ -102,7 +105,9 @@ fn answers(key: &str, text: &str) -> Result<Ipv4Network, Wrong> {
 fn time(key: &str, text: &str, (least, most): (&str, &str)) -> Result<Duration, Wrong> {
     events::between(text, (least, most)).ok_or_else(|| {
         let ever = if key == "keep" { ", and \"ever\"" } else { "" };
-        let problem = format!("not a time; allowed are {least} to {most}, as \"90s\", \"1h\" or \"2d\"{ever}");
+        let problem = format!(
+            "not a time; allowed are {least} to {most}, as \"90s\", \"1h\" or \"2d\"{ever}"
+        );
         Wrong::new(format!("listings.{key}"), format!("{text:?}"), problem)
     })
 }

@@ -216,15 +216,24 @@ fn listings(page: &mut Page, lists: &ListsView) {
     let believed = |it: &ListView| (it.state == ListState::Believed).into();
     each("listings_believed", Kind::Gauge, help, believed);
     let help = "Addresses that the list is asked about besides the round over all.";
-    each("listings_watched", Kind::Gauge, help, |it| it.watched as u64);
+    each("listings_watched", Kind::Gauge, help, |it| {
+        it.watched as u64
+    });
     let help = "For how long the most overdue look has been due.";
-    each("listings_behind_seconds", Kind::Gauge, help, |it| it.behind_s);
+    each("listings_behind_seconds", Kind::Gauge, help, |it| {
+        it.behind_s
+    });
     let help = "Questions to the list about addresses, since the start.";
-    each("listings_queries_total", Kind::Counter, help, |it| it.queries);
+    each("listings_queries_total", Kind::Counter, help, |it| {
+        it.queries
+    });
     let help = "Questions to the list about addresses that nobody could answer, since the start.";
-    each("listings_failures_total", Kind::Counter, help, |it| it.silent);
+    each("listings_failures_total", Kind::Counter, help, |it| {
+        it.silent
+    });
     let rounds = || lists.lists.iter().filter(|list| list.addresses > 0);
-    let help = "Since the last round over all IPv4 addresses ended; in the first one, since it began.";
+    let help =
+        "Since the last round over all IPv4 addresses ended; in the first one, since it began.";
     let mut age = page.family("listings_sweep_age_seconds", Kind::Gauge, help);
     for list in rounds() {
         let since = list.round_age_s.unwrap_or_default();
@@ -233,7 +242,10 @@ fn listings(page: &mut Page, lists: &ListsView) {
     let help = "The share of all IPv4 addresses that this round has asked about.";
     let mut share = page.family("listings_sweep_ratio", Kind::Gauge, help);
     for list in rounds() {
-        #[expect(clippy::cast_precision_loss, reason = "a share, of which people read two digits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share, of which people read two digits"
+        )]
         let asked = list.asked as f64 / list.addresses as f64;
         share.sample(&[("zone", list.zone.as_str())], asked);
     }

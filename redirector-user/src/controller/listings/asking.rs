@@ -129,7 +129,9 @@ impl Controller {
         }
         if rounds_too {
             let sweeps = listings.watch().sweeps();
-            self.store.note_listing_sweeps(&listings.ranges, &sweeps).await?;
+            self.store
+                .note_listing_sweeps(&listings.ranges, &sweeps)
+                .await?;
         }
         Ok(())
     }
@@ -142,7 +144,9 @@ impl Controller {
         for noted in notes {
             let Noted { zone, address, .. } = noted;
             match noted.step {
-                Step::Opens => tracing::info!(%zone, customer.addr = %address, "a list names a customer's address"),
+                Step::Opens => {
+                    tracing::info!(%zone, customer.addr = %address, "a list names a customer's address")
+                }
                 Step::Closes => {
                     tracing::info!(%zone, customer.addr = %address, "a list does not name a customer's address any more");
                 }
@@ -158,7 +162,9 @@ impl Controller {
         let since = now.checked_sub(LATELY).unwrap_or(Timestamp::MIN);
         let (heard, through) = self.store.heard_of(lately.through, since).await?;
         lately.through = through;
-        lately.heard.extend(heard.into_iter().map(|customer| (customer, now)));
+        lately
+            .heard
+            .extend(heard.into_iter().map(|customer| (customer, now)));
         lately.heard.retain(|_, at| *at >= since);
         let mut likely: BTreeSet<IpNetwork> = lately.heard.keys().copied().collect();
         likely.extend(self.history().sources_since(since));
@@ -182,7 +188,9 @@ fn begin(listings: &Arc<Listings>, ask: Ask, under_way: &mut JoinSet<Answer>) {
     };
     let zone = {
         let watch = listings.watch();
-        watch.zone(lane).map(|(zone, family)| (zone.clone(), family))
+        watch
+            .zone(lane)
+            .map(|(zone, family)| (zone.clone(), family))
     };
     let Some((zone, family)) = zone else {
         return;
@@ -268,7 +276,11 @@ mod tests {
             (&["192.0.0.0/16", "2001:db8:a::/48"], &[]),
             (&["2001:db8:a:a::/64"], &["2001:db8:a:a::"]),
             (
-                &["2001:db8:a:a::/64", "2001:db8:a:a::10/128", "2001:db8:a:b::/64"],
+                &[
+                    "2001:db8:a:a::/64",
+                    "2001:db8:a:a::10/128",
+                    "2001:db8:a:b::/64",
+                ],
                 &["2001:db8:a:a::10", "2001:db8:a:b::"],
             ),
         ];

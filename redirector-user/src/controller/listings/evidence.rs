@@ -104,7 +104,10 @@ impl Controller {
                 (host, sent)
             })
             .collect();
-        let quiet: Vec<_> = hosts.iter().filter(|host| !sent.contains_key(host)).collect();
+        let quiet: Vec<_> = hosts
+            .iter()
+            .filter(|host| !sent.contains_key(host))
+            .collect();
         let history = self.history();
         for host in quiet {
             let course = history.course(*host, since);
