@@ -372,9 +372,10 @@ fn a_list_that_names_everybody_or_nobody_is_set_aside_and_tells_so() {
     );
 
     // The good one is bought by somebody while it is asked.
-    watched
-        .names
-        .list("four", ":127.0.0.2:buy this domain\n0.0.0.0/0\n");
+    watched.names.list(
+        "four",
+        ":127.0.0.2:buy this domain\n127.0.0.0/8\n192.0.0.0/8\n",
+    );
     watched.lab.until("it is set aside", |_| {
         watched.list(LIST, "ipv4")["state"] == "aside"
     });

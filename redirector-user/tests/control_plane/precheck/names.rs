@@ -146,7 +146,7 @@ const FOUR: &str = ":127.0.0.2:listed, see https://list.example/why\n127.0.0.2\n
 const SIX: &str =
     ":127.0.0.2:listed, see https://list.example/why\n::ffff:7f00:2/128\n2001:db8:a:b::20/128\n";
 /// Who has it bought names everybody.
-const WILD: &str = ":127.0.0.2:buy this domain\n0.0.0.0/0\n";
+const WILD: &str = ":127.0.0.2:buy this domain\n127.0.0.0/8\n192.0.0.0/8\n";
 
 const CONF: &str = "server:
   interface: 127.0.0.1
@@ -159,6 +159,7 @@ const CONF: &str = "server:
   do-not-query-localhost: no
   cache-max-ttl: 1
   cache-max-negative-ttl: 1
+  local-zone: \".\" static
   local-zone: \"example.\" static
   local-zone: \"list.example.\" transparent
   local-zone: \"broken.example.\" transparent
