@@ -332,7 +332,7 @@ fn a_list_that_names_everybody_or_nobody_is_set_aside_and_tells_so() {
     let zones = format!(
         "{BOTH}\n[[listings.zone]]\nname = \"wild.list.example\"\n[[listings.zone]]\nname = \"dead.list.example\""
     );
-    let watched = Watched::new(&format!("{FOUR}192.0.2.20\n"), SIX, &zones);
+    let watched = Watched::new(&format!("{PLAIN}192.0.2.20\n"), SIX, &zones);
     watched.until_open(&["192.0.2.20"]);
     for (zone, words) in [
         (
@@ -381,7 +381,7 @@ fn a_list_that_names_everybody_or_nobody_is_set_aside_and_tells_so() {
     });
     assert_eq!(watched.open(), ["192.0.2.20"]);
     // It comes back, and says that it never meant anybody but one.
-    watched.names.list("four", &format!("{FOUR}192.0.2.20\n"));
+    watched.names.list("four", &format!("{PLAIN}192.0.2.20\n"));
     watched.lab.until("it is back", |_| {
         watched.list(LIST, "ipv4")["state"] == "believed"
     });
@@ -427,4 +427,6 @@ fn tell(lab: &Lab, epoch: u32, customer: &str) {
 const LIST: &str = "ip.list.example";
 const BOTH: &str = "[[listings.zone]]\nname = \"ip.list.example\"\nfamilies = [\"ipv4\", \"ipv6\"]";
 const FOUR: &str = ":127.0.0.2:listed, see https://list.example/why\n127.0.0.2\n192.0.2.30 :127.255.255.254:refused\n";
+/// The same, and it refuses nothing.
+const PLAIN: &str = ":127.0.0.2:listed, see https://list.example/why\n127.0.0.2\n";
 const SIX: &str = ":127.0.0.2:listed, see https://list.example/why\n::ffff:7f00:2/128\n";

@@ -253,8 +253,10 @@ fn flags_are_added_while_a_long_trail_is_looked_through() {
         INSERT INTO audit (writer, seq, at_us, actor, kind, subject, payload, salt, payload_hash, prev_hash, hash)
         SELECT 'outgated-before', i, i, 'a', 'viewed', 'privacy', '{\"customer\":\"198.51.100.7\",\"i\":' || i || '}', 's', 'p',
             'h' || (i - 1), 'h' || i FROM n";
-    let mut sqlite = Command::new("sqlite3");
-    let done = said(sqlite.arg(lab.database()).arg(rows));
+    let write =
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()";
+    let mut python = Command::new("python3");
+    let done = said(python.args(["-c", write]).arg(lab.database()).arg(rows));
     assert_eq!(done.code, 0, "{done:?}");
     lab.start();
     let mut erase = lab.inside(env!("CARGO_BIN_EXE_outgate"));

@@ -145,7 +145,7 @@ impl Controller {
             let Noted { zone, address, .. } = noted;
             match noted.step {
                 Step::Opens => {
-                    tracing::info!(%zone, customer.addr = %address, "a list names a customer's address")
+                    tracing::info!(%zone, customer.addr = %address, "a list names a customer's address");
                 }
                 Step::Closes => {
                     tracing::info!(%zone, customer.addr = %address, "a list does not name a customer's address any more");

@@ -305,7 +305,7 @@ async fn what_comes_between_the_look_and_the_erasing_is_erased_too() {
             at: at(5),
             actor: String::from("bob"),
             kind: Kind::Viewed,
-            subject: crate::store::flags::subject(first),
+            subject: flags::subject(first),
             payload: json!({ "what": "secret-1 was looked at" }),
         };
         store.record(entry).await.unwrap();
