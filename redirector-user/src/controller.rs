@@ -253,15 +253,14 @@ impl Controller {
     async fn reconcile(&self, state: &mut State) -> Result<(), Problem> {
         let desired = state.desired(&self.config, Timestamp::now(), edge::monotonic_s());
         let operations = reconcile(&desired.edge, &desired.held);
-        let operations = gathered(operations, state.at_once, state.held.policies.len());
+        let operations = gathered(operations, state.at_once, desired.held.policies.len());
         if !operations.is_empty() {
-            let applied = self
-                .kernel
-                .call(move |edge| edge.apply(&operations))
-                .await?;
+            let applied = self.kernel.call(move |edge| edge.apply(&operations));
+            let applied = applied.await.and_then(|it| it.map_err(Problem::from));
             if let Err(error) = applied {
+                state.give_back(desired.held);
                 state.doubt(self.kernel.call(|edge| edge.actual()).await??);
-                return Err(error.into());
+                return Err(error);
             }
         }
         state.hold(desired.edge);

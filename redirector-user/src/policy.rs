@@ -22,5 +22,6 @@ pub mod prefixes;
 pub mod refusal;
 pub mod rules;
 pub mod tenant;
+pub mod text;
 pub mod token;
 pub mod user;

@@ -22,6 +22,7 @@ pub mod flags;
 pub mod freezes;
 pub mod life;
 pub mod listings;
+pub mod log;
 pub mod notices;
 pub mod privacy;
 pub mod requests;
@@ -368,6 +369,16 @@ fn placeholders(rows: usize, columns: usize) -> String {
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
+/// The same where there are no others in the statement. To SQLite a number is a name, which it looks up in a list for each
+/// value: the cost of a statement would grow with the square of its length.
+fn values(connection: &AnyConnection, rows: usize, columns: usize) -> String {
+    if connection.backend_name() != "SQLite" {
+        return placeholders(rows, columns);
+    }
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    vec![row.as_str(); rows].join(", ")
+}
+
 /// Takes the next generation inside a change.
 async fn next_generation(transaction: &mut Transaction<'_, Any>) -> Result<Generation, StoreError> {
     let row = sqlx::query(
@@ -431,10 +442,12 @@ fn generation_of(stored: i64) -> Generation {
 }
 
 /// FULL syncs the log at each commit: what a caller was told is decided survives a power cut.
-const WRITER_PRAGMAS: [&str; 3] = [
+const WRITER_PRAGMAS: [&str; 5] = [
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
+    log::LONGEST,
+    log::SHRINKS,
 ];
 const READERS: u32 = 4;
 /// A slow disk reads that in a second.

@@ -112,7 +112,7 @@ impl Controller {
         let ids: Vec<FlagId> = added.flags.iter().map(|flag| flag.id).collect();
         tracing::info!(
             flags = ids.len(),
-            flag.actor = actor,
+            flag.actor = &*actor,
             "flags added together"
         );
         self.take_over(added).await?;

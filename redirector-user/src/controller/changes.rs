@@ -187,6 +187,10 @@ impl Controller {
         let stored = self.store_together(granted.iter().map(|(grant, _)| grant));
         let (stored, generation) = match stored.await {
             Ok(stored) => stored,
+            // By an attempt whose answer was lost: what is left to do is the kernel's part.
+            Err(StoreError::AlreadyEnded(_)) if granted.len() == 1 => {
+                (Vec::new(), state.generation)
+            }
             Err(error) => match <[_; 1]>::try_from(granted) {
                 Ok([(_, answer)]) => return drop(answer.send(Err(error.into()))),
                 Err(granted) => {
@@ -219,7 +223,7 @@ impl Controller {
                     lifted.push(ended.at);
                     diverted |= note_ended(state, &flag, &ended, Kind::FlagLifted, conduct);
                     Flag {
-                        ended: Some(ended),
+                        ended: Some(Box::new(ended)),
                         ..flag
                     }
                 }
@@ -246,9 +250,11 @@ impl Controller {
     /// Answers with what was added, in order.
     async fn store_together(
         &self,
-        granted: impl Iterator<Item = &OfCaller>,
+        granted: impl Iterator<Item = &OfCaller> + Clone,
     ) -> Result<(Vec<Added>, Generation), StoreError> {
         let mut change = self.store.change().await?;
+        let prefixes: Vec<IpNetwork> = granted.clone().filter_map(|(it, _)| it.added()).collect();
+        change.look_at(&prefixes).await?;
         let mut stored = Vec::new();
         for (grant, caller) in granted {
             match grant {
@@ -270,12 +276,9 @@ impl Controller {
                         conduct,
                     } = &**lift;
                     let conduct = conduct.as_ref().map(|(customer, it)| (*customer, it));
-                    let lifted = change.end(flag.id, Kind::FlagLifted, ended, conduct);
-                    match caller::on_behalf_of(caller.clone(), lifted).await {
-                        // By an attempt whose answer was lost: what is left to do is the kernel's part.
-                        Ok(()) | Err(StoreError::AlreadyEnded(_)) => {}
-                        Err(error) => return Err(error),
-                    }
+                    let prefix = Some(flag.terms.prefix);
+                    let lifted = change.end(flag.id, prefix, Kind::FlagLifted, ended, conduct);
+                    caller::on_behalf_of(caller.clone(), lifted).await?;
                 }
             }
         }
@@ -284,6 +287,14 @@ impl Controller {
 }
 
 impl Granted {
+    /// Whom a new flag is about.
+    fn added(&self) -> Option<IpNetwork> {
+        match self {
+            Self::Add(proposal) => Some(proposal.prefix),
+            Self::Lift(_) => None,
+        }
+    }
+
     fn prefix(&self) -> IpNetwork {
         match self {
             Self::Add(proposal, _) => proposal.prefix,
@@ -301,7 +312,7 @@ impl Granted {
 }
 
 /// Beyond that a group's last wish would wait long for its first.
-const TOGETHER_MAX: usize = 256;
+pub(super) const TOGETHER_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

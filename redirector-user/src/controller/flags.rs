@@ -8,7 +8,11 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Controller, IN_FORCE_WITHIN, Problem, changes::Wish, clock, since, state::State, views::told,
+    Controller, IN_FORCE_WITHIN, Problem,
+    changes::{TOGETHER_MAX, Wish},
+    clock, since,
+    state::State,
+    views::told,
 };
 use crate::{
     api::view::FlagView,
@@ -168,15 +172,18 @@ impl Controller {
         }
         let mut state = self.lock().await;
         let now = clock();
-        for id in state.flags.due(now) {
+        let expired = |id| {
             let ended = Ended {
                 at: now,
                 by: String::from(OUTGATED),
                 reason: String::from("expired"),
             };
-            self.end_flag(&mut state, id, Kind::FlagExpired, &ended)
-                .await?;
-        }
+            (id, ended)
+        };
+        // What came with one file ends at one moment, and may be a million: in between, others get the lock.
+        let due = state.flags.due(now).take(TOGETHER_MAX);
+        let due = due.map(expired).collect();
+        self.end_flags(&mut state, due, Kind::FlagExpired).await?;
         self.tell_reviews(&mut state, now).await?;
         let next_end = self.end_exemptions(&mut state, now).await?;
         let next_bypass = self.end_bypasses(&mut state, now).await?;
@@ -190,31 +197,69 @@ impl Controller {
         state: &mut State,
         id: FlagId,
         kind: Kind,
-        ended: &Ended,
+        ended: Ended,
     ) -> Result<(), Problem> {
-        let flag = state.flags.get(&id).cloned();
-        let conduct = flag
-            .as_ref()
-            .and_then(|flag| self.conduct_after(state, flag, ended));
-        let remembered = conduct
-            .as_ref()
-            .map(|(customer, conduct)| (*customer, conduct));
-        let generation = match self.store.end(id, kind, ended, remembered).await {
+        self.end_flags(state, vec![(id, ended)], kind).await
+    }
+
+    /// Ends flags, at most [`TOGETHER_MAX`], in one change and one pass over the kernel.
+    pub(super) async fn end_flags(
+        &self,
+        state: &mut State,
+        ends: Vec<(FlagId, Ended)>,
+        kind: Kind,
+    ) -> Result<(), Problem> {
+        if ends.is_empty() {
+            return Ok(());
+        }
+        let ending = |(id, ended): &(FlagId, Ended)| {
+            let flag = state.flags.get(id).cloned()?;
+            let conduct = self.conduct_after(state, &flag, ended);
+            Some((flag, conduct))
+        };
+        let ending: Vec<_> = ends.iter().map(ending).collect();
+        let mut newest = match self.store_ends(&ends, &ending, kind).await {
             Ok(generation) => generation,
             // Stored by an attempt whose answer was lost: what is left to do is the kernel's part.
-            Err(StoreError::AlreadyEnded(_)) => state.generation,
+            Err(StoreError::AlreadyEnded(_)) if ends.len() == 1 => state.generation,
+            // The others are not to suffer for one.
+            Err(StoreError::AlreadyEnded(_)) => {
+                for one in ends {
+                    Box::pin(self.end_flags(state, vec![one], kind)).await?;
+                }
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         };
-        let Some(flag) = flag else {
-            return self.advance(state, generation).await;
-        };
-        let diverted = note_ended(state, &flag, ended, kind, conduct);
-        let restored = self.restore_beneath(state, &flag, ended).await?;
-        self.enforce(state, restored.unwrap_or(generation), diverted)
-            .await?;
-        self.metrics()
-            .in_force(Change::Lift, [since(ended.at, clock())]);
+        let mut diverted = false;
+        for ((_, ended), known) in ends.iter().zip(ending) {
+            if let Some((flag, conduct)) = known {
+                diverted |= note_ended(state, &flag, ended, kind, conduct);
+                let restored = self.restore_beneath(state, &flag, ended).await?;
+                newest = restored.unwrap_or(newest);
+            }
+        }
+        self.enforce(state, newest, diverted).await?;
+        let now = clock();
+        let after = ends.iter().map(|(_, ended)| since(ended.at, now));
+        self.metrics().in_force(Change::Lift, after);
         Ok(())
+    }
+
+    async fn store_ends(
+        &self,
+        ends: &[(FlagId, Ended)],
+        known: &[Option<(Flag, Option<(IpNetwork, Conduct)>)>],
+        kind: Kind,
+    ) -> Result<Generation, StoreError> {
+        let mut change = self.store.change().await?;
+        for ((id, ended), known) in ends.iter().zip(known) {
+            let prefix = known.as_ref().map(|(flag, _)| flag.terms.prefix);
+            let conduct = known.as_ref().and_then(|(_, conduct)| conduct.as_ref());
+            let conduct = conduct.map(|(customer, conduct)| (*customer, conduct));
+            change.end(*id, prefix, kind, ended, conduct).await?;
+        }
+        change.commit().await
     }
 
     /// A new generation, after flags have come and gone. Of customers that were diverted, those with open connections
@@ -273,7 +318,7 @@ pub(super) fn note_added(state: &mut State, added: Added) -> FlagId {
     let (id, generation) = (flag.id, flag.generation);
     tracing::info!(
         flag.id = id.0, flag.prefix = %flag.terms.prefix, flag.action = flag.terms.action.name(),
-        flag.actor = flag.terms.actor, generation = generation.0, "flag added"
+        flag.actor = &*flag.terms.actor, generation = generation.0, "flag added"
     );
     if let Some(replaced) = added.replaced {
         state.flags.insert(replaced);

@@ -245,7 +245,7 @@ impl Controller {
         for (id, how) in added.replaced {
             if let Some(flag) = state.flags.get(&id).cloned() {
                 state.flags.insert(Flag {
-                    ended: Some(how),
+                    ended: Some(Box::new(how)),
                     ..flag
                 });
             }

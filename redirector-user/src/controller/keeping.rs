@@ -17,7 +17,7 @@ use super::{
     probing::{ProbeLine, open_wire},
     rings::{Events, read_ring},
 };
-use crate::{edge::probe, policy::rules::Rotation};
+use crate::{edge::probe, policy::rules::Rotation, store::log::Checkpoints};
 
 /// Starts every task. They end after [`Controller::stop`]; one that ends before, by a panic, is a fault.
 ///
@@ -39,6 +39,7 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     keep(Box::pin(radar(Arc::clone(controller), first_window)));
     keep(Box::pin(rules(Arc::clone(controller))));
     keep(Box::pin(forget(Arc::clone(controller))));
+    keep(Box::pin(checkpoint(Arc::clone(controller))));
     keep(Box::pin(back_up(Arc::clone(controller))));
     keep(Box::pin(Arc::clone(controller).make_notices()));
     keep(Box::pin(Arc::clone(controller).ask_lists()));
@@ -225,6 +226,24 @@ async fn forget(controller: Arc<Controller>) {
     }
 }
 
+/// Keeps the store's log short.
+async fn checkpoint(controller: Arc<Controller>) {
+    let mut trouble = Trouble::new("the store's log could not be copied into its file");
+    let mut checkpoints: Option<Checkpoints> = None;
+    let mut ticks = ticks(CHECKPOINT);
+    loop {
+        ticks.tick().await;
+        let outcome = match &mut checkpoints {
+            Some(checkpoints) => checkpoints.make().await,
+            None => {
+                let begun = controller.store().checkpoints().await;
+                begun.map(|begun| checkpoints = Some(begun))
+            }
+        };
+        trouble.report(outcome);
+    }
+}
+
 /// Looks at what the start has left, and makes copies of the store.
 async fn back_up(controller: Arc<Controller>) {
     let rest = controller.store().check_rest().await;
@@ -303,6 +322,7 @@ const RULES: Duration = Duration::from_secs(10);
 const WITHOUT_RADAR: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 /// How soon one that has failed is tried again.
 const BACKUP: Duration = Duration::from_secs(60);
+const CHECKPOINT: Duration = Duration::from_secs(1);
 const FORGET: Duration = Duration::from_secs(600);
 const RETRY_PROBES: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);

@@ -346,7 +346,7 @@ fn made_up(prefix: IpNetwork, tenant: Option<Tenant>, now: Timestamp) -> Result<
         terms: Proposal::read(&request, &[], now)?,
         generation: contract::Generation(0),
         replaces: None,
-        tenant,
+        tenant: tenant.map(Box::new),
         activated_at: None,
         ended: None,
     })

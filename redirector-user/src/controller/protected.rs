@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Controller, Problem, clock};
+use super::{Controller, Problem, changes::TOGETHER_MAX, clock};
 use crate::{
     policy::dial::{Ended, FlagId},
     store::audit::{Kind, OUTGATED},
@@ -19,6 +19,7 @@ impl Controller {
             let within = state.flags.within(protected);
             guarded.extend(within.map(|flag| (flag.id, reason.clone())));
         }
+        let mut ends = Vec::new();
         for (id, reason) in guarded {
             tracing::warn!(
                 flag.id = id.0,
@@ -30,8 +31,12 @@ impl Controller {
                 by: String::from(OUTGATED),
                 reason,
             };
-            self.end_flag(&mut state, id, Kind::FlagLifted, &ended)
-                .await?;
+            ends.push((id, ended));
+        }
+        while !ends.is_empty() {
+            let later = ends.split_off(ends.len().min(TOGETHER_MAX));
+            self.end_flags(&mut state, ends, Kind::FlagLifted).await?;
+            ends = later;
         }
         Ok(())
     }

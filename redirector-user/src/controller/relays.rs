@@ -81,7 +81,7 @@ impl Controller {
                 delivery: redirect.delivery,
                 tier: redirect.tier,
                 limits: redirect.limits.clone(),
-                reason: flag.terms.reason.clone(),
+                reason: flag.terms.reason.to_string(),
                 expires_at: flag.terms.expires_at,
                 confirmed: redirect.confirmed,
             })

@@ -62,10 +62,11 @@ impl State {
         ids.iter().filter_map(|id| self.flags.get(id)).collect()
     }
 
-    /// What the maps hold, as far as the scope goes.
-    pub(super) fn held_in_scope(&self) -> EdgeState {
+    /// What the maps hold, as far as the scope goes. If that is everything, it is given away, because there may be a million of
+    /// it: [`State::hold`] or [`State::give_back`] says what they hold then.
+    pub(super) fn held_in_scope(&mut self) -> EdgeState {
         let policies = match &self.scope {
-            Scope::All => self.held.policies.clone(),
+            Scope::All => std::mem::take(&mut self.held.policies),
             Scope::Some(prefixes) => {
                 let held = prefixes
                     .iter()
@@ -80,6 +81,13 @@ impl State {
             pools: self.held.pools.clone(),
             relays: self.held.relays.clone(),
             generation: self.held.generation,
+        }
+    }
+
+    /// Takes back what [`State::held_in_scope`] has given away.
+    pub(super) fn give_back(&mut self, held: EdgeState) {
+        if self.scope == Scope::All {
+            self.held.policies = held.policies;
         }
     }
 

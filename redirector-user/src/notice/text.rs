@@ -66,7 +66,7 @@ impl Facts<'_> {
             "operator" => self.operator.to_owned(),
             "flag" => flag.id.to_string(),
             "class" => templates.class(Class::of(&flag.terms)),
-            "reason" => flag.terms.reason.clone(),
+            "reason" => flag.terms.reason.to_string(),
             "decided" => decided.clone(),
             "what" => what.clone(),
             "expires" => time(flag.terms.expires_at),

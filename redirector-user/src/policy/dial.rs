@@ -24,7 +24,7 @@ pub use self::{
         DEFAULT_LIFE, FlagRequest, GRACE_S, LONGEST_LIFE, PoolTerms, REASON_OCTETS, read_target,
     },
 };
-use super::{limit::Limit, rules::Cause, tenant::Tenant};
+use super::{limit::Limit, rules::Cause, tenant::Tenant, text::Text};
 
 /// Number of a flag; never 0, never used twice.
 #[derive(
@@ -43,7 +43,7 @@ pub enum Action {
     /// New connections above a rate are dropped.
     Limit(Limit),
     /// Sent to a relay.
-    Redirect(Redirect),
+    Redirect(Box<Redirect>),
     /// Refused with 554 by the edge itself.
     Refuse,
     /// Answered with RST.
@@ -79,11 +79,11 @@ pub struct Proposal {
     /// What to do.
     pub action: Action,
     /// Why.
-    pub reason: String,
+    pub reason: Text,
     /// Who.
-    pub actor: String,
+    pub actor: Text,
     /// Reference into another system.
-    pub ticket: Option<String>,
+    pub ticket: Option<Box<str>>,
     /// Nobody writes to the customer about it.
     pub quiet: bool,
     /// Seconds that older connections may pass on.
@@ -95,14 +95,15 @@ pub struct Proposal {
     /// The figures that caused it, if a rule asked for it.
     pub cause: Option<Box<Cause>>,
     /// Which file brought it; `None` = a person, a program, or a rule.
-    pub origin: Option<String>,
+    pub origin: Option<Text>,
     /// That it is to stand for ever, if so.
     pub for_ever: Option<Box<ForEver>>,
     /// Why it is there although its customer is exempt, if so.
     pub despite_exemption: Option<Box<str>>,
 }
 
-/// One flag, in force or not.
+/// One flag, in force or not. There may be a million, so what few have stands elsewhere, and what many have in common is held
+/// once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flag {
     /// Number.
@@ -112,13 +113,13 @@ pub struct Flag {
     /// State of the policy that brought it.
     pub generation: Generation,
     /// The assignment that it is for; `None` = nobody had the prefix when it was made, as far as was known.
-    pub tenant: Option<Tenant>,
+    pub tenant: Option<Box<Tenant>>,
     /// The flag of the same prefix that it took the place of.
     pub replaces: Option<FlagId>,
     /// When the kernel first had it.
     pub activated_at: Option<Timestamp>,
     /// Its end, if it has ended.
-    pub ended: Option<Ended>,
+    pub ended: Option<Box<Ended>>,
 }
 
 /// How a flag ended.

@@ -18,6 +18,7 @@ use super::{
     prefixes::shortened,
     rules::rule_of,
     tenant::{Tenant, lies_in, span},
+    text::Texts,
 };
 
 /// Active flags, and the ended ones that a waiting flag replaces.
@@ -40,6 +41,8 @@ pub struct Ledger {
     /// How many flags that have not ended ask for which action.
     by_action: BTreeMap<&'static str, usize>,
     touched: BTreeSet<IpNetwork>,
+    /// Reasons, actors and origins.
+    texts: Texts,
 }
 
 /// What a flag that was never in force waits for; flags of one pool and generation wait for the same.
@@ -91,7 +94,7 @@ impl Ledger {
     /// Whose a flag is from now on.
     pub fn move_to(&mut self, id: FlagId, tenant: Tenant) {
         if let Some(flag) = self.flags.get_mut(&id) {
-            flag.tenant = Some(tenant);
+            flag.tenant = Some(Box::new(tenant));
         }
     }
 
@@ -137,10 +140,9 @@ impl Ledger {
     }
 
     /// Flags whose time has come, the oldest end first.
-    #[must_use]
-    pub fn due(&self, now: Timestamp) -> Vec<FlagId> {
-        let due = self.expiries.iter().take_while(|(at, _)| *at <= now);
-        due.map(|(_, id)| *id).collect()
+    pub fn due(&self, now: Timestamp) -> impl Iterator<Item = FlagId> {
+        let due = self.expiries.iter().take_while(move |(at, _)| *at <= now);
+        due.map(|(_, id)| *id)
     }
 
     /// When the next flag expires.
@@ -188,8 +190,13 @@ impl Ledger {
     }
 
     /// Adds a flag that is not there.
-    fn index(&mut self, flag: Flag) {
+    fn index(&mut self, mut flag: Flag) {
         let id = flag.id;
+        self.texts.share(&mut flag.terms.reason);
+        self.texts.share(&mut flag.terms.actor);
+        if let Some(origin) = &mut flag.terms.origin {
+            self.texts.share(origin);
+        }
         if flag.ended.is_none() {
             let before = self.standing.insert(flag.terms.prefix, id);
             self.uncount(before);

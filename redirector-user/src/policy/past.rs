@@ -58,8 +58,8 @@ mod tests {
             terms: Proposal {
                 prefix: prefix.parse().unwrap(),
                 action: Action::Drop,
-                reason: String::from("abuse"),
-                actor: String::from("anna"),
+                reason: "abuse".into(),
+                actor: "anna".into(),
                 ticket: None,
                 grace_s: 0,
                 created_at: at(asked),
@@ -74,10 +74,12 @@ mod tests {
             replaces: None,
             activated_at: begun.map(at),
             tenant: None,
-            ended: ended.map(|ended| Ended {
-                at: at(ended),
-                by: String::from("anna"),
-                reason: String::from("clean"),
+            ended: ended.map(|ended| {
+                Box::new(Ended {
+                    at: at(ended),
+                    by: String::from("anna"),
+                    reason: String::from("clean"),
+                })
             }),
         }
     }
@@ -138,11 +140,11 @@ mod tests {
         in_force(&flags, 30, &[3]);
         // Lifted before it began: nobody is there any more.
         let mut lifted = flags[..2].to_vec();
-        lifted[1].ended = Some(Ended {
+        lifted[1].ended = Some(Box::new(Ended {
             at: at(12),
             by: String::from("anna"),
             reason: String::from("mistake"),
-        });
+        }));
         in_force(&lifted, 11, &[1]);
         in_force(&lifted, 12, &[]);
     }

@@ -216,7 +216,7 @@ pub fn fate(flag: &Flag, after: Option<&Assignment>) -> Fate {
     let after = after.map(Assignment::tenant);
     match (&flag.tenant, after) {
         (None, None) => Fate::Stays,
-        (Some(before), Some(after)) if *before == after => Fate::Stays,
+        (Some(before), Some(after)) if **before == after => Fate::Stays,
         // Until now nobody knew whose it was.
         (None, Some(after)) => Fate::Moves(after),
         // Or it was made when the prefix was another's already, and that was said later.

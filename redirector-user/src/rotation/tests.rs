@@ -9,8 +9,8 @@ fn flag(id: u32, generation: u64, action: Action) -> Flag {
         terms: Proposal {
             prefix: "192.0.2.10/32".parse().unwrap(),
             action,
-            reason: String::from("spam run"),
-            actor: String::from("alice"),
+            reason: "spam run".into(),
+            actor: "alice".into(),
             ticket: None,
             quiet: false,
             grace_s: 600,
@@ -30,7 +30,7 @@ fn flag(id: u32, generation: u64, action: Action) -> Flag {
 }
 
 fn redirect() -> Action {
-    Action::Redirect(Redirect {
+    Action::Redirect(Box::new(Redirect {
         pool: String::from("default"),
         treatment: contract::Treatment::Filter,
         egress: contract::Egress::Pool,
@@ -38,7 +38,7 @@ fn redirect() -> Action {
         delivery: contract::Delivery::default(),
         tier: None,
         limits: None,
-    })
+    }))
 }
 
 fn active(flag: Flag) -> Flag {
@@ -55,7 +55,7 @@ fn replaced(flag: Flag) -> Flag {
         reason: String::from("replaced"),
     };
     Flag {
-        ended: Some(ended),
+        ended: Some(Box::new(ended)),
         ..flag
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 pub use self::intake::TakenIn;
 pub use self::read::{Seen, Stored, Wanted};
-use super::{Store, StoreError, placeholders};
+use super::{Store, StoreError, values};
 use crate::feed::{self, Item};
 
 /// Events of one change, to be stored with it.
@@ -97,7 +97,7 @@ async fn insert(
 ) -> Result<(), StoreError> {
     let text = format!(
         "INSERT INTO events ({COLUMNS}) VALUES {}",
-        placeholders(items.len(), 12)
+        values(transaction, items.len(), 12)
     );
     // Only the number of events went into the text.
     let mut query = sqlx::query(AssertSqlSafe(text));
@@ -126,5 +126,5 @@ async fn insert(
 }
 
 const COLUMNS: &str = "seq, at_us, relay, kind, customer, first_key, last_key, flag_id, messages, refused, spam, detail";
-/// See `FLAGS_AT_ONCE`.
-const ITEMS_AT_ONCE: usize = 16;
+/// Events of one statement.
+const ITEMS_AT_ONCE: usize = 128;

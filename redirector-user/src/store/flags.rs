@@ -86,7 +86,8 @@ impl Store {
         conduct: Option<(IpNetwork, &Conduct)>,
     ) -> Result<Generation, StoreError> {
         let mut change = self.change().await?;
-        change.end(id, kind, ended, conduct).await?;
+        let prefix = prefix_of(&mut change.transaction, id).await?;
+        change.end(id, prefix, kind, ended, conduct).await?;
         change.commit().await
     }
 
@@ -97,7 +98,7 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Random`].
     pub async fn activate(&self, ids: &[FlagId], at: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
-        bulk::mark_activated(&mut transaction, ids, at.as_microsecond()).await?;
+        let prefixes = bulk::mark_activated(&mut transaction, ids, at.as_microsecond()).await?;
         let mut chain = Chain::open(&mut transaction, &self.name).await?;
         for id in ids {
             let entry = Entry::by_outgated(Kind::FlagActivated, subject(*id), json!({}), at);
@@ -111,7 +112,7 @@ impl Store {
             1
         }) {
             let prefix = match ids {
-                [id] => prefix_of(&mut transaction, *id).await?,
+                [id] => prefixes.get(id).copied(),
                 _ => None,
             };
             told.note(Own::FlagsInForce(ids).at(at, prefix));

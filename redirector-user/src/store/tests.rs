@@ -199,7 +199,7 @@ async fn a_flag_ends_once() {
     );
     assert_eq!(
         store.flag(flag.id).await.unwrap().unwrap().ended,
-        Some(ended)
+        Some(Box::new(ended))
     );
     assert_eq!(
         store.newest(flag.terms.prefix).await.unwrap().unwrap().id,

@@ -124,6 +124,33 @@ fn a_file_is_one_change_that_is_in_force_when_the_command_returns() {
 }
 
 #[test]
+fn what_came_with_one_file_ends_in_few_changes() {
+    let lab = Lab::started();
+    let hosts = (1..=700).map(|host| format!("2001:db8:a::{host:x},r,drop,yes,5s\n"));
+    let file = format!(
+        "prefix,reason,action,exact,for\n{}",
+        hosts.collect::<String>()
+    );
+    let imported = lab.import(0, &file, &[]);
+    assert_eq!(lab.json(0, &["why", "2001:db8:a::2bc"])["verdict"], "drop");
+    lab.until("all have ended", |lab| {
+        lab.json(0, &["flag", "ls"]) == serde_json::json!([])
+    });
+    // Of so many, each by itself would keep the lock for long; all at once would, too.
+    let after = lab.json(0, &["status"])["generation"].as_u64().unwrap();
+    let changes = after - imported["generation"].as_u64().unwrap();
+    assert!((3..20).contains(&changes), "{changes} changes");
+    for source in ["2001:db8:a::1", "2001:db8:a::2bc"] {
+        assert_eq!(lab.json(0, &["why", source])["verdict"], "pass");
+    }
+    for id in ["1", "256", "257", "700"] {
+        let shown = lab.json(0, &["flag", "show", id]);
+        assert_eq!(shown["ended_reason"], "expired", "{shown:#}");
+    }
+    lab.json(0, &["audit", "verify"]);
+}
+
+#[test]
 fn one_bad_line_is_enough_and_all_of_them_are_named() {
     let lab = Lab::started();
     let before = lab.json(0, &["status"])["generation"].clone();

@@ -97,8 +97,8 @@ struct Planning<'a> {
 }
 
 impl Planning<'_> {
-    fn is_own(&self, origin: Option<&String>) -> bool {
-        self.how.take_over || origin == self.how.origin.as_ref()
+    fn is_own(&self, origin: Option<&str>) -> bool {
+        self.how.take_over || origin == self.how.origin.as_deref()
     }
 
     fn customers(&mut self, rows: &[Row<WantedCustomer>], explicit: bool) {
@@ -126,7 +126,7 @@ impl Planning<'_> {
             if known.is_some() && same {
                 continue;
             }
-            let own = known.is_none() || self.is_own(before.origin.as_ref());
+            let own = known.is_none() || self.is_own(before.origin.as_deref());
             let sign = match (known, own) {
                 (None, _) => Sign::Add,
                 (Some(_), true) => Sign::Change,
@@ -141,7 +141,7 @@ impl Planning<'_> {
                 before: known.map(described_customer),
                 after: Some(described_customer(&after)),
                 line: Some(*line),
-                held_by: held_by(sign, before.origin.as_ref()),
+                held_by: held_by(sign, before.origin.as_deref()),
             });
             if own {
                 let fresh = if known.is_none() {
@@ -199,7 +199,7 @@ impl Planning<'_> {
             let sign = match before {
                 None => Sign::Add,
                 Some(before) if before.customer == it.customer => continue,
-                Some(before) if self.is_own(before.origin.as_ref()) => Sign::Change,
+                Some(before) if self.is_own(before.origin.as_deref()) => Sign::Change,
                 Some(_) => Sign::Conflict,
             };
             let after = Assignment {
@@ -216,7 +216,7 @@ impl Planning<'_> {
                 before: before.map(|before| before.customer.to_string()),
                 after: Some(after.customer.to_string()),
                 line: Some(line),
-                held_by: held_by(sign, before.and_then(|before| before.origin.as_ref())),
+                held_by: held_by(sign, before.and_then(|before| before.origin.as_deref())),
             });
             if sign != Sign::Conflict {
                 self.reassign(it.prefix, before, Some(after));
@@ -278,7 +278,7 @@ impl Planning<'_> {
                     self.plan.view.unchanged += 1;
                     continue;
                 }
-                Some(before) if self.is_own(before.terms.origin.as_ref()) => Sign::Change,
+                Some(before) if self.is_own(before.terms.origin.as_deref()) => Sign::Change,
                 Some(_) => Sign::Conflict,
             };
             if sign == Sign::Change
@@ -304,7 +304,10 @@ impl Planning<'_> {
                 before: before.map(|before| described_flag(&before.terms)),
                 after: Some(described_flag(&it)),
                 line: Some(line),
-                held_by: held_by(sign, before.and_then(|before| before.terms.origin.as_ref())),
+                held_by: held_by(
+                    sign,
+                    before.and_then(|before| before.terms.origin.as_deref()),
+                ),
             });
             if sign == Sign::Conflict {
                 continue;
@@ -313,7 +316,7 @@ impl Planning<'_> {
             self.plan.view.replaced += usize::from(sign == Sign::Change);
             self.touch(it.prefix);
             self.plan.package.flags.push(Proposal {
-                origin: self.how.origin.clone(),
+                origin: self.how.origin.clone().map(Into::into),
                 ..it
             });
         }
@@ -322,7 +325,9 @@ impl Planning<'_> {
         }
         let standing = self.standing.state.flags.values();
         let own = standing
-            .filter(|flag| flag.ended.is_none() && flag.terms.origin == self.how.origin)
+            .filter(|flag| {
+                flag.ended.is_none() && flag.terms.origin.as_deref() == self.how.origin.as_deref()
+            })
             .filter(|flag| !ending.contains(&flag.id) && !named.contains(&flag.terms.prefix));
         for flag in own {
             self.note(ChangeView {
@@ -363,9 +368,9 @@ impl Planning<'_> {
     }
 }
 
-fn held_by(sign: Sign, origin: Option<&String>) -> Option<String> {
+fn held_by(sign: Sign, origin: Option<&str>) -> Option<String> {
     let of_nobody = || String::from("no origin: made one by one");
-    (sign == Sign::Conflict).then(|| origin.cloned().unwrap_or_else(of_nobody))
+    (sign == Sign::Conflict).then(|| origin.map_or_else(of_nobody, str::to_owned))
 }
 
 /// A flag that stands for ever, or is to, and how that is said.

@@ -57,7 +57,7 @@ impl Controller {
             id: flag.id.0,
             prefix: flag.terms.prefix,
             action: flag.terms.action.name().to_owned(),
-            reason: flag.terms.reason.clone(),
+            reason: flag.terms.reason.to_string(),
             since: flag.activated_at,
         })
         .collect()

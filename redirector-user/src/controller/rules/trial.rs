@@ -128,7 +128,7 @@ fn really(flag: &Flag) -> ReallyView {
         flag: flag.id,
         prefix: flag.terms.prefix,
         dial: Height::of(&flag.terms.action).name().to_owned(),
-        actor: flag.terms.actor.clone(),
+        actor: flag.terms.actor.to_string(),
         from: flag.terms.created_at,
         until: flag
             .ended

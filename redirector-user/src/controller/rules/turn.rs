@@ -229,8 +229,7 @@ impl Controller {
                     by: format!("{}{}", crate::policy::rules::ACTOR_PREFIX, firing.rule),
                     reason: firing.cause.in_words(),
                 };
-                self.end_flag(state, *flag, Kind::FlagLifted, &ended)
-                    .await?;
+                self.end_flag(state, *flag, Kind::FlagLifted, ended).await?;
                 Ok(*flag)
             }
         }

@@ -58,7 +58,7 @@ fn config() -> Config {
 
 fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>) -> Flag {
     let redirect = |egress| {
-        Action::Redirect(Redirect {
+        Action::Redirect(Box::new(Redirect {
             pool: String::from("default"),
             treatment: Treatment::Filter,
             egress,
@@ -66,15 +66,15 @@ fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>)
             delivery: contract::Delivery::default(),
             tier: None,
             limits: None,
-        })
+        }))
     };
     Flag {
         id: FlagId(id),
         terms: Proposal {
             prefix: prefix.parse().unwrap(),
             action: egress.map_or(Action::Drop, redirect),
-            reason: String::from("r"),
-            actor: String::from("a"),
+            reason: "r".into(),
+            actor: "a".into(),
             ticket: None,
             quiet: false,
             grace_s: 600,
@@ -138,7 +138,7 @@ proptest! {
                             by: String::from("b"),
                             reason: String::from("replaced"),
                         };
-                        state.flags.insert(Flag { ended: Some(ended), ..replaced });
+                        state.flags.insert(Flag { ended: Some(Box::new(ended)), ..replaced });
                     }
                     state.generation = fresh.generation;
                     state.flags.insert(fresh);
@@ -159,7 +159,8 @@ proptest! {
             pass(&mut state, &config);
             state.scope = Scope::All;
             let all = state.desired(&config, Timestamp::UNIX_EPOCH, 100);
-            prop_assert_eq!(&all.edge.policies, &state.held.policies);
+            prop_assert_eq!(&all.edge.policies, &all.held.policies);
+            state.give_back(all.held);
             state.scope = Scope::default();
         }
     }

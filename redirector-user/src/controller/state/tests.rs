@@ -72,8 +72,8 @@ fn flag(id: u32, replaces: Option<u32>) -> Flag {
         terms: Proposal {
             prefix: "192.0.2.10/32".parse().unwrap(),
             action: Action::Drop,
-            reason: String::from("r"),
-            actor: String::from("a"),
+            reason: "r".into(),
+            actor: "a".into(),
             ticket: None,
             quiet: false,
             grace_s: 0,
@@ -150,9 +150,10 @@ fn a_flag_is_due_at_its_very_second() {
     state.flags = [flag(5, None), flag(9, None)].into_iter().collect();
     let at = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
     assert_eq!(state.flags.next_expiry(), Some(at(5)));
-    assert_eq!(state.flags.due(at(4)), []);
-    assert_eq!(state.flags.due(at(5)), [FlagId(5)]);
-    assert_eq!(state.flags.due(at(10)), [FlagId(5), FlagId(9)]);
+    let due = |second| state.flags.due(at(second)).collect::<Vec<_>>();
+    assert_eq!(due(4), []);
+    assert_eq!(due(5), [FlagId(5)]);
+    assert_eq!(due(10), [FlagId(5), FlagId(9)]);
 }
 
 #[test]

@@ -11,8 +11,8 @@ fn flag(id: u32, prefix: &str, action: Action) -> Flag {
         terms: Proposal {
             prefix: prefix.parse().unwrap(),
             action,
-            reason: String::from("spam run"),
-            actor: String::from("alice"),
+            reason: "spam run".into(),
+            actor: "alice".into(),
             ticket: None,
             quiet: false,
             grace_s: 600,
@@ -32,7 +32,7 @@ fn flag(id: u32, prefix: &str, action: Action) -> Flag {
 }
 
 fn redirect(pool: &str) -> Action {
-    Action::Redirect(Redirect {
+    Action::Redirect(Box::new(Redirect {
         pool: pool.to_owned(),
         treatment: contract::Treatment::Filter,
         egress: Egress::Pool,
@@ -40,7 +40,7 @@ fn redirect(pool: &str) -> Action {
         delivery: contract::Delivery::default(),
         tier: None,
         limits: None,
-    })
+    }))
 }
 
 fn plan(name: &str, relays: &[u32]) -> PoolPlan {
@@ -166,7 +166,7 @@ fn a_lent_address_is_lent_as_long_as_connections_linger() {
         policy.is_some_and(abi::Policy::lends_address)
     };
     let lent = flag(3, prefix, {
-        Action::Redirect(Redirect {
+        Action::Redirect(Box::new(Redirect {
             pool: String::from("default"),
             treatment: contract::Treatment::Filter,
             egress: Egress::Customer,
@@ -174,7 +174,7 @@ fn a_lent_address_is_lent_as_long_as_connections_linger() {
             delivery: contract::Delivery::default(),
             tier: None,
             limits: None,
-        })
+        }))
     });
     let own = flag(4, prefix, redirect("default"));
     let live: &[&str] = &["192.0.2.10"];

@@ -155,13 +155,14 @@ impl Proposal {
         Ok(Self {
             prefix: read_target(&request.target, request.exact)?,
             action: read_action(request, pools)?,
-            reason: read_reason(&request.reason)?,
-            actor: line("actor", &request.actor, 100)?,
+            reason: read_reason(&request.reason)?.into(),
+            actor: line("actor", &request.actor, 100)?.into(),
             ticket: request
                 .ticket
                 .as_deref()
                 .map(|ticket| line("ticket", ticket, 100))
-                .transpose()?,
+                .transpose()?
+                .map(String::into_boxed_str),
             quiet: request.notify == Some(false),
             grace_s: if request.cut { 0 } else { GRACE_S },
             created_at: now,
@@ -262,7 +263,7 @@ pub(crate) fn read_action(request: &FlagRequest, pools: &[PoolTerms]) -> Result<
         "refuse" => Action::Refuse,
         "reset" => Action::Reset,
         "drop" => Action::Drop,
-        "redirect" => Action::Redirect(redirect::read(request, pools)?),
+        "redirect" => Action::Redirect(Box::new(redirect::read(request, pools)?)),
         other => {
             let allowed = "allowed are pass, observe, limit, redirect, refuse, reset and drop";
             return Err(Refusal::Usage(format!(

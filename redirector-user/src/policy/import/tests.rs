@@ -49,11 +49,7 @@ fn a_file_says_what_flag_add_says() {
     assert_eq!(drop.prefix.to_string(), "192.0.2.10/32");
     assert_eq!((&drop.action, drop.grace_s), (&Action::Drop, 0));
     assert_eq!(
-        (
-            drop.reason.as_str(),
-            drop.actor.as_str(),
-            drop.ticket.as_deref()
-        ),
+        (&*drop.reason, &*drop.actor, drop.ticket.as_deref()),
         ("spam, run", "alice", Some("T-1"))
     );
     let life = drop.expires_at.duration_since(drop.created_at);

@@ -36,7 +36,7 @@ fn flags() -> impl Strategy<Value = Flag> {
             terms: Proposal {
                 prefix: prefix.parse().unwrap(),
                 action: pool.map_or(Action::Drop, |pool| {
-                    Action::Redirect(Redirect {
+                    Action::Redirect(Box::new(Redirect {
                         pool: pool.to_owned(),
                         treatment: Treatment::Filter,
                         egress: Egress::Pool,
@@ -44,10 +44,10 @@ fn flags() -> impl Strategy<Value = Flag> {
                         delivery: contract::Delivery::default(),
                         tier: None,
                         limits: None,
-                    })
+                    }))
                 }),
-                reason: String::from("r"),
-                actor: String::from("a"),
+                reason: "r".into(),
+                actor: "a".into(),
                 ticket: None,
                 quiet: false,
                 grace_s: 0,
@@ -62,10 +62,12 @@ fn flags() -> impl Strategy<Value = Flag> {
             tenant: None,
             replaces: None,
             activated_at: activated.then(|| at(1)),
-            ended: ended.then(|| Ended {
-                at: at(2),
-                by: String::from("b"),
-                reason: String::from("r"),
+            ended: ended.then(|| {
+                Box::new(Ended {
+                    at: at(2),
+                    by: String::from("b"),
+                    reason: String::from("r"),
+                })
             }),
         },
     )
@@ -122,7 +124,7 @@ proptest! {
         for now in 0..6 {
             let due: BTreeSet<FlagId> =
                 standing.iter().filter(|flag| flag.terms.expires_at <= at(now)).map(|flag| flag.id).collect();
-            prop_assert_eq!(ledger.due(at(now)).into_iter().collect::<BTreeSet<_>>(), due);
+            prop_assert_eq!(ledger.due(at(now)).collect::<BTreeSet<_>>(), due);
         }
         prop_assert_eq!(ledger.next_expiry(), standing.iter().map(|flag| flag.terms.expires_at).min());
         for pool in ["one", "two"] {
@@ -152,8 +154,8 @@ fn what_lies_in_a_prefix_is_found() {
         terms: Proposal {
             prefix: prefix.parse().unwrap(),
             action: Action::Drop,
-            reason: String::from("r"),
-            actor: String::from("a"),
+            reason: "r".into(),
+            actor: "a".into(),
             ticket: None,
             grace_s: 0,
             created_at: at(0),

@@ -5,7 +5,7 @@ use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 use super::{Entry, FIRST, OUTGATED, Row, payload_hash, random_hex};
 use crate::{
     caller,
-    store::{StoreError, placeholders},
+    store::{StoreError, values},
 };
 
 /// The end of a chain, and what is to be appended to it.
@@ -92,7 +92,7 @@ impl Chain {
         let text = format!(
             "INSERT INTO audit (writer, seq, at_us, actor, kind, subject, payload, salt, payload_hash, prev_hash, \
              hash) VALUES {}",
-            placeholders(rows.len(), COLUMNS)
+            values(transaction, rows.len(), COLUMNS)
         );
         // Only the number of rows went into the text.
         let mut query = sqlx::query(AssertSqlSafe(text));
@@ -117,6 +117,5 @@ impl Chain {
 
 /// Columns of the table.
 const COLUMNS: usize = 11;
-/// Rows of one statement. SQLite looks each value's name up in a list, so that the cost of a statement grows with
-/// the square of its length.
-const ROWS_AT_ONCE: usize = 32;
+/// Rows of one statement.
+const ROWS_AT_ONCE: usize = 128;

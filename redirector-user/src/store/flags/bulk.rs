@@ -136,7 +136,7 @@ impl Store {
             if let Some(replaced) = replaces {
                 let ended = Ended {
                     at: terms.created_at,
-                    by: terms.actor.clone(),
+                    by: terms.actor.to_string(),
                     reason: format!("replaced by flag {id}"),
                 };
                 mark_ended(
@@ -153,14 +153,14 @@ impl Store {
                 id,
                 terms,
                 generation,
-                tenant,
+                tenant: tenant.map(Box::new),
                 replaces,
                 activated_at: None,
                 ended: None,
             };
             let entry = Entry {
                 at: flag.terms.created_at,
-                actor: flag.terms.actor.clone(),
+                actor: flag.terms.actor.to_string(),
                 kind: Kind::FlagAdded,
                 subject: subject(id),
                 payload: payload(&flag),
@@ -233,15 +233,16 @@ async fn write_tenant(
     Ok(())
 }
 
-/// Notes in the table that flags are in force.
+/// Notes in the table that flags are in force; answers with whom those are about that were not.
 pub(super) async fn mark_activated(
     transaction: &mut Transaction<'_, Any>,
     ids: &[FlagId],
     at_us: i64,
-) -> Result<(), StoreError> {
+) -> Result<BTreeMap<FlagId, IpNetwork>, StoreError> {
+    let mut prefixes = BTreeMap::new();
     for ids in ids.chunks(IDS_AT_ONCE) {
         let text = format!(
-            "UPDATE flags SET activated_us = $1 WHERE activated_us IS NULL AND id IN {}",
+            "UPDATE flags SET activated_us = $1 WHERE activated_us IS NULL AND id IN {} RETURNING id, prefix",
             // The first placeholder is the time's.
             placeholders(1, ids.len() + 1).replacen("$1, ", "", 1)
         );
@@ -250,9 +251,14 @@ pub(super) async fn mark_activated(
         for id in ids {
             query = query.bind(i64::from(id.0));
         }
-        query.execute(&mut **transaction).await?;
+        for row in query.fetch_all(&mut **transaction).await? {
+            let prefix: String = row.try_get(1)?;
+            if let Ok(prefix) = prefix.parse() {
+                prefixes.insert(flag_id(row.try_get(0)?)?, prefix);
+            }
+        }
     }
-    Ok(())
+    Ok(prefixes)
 }
 
 /// The active flag of every prefix that has one.
@@ -276,7 +282,6 @@ async fn standing(
     Ok(standing)
 }
 
-/// Flags of one statement. SQLite looks each value's name up in a list, so that the cost of a statement grows
-/// with the square of its length.
-const FLAGS_AT_ONCE: usize = 32;
+/// Flags of one statement.
+const FLAGS_AT_ONCE: usize = 64;
 const IDS_AT_ONCE: usize = 256;

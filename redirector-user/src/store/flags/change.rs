@@ -1,11 +1,13 @@
 //! Flags that come and go together: one transaction, one generation, one wait for the disk.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use contract::Generation;
 use ipnetwork::IpNetwork;
 use serde_json::json;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
-use super::{Added, flag_id, insert_all, payload, prefix_of, read, subject};
+use super::{Added, flag_id, insert_all, payload, read, subject};
 use crate::{
     feed::Own,
     policy::{
@@ -17,11 +19,13 @@ use crate::{
         audit::{Chain, Entry, Kind},
         conduct,
         events::Told,
-        next_generation,
+        next_generation, values,
     },
 };
 
 /// Changes that nobody sees before [`Change::commit`]. No prefix may be in one of them twice.
+///
+/// The database is asked for many at once: what it does for one costs it less than to be asked.
 pub struct Change<'store> {
     store: &'store Store,
     pub(super) transaction: Transaction<'static, Any>,
@@ -29,6 +33,10 @@ pub struct Change<'store> {
     pub(super) told: Told,
     generation: Generation,
     next_id: i64,
+    /// What stands on prefixes that were looked at.
+    standing: BTreeMap<IpNetwork, Option<Flag>>,
+    /// Ends that are not written yet.
+    ends: Vec<(FlagId, Ended)>,
     /// Flags that are not written yet.
     fresh: Vec<Flag>,
 }
@@ -52,12 +60,40 @@ impl Store {
             told: Told::default(),
             generation,
             next_id: row.try_get(0)?,
+            standing: BTreeMap::new(),
+            ends: Vec::new(),
             fresh: Vec::new(),
         })
     }
 }
 
 impl Change<'_> {
+    /// Looks at prefixes that flags are about to be added to.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Row`].
+    pub async fn look_at(&mut self, prefixes: &[IpNetwork]) -> Result<(), StoreError> {
+        for prefixes in prefixes.chunks(FLAGS_AT_ONCE) {
+            let text = format!(
+                "SELECT * FROM flags WHERE ended_us IS NULL AND prefix IN {}",
+                values(&self.transaction, 1, prefixes.len())
+            );
+            // Only the number of prefixes went into the text.
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for prefix in prefixes {
+                query = query.bind(prefix.to_string());
+            }
+            let rows = query.fetch_all(&mut *self.transaction).await?;
+            self.standing.extend(prefixes.iter().map(|it| (*it, None)));
+            for row in &rows {
+                let flag = read(row)?;
+                self.standing.insert(flag.terms.prefix, Some(flag));
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a flag; an active one of the same prefix ends. `kind` is the trail's word for it, `actor` who does it, which
     /// need not be whose flag it is.
     ///
@@ -72,27 +108,26 @@ impl Change<'_> {
     ) -> Result<Added, StoreError> {
         let id = flag_id(self.next_id)?;
         self.next_id += 1;
-        let standing = sqlx::query("SELECT * FROM flags WHERE prefix = $1 AND ended_us IS NULL")
-            .bind(terms.prefix.to_string())
-            .fetch_optional(&mut *self.transaction)
-            .await?;
-        let mut replaced = standing.as_ref().map(read).transpose()?;
+        if !self.standing.contains_key(&terms.prefix) {
+            self.look_at(&[terms.prefix]).await?;
+        }
+        let mut replaced = self.standing.remove(&terms.prefix).flatten();
         if let Some(flag) = &mut replaced {
             let ended = Ended {
                 at: terms.created_at,
-                by: terms.actor.clone(),
+                by: terms.actor.to_string(),
                 reason: format!("replaced by flag {id}"),
             };
-            self.write_end(flag.id, Kind::FlagReplaced, &ended).await?;
+            self.note_end(flag.id, Kind::FlagReplaced, &ended).await?;
             let own = Own::FlagReplaced(flag.id, &ended);
             self.told.note(own.at(ended.at, Some(terms.prefix)));
-            flag.ended = Some(ended);
+            flag.ended = Some(Box::new(ended));
         }
         let flag = Flag {
             id,
             terms: terms.clone(),
             generation: self.generation,
-            tenant: self.store.tenant_of(terms.prefix),
+            tenant: self.store.tenant_of(terms.prefix).map(Box::new),
             replaces: replaced.as_ref().map(|flag| flag.id),
             activated_at: None,
             ended: None,
@@ -109,7 +144,7 @@ impl Change<'_> {
         self.told.note(own.at(terms.created_at, Some(terms.prefix)));
         self.fresh.push(flag.clone());
         if self.fresh.len() == FLAGS_AT_ONCE {
-            self.write_fresh().await?;
+            self.write().await?;
         }
         Ok(Added { flag, replaced })
     }
@@ -127,7 +162,7 @@ impl Change<'_> {
     ) -> Result<(), StoreError> {
         let entry = Entry {
             at: flag.terms.created_at,
-            actor: flag.terms.actor.clone(),
+            actor: flag.terms.actor.to_string(),
             kind,
             subject: subject(flag.id),
             payload,
@@ -140,11 +175,11 @@ impl Change<'_> {
     ///
     /// # Errors
     ///
-    /// [`StoreError::AlreadyEnded`], [`StoreError::Database`], [`StoreError::Random`]; the whole change is to be dropped
-    /// then.
+    /// [`StoreError::Database`], [`StoreError::Random`]; the whole change is to be dropped then.
     pub async fn end(
         &mut self,
         id: FlagId,
+        prefix: Option<IpNetwork>,
         kind: Kind,
         ended: &Ended,
         conduct: Option<(IpNetwork, &Conduct)>,
@@ -152,8 +187,7 @@ impl Change<'_> {
         if let Some((customer, conduct)) = conduct {
             conduct::write(&mut self.transaction, customer, conduct).await?;
         }
-        self.write_end(id, kind, ended).await?;
-        let prefix = prefix_of(&mut self.transaction, id).await?;
+        self.note_end(id, kind, ended).await?;
         let own = if kind == Kind::FlagExpired {
             Own::FlagExpired(id, ended)
         } else {
@@ -167,9 +201,9 @@ impl Change<'_> {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`]; nothing is stored then.
+    /// [`StoreError::AlreadyEnded`], [`StoreError::Database`]; nothing is stored then.
     pub async fn commit(mut self) -> Result<Generation, StoreError> {
-        self.write_fresh().await?;
+        self.write().await?;
         let mut transaction = self.transaction;
         self.chain.finish(&mut transaction).await?;
         let told = self.told.store(&mut transaction).await?;
@@ -178,13 +212,20 @@ impl Change<'_> {
         Ok(self.generation)
     }
 
-    async fn write_fresh(&mut self) -> Result<(), StoreError> {
+    /// Writes what was noted; ends first, because a prefix has one flag at a time.
+    async fn write(&mut self) -> Result<(), StoreError> {
+        let ends = std::mem::take(&mut self.ends);
+        for ends in ends.chunks(FLAGS_AT_ONCE) {
+            write_ends(&mut self.transaction, ends).await?;
+        }
         let fresh = std::mem::take(&mut self.fresh);
         insert_all(&mut self.transaction, &fresh).await
     }
 
-    async fn write_end(&mut self, id: FlagId, kind: Kind, ended: &Ended) -> Result<(), StoreError> {
-        mark_ended(&mut self.transaction, &mut self.chain, id, kind, ended).await
+    async fn note_end(&mut self, id: FlagId, kind: Kind, ended: &Ended) -> Result<(), StoreError> {
+        self.ends.push((id, ended.clone()));
+        let entry = entry_of_end(id, kind, ended);
+        self.chain.append(&mut self.transaction, entry).await
     }
 }
 
@@ -196,28 +237,50 @@ pub(super) async fn mark_ended(
     kind: Kind,
     ended: &Ended,
 ) -> Result<(), StoreError> {
-    let done = sqlx::query(
-        "UPDATE flags SET ended_us = $1, ended_by = $2, ended_reason = $3 WHERE id = $4 AND ended_us IS NULL",
-    )
-    .bind(ended.at.as_microsecond())
-    .bind(ended.by.clone())
-    .bind(ended.reason.clone())
-    .bind(i64::from(id.0))
-    .execute(&mut **transaction)
-    .await?;
-    if done.rows_affected() != 1 {
-        return Err(StoreError::AlreadyEnded(id));
+    write_ends(transaction, &[(id, ended.clone())]).await?;
+    chain
+        .append(transaction, entry_of_end(id, kind, ended))
+        .await
+}
+
+/// Writes into the table that flags have ended, which must not have.
+async fn write_ends(
+    transaction: &mut Transaction<'_, Any>,
+    ends: &[(FlagId, Ended)],
+) -> Result<(), StoreError> {
+    let text = format!(
+        "UPDATE flags SET ended_us = done.column2, ended_by = done.column3, ended_reason = done.column4 \
+         FROM (VALUES {}) AS done WHERE flags.id = done.column1 AND flags.ended_us IS NULL RETURNING flags.id",
+        values(transaction, ends.len(), 4)
+    );
+    // Only the number of flags went into the text.
+    let mut query = sqlx::query(AssertSqlSafe(text));
+    for (id, ended) in ends {
+        query = query
+            .bind(i64::from(id.0))
+            .bind(ended.at.as_microsecond())
+            .bind(ended.by.clone())
+            .bind(ended.reason.clone());
     }
-    let payload = json!({ "reason": ended.reason });
-    let entry = Entry {
+    let done = query.fetch_all(&mut **transaction).await?;
+    if done.len() == ends.len() {
+        return Ok(());
+    }
+    let done: Result<BTreeSet<_>, _> = done.iter().map(|row| flag_id(row.try_get(0)?)).collect();
+    let done = done?;
+    let missing = ends.iter().find(|(id, _)| !done.contains(id));
+    missing.map_or(Ok(()), |(id, _)| Err(StoreError::AlreadyEnded(*id)))
+}
+
+fn entry_of_end(id: FlagId, kind: Kind, ended: &Ended) -> Entry {
+    Entry {
         at: ended.at,
         actor: ended.by.clone(),
         kind,
         subject: subject(id),
-        payload,
-    };
-    chain.append(transaction, entry).await
+        payload: json!({ "reason": ended.reason }),
+    }
 }
 
-/// Flags of one statement, as in `bulk`.
-const FLAGS_AT_ONCE: usize = 32;
+/// Flags of one statement.
+const FLAGS_AT_ONCE: usize = 64;

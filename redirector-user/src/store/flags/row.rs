@@ -7,7 +7,7 @@ use sqlx::{Any, AssertSqlSafe, Transaction};
 use super::term;
 use crate::{
     policy::dial::{Flag, FlagId},
-    store::{StoreError, placeholders},
+    store::{StoreError, values},
 };
 
 pub(super) async fn insert_all(
@@ -21,7 +21,7 @@ pub(super) async fn insert_all(
         "INSERT INTO flags (id, prefix, family, action, pool, treatment, egress, reason, actor, ticket, grace_s, \
          generation, replaces, created_us, expires_us, per_hour, burst, confirmed, delivery, tier, cause, limits, customer, tenancy_prefix, \
          tenancy_us, origin, quiet) VALUES {}",
-        placeholders(flags.len(), COLUMNS)
+        values(transaction, flags.len(), COLUMNS)
     );
     // Only the number of flags went into the text.
     let mut query = sqlx::query(AssertSqlSafe(text));
@@ -37,9 +37,9 @@ pub(super) async fn insert_all(
             .bind(redirect.map(|redirect| redirect.pool.clone()))
             .bind(redirect.map(|redirect| redirect.treatment.name()))
             .bind(redirect.map(|redirect| redirect.egress.name()))
-            .bind(terms.reason.clone())
-            .bind(terms.actor.clone())
-            .bind(terms.ticket.clone())
+            .bind(terms.reason.to_string())
+            .bind(terms.actor.to_string())
+            .bind(terms.ticket.as_deref().map(str::to_owned))
             .bind(i64::from(terms.grace_s))
             .bind(i64::try_from(flag.generation.0).unwrap_or(i64::MAX))
             .bind(flag.replaces.map(|id| i64::from(id.0)))
@@ -74,7 +74,7 @@ pub(super) async fn insert_all(
                     .as_ref()
                     .map(|tenant| tenant.since.as_microsecond()),
             )
-            .bind(terms.origin.clone())
+            .bind(terms.origin.as_deref().map(str::to_owned))
             .bind(i64::from(terms.quiet));
     }
     query.execute(&mut **transaction).await?;

@@ -141,15 +141,15 @@ impl Stored {
         let terms = Proposal {
             prefix: parsed("prefix", &self.prefix)?,
             action,
-            reason: self.reason,
-            actor: self.actor,
-            ticket: self.ticket,
+            reason: self.reason.into(),
+            actor: self.actor.into(),
+            ticket: self.ticket.map(String::into_boxed_str),
             quiet: self.quiet != 0,
             grace_s: parsed("grace_s", &self.grace_s.to_string())?,
             created_at: time("created_us", self.created_us)?,
             expires_at: time("expires_us", self.expires_us)?,
             cause,
-            origin: self.origin,
+            origin: self.origin.map(Into::into),
             for_ever: for_ever.map(Box::new),
             despite_exemption: self.despite_exemption.map(String::into_boxed_str),
         };
@@ -157,10 +157,10 @@ impl Stored {
             id,
             terms,
             generation: generation_of(self.generation),
-            tenant,
+            tenant: tenant.map(Box::new),
             replaces,
             activated_at,
-            ended,
+            ended: ended.map(Box::new),
         })
     }
 
@@ -190,7 +190,7 @@ impl Stored {
             "refuse" => Action::Refuse,
             "reset" => Action::Reset,
             "drop" => Action::Drop,
-            "redirect" => Action::Redirect(Redirect {
+            "redirect" => Action::Redirect(Box::new(Redirect {
                 pool: there("pool", self.pool.clone())?,
                 treatment: there(
                     "treatment",
@@ -201,7 +201,7 @@ impl Stored {
                 delivery: named(self.delivery.as_ref(), Delivery::from_name)?.unwrap_or_default(),
                 tier: named(self.tier.as_ref(), Tier::from_name)?,
                 limits: named(self.limits.as_ref(), |name| name.parse::<LimitsName>().ok())?,
-            }),
+            })),
             action => return Err(format!("action {action}")),
         })
     }

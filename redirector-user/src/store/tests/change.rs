@@ -24,7 +24,13 @@ async fn what_is_changed_together_has_one_generation_and_one_fate() {
     let again = proposal("192.0.2.10", "observe");
     let again = change.add(&again, Kind::FlagAdded, "alice").await.unwrap();
     change
-        .end(second.flag.id, Kind::FlagLifted, &ended, None)
+        .end(
+            second.flag.id,
+            Some(second.flag.terms.prefix),
+            Kind::FlagLifted,
+            &ended,
+            None,
+        )
         .await
         .unwrap();
     assert_eq!(

@@ -36,8 +36,8 @@ fn net(text: &str) -> IpNetwork {
 async fn known(store: &Store, customer: &str, seq: u64, ended: bool) -> FlagId {
     let prefix = net(customer);
     let terms = Proposal {
-        reason: format!("spam run of secret-{seq}"),
-        ticket: Some(format!("secret-ticket-{seq}")),
+        reason: format!("spam run of secret-{seq}").into(),
+        ticket: Some(format!("secret-ticket-{seq}").into()),
         ..proposal(customer, "drop")
     };
     let flag = store.add(&terms).await.unwrap().flag;
@@ -195,7 +195,7 @@ async fn what_is_erased_is_gone_from_the_file_and_the_trail_still_verifies() {
         assert_eq!(erased, expected, "{customer}");
         let flag = store.flag(FlagId(1)).await.unwrap().unwrap();
         assert_eq!(
-            (flag.terms.reason.as_str(), &flag.terms.ticket),
+            (&*flag.terms.reason, &flag.terms.ticket),
             ("(erased)", &None)
         );
         assert_eq!(

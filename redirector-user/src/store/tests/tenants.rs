@@ -123,7 +123,7 @@ async fn a_flag_is_for_whom_its_prefix_is_when_it_is_made() {
         .await
         .unwrap()
         .flag;
-    assert_eq!(one.tenant, Some(first.tenant()));
+    assert_eq!(one.tenant, Some(Box::new(first.tenant())));
     let wide = store
         .add(&proposal("192.0.2.0/24", "drop"))
         .await
@@ -144,7 +144,7 @@ async fn a_flag_is_for_whom_its_prefix_is_when_it_is_made() {
         moves: vec![(of_nobody.flag.id, second.tenant())],
         conduct: vec![("192.0.2.2/32".parse().unwrap(), conduct.clone())],
         flags: vec![Proposal {
-            origin: Some(String::from("billing")),
+            origin: Some("billing".into()),
             ..proposal("192.0.2.2", "drop")
         }],
         ..change(later(1), Some(&first), Some(&second))
@@ -160,18 +160,18 @@ async fn a_flag_is_for_whom_its_prefix_is_when_it_is_made() {
         .unwrap();
     let tenant = |id| loaded.flags.get(&id).unwrap().tenant.clone();
     let fresh = &stored.flags[0];
-    assert_eq!(tenant(fresh.id), Some(second.tenant()));
+    assert_eq!(tenant(fresh.id), Some(Box::new(second.tenant())));
     assert_eq!(
         loaded.flags.get(&fresh.id).unwrap().terms.origin.as_deref(),
         Some("billing")
     );
-    assert_eq!(tenant(of_nobody.flag.id), Some(second.tenant()));
+    assert_eq!(tenant(of_nobody.flag.id), Some(Box::new(second.tenant())));
     assert_eq!(
         loaded.conduct.get(&"192.0.2.2/32".parse().unwrap()),
         Some(&conduct)
     );
     let before = store.flag(one.id).await.unwrap().unwrap();
-    assert_eq!(before.ended, Some(ended));
+    assert_eq!(before.ended, Some(Box::new(ended)));
     assert_eq!(store.flags_of(&id("C-1"), 10).await.unwrap(), [before]);
     // What has ended meanwhile keeps nothing else from being stored.
     let again = Package {

@@ -251,8 +251,8 @@ fn a_replay_knows_what_people_had_decided() {
         terms: Proposal {
             prefix: who(prefix),
             action,
-            reason: String::from("r"),
-            actor: String::from("alice"),
+            reason: "r".into(),
+            actor: "alice".into(),
             ticket: None,
             quiet: false,
             grace_s: 0,
@@ -267,11 +267,11 @@ fn a_replay_knows_what_people_had_decided() {
         tenant: None,
         replaces: None,
         activated_at: Some(minute(from)),
-        ended: Some(Ended {
+        ended: Some(Box::new(Ended {
             at: minute(until),
             by: String::from("alice"),
             reason: String::from("r"),
-        }),
+        })),
     };
     let flags = [
         flag(1, "192.0.2.0/28", Action::Pass, 0, 4),
