@@ -290,7 +290,7 @@ impl Granted {
     /// Whom a new flag is about.
     fn added(&self) -> Option<IpNetwork> {
         match self {
-            Self::Add(proposal) => Some(proposal.prefix),
+            Self::Add(proposal, _) => Some(proposal.prefix),
             Self::Lift(_) => None,
         }
     }
