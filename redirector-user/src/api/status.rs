@@ -107,6 +107,7 @@ pub(super) async fn why(
         flag: reasons.flag,
         assignment: reasons.assignment,
         past: reasons.past,
+        listings: controller.listed_now(source).await?,
         relay_name: reasons.relay_name,
         other_build: reasons.other_build,
         explanation,

@@ -354,4 +354,10 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
         "where the trail begins",
         include_str!("migrations/0022_audit_anchors_sqlite.sql"),
     ),
+    (
+        23,
+        None,
+        "listings",
+        include_str!("migrations/0023_listings.sql"),
+    ),
 ];

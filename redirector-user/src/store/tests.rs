@@ -2,6 +2,7 @@ mod bypasses;
 mod change;
 mod events;
 mod life;
+mod listings;
 mod notices;
 mod privacy;
 mod rules;
