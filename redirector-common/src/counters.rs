@@ -72,7 +72,7 @@ counters! {
     HeartbeatStale "heartbeat_stale",
     /// A fragment of a flagged source that could carry mail, dropped.
     FragmentDropped "fragment_dropped",
-    /// A frame of a flagged source with an over-long header chain, dropped.
+    /// A frame of a flagged source with an over-long header chain, of extension headers or tags, dropped.
     ChainDropped "chain_dropped",
     /// A fragment of that kind from a source that is left alone, passed.
     FragmentPassed "fragment_passed",

@@ -7,6 +7,7 @@
 
 mod bucket;
 mod customer;
+mod deep;
 mod find;
 mod icmp;
 mod limit;
@@ -20,10 +21,15 @@ mod work;
 
 pub use self::work::Work;
 use crate::{
-    abi::{Policy, Role},
+    abi::{Policy, Role, RoleKey},
     counters::Counter,
     frame::Frame,
-    parse::{self, Packet, ether, tcp::SMTP_PORT_BE, usual},
+    parse::{
+        self, Packet,
+        ether::{self, Link},
+        tcp::SMTP_PORT_BE,
+        usual,
+    },
     tables::{Tables, Verdict},
 };
 
@@ -72,7 +78,7 @@ pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingres
     };
     let role = match ingress.role {
         Some(role) => Some(role),
-        None => ether::role_key(frame, link, ingress.ifindex).and_then(|key| tables.role(&key)),
+        None => role_key(frame, link, packet, ingress.ifindex).and_then(|key| tables.role(&key)),
     };
     let Some(role) = role else {
         return Judged::UNTOUCHED;
@@ -80,10 +86,23 @@ pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingres
     if packet == Packet::Icmp {
         return icmp::judge(frame, tables, role, link);
     }
+    if packet == Packet::Deep {
+        return deep::judge(frame, tables, role, link);
+    }
     match role {
         Role::Customer => customer::judge(frame, tables, ingress.ifindex, link, packet),
         Role::Uplink => uplink::judge(frame, tables, link, packet),
         Role::Relay => relay::judge(frame, tables, link, packet),
+    }
+}
+
+/// Key of the role of the packet.
+#[inline(always)]
+fn role_key<F: Frame>(frame: &F, link: Link, packet: Packet, ifindex: u32) -> Option<RoleKey> {
+    if packet == Packet::Deep {
+        ether::deep_role_key(frame, ifindex)
+    } else {
+        ether::role_key(frame, link, ifindex)
     }
 }
 

@@ -39,8 +39,10 @@ pub enum Packet {
     Tcp(Segment),
     /// A fragment that could carry mail past us: see [`tcp::fragment_may_carry_mail`].
     Fragment,
-    /// A chain of IPv6 extension headers longer than is followed.
+    /// A chain of IPv6 extension headers longer than is followed, or of an unknown length.
     LongChain,
+    /// Whatever is behind more tags than two: see [`ether::beneath`].
+    Deep,
     /// An ICMP or ICMPv6 message: see [`icmp::Quote`].
     Icmp,
     /// Well-formed as far as was looked, and nothing to us.
@@ -90,8 +92,37 @@ pub fn packet<F: Frame>(frame: &F, link: Link) -> Packet {
     match link.ethertype_be {
         ether::IPV4_BE => ipv4::packet(frame, usize::from(link.octets)),
         ether::IPV6_BE => ipv6::packet(frame, usize::from(link.octets)),
+        other if ether::is_tag(other) => Packet::Deep,
         _ => Packet::NotOurs,
     }
+}
+
+/// Whether the packet could be mail, by as little as can be said of it where it is not going to be followed.
+#[inline(always)]
+pub fn may_be_mail<F: Frame>(frame: &F, link: Link) -> bool {
+    let l3 = usize::from(link.octets);
+    let l4 = match link.ethertype_be {
+        ether::IPV4_BE => ipv4::tcp_at(frame, l3),
+        ether::IPV6_BE => ipv6::tcp_at(frame, l3),
+        _ => return false,
+    };
+    match l4 {
+        TcpAt::Offset(l4) => frame
+            .read::<2>(l4 + tcp::DESTINATION_PORT_AT)
+            .is_some_and(|port| port == tcp::SMTP_PORT_BE),
+        TcpAt::Hidden => true,
+        TcpAt::Nowhere => false,
+    }
+}
+
+/// Where a packet has its TCP header.
+enum TcpAt {
+    /// At this offset in the frame.
+    Offset(usize),
+    /// In a part of it, or behind what nobody has followed.
+    Hidden,
+    /// It has none.
+    Nowhere,
 }
 
 impl Ends {

@@ -1,5 +1,6 @@
 //! What holds for any packet, not only for those of the cases.
 
+mod hidden;
 mod icmp;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

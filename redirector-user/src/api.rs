@@ -29,6 +29,7 @@ mod extract;
 mod flags;
 pub(crate) mod frames;
 mod import;
+mod listings;
 mod metrics;
 mod moment;
 mod notices;
@@ -159,6 +160,10 @@ fn bounded_routes() -> OpenApiRouter<Arc<Controller>> {
         .routes(routes!(ranges::ranges))
         .merge(sized(ranges::BODY_OCTETS, routes!(ranges::gaps)))
         .routes(routes!(precheck::precheck))
+        .routes(routes!(listings::list))
+        .routes(routes!(listings::zones))
+        .routes(routes!(listings::check))
+        .routes(routes!(listings::show))
         .routes(routes!(radar::list))
         .routes(routes!(radar::source))
         .routes(routes!(tokens::list, tokens::add))

@@ -11,6 +11,7 @@ mod events;
 mod exempt;
 mod generate;
 mod import;
+mod listing;
 mod notice;
 mod precheck;
 mod privacy;
@@ -107,6 +108,9 @@ enum Command {
     /// Say whether a customer may be let out by port 25, and let it out
     #[command(after_help = precheck::HELP)]
     Precheck(Box<precheck::PrecheckArgs>),
+    /// Show which of customers' addresses lists in the DNS name, and how far they were asked
+    #[command(subcommand)]
+    Listing(listing::ListingCommand),
     /// Show relays, take one out of rotation, let it back
     #[command(subcommand)]
     Relay(relay::RelayCommand),

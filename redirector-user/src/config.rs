@@ -9,6 +9,7 @@
 //! `outgated --check` prints. Nothing here touches the network or the kernel.
 
 mod check;
+mod listings;
 mod locate;
 mod notices;
 mod probe;
@@ -33,6 +34,7 @@ pub(crate) use self::{
     locate::describe as key_of,
 };
 pub use self::{
+    listings::{Listings, Zone},
     notices::{Notices, Submit, SubmitTls},
     probe::Through,
     shared::{SharedStore, StoreUrl},
@@ -102,6 +104,8 @@ pub struct Config {
     pub contacts: Contacts,
     /// Who is asked about customers that want port 25.
     pub precheck: Precheck,
+    /// Which lists are asked about customers' addresses.
+    pub listings: Listings,
 }
 
 /// Who is asked about customers that want port 25.

@@ -28,6 +28,7 @@ mod interfaces;
 pub mod keeping;
 mod kernel;
 mod links;
+mod listings;
 mod notices;
 mod past;
 mod precheck;
@@ -71,6 +72,7 @@ pub use self::{
     flags::NewFlag,
     import::{About, How as ImportHow},
     kernel::Kernel,
+    listings::ListingsError,
     problem::Problem,
     rules::{ReplayOrder, RulesError, load_rules},
     start::StartError,
@@ -150,6 +152,8 @@ pub struct Controller {
     webhooks: Vec<Arc<webhooks::Hook>>,
     /// How customers are told, if they are.
     telling: Option<notices::Telling>,
+    /// What asks lists about customers, if any are asked.
+    listings: Option<Arc<listings::Listings>>,
 }
 
 impl Controller {
@@ -219,6 +223,7 @@ impl Controller {
                 .await
                 .map_err(Problem::from)?,
             telling,
+            listings: listings::Listings::begin(&config, &store).await?,
             state: Mutex::new(state),
             config,
             store,

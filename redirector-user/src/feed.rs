@@ -4,6 +4,7 @@
 //! controller's own from [`Own`]. Nothing here touches the store or a clock.
 
 mod life;
+mod listing;
 mod own;
 
 use std::net::IpAddr;
@@ -13,7 +14,11 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub use self::{life::Life, own::Own};
+pub use self::{
+    life::Life,
+    listing::{Listing, list_item},
+    own::Own,
+};
 use crate::policy::dial::FlagId;
 
 /// One event that has no number yet.

@@ -26,6 +26,7 @@ pub mod firings;
 pub mod flags;
 pub mod freezes;
 pub mod life;
+pub mod listings;
 pub mod log;
 pub mod notices;
 pub mod privacy;

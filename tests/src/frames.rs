@@ -172,6 +172,55 @@ impl Syn {
     /// The frame's octets.
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {
+        self.framed(&self.datagram(&[]))
+    }
+
+    /// The same with something to say, in two fragments, of which the first has so many octets of TCP: a multiple
+    /// of eight. The header has 24.
+    #[must_use]
+    pub fn fragments(&self, octets: u16) -> [Vec<u8>; 2] {
+        let datagram = self.datagram(b"EHLO example.org\r\n");
+        let header_octets = if self.source.is_ipv4() { 20 } else { 40 };
+        let (header, segment) = datagram.split_at(header_octets);
+        let (first, second) = segment.split_at(usize::from(octets).min(segment.len()));
+        let part = |offset: u16, more: bool, part: &[u8]| {
+            let mut header = header.to_vec();
+            if self.source.is_ipv4() {
+                let mut ip = Ipv4Packet::new_unchecked(&mut header);
+                ip.set_total_len(short(header_octets + part.len()));
+                // Parts of one are told by that from those of another.
+                ip.set_ident(self.source.port());
+                ip.set_dont_frag(false);
+                ip.set_more_frags(more);
+                ip.set_frag_offset(offset);
+                ip.fill_checksum();
+            } else {
+                let mut ip = Ipv6Packet::new_unchecked(&mut header);
+                ip.set_payload_len(short(8 + part.len()));
+                ip.set_next_header(IpProtocol::Ipv6Frag);
+                let [high, low] = (offset | u16::from(more)).to_be_bytes();
+                let [port_high, port_low] = self.source.port().to_be_bytes();
+                header.extend([6, 0, high, low, 0, 0, port_high, port_low]);
+            }
+            self.framed(&[&header, part].concat())
+        };
+        [part(0, true, first), part(octets, false, second)]
+    }
+
+    /// The same in IPv6 with a hop-by-hop header, and a length that says nothing.
+    #[must_use]
+    pub fn without_length(&self) -> Vec<u8> {
+        let mut datagram = self.datagram(&[]);
+        let mut ip = Ipv6Packet::new_unchecked(&mut datagram);
+        ip.set_payload_len(0);
+        ip.set_next_header(IpProtocol::HopByHop);
+        // Four octets of padding, RFC 8200 section 4.2.
+        datagram.splice(40..40, [6, 0, 1, 4, 0, 0, 0, 0]);
+        self.framed(&datagram)
+    }
+
+    /// From the IP header on.
+    fn datagram(&self, payload: &[u8]) -> Vec<u8> {
         let (source, destination) = (
             IpAddress::from(self.source.ip()),
             IpAddress::from(self.destination.ip()),
@@ -188,7 +237,7 @@ impl Syn {
             sack_permitted: false,
             sack_ranges: [None; 3],
             timestamp: None,
-            payload: &[],
+            payload,
         };
         let ip = IpRepr::new(source, destination, IpProtocol::Tcp, tcp.buffer_len(), 64);
         let checksums = ChecksumCapabilities::default();
@@ -202,7 +251,11 @@ impl Syn {
             &checksums,
         );
         datagram.extend(segment);
+        datagram
+    }
 
+    /// A datagram behind the Ethernet header and its tags.
+    fn framed(&self, datagram: &[u8]) -> Vec<u8> {
         let mut frame = vec![0; ETHERNET_HEADER_LEN];
         let mut ethertypes = self.tags.iter().enumerate().map(|(at, _)| {
             // The outer of two tags is a service tag, IEEE 802.1ad.
@@ -228,6 +281,10 @@ impl Syn {
         frame.extend(datagram);
         frame
     }
+}
+
+fn short(octets: usize) -> u16 {
+    u16::try_from(octets).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

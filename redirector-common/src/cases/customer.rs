@@ -27,10 +27,6 @@ fn bystanders(w: &World, cases: &mut Vec<Case>) {
         stations: [[0xff; 6], CUSTOMER_MAC],
         ..w.to_mx("S")
     };
-    let three_tags = Packet {
-        tags: vec![[0x81, 0, 0, 5]; 3],
-        ..w.to_mx("S")
-    };
     let mut udp = w.to_mx("A").octets();
     udp[if w.customer.is_ipv4() { 23 } else { 20 }] = 17;
     let mut arp = w.to_mx("S").octets();
@@ -55,11 +51,6 @@ fn bystanders(w: &World, cases: &mut Vec<Case>) {
         ),
         w.case("ARP of a flagged customer passes", flagged(), arp),
         w.case("a group frame passes", flagged(), group.octets()),
-        w.case(
-            "a third tag is nothing to us",
-            flagged(),
-            three_tags.octets(),
-        ),
         w.case("the uplink is left alone", flagged(), w.to_mx("S").octets())
             .role(Some(Role::Uplink)),
         w.case(

@@ -1,5 +1,7 @@
 //! Frames that hide their ports, or are broken.
 
+mod deep;
+
 use std::{vec, vec::Vec};
 
 use super::{Case, EGRESS, packet::Packet, world::World};
@@ -14,6 +16,7 @@ pub(super) fn cases(w: &World, cases: &mut Vec<Case>) {
         chains(w, cases);
         malformed6(w, cases);
     }
+    deep::cases(w, cases);
 }
 
 /// One hidden frame under every kind of policy.
@@ -24,7 +27,35 @@ fn judged_by_policy(
     counters: [Counter; 2],
     cases: &mut Vec<Case>,
 ) {
+    judged_by_policy_alone(w, name, frame, counters, cases);
     let [dropped, passed] = counters;
+    let named = |under: &str| std::format!("{name} {under}");
+    for (depth, tags) in DEPTHS {
+        let tagged = || behind_tags(frame, tags);
+        cases.extend([
+            w.case(
+                &named(&std::format!("behind {depth}, under redirect")),
+                w.flagged(Action::Redirect),
+                tagged(),
+            )
+            .dropped(&[dropped]),
+            w.case(
+                &named(&std::format!("behind {depth}, of nobody")),
+                w.tables(),
+                tagged(),
+            )
+            .counts(&[passed]),
+        ]);
+    }
+}
+
+fn judged_by_policy_alone(
+    w: &World,
+    name: &str,
+    frame: &[u8],
+    [dropped, passed]: [Counter; 2],
+    cases: &mut Vec<Case>,
+) {
     let named = |under: &str| std::format!("{name} {under}");
     let frame = || frame.to_vec();
     cases.extend([
@@ -53,6 +84,31 @@ fn judged_by_policy(
     ]);
 }
 
+/// A frame of a flagged source that hides nothing, at every depth.
+fn passes(w: &World, name: &str, frame: &[u8], cases: &mut Vec<Case>) {
+    let flagged = || w.flagged(Action::Redirect);
+    cases.push(w.case(name, flagged(), frame.to_vec()));
+    for (depth, tags) in DEPTHS {
+        let name = std::format!("{name} behind {depth}");
+        cases.push(w.case(&name, flagged(), behind_tags(frame, tags)));
+    }
+}
+
+/// An untagged frame with these tags.
+fn behind_tags(frame: &[u8], tags: &[[u8; 4]]) -> Vec<u8> {
+    let (stations, rest) = frame.split_at(12);
+    [stations, tags.as_flattened(), rest].concat()
+}
+
+/// Tags, outer first.
+type Depth = (&'static str, &'static [[u8; 4]]);
+
+const DEPTHS: [Depth; 3] = [
+    ("a tag", &[[0x81, 0, 0, 5]]),
+    ("a service tag", &[[0x88, 0xa8, 0, 9]]),
+    ("two tags", &[[0x88, 0xa8, 0, 9], [0x81, 0, 0, 7]]),
+];
+
 const FRAGMENT: [Counter; 2] = [Counter::FragmentDropped, Counter::FragmentPassed];
 const CHAIN: [Counter; 2] = [Counter::ChainDropped, Counter::ChainPassed];
 
@@ -61,7 +117,6 @@ fn fragments4(w: &World, cases: &mut Vec<Case>) {
         fragment: (more, offset),
         ..w.to_mx("A")
     };
-    let flagged = || w.flagged(Action::Redirect);
     judged_by_policy(
         w,
         "a first fragment with port 25",
@@ -106,19 +161,40 @@ fn fragments4(w: &World, cases: &mut Vec<Case>) {
     );
     let mut udp = fragment(true, 0).octets();
     udp[23] = 17;
-    cases.extend([
-        w.case(
-            "a first fragment with another port passes",
-            flagged(),
-            web.octets(),
-        ),
-        w.case(
-            "a later fragment passes",
-            flagged(),
-            fragment(true, 2).octets(),
-        ),
-        w.case("a fragment of another protocol passes", flagged(), udp),
-    ]);
+    let mut options = Packet {
+        between: vec![1; 12],
+        ports: [World::PORT, 80],
+        ..fragment(true, 0)
+    }
+    .octets();
+    judged_by_policy(
+        w,
+        "a first fragment with options and port 25",
+        &Packet {
+            between: vec![1; 40],
+            ..fragment(true, 0)
+        }
+        .octets(),
+        FRAGMENT,
+        cases,
+    );
+    // What stands behind the packet is padding, whatever it says.
+    options[16..18].copy_from_slice(&40_u16.to_be_bytes());
+    judged_by_policy(
+        w,
+        "a first fragment of eight octets, padded",
+        &options,
+        FRAGMENT,
+        cases,
+    );
+    for (name, frame) in [
+        ("a first fragment with another port passes", web.octets()),
+        ("a later fragment passes", fragment(true, 2).octets()),
+        ("the last fragment passes", fragment(false, 2).octets()),
+        ("a fragment of another protocol passes", udp),
+    ] {
+        passes(w, name, &frame, cases);
+    }
 }
 
 /// A fragment header (RFC 8200 section 4.5).
@@ -149,6 +225,45 @@ fn fragments6(w: &World, cases: &mut Vec<Case>) {
         FRAGMENT,
         cases,
     );
+    let padding = |next: u8| vec![next, 0, 1, 4, 0, 0, 0, 0];
+    for (name, first, between) in [
+        (
+            "a first fragment behind options",
+            60,
+            [padding(44), fragment_header(6, 0, true)].concat(),
+        ),
+        (
+            "a first fragment behind a hop-by-hop header and a routing header",
+            0,
+            [padding(43), padding(44), fragment_header(6, 0, true)].concat(),
+        ),
+        (
+            "a first fragment in front of options",
+            44,
+            [fragment_header(60, 0, true), padding(6)].concat(),
+        ),
+        (
+            "a fragment at offset 1 behind options",
+            60,
+            [padding(44), fragment_header(6, 1, true)].concat(),
+        ),
+        (
+            "a first fragment in an atomic one",
+            44,
+            [fragment_header(44, 0, false), fragment_header(6, 0, true)].concat(),
+        ),
+        (
+            "a fragment at offset 1 that says it is UDP",
+            44,
+            fragment_header(17, 1, true),
+        ),
+    ] {
+        let frame = Packet {
+            first,
+            ..behind(between)
+        };
+        judged_by_policy(w, name, &frame.octets(), FRAGMENT, cases);
+    }
     let options_at_1 = behind(fragment_header(60, 1, false)).octets();
     judged_by_policy(w, "options at offset 1", &options_at_1, FRAGMENT, cases);
     let mut tiny = Packet {
@@ -185,23 +300,42 @@ fn fragments6(w: &World, cases: &mut Vec<Case>) {
         payload: Vec::new(),
         ..fragment(0, false)
     };
-    cases.extend([
-        w.case(
-            "a first fragment with another port passes",
-            flagged(),
-            web.octets(),
+    for (name, frame) in [
+        ("a first fragment with another port passes", web.octets()),
+        ("a later fragment passes", fragment(2, true).octets()),
+        ("the last fragment passes", fragment(2, false).octets()),
+        (
+            "a first fragment of another protocol passes",
+            behind(fragment_header(17, 0, true)).octets(),
         ),
-        w.case(
-            "a later fragment passes",
-            flagged(),
-            fragment(2, true).octets(),
+        (
+            "a later fragment of another protocol passes",
+            behind(fragment_header(17, 2, true)).octets(),
         ),
-        w.case(
-            "a fragment of another protocol passes",
-            flagged(),
-            behind(fragment_header(17, 1, true)).octets(),
+    ] {
+        passes(w, name, &frame, cases);
+    }
+    let hidden_atomic = Packet {
+        first: 60,
+        between: [padding(44), fragment_header(6, 0, false)].concat(),
+        ..atomic.clone()
+    };
+    for (name, packet) in [
+        ("an atomic fragment behind options", hidden_atomic),
+        (
+            "an atomic fragment behind two tags",
+            Packet {
+                tags: DEPTHS[2].1.to_vec(),
+                ..atomic.clone()
+            },
         ),
-        w.case(
+    ] {
+        let opened = &[Counter::FlowOpened, Counter::ToRelay];
+        let case = w.case(name, flagged(), packet.octets());
+        cases.push(case.leaves(EGRESS, w.at_relay(&packet).octets(), opened));
+    }
+    cases.extend([w
+        .case(
             "an atomic fragment is a whole packet",
             flagged(),
             atomic.octets(),
@@ -210,8 +344,7 @@ fn fragments6(w: &World, cases: &mut Vec<Case>) {
             EGRESS,
             w.at_relay(&atomic).octets(),
             &[Counter::FlowOpened, Counter::ToRelay],
-        ),
-    ]);
+        )]);
 }
 
 fn chains(w: &World, cases: &mut Vec<Case>) {
@@ -248,6 +381,14 @@ fn chains(w: &World, cases: &mut Vec<Case>) {
         CHAIN,
         cases,
     );
+    // Linux takes the length of the frame for that of such a packet, and its TCP for the segment that it is.
+    let mut lengthless = Packet {
+        first: 0,
+        ..behind(options(6, 1))
+    }
+    .octets();
+    lengthless[18..20].fill(0);
+    judged_by_policy(w, "a packet without a length", &lengthless, CHAIN, cases);
     let eight = behind(options(6, 8));
     let last_large = behind([vec![6, 100], vec![0; 806]].concat());
     let opened = &[Counter::FlowOpened, Counter::ToRelay];

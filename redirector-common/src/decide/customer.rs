@@ -33,14 +33,14 @@ pub(super) fn judge<F: Frame, T: Tables>(
 ) -> Judged {
     let segment = match packet {
         Packet::Tcp(segment) => segment,
-        Packet::Icmp | Packet::NotOurs => return Judged::UNTOUCHED,
+        Packet::Icmp | Packet::Deep | Packet::NotOurs => return Judged::UNTOUCHED,
         Packet::Malformed => return Judged::counted(tables, Verdict::Pass, Counter::Malformed),
         Packet::Fragment => {
             let counters = [Counter::FragmentDropped, Counter::FragmentPassed];
-            return hidden(frame, tables, link, counters);
+            return unseen(frame, tables, link, counters);
         }
         Packet::LongChain => {
-            return hidden(
+            return unseen(
                 frame,
                 tables,
                 link,
@@ -77,14 +77,13 @@ pub(super) fn judge<F: Frame, T: Tables>(
     judged.under(work.policy)
 }
 
-/// A packet that could carry mail where nobody sees it. A source whose mail is not left alone must
-/// not slip through that way.
+/// A packet that could carry mail where nobody sees it.
 #[inline(always)]
-fn hidden<F: Frame, T: Tables>(
+fn unseen<F: Frame, T: Tables>(
     frame: &F,
     tables: &mut T,
     link: Link,
-    [dropped, passed]: [Counter; 2],
+    counters: [Counter; 2],
 ) -> Judged {
     let Some(mut work) = tables.work() else {
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
@@ -93,19 +92,26 @@ fn hidden<F: Frame, T: Tables>(
     if !work.before.read(frame, 0) {
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
     }
+    let [dropped, passed] = counters;
     if !is_known(tables, &mut work, End::Source) {
         return Judged::counted(tables, Verdict::Pass, passed);
     }
-    let policy = work.policy;
-    match Action::from_number(policy.action) {
-        Some(Action::Pass | Action::Observe | Action::Linger) => {
-            Judged::counted(tables, Verdict::Pass, passed).under(policy)
-        }
-        Some(Action::Redirect) if is_bypassed(tables, &work) => {
-            Judged::counted(tables, Verdict::Pass, passed).under(policy)
-        }
-        Some(Action::Limit | Action::Redirect | Action::Refuse | Action::Reset | Action::Drop)
-        | None => Judged::counted(tables, Verdict::Drop, dropped).under(policy),
+    let judged = if may_hide(tables, &work) {
+        Judged::counted(tables, Verdict::Pass, passed)
+    } else {
+        Judged::counted(tables, Verdict::Drop, dropped)
+    };
+    judged.under(work.policy)
+}
+
+/// Whether the policy in `work` is one whose source may send what nobody sees. Whose mail is not left alone must not
+/// slip through that way.
+#[inline(always)]
+pub(super) fn may_hide<T: Tables>(tables: &T, work: &Work) -> bool {
+    match Action::from_number(work.policy.action) {
+        Some(Action::Pass | Action::Observe | Action::Linger) => true,
+        Some(Action::Redirect) => is_bypassed(tables, work),
+        Some(Action::Limit | Action::Refuse | Action::Reset | Action::Drop) | None => false,
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
         // The gate is for whatever has an address, not for mail alone.
         Packet::Fragment
         | Packet::LongChain
+        | Packet::Deep
         | Packet::Icmp
         | Packet::NotOurs
         | Packet::Malformed
@@ -54,7 +55,9 @@ pub(super) fn judge<F: Frame, T: Tables>(
             Judged::counted(tables, Verdict::Drop, Counter::SpoofBlocked)
         }
         // TCP avoids fragments, and the relay's own leg to the MX is none of our business.
-        Packet::Fragment | Packet::LongChain | Packet::Icmp | Packet::NotOurs => Judged::UNTOUCHED,
+        Packet::Fragment | Packet::LongChain | Packet::Deep | Packet::Icmp | Packet::NotOurs => {
+            Judged::UNTOUCHED
+        }
         Packet::Malformed => Judged::counted(tables, Verdict::Pass, Counter::Malformed),
     }
 }

@@ -46,7 +46,7 @@ pub fn link<F: Frame>(frame: &F) -> Option<Link> {
             octets: LINK_OCTETS[1],
         });
     }
-    // A third tag is left as the EtherType: not ours.
+    // A third tag is left as the EtherType: see [`beneath`].
     let [_, _, t0, t1] = frame.read::<TAG_OCTETS>(HEADER_OCTETS + TAG_OCTETS)?;
     Some(Link {
         ethertype_be: [t0, t1],
@@ -73,15 +73,65 @@ pub fn way_back<F: Frame>(frame: &F, link: Link, path: &mut L2Path) -> bool {
     true
 }
 
-/// Key of the role of whatever stands behind the tags.
+/// Key of the role of whatever stands behind the tags that [`link`] follows.
 #[inline(always)]
 pub fn role_key<F: Frame>(frame: &F, link: Link, ifindex: u32) -> Option<RoleKey> {
     let [outer, inner] = tags(frame, link)?;
-    Some(RoleKey {
+    let mut key = RoleKey {
         ifindex,
-        outer: vlan(outer),
-        inner: vlan(inner),
-    })
+        ..RoleKey::default()
+    };
+    enter(&mut key, outer);
+    enter(&mut key, inner);
+    Some(key)
+}
+
+/// The same of a frame whose tags are more than that.
+#[inline(always)]
+pub fn deep_role_key<F: Frame>(frame: &F, ifindex: u32) -> Option<RoleKey> {
+    let mut key = RoleKey {
+        ifindex,
+        ..RoleKey::default()
+    };
+    enter(&mut key, frame.tag_beside());
+    let mut at = TAGS_AT;
+    for _ in 0..2 + DEEP_TAGS {
+        let tag = frame.read::<TAG_OCTETS>(at)?;
+        if !is_tag([tag[0], tag[1]]) {
+            break;
+        }
+        enter(&mut key, tag);
+        at += TAG_OCTETS;
+    }
+    Some(key)
+}
+
+/// What is beneath the tags that [`link`] has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beneath {
+    /// A packet, and where it starts.
+    Packet(Link),
+    /// Nothing: the frame ends first.
+    Nothing,
+    /// Still more tags.
+    Tags,
+}
+
+/// Follows the tags behind the second one. Outgate sends nothing on from there, but Linux takes any number of
+/// priority tags off a frame and routes what is beneath, so whoever is flagged must not hide there.
+#[inline(always)]
+pub fn beneath<F: Frame>(frame: &F, mut link: Link) -> Beneath {
+    for _ in 0..DEEP_TAGS {
+        let Some([_, _, t0, t1]) = frame.read::<TAG_OCTETS>(usize::from(link.octets)) else {
+            return Beneath::Nothing;
+        };
+        link.octets += DEEPER;
+        link.ethertype_be = [t0, t1];
+        if !is_tag(link.ethertype_be) {
+            return Beneath::Packet(link);
+        }
+    }
+    Beneath::Tags
 }
 
 /// Whether more than one station was meant. No router forwards such a frame.
@@ -111,9 +161,20 @@ fn tags<F: Frame>(frame: &F, link: Link) -> Option<[[u8; 4]; 2]> {
     Some(tags)
 }
 
+/// Notes the VLAN of one more tag. A tag without one is about priority alone: whoever takes it off goes by the
+/// next (IEEE 802.1Q section 9.6; Linux since 5.3), so it is no way around a role.
+#[inline(always)]
+const fn enter(key: &mut RoleKey, tag: [u8; 4]) {
+    if key.outer == 0 {
+        key.outer = vlan(tag);
+    } else if key.inner == 0 {
+        key.inner = vlan(tag);
+    }
+}
+
 /// IEEE 802.1Q C-TAG, or 802.1ad S-TAG.
 #[inline(always)]
-const fn is_tag(ethertype_be: [u8; 2]) -> bool {
+pub(super) const fn is_tag(ethertype_be: [u8; 2]) -> bool {
     matches!(ethertype_be, [0x81, 0x00] | [0x88, 0xa8])
 }
 
@@ -122,3 +183,8 @@ const fn is_tag(ethertype_be: [u8; 2]) -> bool {
 const fn vlan([_, _, high, low]: [u8; 4]) -> u16 {
     u16::from_be_bytes([high, low]) & 0x0fff
 }
+
+/// Tags behind the second one that are followed, at most.
+pub const DEEP_TAGS: usize = 4;
+/// [`TAG_OCTETS`] of a [`Link`].
+const DEEPER: u16 = 4;

@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791), with options.
 
-use super::{Packet, icmp, tcp};
+use super::{Packet, TcpAt, icmp, tcp};
 use crate::frame::Frame;
 
 /// Octets of a header without options.
@@ -44,6 +44,21 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
         };
     }
     tcp::segment(frame, l4, l4_octets, ttl)
+}
+
+/// Where the packet at `l3` has its TCP header, at one look.
+#[inline(always)]
+pub(super) fn tcp_at<F: Frame>(frame: &F, l3: usize) -> TcpAt {
+    match frame.read::<HEADER_OCTETS>(l3) {
+        Some(header) if header[9] == tcp::PROTOCOL => {
+            if is_fragment(&header) {
+                TcpAt::Hidden
+            } else {
+                TcpAt::Offset(l3 + usize::from(header[0] & 0x0f) * 4)
+            }
+        }
+        _ => TcpAt::Nowhere,
+    }
 }
 
 /// Whether the packet whose header is this is part of another.

@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200), with a bounded walk over extension headers.
 
-use super::{Packet, icmp, tcp};
+use super::{Packet, TcpAt, icmp, tcp};
 use crate::frame::Frame;
 
 /// Octets of the fixed header.
@@ -60,6 +60,16 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
     }
 }
 
+/// Where the packet at `l3` has its TCP header, at one look.
+#[inline(always)]
+pub(super) fn tcp_at<F: Frame>(frame: &F, l3: usize) -> TcpAt {
+    match frame.read::<HEADER_OCTETS>(l3) {
+        Some(header) if header[6] == tcp::PROTOCOL => TcpAt::Offset(l3 + HEADER_OCTETS),
+        Some(header) if is_extension(header[6]) => TcpAt::Hidden,
+        _ => TcpAt::Nowhere,
+    }
+}
+
 /// Where the chain of extension headers leads.
 enum Walk {
     /// To a TCP header.
@@ -99,9 +109,12 @@ fn walk<F: Frame>(frame: &F, start: usize, first: u8, payload_octets: usize) -> 
         };
         let Some([following, length, o0, o1, ..]) = header else {
             // RFC 7112: a first fragment must hold the whole chain. Unfragmented, nothing can be
-            // behind the end.
+            // behind the end; but of a packet that starts with a hop-by-hop header and says that it has
+            // no length, as a jumbogram does (RFC 2675), Linux takes the frame's, whatever the options.
             return if fragment_first {
                 Walk::Fragment
+            } else if payload_octets == 0 && next == HOP_BY_HOP {
+                Walk::TooLong
             } else {
                 Walk::Malformed
             };
@@ -111,10 +124,9 @@ fn walk<F: Frame>(frame: &F, start: usize, first: u8, payload_octets: usize) -> 
             let (offset, more) = (field >> 3, field & 1 != 0);
             if offset != 0 {
                 // The port's neighbours start at offset 1 if TCP comes first; an extension header in
-                // front of it only moves them back.
-                let at_ports =
-                    offset == 1 && (following == tcp::PROTOCOL || is_extension(following));
-                return if at_ports {
+                // front of it only moves them back. What comes first is what the first fragment says, and
+                // not this one (RFC 8200 section 4.5).
+                return if offset == 1 {
                     Walk::Fragment
                 } else {
                     Walk::NotOurs

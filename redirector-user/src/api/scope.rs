@@ -65,6 +65,11 @@ pub(super) const LEAST: &[(&str, &str, Scope)] = &[
     ("GET", "/v1/interfaces", Scope::Read),
     ("POST", "/v1/interfaces", Scope::Admin),
     ("DELETE", "/v1/interfaces/{name}", Scope::Admin),
+    ("GET", "/v1/listings", Scope::Read),
+    // It asks strangers, in everybody's pace.
+    ("POST", "/v1/listings/check", Scope::Flag),
+    ("GET", "/v1/listings/zones", Scope::Read),
+    ("GET", "/v1/listings/{id}", Scope::Read),
     ("GET", "/v1/notices", Scope::Read),
     ("GET", "/v1/notices/preview", Scope::Read),
     ("GET", "/v1/openapi.json", Scope::Read),

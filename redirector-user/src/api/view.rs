@@ -8,6 +8,7 @@ mod bypasses;
 mod capture;
 mod events;
 mod flags;
+mod listings;
 mod notices;
 mod precheck;
 mod privacy;
@@ -36,6 +37,7 @@ pub use self::{
         FlagSetView, FlagState, FlagView, HistoryView, ImportProgress, ImportStage, ImportView,
         SetOutcome,
     },
+    listings::{ListState, ListView, ListedRequest, ListedView, ListingView, ListsView},
     notices::{NoticePreview, NoticeState, NoticeView},
     precheck::PrecheckView,
     privacy::{ErasedView, HeldView, PrivacyRequest},

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{
     AddArgs, AttachArgs, Cli, CliError, Command, FlagCommand, Outcome, RmArgs, audit, bypass,
-    capture, events, exempt, generate, import, notice, precheck, privacy, radar, range, relay,
-    rules, store,
+    capture, events, exempt, generate, import, listing, notice, precheck, privacy, radar, range,
+    relay, rules, store,
     tables::{self, Style},
     tenants, terms, token, top, user, webhook, why,
 };
@@ -76,6 +76,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Rules(command) => rules::run(&client, &teller, command).await,
         Command::Replay(arguments) => rules::replay(&client, &teller, arguments).await,
         Command::Precheck(arguments) => precheck::run(&client, &teller, *arguments).await,
+        Command::Listing(command) => listing::run(&client, &teller, command).await,
         Command::Range(command) => range::run(&client, &teller, command).await,
         Command::Relay(command) => relay::run(&client, &teller, command).await,
         Command::Events(arguments) => events::list(&client, &teller, arguments).await,

@@ -136,6 +136,7 @@ async fn erase(
             assignments,
             exemptions,
             notices,
+            listings,
             customers,
             figures,
             trail,
@@ -143,7 +144,7 @@ async fn erase(
         } = erased.gone;
         format!(
             "erased: texts of {flags} flags, {events} events, {firings} firings of rules, {conduct} memories of conduct, \
-             {assignments} assignments, texts of {exemptions} exemptions, {notices} notices, names of {customers} customers, \
+             {assignments} assignments, texts of {exemptions} exemptions, {notices} notices, {listings} listings, names of {customers} customers, \
              {figures} figures, {trail} payloads of the trail, {answers} kept answers.\nBackups and \
              exports from before still have it, and relays what they keep of mail (`outgate-relay quarantine`)."
         )
@@ -176,7 +177,7 @@ const EXPORT_HELP: &str = "Examples:
   outgate privacy export --customer 2001:db8:a:a::/64 held.json
   outgate privacy export --customer C-1042 held.json              (what it has and had, while it had it)
 
-Flags, events, what rules did, conduct, assignments, exemptions, notices, figures and rows of the trail that are about this
+Flags, events, what rules did, conduct, assignments, exemptions, notices, listings, figures and rows of the trail that are about this
 address or prefix, or what is in it; not what is about a wider prefix, which is about others, too. Who has asked stands in the trail, as \"viewed\".
 What relays keep of mail is theirs: `outgate-relay quarantine`.";
 
@@ -184,6 +185,6 @@ const ERASE_HELP: &str = "Examples:
   outgate privacy erase --customer 192.0.2.10 --reason \"request of 1 March, ticket 4711\"
   outgate privacy erase --customer 2001:db8:a:a::/64 --reason \"ticket 4712\" --yes
 
-Gone are events, what rules did, conduct, ended assignments, notices, figures, the texts of ended flags and exemptions, the name
+Gone are events, what rules did, conduct, ended assignments, notices, listings that are over (of open ones what was sent from there), figures, the texts of ended flags and exemptions, the name
 and contact of a customer that is named by its key, and the payloads of the trail, which still verifies. What stays of a flag are its number, prefix, action, times and who acted. The trail says who has erased,
 when, why and how much. Exit code 3 while a flag of the customer is in force: lift it first.";

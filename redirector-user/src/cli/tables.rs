@@ -16,7 +16,9 @@ pub(super) use self::{
     terms::{all_the_same, changes, exemption, exemptions},
 };
 use crate::{
-    api::view::{AssignmentView, FlagState, FlagView, ProbationView, ThenView, WhyView},
+    api::view::{
+        AssignmentView, FlagState, FlagView, ListingView, ProbationView, ThenView, WhyView,
+    },
     doctor::{Finding, Level},
     policy::tenant::CustomerId,
 };
@@ -181,7 +183,22 @@ pub(super) fn why(why: &WhyView, style: Style) -> String {
         judgement.counter.clone(),
     ]);
     let whose = whose(why.assignment.as_ref(), style);
-    let now = format!("{}{whose}\n\n{table}", why.explanation);
+    let listed = why.listings.iter().map(|listing| {
+        let ListingView {
+            address,
+            zone,
+            first_at,
+            id,
+            ..
+        } = listing;
+        let since = style.time(*first_at);
+        format!(
+            "\n{zone} has named {address} since {since}; `outgate listing show {}`",
+            id.0
+        )
+    });
+    let listed: String = listed.collect();
+    let now = format!("{}{whose}{listed}\n\n{table}", why.explanation);
     if why.past.is_empty() {
         return now;
     }

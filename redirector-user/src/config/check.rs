@@ -6,6 +6,7 @@ mod api;
 mod events;
 mod guards;
 mod health;
+mod listings;
 mod metrics;
 mod notices;
 mod pools;
@@ -71,6 +72,7 @@ impl TryFrom<RawConfig> for Config {
             notices: raw.notices.map(notices::notices).transpose()?,
             contacts: notices::contacts(&raw.contact)?,
             precheck: precheck::precheck(&raw.precheck)?,
+            listings: listings::listings(&raw.listings)?,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The file as it is written. Nothing is judged here but the shape; `check` turns it into a `Config`.
 
+mod listings;
 mod notices;
 mod webhooks;
 
@@ -8,6 +9,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 use serde::Deserialize;
 
 pub(super) use self::{
+    listings::{RawListings, RawZone},
     notices::{RawContact, RawNotices},
     webhooks::RawWebhook,
 };
@@ -63,6 +65,8 @@ pub(super) struct RawConfig {
     pub(super) contact: Vec<RawContact>,
     #[serde(default)]
     pub(super) precheck: RawPrecheck,
+    #[serde(default)]
+    pub(super) listings: RawListings,
 }
 
 /// `[precheck]`.

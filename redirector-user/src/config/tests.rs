@@ -1,4 +1,5 @@
 mod api;
+mod listings;
 mod notices;
 mod precheck;
 mod store;
@@ -322,7 +323,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "operator =",
         "operater =",
-        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `audit`, `metrics`, `api`, `store`, `guards`, `protected`, `webhook`, `notices`, `contact`, `precheck`",
+        "o.toml: operater: operater: unknown field `operater`, expected one of `operator`, `help_url`, `socket`, `state_dir`, `customer_prefixes`, `log`, `log_format`, `edge`, `interface`, `pool`, `health`, `radar`, `refuse`, `rules`, `statistics`, `events`, `audit`, `metrics`, `api`, `store`, `guards`, `protected`, `webhook`, `notices`, `contact`, `precheck`, `listings`",
     );
     refused(
         "syn_rate =",

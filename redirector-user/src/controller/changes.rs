@@ -11,6 +11,7 @@ use std::{
 
 use contract::Generation;
 use ipnetwork::IpNetwork;
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
@@ -33,8 +34,8 @@ use crate::{
 /// What somebody asks for.
 #[derive(Clone, Debug)]
 pub(super) enum Wish {
-    /// A flag.
-    Add(Box<FlagRequest>),
+    /// A flag; with what was seen of its customer before, for the trail, if it lets one out.
+    Add(Box<FlagRequest>, Option<Value>),
     /// That a flag ends; who says so, why, and what must be so.
     Lift(FlagId, String, String, Condition),
 }
@@ -59,7 +60,7 @@ type OfCaller = (Granted, Option<Caller>);
 /// A wish that may be fulfilled.
 #[derive(Debug)]
 enum Granted {
-    Add(Box<Proposal>),
+    Add(Box<Proposal>, Option<Value>),
     Lift(Box<Lift>),
 }
 
@@ -153,11 +154,11 @@ impl Controller {
         more: usize,
     ) -> Result<Granted, Problem> {
         match wish {
-            Wish::Add(request) => {
+            Wish::Add(request, prechecked) => {
                 // Read under the lock, so that flags are as old as their order says.
                 let proposal = Proposal::read(request, &pool_terms(&self.config), clock())?;
                 self.admit(state, &proposal, more)?;
-                Ok(Granted::Add(Box::new(proposal)))
+                Ok(Granted::Add(Box::new(proposal), prechecked.clone()))
             }
             Wish::Lift(id, actor, reason, condition) => {
                 let flag = self.active_flag(state, *id).await?.clone();
@@ -205,7 +206,7 @@ impl Controller {
         let mut lifted = Vec::new();
         for ((grant, _), answer) in granted {
             let flag = match grant {
-                Granted::Add(_) => {
+                Granted::Add(..) => {
                     let Some(added) = stored.next() else {
                         continue;
                     };
@@ -257,8 +258,15 @@ impl Controller {
         let mut stored = Vec::new();
         for (grant, caller) in granted {
             match grant {
-                Granted::Add(terms) => {
-                    let added = change.add(terms, Kind::FlagAdded, &terms.actor);
+                Granted::Add(terms, prechecked) => {
+                    let added = async {
+                        let added = change.add(terms, Kind::FlagAdded, &terms.actor).await?;
+                        if let Some(seen) = prechecked {
+                            let kind = Kind::Prechecked;
+                            change.remark(&added.flag, kind, seen.clone()).await?;
+                        }
+                        Ok::<_, StoreError>(added)
+                    };
                     stored.push(caller::on_behalf_of(caller.clone(), added).await?);
                 }
                 Granted::Lift(lift) => {
@@ -282,14 +290,14 @@ impl Granted {
     /// Whom a new flag is about.
     fn added(&self) -> Option<IpNetwork> {
         match self {
-            Self::Add(proposal) => Some(proposal.prefix),
+            Self::Add(proposal, _) => Some(proposal.prefix),
             Self::Lift(_) => None,
         }
     }
 
     fn prefix(&self) -> IpNetwork {
         match self {
-            Self::Add(proposal) => proposal.prefix,
+            Self::Add(proposal, _) => proposal.prefix,
             Self::Lift(lift) => lift.flag.terms.prefix,
         }
     }
@@ -297,7 +305,7 @@ impl Granted {
     /// How many more prefixes are flagged by it.
     fn room(&self, state: &State) -> usize {
         match self {
-            Self::Add(proposal) => usize::from(state.flags.on(proposal.prefix).is_none()),
+            Self::Add(proposal, _) => usize::from(state.flags.on(proposal.prefix).is_none()),
             Self::Lift(_) => 0,
         }
     }
@@ -318,7 +326,7 @@ mod tests {
     fn ids(asked: &VecDeque<Asked>) -> Vec<u32> {
         let id = |asked: &Asked| match asked.wish {
             Wish::Lift(id, ..) => id.0,
-            Wish::Add(_) => 0,
+            Wish::Add(..) => 0,
         };
         asked.iter().map(id).collect()
     }

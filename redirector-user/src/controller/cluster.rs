@@ -63,7 +63,7 @@ impl Controller {
             }
             loop {
                 let outcome = self.look(&mut watch).await;
-                let away = is_away(&outcome);
+                let away = outcome.as_ref().is_err_and(Problem::is_away);
                 trouble.report(outcome);
                 if away {
                     break;
@@ -240,10 +240,6 @@ fn put<T>(place: &mut T, fresh: Option<T>) {
     if let Some(fresh) = fresh {
         *place = fresh;
     }
-}
-
-fn is_away(outcome: &Result<(), Problem>) -> bool {
-    matches!(outcome, Err(Problem::Store(StoreError::Away { .. })))
 }
 
 /// How soon a store that is away is asked again.

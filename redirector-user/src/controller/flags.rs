@@ -56,10 +56,19 @@ impl Controller {
     /// [`Problem::Usage`], [`Problem::Guard`]: nothing is stored. What the kernel answers is a problem only
     /// after the flag is stored, and is tried again with the next pass.
     pub async fn add_flag(&self, request: &FlagRequest) -> Result<NewFlag, Problem> {
+        self.add_flag_after(request, None).await
+    }
+
+    /// The same, with what was seen of the customer before it was let out: a row of the trail, stored with the flag.
+    pub(super) async fn add_flag_after(
+        &self,
+        request: &FlagRequest,
+        prechecked: Option<serde_json::Value>,
+    ) -> Result<NewFlag, Problem> {
         let deadline = Instant::now() + IN_FORCE_WITHIN;
         let mut passes = self.passes.subscribe();
         self.unless_importing()?;
-        let wish = Wish::Add(Box::new(request.clone()));
+        let wish = Wish::Add(Box::new(request.clone()), prechecked);
         let mut new = self.fulfil(wish).await?;
         loop {
             if new.flag.activated_at.is_some()

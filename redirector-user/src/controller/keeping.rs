@@ -43,6 +43,7 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     keep(Box::pin(checkpoint(Arc::clone(controller))));
     keep(Box::pin(back_up(Arc::clone(controller))));
     keep(Box::pin(Arc::clone(controller).make_notices()));
+    keep(Box::pin(Arc::clone(controller).ask_lists()));
     for hook in &controller.webhooks {
         let turned = Arc::clone(controller).turn_webhook(Arc::clone(hook));
         keep(Box::pin(turned));
@@ -146,6 +147,7 @@ async fn sweep(controller: Arc<Controller>) {
 async fn trim(controller: Arc<Controller>) {
     let mut trouble = Trouble::new("old events could not be thrown away");
     let mut of_trail = Trouble::new("the oldest rows of the audit trail could not be let go");
+    let mut of_lists = Trouble::new("listings that are over could not be thrown away");
     let mut pruned = None;
     let mut ticks = ticks(TRIM);
     controller.pulses.expect("trim", TRIM);
@@ -156,6 +158,7 @@ async fn trim(controller: Arc<Controller>) {
             continue;
         }
         trouble.report(controller.trim_events().await);
+        of_lists.report(controller.trim_listings().await);
         let outcome = controller.prune_trail(pruned).await;
         pruned = *outcome.as_ref().unwrap_or(&None);
         of_trail.report(outcome.map(drop));

@@ -10,7 +10,6 @@ use crate::{
     api::view::{FlagView, PrecheckView},
     policy::dial::{Proposal, REASON_OCTETS, line},
     precheck::{ApproveRequest, Finding, PrecheckRequest, Question, Verdict, ask, judge, worst},
-    store::audit::{Entry, Kind},
 };
 
 impl Controller {
@@ -70,24 +69,18 @@ impl Controller {
         approve: &ApproveRequest,
         view: &PrecheckView,
     ) -> Result<FlagView, Problem> {
-        let flag = self.add_flag(&request.flag(approve)).await?.view;
         let bad = view.findings.iter();
         let bad: Vec<&Finding> = bad.filter(|it| it.verdict != Verdict::Pass).collect();
-        let entry = Entry {
-            at: clock(),
-            actor: flag.actor.clone(),
-            kind: Kind::Prechecked,
-            subject: format!("flag:{}", flag.id),
-            payload: serde_json::json!({
-                "domain": view.domain,
-                "verdict": view.verdict,
-                "passed": view.findings.len() - bad.len(),
-                "else": bad.iter().take(TOLD_MAX).map(|it| said(it)).collect::<Vec<_>>(),
-                "more": bad.len().saturating_sub(TOLD_MAX),
-                "override": approve.overriding,
-            }),
-        };
-        self.store.record(entry).await?;
+        let seen = serde_json::json!({
+            "domain": view.domain,
+            "verdict": view.verdict,
+            "passed": view.findings.len() - bad.len(),
+            "else": bad.iter().take(TOLD_MAX).map(|it| said(it)).collect::<Vec<_>>(),
+            "more": bad.len().saturating_sub(TOLD_MAX),
+            "override": approve.overriding,
+        });
+        let wanted = request.flag(approve);
+        let flag = self.add_flag_after(&wanted, Some(seen)).await?.view;
         tracing::info!(
             flag.id = flag.id.0,
             verdict = view.verdict.name(),

@@ -1,6 +1,7 @@
 //! What is held about a customer, handed out and erased. Both stand in the trail.
 
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use super::{Controller, Problem, clock, trail::actor_of};
 use crate::{
@@ -41,7 +42,8 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// [`Problem::Guard`] without an actor or a reason, and while a flag of the customer is in force; nothing is erased then.
+    /// [`Problem::Guard`] without an actor or a reason, and while a flag of the customer is in force; nothing is erased then, but
+    /// for figures, where the flag came in that very moment.
     pub async fn erase_customer(&self, request: &PrivacyRequest) -> Result<ErasedView, Problem> {
         let (_, extent) = self.extent(request).await?;
         let reason = reason(request)?;
@@ -55,15 +57,24 @@ impl Controller {
             by: actor_of(&request.actor)?,
             reason,
         };
+        // One at a time: what one takes away, another one's look must not have found.
+        let _only_one = ERASING.lock().await;
+        // The long part, while everybody else goes on.
+        let scanned = self.store.scan_held(&extent).await?;
+        let scanned = scanned.map_err(|standing| Problem::Guard(in_force(&standing)))?;
+        let figures = self.store.erase_figures_of(&extent).await?;
         // Under the one lock, so that no flag comes meanwhile, and nothing is remembered again.
         let mut state = self.lock().await;
-        match self.store.erase(&extent, &word).await? {
+        let erased = self.store.erase_scanned(&extent, &word, &scanned, figures);
+        match erased.await? {
             Ok(gone) => {
                 let before = state.conduct.len();
                 state
                     .conduct
                     .retain(|customer, conduct| !extent.holds(*customer, conduct.changed_at));
                 let forgotten = before - state.conduct.len();
+                drop(state);
+                self.store.forget_log().await;
                 tracing::info!(
                     actor = word.by,
                     forgotten,
@@ -120,5 +131,7 @@ fn in_force(standing: &[FlagId]) -> String {
     )
 }
 
+/// Held by whoever erases.
+static ERASING: Mutex<()> = Mutex::const_new(());
 /// Flags that are named.
 const NAMED: usize = 10;

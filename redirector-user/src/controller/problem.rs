@@ -39,6 +39,12 @@ impl Problem {
         matches!(self, Self::Store(StoreError::Behind))
     }
 
+    /// Whether it is that the store does not answer, while everything else does.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Away { .. }))
+    }
+
     /// Whether the process lacks a capability.
     #[must_use]
     pub const fn is_privilege(&self) -> bool {

@@ -149,7 +149,7 @@ impl Controller {
     }
 
     /// A panic while it was held has left whole windows behind: they are pushed in one step.
-    fn history(&self) -> MutexGuard<'_, History> {
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -55,6 +55,9 @@ pub enum StartError {
         /// The flags.
         ids: Vec<FlagId>,
     },
+    /// No list can be asked.
+    #[error(transparent)]
+    Listings(#[from] super::ListingsError),
     /// The rules cannot be gone by.
     #[error(transparent)]
     Rules(#[from] super::rules::RulesError),

@@ -66,6 +66,11 @@ impl Ledger {
         self.flags.values().map(Box::as_ref)
     }
 
+    /// All of them, the newest first.
+    pub fn newest(&self) -> impl Iterator<Item = &Flag> {
+        self.flags.values().rev().map(Box::as_ref)
+    }
+
     /// The flag of exactly this prefix that has not ended.
     #[must_use]
     pub fn on(&self, prefix: IpNetwork) -> Option<&Flag> {

@@ -1,26 +1,14 @@
 //! What was heard about a question, before anybody judges it.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use mail_auth::SpfResult;
 
 use super::Fqdn;
-
-/// What the DNS has; empty = it says that there is none.
-pub type Answer<T> = Result<Vec<T>, Silence>;
-
-/// That nobody could tell, and why: a time-out, SERVFAIL.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: no answer ({why})")]
-pub struct Silence {
-    /// What was asked for, as `TXT customer.example`.
-    pub what: String,
-    /// As the resolver says it.
-    pub why: String,
-}
+pub use crate::{
+    dns::{Answer, Silence},
+    dnsbl::{Listed, OfItself as ListFacts},
+};
 
 /// Everything about one question.
 #[derive(Clone, Debug, Default)]
@@ -50,28 +38,6 @@ pub struct HostFacts {
     pub knock: Knock,
     /// What each list says of it, by the list's place in [`Facts::lists`].
     pub listed: Vec<Listed>,
-}
-
-/// What one list says of one address.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// The name that was asked for.
-    pub name: String,
-    /// Its codes; empty = it is not listed.
-    pub codes: Answer<Ipv4Addr>,
-    /// Its words; asked for only where there is a code.
-    pub words: Answer<String>,
-}
-
-/// What a list says of itself (RFC 5782 section 5).
-#[derive(Clone, Debug)]
-pub struct ListFacts {
-    /// Its name.
-    pub zone: Fqdn,
-    /// Of 127.0.0.2, which every list names.
-    pub always: Answer<Ipv4Addr>,
-    /// Of 127.0.0.1, which no list names.
-    pub never: Answer<Ipv4Addr>,
 }
 
 /// About the domain. Texts are those of TXT records, all strings of each in one.

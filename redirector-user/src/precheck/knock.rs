@@ -10,10 +10,10 @@ use tokio::{
 
 use super::{
     Question,
-    ask::printable,
     facts::{Exchange, Knock},
     relay,
 };
+use crate::dns::printable;
 
 /// What port 25 of an address does; `stranger` is a mailbox that it has no business with.
 pub(super) async fn knock(

@@ -1,11 +1,10 @@
 //! Whether lists in the DNS name an address (RFC 5782).
 
-use std::net::Ipv4Addr;
-
 use super::{
     Check, Finding, Question, Verdict,
-    facts::{Answer, HostFacts, ListFacts, Listed},
+    facts::{HostFacts, ListFacts, Listed},
 };
+use crate::dnsbl::is_listing;
 
 /// What each list says of one address.
 pub(super) fn judge(host: &HostFacts, lists: &[ListFacts]) -> Vec<Finding> {
@@ -30,7 +29,7 @@ fn of_list(host: &HostFacts, list: &ListFacts, listed: &Listed) -> Finding {
     let address = host.address;
     let zone = &list.zone;
     let finding = |verdict, seen: String| Finding::new(Check::Listing, address, verdict, seen);
-    if let Some(why) = not_to_be_believed(list) {
+    if let Some(why) = list.not_to_be_believed() {
         return finding(Verdict::Unknown, format!("{zone}: {why}"))
             .fix("it says nothing about anybody as it answers now; ask by a resolver that the list serves, or another list");
     }
@@ -58,34 +57,4 @@ fn of_list(host: &HostFacts, list: &ListFacts, listed: &Listed) -> Finding {
     .fix(format!(
         "end what it was listed for, then ask {zone} to take it off: its own words say how"
     ))
-}
-
-/// Why what a list says is worth nothing, if so (section 5).
-fn not_to_be_believed(list: &ListFacts) -> Option<String> {
-    let code = |answer: &Answer<Ipv4Addr>| match answer {
-        Ok(codes) => Ok(codes.first().copied()),
-        Err(silence) => Err(silence.to_string()),
-    };
-    match (code(&list.always), code(&list.never)) {
-        (Err(silence), _) | (_, Err(silence)) => Some(silence),
-        (Ok(None), _) => Some(String::from(
-            "it does not name 127.0.0.2, which every list does; is it still there?",
-        )),
-        (Ok(Some(code)), _) if !is_listing(code) => Some(format!(
-            "it answers {code} for 127.0.0.2: it refuses the question"
-        )),
-        (_, Ok(Some(code))) => Some(format!(
-            "it names 127.0.0.1 ({code}), so it names everybody"
-        )),
-        (Ok(Some(_)), Ok(None)) => None,
-    }
-}
-
-/// 127.0.0.0/8 is a listing (section 2.1), but for 127.255.255.0/24, by which lists say that they do not answer.
-const fn is_listing(code: Ipv4Addr) -> bool {
-    match code.octets() {
-        [127, 255, 255, _] => false,
-        [127, ..] => true,
-        _ => false,
-    }
 }

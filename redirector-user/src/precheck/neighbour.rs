@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::{
     Check, Finding, Fqdn, Question, Verdict,
     facts::{Answer, HostFacts},
-    question::arpa,
 };
+use crate::dns::arpa;
 
 /// What is to be said of one address.
 pub(super) fn judge(question: &Question, host: &HostFacts) -> Vec<Finding> {

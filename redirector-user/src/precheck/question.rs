@@ -1,6 +1,6 @@
 //! What somebody wants to know, and what then is to happen.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -181,38 +181,5 @@ fn selector(text: &str) -> Result<String, Refusal> {
     Ok(text.to_ascii_lowercase())
 }
 
-/// The name of an address in a zone that goes by reversed octets or nibbles (RFC 5782 sections 2.1 and 2.4).
-#[must_use]
-pub(super) fn reversed(address: IpAddr, zone: &str) -> String {
-    let mut name = String::new();
-    match address {
-        IpAddr::V4(address) => {
-            for octet in address.octets().iter().rev() {
-                name.push_str(&format!("{octet}."));
-            }
-        }
-        IpAddr::V6(address) => {
-            for octet in address.octets().iter().rev() {
-                name.push_str(&format!("{:x}.{:x}.", octet & 15, octet >> 4));
-            }
-        }
-    }
-    name + zone
-}
-
-/// The name under which an address has its name.
-#[must_use]
-pub(super) fn arpa(address: IpAddr) -> String {
-    let zone = match address {
-        IpAddr::V4(_) => "in-addr.arpa",
-        IpAddr::V6(_) => "ip6.arpa",
-    };
-    reversed(address, zone)
-}
-
-/// One address of those that every list names.
-pub(super) const ALWAYS_LISTED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-/// One that no list names.
-pub(super) const NEVER_LISTED: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// So many are looked at together: a /24.
 pub const ADDRESSES_MAX: usize = 256;

@@ -67,6 +67,7 @@ fn facts(question: &Question) -> Facts {
         domain: domain("v=spf1 mx -all"),
         lists: vec![ListFacts {
             zone: Fqdn::new("list.example").unwrap(),
+            family: crate::dnsbl::Family::V4,
             always: Ok(vec![Ipv4Addr::new(127, 0, 0, 2)]),
             never: Ok(Vec::new()),
         }],
@@ -125,7 +126,7 @@ fn addresses_are_turned_round_for_the_dns() {
             "0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.a.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
         ),
     ] {
-        assert_eq!(question::arpa(address.parse().unwrap()), expected);
+        assert_eq!(crate::dns::arpa(address.parse().unwrap()), expected);
     }
 }
 

@@ -4,7 +4,7 @@
 //! together, so that a network full of senders keeps less of the past instead of more memory.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -122,6 +122,14 @@ impl History {
             Some((window.from, figures))
         });
         seen.collect()
+    }
+
+    /// Who was seen in a window that ended after `since`.
+    #[must_use]
+    pub fn sources_since(&self, since: Timestamp) -> BTreeSet<IpNetwork> {
+        let (_, asked) = self.split(since);
+        let sources = asked.iter().flat_map(|window| window.sources.keys());
+        sources.copied().collect()
     }
 
     fn split(&self, since: Timestamp) -> (Vec<&Window>, Vec<&Window>) {

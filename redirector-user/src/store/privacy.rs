@@ -1,7 +1,8 @@
 //! What is held about a customer: all of it to be handed out, and most of it to be erased.
 //!
 //! A customer is an [`Extent`]. What is about a wider prefix is about others, too, and is neither handed out nor erased.
-//! Erased are events, firings, conduct, figures, ended assignments, notices, and answers that were kept for a day; of flags and
+//! Erased are events, firings, conduct, figures, ended assignments, notices, listings that are over (of open ones what was sent
+//! from there; the lists themselves are not ours), and answers that were kept for a day; of flags and
 //! exemptions that have ended the free texts; of a customer that is asked for by its key the name and the contact; of the
 //! trail the payloads, of which the chain keeps hashes that say nothing without their salts. What stays are numbers, times,
 //! keys, actions and who acted.
@@ -9,6 +10,7 @@
 mod erase;
 mod figures;
 mod row;
+mod scanned;
 
 use futures_util::TryStreamExt as _;
 use ipnetwork::IpNetwork;
@@ -16,7 +18,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, Row as _, any::AnyRow};
 
-pub use self::erase::Gone;
+use self::scanned::Marks;
+pub use self::{erase::Gone, scanned::Scanned};
 use super::{Line, Store, StoreError, exemptions, flags::subject, tenants};
 use crate::policy::{dial::FlagId, exemption::ExemptionId, extent::Extent};
 
@@ -25,7 +28,7 @@ use crate::policy::{dial::FlagId, exemption::ExemptionId, extent::Extent};
 pub struct Held(pub Map<String, Value>);
 
 /// Which rows are a customer's.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Rows {
     /// Flags, those that have not ended too.
     flags: Vec<FlagId>,
@@ -37,6 +40,7 @@ struct Rows {
     /// Of these, those that have ended.
     ended_exemptions: Vec<i64>,
     notices: Vec<i64>,
+    listings: Vec<i64>,
     /// Numbers of the customer itself.
     customers: Vec<i64>,
     /// By prefix and beginning; those that have ended.
@@ -53,7 +57,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn held_about(&self, extent: &Extent) -> Result<Held, StoreError> {
         let mut connection = self.readers.begin().await?;
-        let rows = rows_of(&mut connection, extent).await?;
+        let rows = rows_of(&mut connection, extent, None).await?;
         let mut held = Map::new();
         let mut flags = Vec::new();
         for id in &rows.flags {
@@ -83,6 +87,7 @@ impl Store {
         for (table, key, ids) in [
             ("exemptions", "id", &rows.exemptions),
             ("notices", "id", &rows.notices),
+            ("listings", "id", &rows.listings),
             ("customers", "number", &rows.customers),
         ] {
             let mut told = Vec::new();
@@ -129,11 +134,33 @@ impl Store {
     }
 }
 
-/// Finds a customer's rows but for those that are found by keys.
-async fn rows_of(connection: &mut Line, extent: &Extent) -> Result<Rows, StoreError> {
+/// Finds a customer's rows but for those that are found by keys. With what an earlier look has found, of the tables that
+/// only grow what came after it is looked at alone.
+async fn rows_of(
+    connection: &mut Line,
+    extent: &Extent,
+    scanned: Option<&Scanned>,
+) -> Result<Rows, StoreError> {
     let mut rows = Rows::default();
-    let mut flags = sqlx::query("SELECT id, prefix, created_us, ended_us FROM flags ORDER BY id")
-        .fetch(&mut *connection);
+    let nothing = Marks::default();
+    let marks = scanned.map_or(&nothing, |scanned| &scanned.marks);
+    if let Some(scanned) = scanned {
+        rows.flags.clone_from(&scanned.rows.flags);
+        rows.firings.clone_from(&scanned.rows.firings);
+        rows.notices.clone_from(&scanned.rows.notices);
+        rows.trail.clone_from(&scanned.rows.trail);
+        for id in &rows.flags {
+            let row = sqlx::query("SELECT COUNT(*) FROM flags WHERE id = $1 AND ended_us IS NULL");
+            let row = row
+                .bind(i64::from(id.0))
+                .fetch_one(&mut *connection)
+                .await?;
+            let stands = row.try_get::<i64, _>(0)? > 0;
+            rows.standing.extend(stands.then_some(*id));
+        }
+    }
+    let text = "SELECT id, prefix, created_us, ended_us FROM flags WHERE id > $1 ORDER BY id";
+    let mut flags = sqlx::query(text).bind(marks.flags).fetch(&mut *connection);
     while let Some(row) = flags.try_next().await? {
         if is_held(extent, &row, "prefix", "created_us")? {
             let id = FlagId(u32::try_from(row.try_get::<i64, _>("id")?).unwrap_or_default());
@@ -143,8 +170,10 @@ async fn rows_of(connection: &mut Line, extent: &Extent) -> Result<Rows, StoreEr
         }
     }
     drop(flags);
-    let mut firings =
-        sqlx::query("SELECT id, customer, at_us FROM firings").fetch(&mut *connection);
+    // Where all were forgotten meanwhile, numbers begin anew.
+    let text = "SELECT id, customer, at_us FROM firings WHERE id > $1 OR at_us >= $2";
+    let firings = sqlx::query(text).bind(marks.firings).bind(marks.at_us);
+    let mut firings = firings.fetch(&mut *connection);
     while let Some(row) = firings.try_next().await? {
         if is_held(extent, &row, "customer", "at_us")? {
             rows.firings.push(row.try_get("id")?);
@@ -168,7 +197,7 @@ async fn rows_of(connection: &mut Line, extent: &Extent) -> Result<Rows, StoreEr
         }
     }
     drop(ended);
-    others_of(connection, extent, &mut rows).await?;
+    others_of(connection, extent, marks, &mut rows).await?;
     let number = |id: &i64| u32::try_from(*id).unwrap_or_default();
     let flags = rows.flags.iter().map(|id| subject(*id));
     let exempt = rows.ended_exemptions.iter().map(number);
@@ -183,16 +212,28 @@ async fn rows_of(connection: &mut Line, extent: &Extent) -> Result<Rows, StoreEr
             rows.trail.push((row.try_get(0)?, row.try_get(1)?));
         }
     }
-    let mut others = sqlx::query(NAMES_CUSTOMER).fetch(&mut *connection);
-    while let Some(row) = others.try_next().await? {
-        let payload: String = row.try_get("payload")?;
-        let at = time(row.try_get("at_us")?);
-        if customer_in(&payload).is_some_and(|customer| extent.holds(customer, at)) {
-            rows.trail
-                .push((row.try_get("writer")?, row.try_get("seq")?));
+    let mut named = Vec::new();
+    if marks.trail.is_empty() {
+        let mut others = sqlx::query(NAMES_CUSTOMER).fetch(&mut *connection);
+        while let Some(row) = others.try_next().await? {
+            named.extend(named_in(extent, &row)?);
         }
     }
-    drop(others);
+    for (writer, seq) in &marks.trail {
+        let since = sqlx::query(NAMES_CUSTOMER_SINCE).bind(writer.clone());
+        let mut others = since.bind(*seq).fetch(&mut *connection);
+        while let Some(row) = others.try_next().await? {
+            named.extend(named_in(extent, &row)?);
+        }
+    }
+    rows.trail.append(&mut named);
+    if scanned.is_some() {
+        // What was found twice is there once.
+        rows.firings.sort_unstable();
+        rows.firings.dedup();
+        rows.trail.sort_unstable();
+        rows.trail.dedup();
+    }
     Ok(rows)
 }
 
@@ -200,6 +241,7 @@ async fn rows_of(connection: &mut Line, extent: &Extent) -> Result<Rows, StoreEr
 async fn others_of(
     connection: &mut Line,
     extent: &Extent,
+    marks: &Marks,
     rows: &mut Rows,
 ) -> Result<(), StoreError> {
     let mut exempt =
@@ -213,7 +255,9 @@ async fn others_of(
         }
     }
     drop(exempt);
-    let mut notices = sqlx::query("SELECT id, prefix, created_us FROM notices ORDER BY id")
+    let text = "SELECT id, prefix, created_us FROM notices WHERE id > $1 ORDER BY id";
+    let mut notices = sqlx::query(text)
+        .bind(marks.notices)
         .fetch(&mut *connection);
     while let Some(row) = notices.try_next().await? {
         if is_held(extent, &row, "prefix", "created_us")? {
@@ -221,6 +265,16 @@ async fn others_of(
         }
     }
     drop(notices);
+    for span in extent.spans() {
+        let (from, to, first, last) = erase::bounds(span);
+        let of_span = sqlx::query(
+            "SELECT id FROM listings WHERE address_key >= $1 AND address_key <= $2 AND first_us >= $3 AND first_us < $4 ORDER BY id",
+        );
+        let of_span = of_span.bind(first).bind(last).bind(from).bind(to);
+        for row in of_span.fetch_all(&mut *connection).await? {
+            rows.listings.push(row.try_get(0)?);
+        }
+    }
     if let Some(customer) = extent.customer() {
         let itself = sqlx::query("SELECT number FROM customers WHERE id = $1")
             .bind(customer.to_string())
@@ -231,6 +285,17 @@ async fn others_of(
         }
     }
     Ok(())
+}
+
+/// Writer and number of a row of the trail that names the customer.
+fn named_in(extent: &Extent, row: &AnyRow) -> Result<Option<(String, i64)>, StoreError> {
+    let payload: String = row.try_get("payload")?;
+    let at = time(row.try_get("at_us")?);
+    let names = customer_in(&payload).is_some_and(|customer| extent.holds(customer, at));
+    Ok(match names {
+        true => Some((row.try_get("writer")?, row.try_get("seq")?)),
+        false => None,
+    })
 }
 
 /// Whom a payload of the trail names.
@@ -254,3 +319,6 @@ fn time(us: i64) -> Timestamp {
 /// Rows of the trail that are about no flag, and name a customer in their payloads.
 const NAMES_CUSTOMER: &str = "SELECT writer, seq, at_us, payload FROM audit WHERE payload LIKE '%\"customer\":\"%' \
                               AND subject NOT LIKE 'flag:%' ORDER BY at_us, seq";
+/// The same, of one writer after a number.
+const NAMES_CUSTOMER_SINCE: &str = "SELECT writer, seq, at_us, payload FROM audit WHERE writer = $1 AND seq > $2 \
+                                    AND payload LIKE '%\"customer\":\"%' AND subject NOT LIKE 'flag:%' ORDER BY seq";

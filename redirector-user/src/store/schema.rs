@@ -418,8 +418,14 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
     ),
     (
         23,
+        None,
+        "listings",
+        include_str!("migrations/0023_listings.sql"),
+    ),
+    (
+        24,
         Some(POSTGRES),
         "several edges",
-        include_str!("migrations/0023_feed_postgres.sql"),
+        include_str!("migrations/0024_feed_postgres.sql"),
     ),
 ];

@@ -3,6 +3,7 @@ mod change;
 mod events;
 mod file;
 mod life;
+mod listings;
 mod notices;
 mod on_postgres;
 mod privacy;

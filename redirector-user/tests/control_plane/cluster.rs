@@ -82,13 +82,20 @@ fn what_one_edge_is_told_is_in_force_at_the_other() {
             "--action",
             "drop",
             "--for",
-            "1m",
+            "3s",
         ],
     );
-    assert!(short["id"].as_u64().is_some(), "{short}");
-    a.until("it came", |lab| {
-        ids(lab).contains(&short["id"].as_u64().unwrap())
-    });
+    let id = short["id"].as_u64().unwrap();
+    a.until("it came", |lab| verdict(lab, "192.0.2.12") == "drop");
+    for lab in [&a, &b] {
+        lab.until("it has ended", |lab| {
+            verdict(lab, "192.0.2.12") != "drop" && !ids(lab).contains(&id)
+        });
+    }
+    let shown = a.json(0, &["flag", "show", &id.to_string()]);
+    let history = shown["history"].as_array().unwrap().iter();
+    let expired = history.filter(|row| row["event"] == "flag expired").count();
+    assert_eq!(expired, 1, "{shown:#}");
 
     // Exemptions, bypasses, users, drains.
     b.json(
@@ -102,7 +109,7 @@ fn what_one_edge_is_told_is_in_force_at_the_other() {
         ],
     );
     a.until("the bypass came", |lab| {
-        lab.json(0, &["bypass", "ls"])[0]["prefix"] == "203.0.113.0/24"
+        lab.json(0, &["bypass", "ls"])[0]["destination"] == "203.0.113.0/24"
     });
     a.json(0, &["relay", "drain", "relay-1", "--reason", "disk"]);
     b.until("the drain came", |lab| {

@@ -25,6 +25,7 @@ mod import;
 mod imports;
 mod lab;
 mod life;
+mod listings;
 mod metrics;
 mod notices;
 mod past;

@@ -1,7 +1,7 @@
 //! Customers who ask for port 25: real names, a real list, real mail servers.
 
 mod failures;
-mod names;
+pub(crate) mod names;
 
 use std::{fs, process::Command};
 

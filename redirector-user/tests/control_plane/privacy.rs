@@ -1,10 +1,13 @@
 //! `outgate privacy`: a customer's own, handed out and erased.
 
-use std::fs;
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
-use crate::lab::Lab;
+use crate::{command::said, lab::Lab};
 
 /// Tells of a message of a customer that somebody has released.
 fn released(lab: &Lab, customer: &str, seq: u64) {
@@ -237,4 +240,57 @@ fn a_customer_is_known_by_its_key_while_it_has_its_prefixes() {
         assert_eq!(shown["ended_reason"], *expected, "{shown:#}");
     }
     lab.json(0, &["audit", "verify"]);
+}
+
+#[test]
+fn flags_are_added_while_a_long_trail_is_looked_through() {
+    let mut lab = Lab::started();
+    let id = flag(&lab, "192.0.2.10").to_string();
+    lab.json(0, &["flag", "rm", &id, "--reason", "over"]);
+    assert_eq!(lab.end(rustix::process::Signal::TERM), Some(0));
+    // Another controller's trail of years, of which every row is read.
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600000)
+        INSERT INTO audit (writer, seq, at_us, actor, kind, subject, payload, salt, payload_hash, prev_hash, hash)
+        SELECT 'outgated-before', i, i, 'a', 'viewed', 'privacy', '{\"customer\":\"198.51.100.7\",\"i\":' || i || '}', 's', 'p',
+            'h' || (i - 1), 'h' || i FROM n";
+    let write =
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()";
+    let mut python = Command::new("python3");
+    let done = said(python.args(["-c", write]).arg(lab.database()).arg(rows));
+    assert_eq!(done.code, 0, "{done:?}");
+    lab.start();
+    let mut erase = lab.inside(env!("CARGO_BIN_EXE_outgate"));
+    erase
+        .env("OUTGATE_SOCKET", lab.socket())
+        .env("USER", "tester")
+        .args([
+            "privacy",
+            "erase",
+            "--customer",
+            "192.0.2.10",
+            "--reason",
+            "ticket 4711",
+            "--yes",
+        ]);
+    let mut erase = erase.stdout(Stdio::null()).spawn().unwrap();
+    let mut added = 0;
+    let status = loop {
+        if let Some(status) = erase.try_wait().unwrap() {
+            break status;
+        }
+        let prefix = format!("192.0.2.{}", 100 + added % 100);
+        let request =
+            json!({ "target": prefix, "action": "drop", "reason": "r", "actor": "tester" });
+        let (code, answer) = lab.http("POST /v1/flags", &request.to_string());
+        assert_eq!(code, 201, "{answer}");
+        added += 1;
+    };
+    assert!(status.success());
+    // One or two come before the look has begun; whoever had to wait for its end would be the last.
+    assert!(
+        added >= 10,
+        "{added} flags while the trail was looked through"
+    );
+    let erased = lab.json(0, &["audit", "ls", "--kind", "erased", "-n", "1"]);
+    assert_eq!(erased[0]["payload"]["gone"]["flags"], 1, "{erased}");
 }

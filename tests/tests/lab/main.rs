@@ -24,6 +24,7 @@ mod configuration;
 mod diversion;
 mod events;
 mod failure;
+mod hidden;
 mod icmp;
 mod import;
 mod live;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AssignmentView, FlagView};
+use super::{AssignmentView, FlagView, ListingView};
 use crate::edge::Judgement;
 
 /// `GET /v1/why`.
@@ -30,6 +30,9 @@ pub struct WhyView {
     /// Flags over the source that have ended, the newest first, at most [`WhyView::PAST`].
     #[serde(default)]
     pub past: Vec<FlagView>,
+    /// Open listings of the source; of an IPv6 address those of its /64.
+    #[serde(default)]
+    pub listings: Vec<ListingView>,
     /// The relay that it would meet.
     pub relay_name: Option<String>,
     /// Interfaces of that kind whose program is of another build than the one that judged.

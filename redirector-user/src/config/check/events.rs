@@ -39,7 +39,7 @@ pub(super) fn audit(raw: &RawAudit) -> Result<Audit, Wrong> {
 }
 
 /// A time that is no less and no more.
-fn between(text: &str, (least, most): (&str, &str)) -> Option<Duration> {
+pub(super) fn between(text: &str, (least, most): (&str, &str)) -> Option<Duration> {
     let bounds = read(least).zip(read(most));
     read(text).filter(|keep| bounds.is_some_and(|(least, most)| (least..=most).contains(keep)))
 }
@@ -51,7 +51,7 @@ fn read(text: &str) -> Option<Duration> {
     Duration::try_from(duration).ok()
 }
 
-const EVER: &str = "ever";
+pub(super) const EVER: &str = "ever";
 /// Who looks into what somebody has done looks back further than a month.
 const KEEP_TRAIL: (&str, &str) = ("30d", "3660d");
 /// The day that `outgate flag show` looks back must be there.

@@ -35,7 +35,7 @@ pub(super) fn precheck(raw: &RawPrecheck) -> Result<Precheck, Wrong> {
     })
 }
 
-fn resolver(key: &str, text: &str) -> Result<SocketAddr, Wrong> {
+pub(super) fn resolver(key: &str, text: &str) -> Result<SocketAddr, Wrong> {
     let alone = text
         .parse::<IpAddr>()
         .map(|address| SocketAddr::new(address, PORT));

@@ -4,7 +4,7 @@ use redirector_common::abi::ABI_VERSION;
 
 use super::{Around, Sample};
 use crate::{
-    api::view::{PoolView, RelayHealth, RelayView, WebhookState},
+    api::view::{ListState, ListView, ListsView, PoolView, RelayHealth, RelayView, WebhookState},
     controller::Controller,
     metrics::exposition::{Kind, Page},
 };
@@ -20,6 +20,7 @@ pub(super) fn text(controller: &Controller, sample: Option<&Sample>, around: &Ar
     work(&mut page, controller);
     webhooks(&mut page, controller);
     notices(&mut page, controller);
+    listings(&mut page, &controller.lists());
     page.into_text()
 }
 
@@ -205,6 +206,55 @@ fn notices(page: &mut Page, controller: &Controller) {
     for outcome in ["sent", "failed", "lost"] {
         let count = controller.metrics().notices(outcome);
         notices.sample(&[("outcome", outcome)], count);
+    }
+}
+
+fn listings(page: &mut Page, lists: &ListsView) {
+    let mut each = |name, kind, help, value: fn(&ListView) -> u64| {
+        let mut family = page.family(name, kind, help);
+        for list in &lists.lists {
+            let labels = [("zone", list.zone.as_str()), ("family", list.family.name())];
+            family.sample(&labels, value(list));
+        }
+    };
+    let help = "Addresses of customers that the list names.";
+    each("listings_open", Kind::Gauge, help, |it| it.open as u64);
+    let help = "Whether the list is to be believed (RFC 5782 section 5); what is not is set aside.";
+    let believed = |it: &ListView| (it.state == ListState::Believed).into();
+    each("listings_believed", Kind::Gauge, help, believed);
+    let help = "Addresses that the list is asked about besides the round over all.";
+    each("listings_watched", Kind::Gauge, help, |it| {
+        it.watched as u64
+    });
+    let help = "For how long the most overdue look has been due.";
+    each("listings_behind_seconds", Kind::Gauge, help, |it| {
+        it.behind_s
+    });
+    let help = "Questions to the list about addresses, since the start.";
+    each("listings_queries_total", Kind::Counter, help, |it| {
+        it.queries
+    });
+    let help = "Questions to the list about addresses that nobody could answer, since the start.";
+    each("listings_failures_total", Kind::Counter, help, |it| {
+        it.silent
+    });
+    let rounds = || lists.lists.iter().filter(|list| list.addresses > 0);
+    let help =
+        "Since the last round over all IPv4 addresses ended; in the first one, since it began.";
+    let mut age = page.family("listings_sweep_age_seconds", Kind::Gauge, help);
+    for list in rounds() {
+        let since = list.round_age_s.unwrap_or_default();
+        age.sample(&[("zone", list.zone.as_str())], since);
+    }
+    let help = "The share of all IPv4 addresses that this round has asked about.";
+    let mut share = page.family("listings_sweep_ratio", Kind::Gauge, help);
+    for list in rounds() {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share, of which people read two digits"
+        )]
+        let asked = list.asked as f64 / list.addresses as f64;
+        share.sample(&[("zone", list.zone.as_str())], asked);
     }
 }
 

@@ -149,6 +149,27 @@ impl Change<'_> {
         Ok(Added { flag, replaced })
     }
 
+    /// One more row of the trail about a flag that was added by this change.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Random`]; the whole change is to be dropped then.
+    pub async fn remark(
+        &mut self,
+        flag: &Flag,
+        kind: Kind,
+        payload: serde_json::Value,
+    ) -> Result<(), StoreError> {
+        let entry = Entry {
+            at: flag.terms.created_at,
+            actor: flag.terms.actor.to_string(),
+            kind,
+            subject: subject(flag.id),
+            payload,
+        };
+        self.chain.append(&mut self.transaction, entry).await
+    }
+
     /// Ends a flag, by hand or ([`Kind::FlagExpired`]) by time; with `conduct`, what is remembered of its customer
     /// from then on.
     ///

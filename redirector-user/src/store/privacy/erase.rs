@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Rows, rows_of};
+use super::{Rows, Scanned, rows_of};
 use crate::{
     feed,
     policy::{
@@ -38,6 +38,9 @@ pub struct Gone {
     /// Notices to the customer.
     #[serde(default)]
     pub notices: u64,
+    /// Listings that are over, and open ones of which is gone what was sent from there.
+    #[serde(default)]
+    pub listings: u64,
     /// Customers whose name and contact are gone.
     #[serde(default)]
     pub customers: u64,
@@ -61,36 +64,69 @@ impl Store {
         extent: &Extent,
         word: &Word,
     ) -> Result<Result<Gone, Vec<FlagId>>, StoreError> {
-        let standing = rows_of(&mut *self.readers.begin().await?, extent)
-            .await?
-            .standing;
-        if !standing.is_empty() {
-            return Ok(Err(standing));
+        match self.scan_held(extent).await? {
+            Ok(scanned) => {
+                let figures = self.erase_figures(extent).await?;
+                let erased = self.erase_scanned(extent, word, &scanned, figures).await?;
+                self.forget_log().await;
+                Ok(erased)
+            }
+            Err(standing) => Ok(Err(standing)),
         }
-        let figures = self.erase_figures(extent).await?;
+    }
+
+    /// Takes a customer out of all figures, which nothing else refers to; how often it was in them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn erase_figures_of(&self, extent: &Extent) -> Result<u64, StoreError> {
+        self.erase_figures(extent).await
+    }
+
+    /// Erases what a look has found, and what came after it; whoever calls keeps flags from coming meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; nothing is erased then, but for figures.
+    pub async fn erase_scanned(
+        &self,
+        extent: &Extent,
+        word: &Word,
+        scanned: &Scanned,
+        figures: u64,
+    ) -> Result<Result<Gone, Vec<FlagId>>, StoreError> {
         let mut transaction = self.writer.begin().await?;
         if let Engine::Postgres(_) = self.engine {
             // Its rows are gone for whoever asks; the pages are the server's (VACUUM), and its log is.
-            return self.erase_rows(transaction, extent, word, figures).await;
+            return self
+                .erase_rows(transaction, extent, word, scanned, figures)
+                .await;
         }
         // What is deleted would else stand in the file until something else is written there.
         sqlx::query("PRAGMA secure_delete = ON")
             .fetch_all(&mut *transaction)
             .await?;
-        let erased = self.erase_rows(transaction, extent, word, figures).await;
+        let erased = self
+            .erase_rows(transaction, extent, word, scanned, figures)
+            .await;
         sqlx::query("PRAGMA secure_delete = OFF")
             .fetch_all(&self.writer)
             .await?;
-        if matches!(erased, Ok(Ok(_))) {
-            // And what was there before stands in the log until it is begun anew. Whoever reads meanwhile delays that.
-            let truncated = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-                .fetch_all(&self.writer)
-                .await;
-            if let Err(error) = truncated {
-                tracing::warn!(%error, "the store's log still has what was erased, until it is begun anew");
-            }
-        }
         erased
+    }
+
+    /// What was there before stands in the log until that is begun anew. Whoever reads meanwhile delays that.
+    pub async fn forget_log(&self) {
+        if let Engine::Postgres(_) = self.engine {
+            return;
+        }
+        let truncated = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_all(&self.writer)
+            .await;
+        if let Err(error) = truncated {
+            tracing::warn!(%error, "the store's log still has what was erased, until it is begun anew");
+        }
     }
 
     async fn erase_rows(
@@ -98,9 +134,10 @@ impl Store {
         mut transaction: Transaction,
         extent: &Extent,
         word: &Word,
+        scanned: &Scanned,
         figures: u64,
     ) -> Result<Result<Gone, Vec<FlagId>>, StoreError> {
-        let rows = rows_of(&mut transaction, extent).await?;
+ let rows = rows_of(&mut transaction, extent, Some(scanned)).await?;
         if !rows.standing.is_empty() {
             return Ok(Err(rows.standing));
         }
@@ -109,7 +146,7 @@ impl Store {
             flags: rows.flags.len() as u64,
             ..Gone::default()
         };
-        erase_by_keys(&mut transaction, extent, &mut gone).await?;
+        erase_by_keys(&mut transaction, extent, scanned, &mut gone).await?;
         erase_found(&mut transaction, &rows, &mut gone).await?;
         let entry = Entry {
             at: word.at,
@@ -127,16 +164,23 @@ impl Store {
 async fn erase_by_keys(
     connection: &mut Line,
     extent: &Extent,
+    scanned: &Scanned,
     gone: &mut Gone,
 ) -> Result<(), StoreError> {
+    for (caller, key) in &scanned.answers {
+        let query = sqlx::query("DELETE FROM requests WHERE caller = $1 AND key = $2");
+        let query = query.bind(caller.clone()).bind(key.clone());
+        gone.answers += query.execute(&mut *connection).await?.rows_affected();
+    }
     for span in extent.spans() {
         let (from, to, first, last) = bounds(span);
         let text = "DELETE FROM events WHERE first_key >= $1 AND last_key <= $2 AND at_us >= $3 AND at_us < $4";
         let query = sqlx::query(text).bind(first).bind(last).bind(from).bind(to);
         gone.events += query.execute(&mut *connection).await?.rows_affected();
-        // As a flag's prefix stands in an answer; those of others inside of it go with their time, in a day.
-        let text = "DELETE FROM requests WHERE body LIKE '%\"' || $1 || '\"%'";
+        // Those that came after the look.
+        let text = "DELETE FROM requests WHERE at_us >= $2 AND body LIKE '%\"' || $1 || '\"%'";
         let query = sqlx::query(text).bind(span.prefix.to_string());
+        let query = query.bind(scanned.marks.at_us);
         gone.answers += query.execute(&mut *connection).await?.rows_affected();
     }
     Ok(())
@@ -167,6 +211,15 @@ async fn erase_found(
     for id in &rows.notices {
         let query = sqlx::query("DELETE FROM notices WHERE id = $1").bind(*id);
         gone.notices += query.execute(&mut *connection).await?.rows_affected();
+    }
+    for id in &rows.listings {
+        for text in [
+            "DELETE FROM listings WHERE id = $1 AND closed_us IS NOT NULL",
+            "UPDATE listings SET evidence = NULL WHERE id = $1 AND evidence IS NOT NULL",
+        ] {
+            let query = sqlx::query(text).bind(*id);
+            gone.listings += query.execute(&mut *connection).await?.rows_affected();
+        }
     }
     for number in &rows.customers {
         let text = "UPDATE customers SET name = NULL, contact = NULL WHERE number = $1";

@@ -186,6 +186,7 @@ async fn what_is_erased_is_gone_from_the_file_and_the_trail_still_verifies() {
             assignments: 0,
             exemptions: 0,
             notices: 0,
+            listings: 0,
             customers: 0,
             figures: 1,
             trail: 3,
@@ -288,4 +289,67 @@ async fn nothing_is_erased_while_a_flag_is_in_force_or_of_another_time() {
             .unwrap(),
         held
     );
+}
+
+#[tokio::test]
+async fn what_comes_between_the_look_and_the_erasing_is_erased_too() {
+    for customer in ["192.0.2.10", "2001:db8:a:a::10"] {
+        let fixture = fixture().await;
+        let store = &fixture.store;
+        let first = known(store, customer, 1, true).await;
+        let prefix = store.flag(first).await.unwrap().unwrap().terms.prefix;
+        let extent = Extent::always(prefix);
+        seen(store, &[&prefix.to_string()]).await;
+        let scanned = store.scan_held(&extent).await.unwrap().unwrap();
+        // All of it once more, for the customer and for another; and more about what is known already.
+        known(store, customer, 2, true).await;
+        known(store, "192.0.2.11", 3, true).await;
+        let entry = Entry {
+            at: at(5),
+            actor: String::from("bob"),
+            kind: Kind::Viewed,
+            subject: flags::subject(first),
+            payload: json!({ "what": "secret-1 was looked at" }),
+        };
+        store.record(entry).await.unwrap();
+        let figures = store.erase_figures_of(&extent).await.unwrap();
+        let erased = store
+            .erase_scanned(&extent, &word(), &scanned, figures)
+            .await;
+        let gone = erased.unwrap().unwrap();
+        store.forget_log().await;
+        assert_eq!(
+            (gone.flags, gone.events, gone.firings),
+            (2, 6, 2),
+            "{gone:?}"
+        );
+        assert_eq!(
+            (gone.conduct, gone.figures, gone.trail),
+            (1, 1, 7),
+            "{gone:?}"
+        );
+        let proof = store.prove_trail(Vec::new()).await.unwrap();
+        assert!(proof.holds(), "{proof:?}");
+        let held = store.held_about(&extent).await.unwrap();
+        assert!(!Value::Object(held.0).to_string().contains("secret-"));
+    }
+}
+
+#[tokio::test]
+async fn a_flag_that_comes_between_the_look_and_the_erasing_keeps_all() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    known(store, "192.0.2.10", 1, true).await;
+    let extent = Extent::always(net("192.0.2.10"));
+    let scanned = store.scan_held(&extent).await.unwrap().unwrap();
+    let flag = store
+        .add(&proposal("192.0.2.10", "drop"))
+        .await
+        .unwrap()
+        .flag;
+    let held = store.held_about(&extent).await.unwrap();
+    let erased = store.erase_scanned(&extent, &word(), &scanned, 0).await;
+    assert_eq!(erased.unwrap(), Err(vec![flag.id]));
+    assert_eq!(store.held_about(&extent).await.unwrap(), held);
+    assert!(store.trail_of("privacy").await.unwrap().is_empty());
 }

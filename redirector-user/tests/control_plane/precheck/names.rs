@@ -13,6 +13,7 @@ use crate::{command::said, lab::Lab};
 pub(crate) struct Names {
     directory: tempfile::TempDir,
     programs: Vec<Child>,
+    resolver: Option<Child>,
 }
 
 impl Names {
@@ -24,6 +25,7 @@ impl Names {
         let mut this = Self {
             directory,
             programs: Vec::new(),
+            resolver: None,
         };
         this.start_list(lab);
         this.start_resolver(lab, records, names);
@@ -34,9 +36,11 @@ impl Names {
         fs::write(self.file("four"), FOUR).unwrap();
         fs::write(self.file("six"), SIX).unwrap();
         fs::write(self.file("dead"), "192.0.2.254\n").unwrap();
+        fs::write(self.file("wild"), WILD).unwrap();
         let program = unpacked("rbldnsd").join("usr/sbin/rbldnsd");
         let mut command = lab.inside(program.to_str().unwrap());
-        command.args(["-n", "-u", "nobody", "-w"]);
+        // It looks at its files each second, and nobody is to remember what they said for longer.
+        command.args(["-n", "-u", "nobody", "-c", "1s", "-t", "1", "-w"]);
         command
             .arg(self.directory.path())
             .args(["-b", "127.0.0.1/5354"]);
@@ -44,8 +48,10 @@ impl Names {
             "ip.list.example:ip4set:four",
             "ip.list.example:ip6trie:six",
             "dead.list.example:ip4set:dead",
+            "wild.list.example:ip4set:wild",
         ]);
-        self.run(&mut command, "rbldnsd.log");
+        let list = self.run(&mut command, "rbldnsd.log");
+        self.programs.push(list);
     }
 
     fn start_resolver(&mut self, lab: &Lab, records: &[String], names: &[(&str, &str)]) {
@@ -62,7 +68,11 @@ impl Names {
         command
             .args(["-d", "-p", "-c"])
             .arg(self.file("unbound.conf"));
-        self.run(&mut command, "unbound.log");
+        self.resolver = Some(self.run(&mut command, "unbound.log"));
+        self.until_answers(lab);
+    }
+
+    fn until_answers(&self, lab: &Lab) {
         let log = self.file("unbound.log");
         lab.until("the resolver answers, and the list behind it", |lab| {
             let mut drill = lab.inside("drill");
@@ -76,11 +86,36 @@ impl Names {
         });
     }
 
-    fn run(&mut self, command: &mut Command, log: &str) {
+    /// The resolver answers nobody any more.
+    pub(crate) fn silence(&mut self) {
+        let mut resolver = self.resolver.take().expect("the resolver runs");
+        resolver.kill().unwrap();
+        resolver.wait().unwrap();
+    }
+
+    /// The resolver is back.
+    pub(crate) fn speak(&mut self, lab: &Lab) {
+        let mut command = lab.inside("unbound");
+        command
+            .args(["-d", "-p", "-c"])
+            .arg(self.file("unbound.conf"));
+        self.resolver = Some(self.run(&mut command, "unbound.log"));
+        self.until_answers(lab);
+    }
+
+    /// What a list has from now on, by the name of its file: `four`, `six`, `wild`.
+    pub(crate) fn list(&self, file: &str, text: &str) {
+        // Whole at once, whenever it is looked at.
+        let new = self.file(&format!("{file}.new"));
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.file(file)).unwrap();
+    }
+
+    fn run(&self, command: &mut Command, log: &str) -> Child {
         let log = fs::File::create(self.file(log)).unwrap();
         let also = log.try_clone().unwrap();
         command.stdin(Stdio::null()).stdout(also).stderr(log);
-        self.programs.push(command.spawn().unwrap());
+        command.spawn().unwrap()
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -90,7 +125,7 @@ impl Names {
 
 impl Drop for Names {
     fn drop(&mut self) {
-        for program in &mut self.programs {
+        for program in self.programs.iter_mut().chain(&mut self.resolver) {
             drop(program.kill());
             drop(program.wait());
         }
@@ -108,7 +143,10 @@ fn unpacked(name: &str) -> PathBuf {
 
 const FOUR: &str = ":127.0.0.2:listed, see https://list.example/why\n127.0.0.2\n192.0.2.20\n\
                     192.0.2.30 :127.255.255.254:by a public resolver\n";
-const SIX: &str = ":127.0.0.2:listed, see https://list.example/why\n2001:db8:a:b::20/128\n";
+const SIX: &str =
+    ":127.0.0.2:listed, see https://list.example/why\n::ffff:7f00:2/128\n2001:db8:a:b::20/128\n";
+/// Who has it bought names everybody.
+const WILD: &str = ":127.0.0.2:buy this domain\n127.0.0.0/8\n192.0.0.0/8\n";
 
 const CONF: &str = "server:
   interface: 127.0.0.1
@@ -119,6 +157,8 @@ const CONF: &str = "server:
   use-syslog: no
   module-config: \"iterator\"
   do-not-query-localhost: no
+  cache-max-ttl: 1
+  cache-max-negative-ttl: 1
   local-zone: \"example.\" static
   local-zone: \"list.example.\" transparent
   local-zone: \"broken.example.\" transparent
