@@ -40,6 +40,9 @@ pub struct NewFlag {
     pub view: FlagView,
 }
 
+/// A flag that is about to end, and what is remembered of its customer then.
+type Ending = (Flag, Option<(IpNetwork, Conduct)>);
+
 impl NewFlag {
     pub(super) fn of(state: &State, flag: Flag) -> Self {
         let view = told(state, flag.clone(), Vec::new());
@@ -217,7 +220,7 @@ impl Controller {
             let conduct = self.conduct_after(state, &flag, ended);
             Some((flag, conduct))
         };
-        let ending: Vec<_> = ends.iter().map(ending).collect();
+        let ending: Vec<Option<Ending>> = ends.iter().map(ending).collect();
         let mut newest = match self.store_ends(&ends, &ending, kind).await {
             Ok(generation) => generation,
             // Stored by an attempt whose answer was lost: what is left to do is the kernel's part.
@@ -249,7 +252,7 @@ impl Controller {
     async fn store_ends(
         &self,
         ends: &[(FlagId, Ended)],
-        known: &[Option<(Flag, Option<(IpNetwork, Conduct)>)>],
+        known: &[Option<Ending>],
         kind: Kind,
     ) -> Result<Generation, StoreError> {
         let mut change = self.store.change().await?;
