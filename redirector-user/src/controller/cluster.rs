@@ -43,7 +43,7 @@ impl Controller {
                 Ok(Some(watch)) => watch,
                 Ok(None) => return std::future::pending().await,
                 Err(error) => {
-                    away_since = away_since.or(self.store.is_away_since());
+                    away_since = away_since.or_else(|| self.store.is_away_since());
                     trouble.report(Err(error));
                     sleep(pause).await;
                     pause = (2 * pause).min(LONGEST_PAUSE);
