@@ -137,7 +137,7 @@ impl Store {
         scanned: &Scanned,
         figures: u64,
     ) -> Result<Result<Gone, Vec<FlagId>>, StoreError> {
- let rows = rows_of(&mut transaction, extent, Some(scanned)).await?;
+        let rows = rows_of(&mut transaction, extent, Some(scanned)).await?;
         if !rows.standing.is_empty() {
             return Ok(Err(rows.standing));
         }
