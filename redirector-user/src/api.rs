@@ -12,6 +12,7 @@
     reason = "utoipa's macros qualify what parameters are made of"
 )]
 
+mod again;
 mod audit;
 mod batch;
 mod body;
@@ -92,6 +93,10 @@ pub fn router(controller: Arc<Controller>) -> Router {
                 "this path knows other methods only; `Allow` names them",
             )
         })
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&controller),
+            again::again,
+        ))
         .layer(middleware::from_fn(validators::validated))
         .layer(middleware::from_fn_with_state(
             once::Once::new(&controller),

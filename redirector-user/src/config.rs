@@ -14,6 +14,7 @@ mod locate;
 mod notices;
 mod probe;
 mod raw;
+mod shared;
 mod webhook;
 
 use std::{
@@ -36,6 +37,7 @@ pub use self::{
     listings::{Listings, Zone},
     notices::{Notices, Submit, SubmitTls},
     probe::Through,
+    shared::{SharedStore, StoreUrl},
     webhook::{Webhook, WebhookUrl},
 };
 use crate::{
@@ -86,6 +88,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Where the API listens besides its socket, and who may do what.
     pub api: Api,
+    /// The store that other controllers share; `None` = a file of this one alone.
+    pub shared: Option<SharedStore>,
     /// Copies of the store that are made by themselves; `None` = none are.
     pub backups: Option<Backups>,
     /// How much a file may change.

@@ -16,6 +16,7 @@ mod batch;
 mod bypasses;
 mod capture;
 mod changes;
+mod cluster;
 mod conditions;
 mod drains;
 mod events;
@@ -95,7 +96,7 @@ use crate::{
     metrics::Change,
     radar::window::History,
     reconcile::{gathered, reconcile},
-    store::Store,
+    store::{Store, shared::Watch},
 };
 
 /// The engine; share it as `Arc`.
@@ -107,6 +108,10 @@ pub struct Controller {
     state: Mutex<State>,
     /// What is asked for by those who wait for it.
     wishes: Wishes,
+    /// Since when this edge does what one edge does for all, if it is the one; always, where there is no other.
+    steward: watch::Sender<Option<tokio::time::Instant>>,
+    /// By which the store has been told that this edge is there, until somebody listens.
+    watch: std::sync::Mutex<Option<Watch>>,
     /// Says each new generation to relays that wait for one.
     generation: watch::Sender<Generation>,
     /// What the radar has seen.
@@ -165,7 +170,8 @@ impl Controller {
         let rules = load_rules(&config)?;
         let webhooks = webhooks::Hook::load_all(&config)?;
         let telling = notices::Telling::load(&config)?;
-        let loaded = store.load().await.map_err(Problem::from)?;
+        let watch = cluster::take_name(&store).await.map_err(Problem::from)?;
+        let mut loaded = store.load().await.map_err(Problem::from)?;
         refuse_lost_pools(&config, &loaded.flags)?;
         refuse_unsteered(&config, &loaded.flags)?;
         probing::refuse_flagged(&config, &loaded.flags)?;
@@ -183,9 +189,18 @@ impl Controller {
             None => store.no_notices().await,
         }
         .map_err(Problem::from)?;
+        if let Some(head) = loaded.head {
+            // What came while this edge was down is not in its kernel yet.
+            loaded
+                .flags
+                .await_again(|flag| !held.policies.contains_key(&flag.terms.prefix));
+            store.know(head);
+        }
         let state = State::adopt(&config, loaded, held, &local_sources(&config), uplinks);
         let controller = Arc::new(Self {
             wishes: Wishes::default(),
+            watch: std::sync::Mutex::new(watch),
+            steward: watch::Sender::new((!store.is_shared()).then(tokio::time::Instant::now)),
             generation: watch::Sender::new(state.generation),
             history: std::sync::Mutex::default(),
             ruling: Ruling::new(rules, state.flags.automatic()),
@@ -267,7 +282,16 @@ impl Controller {
         let fresh = state.newly_in_force(&desired.standing);
         if !fresh.is_empty() {
             let now = clock();
-            self.store.activate(&fresh, now).await?;
+            match self.store.activate(&fresh, now).await {
+                Ok(()) => {}
+                // They are in the kernel; the store hears of it with a later pass.
+                Err(error) if error.is_passing() => {
+                    state.standing = desired.standing;
+                    self.passes.send_modify(|pass| *pass = pass.wrapping_add(1));
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
             let stored = fresh.iter().filter_map(|id| state.flags.get(id));
             let stored = stored.map(|flag| since(flag.terms.created_at, now));
             self.metrics().in_force(Change::Flag, stored);

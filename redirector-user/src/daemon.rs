@@ -1,7 +1,7 @@
 //! The process `outgated`: reads its configuration, opens everything in order, serves, and leaves.
 //!
 //! Exit codes follow sysexits: 0 ended by a signal, 78 (`EX_CONFIG`) for a configuration that cannot be
-//! served, 65 (`EX_DATAERR`) for a store that cannot be read, 77 (`EX_NOPERM`) for missing privileges, 1 for anything
+//! served, 65 (`EX_DATAERR`) for a store that cannot be read, 75 (`EX_TEMPFAIL`) for one that does not answer, 77 (`EX_NOPERM`) for missing privileges, 1 for anything
 //! else.
 //!
 //! What it never does on the way out: touch the kernel. Customers stay diverted, and the next start adopts them.
@@ -92,7 +92,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .backups
         .as_ref()
         .map(|backups| backups.directory.as_path());
-    let store = Store::open_for_service(&only_one, &config.database(), backups).await?;
+    let store = match &config.shared {
+        Some(shared) => Store::open_shared(shared).await?,
+        None => Store::open_for_service(&only_one, &config.database(), backups).await?,
+    };
     let edge_config = config.edge.clone();
     let refusals = refusals(&config.refuse.text, &config.refuse.unavailable);
     let edge = tokio::task::spawn_blocking(move || {
@@ -253,8 +256,13 @@ fn fail(error: &anyhow::Error) -> ExitCode {
                     | StoreError::Schema { .. }
             )
         );
+        let later = matches!(
+            cause.downcast_ref(),
+            Some(StoreError::Unreachable { .. } | StoreError::EdgeTaken { .. })
+        );
         misfit
             .then_some(EX_CONFIG)
+            .or_else(|| later.then_some(EX_TEMPFAIL))
             .or_else(|| unreadable.then_some(EX_DATAERR))
             .or_else(|| refused.then_some(EX_NOPERM))
     });
@@ -264,6 +272,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 
 /// `EX_DATAERR` of sysexits.h.
 const EX_DATAERR: u8 = 65;
+/// `EX_TEMPFAIL` of sysexits.h.
+const EX_TEMPFAIL: u8 = 75;
 /// `EX_NOPERM` of sysexits.h.
 const EX_NOPERM: u8 = 77;
 /// `EX_CONFIG` of sysexits.h.

@@ -5,7 +5,10 @@
 //! others read beside it.
 //!
 //! Statements are written in what SQLite and PostgreSQL share, and go through sqlx's `Any` driver: there is
-//! one schema and one code path. Only the connection options and the append-only trigger know which it is.
+//! one schema and one code path. Which it is, only `door`, `schema` and `shared` know, and what is about a file.
+//!
+//! With PostgreSQL several controllers have one store. What one of them changes, the others read in `changes`, and what
+//! was judged without knowing of it is not stored ([`StoreError::Behind`]).
 //!
 //! # Diagnostics
 //!
@@ -13,7 +16,9 @@
 
 pub mod audit;
 pub mod bypasses;
+mod cluster;
 pub mod conduct;
+mod door;
 pub mod drains;
 pub mod events;
 pub mod exemptions;
@@ -28,6 +33,7 @@ pub mod privacy;
 pub mod requests;
 pub mod rotations;
 mod schema;
+pub mod shared;
 mod stopwatch;
 pub mod tenants;
 #[cfg(test)]
@@ -42,6 +48,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use contract::Generation;
@@ -49,7 +56,7 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{
-    Any, AnyConnection, AnyPool, Connection as _, Row as _, Transaction, any::AnyPoolOptions,
+    AnyConnection, AssertSqlSafe, Connection as _, Row as _, any::AnyPoolOptions,
     migrate::MigrateError,
 };
 
@@ -62,17 +69,18 @@ use crate::{
     },
 };
 use audit::{Entry, Kind};
+use cluster::Cluster;
+use door::{Door, Line, Maker, Transaction};
 use stopwatch::Stopwatch;
 
 /// The store; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// The database.
-    file: PathBuf,
+    engine: Engine,
     /// Tables of it that nobody has looked at yet.
     unchecked: Vec<&'static str>,
-    writer: AnyPool,
-    readers: AnyPool,
+    writer: Door,
+    readers: Door,
     /// This controller's name in the trail.
     name: String,
     /// Number of the newest event, for those who wait for the next.
@@ -83,9 +91,20 @@ pub struct Store {
     stopwatch: Stopwatch,
 }
 
+/// Which database it is.
+#[derive(Clone, Debug)]
+enum Engine {
+    /// A file of this host.
+    Sqlite(PathBuf),
+    /// A server, and what is known of it.
+    Postgres(Arc<Cluster>),
+}
+
 /// What the controller starts from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
+    /// The last change of the store that is in it for certain, where several controllers have one.
+    pub head: Option<shared::Seq>,
     /// State of the policy.
     pub generation: Generation,
     /// Every flag that has not ended, and those that a flag not yet in force has replaced.
@@ -187,7 +206,54 @@ pub enum StoreError {
     // The machine failed.
     /// The database did not do what it was told.
     #[error("store: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
+    /// PostgreSQL does not answer.
+    #[error(
+        "the store (PostgreSQL) is away since {since}: {why}. What is in force stays in force; ask again when it is back"
+    )]
+    Away {
+        /// Since when.
+        since: Timestamp,
+        /// What was found last.
+        why: String,
+    },
+    /// Another edge is the one that writes, for longer than can be waited for.
+    #[error(
+        "another edge is storing something that takes long, as an import; ask again when it is done"
+    )]
+    Taken,
+    /// Other edges have changed something that this one has not heard of yet: judged by what it knew, it is not stored.
+    #[error("another edge has changed something meanwhile; ask again")]
+    Behind,
+    /// Another process is this edge.
+    #[error(
+        "store.edge: another outgated is at this store as {edge}, or was until a moment ago; each edge needs a name of its own"
+    )]
+    EdgeTaken {
+        /// Its name.
+        edge: String,
+    },
+    /// PostgreSQL cannot be reached when outgated starts.
+    #[error(
+        "store.url: {place}: {source}; what is in the kernel stays in force, and outgated begins when the store answers"
+    )]
+    Unreachable {
+        /// Where it is, without a password.
+        place: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// What is asked for is done with a file.
+    #[error(
+        "{what} is about a file, and the store is PostgreSQL ({place}); use its own programs: pg_dump, or base backups and \
+         the archived log (point-in-time recovery)"
+    )]
+    NoFile {
+        /// What was asked for.
+        what: &'static str,
+        /// Where the store is.
+        place: String,
+    },
     /// No randomness for a salt.
     #[error("no randomness from the kernel: {0}")]
     Random(#[source] io::Error),
@@ -206,6 +272,14 @@ pub enum StoreError {
     /// The flag ended in the meantime.
     #[error("flag {0} has ended already")]
     AlreadyEnded(FlagId),
+}
+
+impl StoreError {
+    /// Whether the same may be stored a little later.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Away { .. } | Self::Taken | Self::Behind)
+    }
 }
 
 impl Store {
@@ -233,35 +307,57 @@ impl Store {
         schema::migrate(file, &mut first).await?;
         first.close().await?;
         let stopwatch = Stopwatch::new();
-        let writer = stopwatch
-            .on(AnyPoolOptions::new())
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    for pragma in WRITER_PRAGMAS {
-                        sqlx::query(pragma).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
+        let writer: Maker = {
+            let (stopwatch, url) = (stopwatch.clone(), url.clone());
+            Arc::new(move || {
+                stopwatch
+                    .on(AnyPoolOptions::new())
+                    .max_connections(1)
+                    .idle_timeout(None)
+                    .max_lifetime(None)
+                    .after_connect(|connection, _| {
+                        Box::pin(async move {
+                            for pragma in WRITER_PRAGMAS {
+                                sqlx::query(pragma).execute(&mut *connection).await?;
+                            }
+                            Ok(())
+                        })
+                    })
+                    .connect_lazy(&url)
             })
-            .connect_lazy(&url)?;
-        let readers = AnyPoolOptions::new()
-            .max_connections(READERS)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    sqlx::query("PRAGMA query_only = ON")
-                        .execute(&mut *connection)
-                        .await?;
-                    Ok(())
+        };
+        let readers: Maker = Arc::new(move || {
+            AnyPoolOptions::new()
+                .max_connections(READERS)
+                .after_connect(|connection, _| {
+                    Box::pin(async move {
+                        sqlx::query("PRAGMA query_only = ON")
+                            .execute(&mut *connection)
+                            .await?;
+                        Ok(())
+                    })
                 })
-            })
-            .connect_lazy(&url)?;
-        let name = name_of_writer(&writer).await?;
+                .connect_lazy(&url)
+        });
+        let doors = (
+            Door::new(writer, None, true)?,
+            Door::new(readers, None, false)?,
+        );
+        let engine = Engine::Sqlite(file.to_owned());
+        Self::over(engine, unchecked, doors, stopwatch).await
+    }
+
+    /// The store over a database whose schema is up to date.
+    async fn over(
+        engine: Engine,
+        unchecked: Vec<&'static str>,
+        (writer, readers): (Door, Door),
+        stopwatch: Stopwatch,
+    ) -> Result<Self, StoreError> {
+        let name = name_of_writer(&engine, &writer).await?;
         users::prepare(&writer).await?;
         Ok(Self {
-            file: file.to_owned(),
+            engine,
             unchecked,
             newest_event: watch::Sender::new(events::newest(&writer).await?),
             tenants: tenants::standing(&writer).await?,
@@ -272,17 +368,34 @@ impl Store {
         })
     }
 
+    /// The database's file, for what is done with a file.
+    fn file(&self, what: &'static str) -> Result<&Path, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(file) => Ok(file),
+            Engine::Postgres(cluster) => Err(StoreError::NoFile {
+                what,
+                place: cluster.place().to_owned(),
+            }),
+        }
+    }
+
     /// What the controller starts from.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`], [`StoreError::Row`].
     pub async fn load(&self) -> Result<Loaded, StoreError> {
+        // Before what it numbers: what is newer is only read once more.
+        let head = self.head().await?;
         let row = sqlx::query("SELECT generation FROM meta WHERE one = 1")
             .fetch_one(&self.readers)
             .await?;
         let generation = generation_of(row.try_get(0)?);
+        if head.is_some() {
+            self.read_tenants().await?;
+        }
         Ok(Loaded {
+            head,
             generation,
             flags: flags::standing(&self.readers).await?,
             drained: drains::standing(&self.readers).await?,
@@ -318,13 +431,20 @@ impl Store {
     ) -> Result<Generation, StoreError> {
         let text = published.to_string();
         let mut transaction = self.writer.begin().await?;
-        let row = sqlx::query("SELECT published, generation FROM meta WHERE one = 1")
+        let row = sqlx::query("SELECT generation FROM meta WHERE one = 1")
             .fetch_one(&mut *transaction)
             .await?;
-        if row.try_get::<String, _>(0)? == text {
-            return Ok(generation_of(row.try_get(1)?));
+        let (table, own) = self.engine.own_row();
+        // Words of ours, and the name of an edge, which has no quote.
+        let before = format!("SELECT published FROM {table} WHERE {own}");
+        let before = sqlx::query(AssertSqlSafe(before))
+            .fetch_one(&mut *transaction)
+            .await?;
+        if before.try_get::<String, _>(0)? == text {
+            return Ok(generation_of(row.try_get(0)?));
         }
-        sqlx::query("UPDATE meta SET published = $1 WHERE one = 1")
+        let note = format!("UPDATE {table} SET published = $1 WHERE {own}");
+        sqlx::query(AssertSqlSafe(note))
             .bind(text)
             .execute(&mut *transaction)
             .await?;
@@ -371,8 +491,8 @@ fn placeholders(rows: usize, columns: usize) -> String {
 
 /// The same where there are no others in the statement. To SQLite a number is a name, which it looks up in a list for each
 /// value: the cost of a statement would grow with the square of its length.
-fn values(connection: &AnyConnection, rows: usize, columns: usize) -> String {
-    if connection.backend_name() != "SQLite" {
+fn values(line: &Line, rows: usize, columns: usize) -> String {
+    if !line.is_sqlite() {
         return placeholders(rows, columns);
     }
     let row = format!("({})", vec!["?"; columns].join(", "));
@@ -380,7 +500,7 @@ fn values(connection: &AnyConnection, rows: usize, columns: usize) -> String {
 }
 
 /// Takes the next generation inside a change.
-async fn next_generation(transaction: &mut Transaction<'_, Any>) -> Result<Generation, StoreError> {
+async fn next_generation(transaction: &mut Transaction) -> Result<Generation, StoreError> {
     let row = sqlx::query(
         "UPDATE meta SET generation = generation + 1 WHERE one = 1 RETURNING generation",
     )
@@ -423,17 +543,36 @@ fn sqlite_url(file: &Path) -> Result<String, StoreError> {
     Ok(format!("sqlite://{escaped}"))
 }
 
-/// This controller's name in the trail, chosen when the store is made.
-async fn name_of_writer(writer: &AnyPool) -> Result<String, StoreError> {
+/// This controller's name in the trail, chosen when the store is made, or when its edge first comes to it.
+async fn name_of_writer(engine: &Engine, writer: &Door) -> Result<String, StoreError> {
     let fresh = format!("outgated-{}", audit::random_hex::<6>()?);
-    sqlx::query("INSERT INTO meta (one, generation, writer, published) VALUES (1, 0, $1, '') ON CONFLICT (one) DO NOTHING")
+    let choose = match engine {
+        Engine::Sqlite(_) => sqlx::query(
+            "INSERT INTO meta (one, generation, writer, published) VALUES (1, 0, $1, '') ON CONFLICT (one) DO NOTHING",
+        )
+        .bind(fresh),
+        Engine::Postgres(cluster) => sqlx::query(
+            "INSERT INTO edges (name, writer, published) VALUES ($2, $1, '') ON CONFLICT (name) DO NOTHING",
+        )
         .bind(fresh)
-        .execute(writer)
-        .await?;
-    Ok(sqlx::query("SELECT writer FROM meta WHERE one = 1")
-        .fetch_one(writer)
-        .await?
-        .try_get(0)?)
+        .bind(cluster.edge().to_owned()),
+    };
+    choose.execute(writer).await?;
+    let (table, own) = engine.own_row();
+    // Words of ours, and the name of an edge, which has no quote.
+    let text = format!("SELECT writer FROM {table} WHERE {own}");
+    let row = sqlx::query(AssertSqlSafe(text)).fetch_one(writer).await?;
+    Ok(row.try_get(0)?)
+}
+
+impl Engine {
+    /// The table and the row of what is this controller's own.
+    fn own_row(&self) -> (&'static str, String) {
+        match self {
+            Self::Sqlite(_) => ("meta", String::from("one = 1")),
+            Self::Postgres(cluster) => ("edges", format!("name = '{}'", cluster.edge())),
+        }
+    }
 }
 
 /// Generations never reach 2^63.

@@ -92,9 +92,22 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     // The tests start their own instances: a mail server that begins to listen on the machine
     // because somebody tried a demo would be a poor guest.
     let _quiet = NoServices::declare()?;
+    if missing.contains(&"postgresql") {
+        no_cluster()?;
+    }
     let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
     args.extend(missing);
     apt(&args)
+}
+
+/// Tests make clusters of their own; the machine gets none.
+fn no_cluster() -> Result<()> {
+    let file = Path::new("/etc/postgresql-common/createcluster.conf");
+    if file.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all("/etc/postgresql-common")?;
+    fs::write(file, "create_main_cluster = false\n").context("createcluster.conf")
 }
 
 fn apt(args: &[&str]) -> Result<()> {
@@ -166,7 +179,7 @@ fn say(line: &str) -> Result<()> {
 const BPF_LINKER: &str = "0.10.3";
 
 /// Compilers, and the real programs that the tests and the demo run.
-const DEBIAN_PACKAGES: [&str; 37] = [
+const DEBIAN_PACKAGES: [&str; 38] = [
     "age",
     "build-essential",
     "curl",
@@ -178,6 +191,7 @@ const DEBIAN_PACKAGES: [&str; 37] = [
     "node-nodemailer",
     "openssl",
     "postfix",
+    "postgresql",
     "python3-dkim",
     // With which it verifies Ed25519, too.
     "python3-nacl",

@@ -22,6 +22,8 @@ pub(super) struct ApiError {
     kind: ErrorKind,
     status: StatusCode,
     message: String,
+    /// It may be judged once more.
+    behind: bool,
 }
 
 impl ApiError {
@@ -74,13 +76,14 @@ impl ApiError {
             kind,
             status: kind.status(),
             message: message.into(),
+            behind: false,
         }
     }
 }
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        let message = problem.to_string();
+        let (message, behind) = (problem.to_string(), problem.is_behind());
         let kind = match problem {
             Problem::Usage(_) => ErrorKind::Usage,
             Problem::Guard(_) => ErrorKind::Guard,
@@ -91,12 +94,16 @@ impl From<Problem> for ApiError {
                 Blame::Operator => ErrorKind::Usage,
                 Blame::Host | Blame::Outgate => ErrorKind::Internal,
             },
+            Problem::Store(error) if error.is_passing() => ErrorKind::Busy,
             Problem::Store(_) | Problem::KernelGone => ErrorKind::Internal,
         };
         if kind == ErrorKind::Internal {
             tracing::error!(error = message, "a request failed");
         }
-        Self::new(kind, message)
+        Self {
+            behind,
+            ..Self::new(kind, message)
+        }
     }
 }
 
@@ -142,10 +149,14 @@ impl IntoResponses for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.status;
+        let (status, behind) = (self.status, self.behind);
         let body = ErrorBody {
             error: self.into_view(),
         };
-        (status, Json(body)).into_response()
+        let mut response = (status, Json(body)).into_response();
+        if behind {
+            response.extensions_mut().insert(super::again::Behind);
+        }
+        response
     }
 }

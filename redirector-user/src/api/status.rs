@@ -99,6 +99,10 @@ pub(super) async fn why(
     };
     let reasons = controller.why(opening.clone()).await?;
     let explanation = explain(&opening, &reasons);
+    let listings = match controller.listed_now(source).await {
+        Err(problem) if problem.is_away() => Vec::new(),
+        listings => listings?,
+    };
     Ok(Json(WhyView {
         source,
         destination,
@@ -107,7 +111,7 @@ pub(super) async fn why(
         flag: reasons.flag,
         assignment: reasons.assignment,
         past: reasons.past,
-        listings: controller.listed_now(source).await?,
+        listings,
         relay_name: reasons.relay_name,
         other_build: reasons.other_build,
         explanation,

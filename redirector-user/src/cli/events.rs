@@ -156,8 +156,8 @@ Events of relays: verdict (of a message that was not just accepted), rates (what
 limit_hit, learnt, kept, released, viewed, confirmed, scanner_down, scanner_back, disk_failed, disk_back, lost.
 Of the controller: flag_added, flags_imported, flag_in_force, flag_replaced, flag_lifted, flag_expired, relay_up,
 relay_down, failure_policy, failure_policy_over, map_pressure, map_pressure_over, rule_held_back, rule_would_have,
-rules_frozen, rules_thawed, token_added, token_removed, backup_failed, listed, delisted, listing_unwatched,
-list_set_aside, list_back.";
+rules_frozen, rules_thawed, token_added, token_removed, backup_failed, store_was_away, listed, delisted,
+ listing_unwatched, list_set_aside, list_back.";
 
 pub(super) const WATCH_HELP: &str = "Examples:
   outgate watch

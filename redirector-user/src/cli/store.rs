@@ -14,7 +14,10 @@ use crate::{
     api::view::{BackupRequest, BackupView},
     client::Client,
     config::Config,
-    store::life::{Checked, Lock, Restored, check_file, restore},
+    store::{
+        StoreError,
+        life::{Checked, Lock, Restored, check_file, restore},
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -125,6 +128,10 @@ async fn put_back(teller: &Teller, arguments: RestoreArgs) -> Result<Outcome, Cl
         actor,
     } = arguments;
     let config = Config::load(&config)?;
+    if let Some(shared) = &config.shared {
+        let (what, place) = ("a restore", shared.place());
+        return Err(StoreError::NoFile { what, place }.into());
+    }
     let store = config.database();
     let lock = Lock::take(&config.state_dir)?;
     let Restored {

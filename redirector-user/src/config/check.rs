@@ -64,6 +64,7 @@ impl TryFrom<RawConfig> for Config {
             audit: events::audit(&raw.audit)?,
             metrics: metrics::listen(&raw.metrics)?,
             api: api::api(raw.api)?,
+            shared: store::shared(&raw.store)?,
             backups: store::backups(raw.store)?,
             guards: guards::guards(&raw.guards)?,
             protected: protected::protected(&raw.protected)?,

@@ -243,6 +243,8 @@ impl Default for RawEvents {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawStore {
+    pub(super) url: Option<String>,
+    pub(super) edge: Option<String>,
     pub(super) backup_directory: Option<PathBuf>,
     pub(super) backup_every: String,
     pub(super) backup_keep: i64,
@@ -251,6 +253,8 @@ pub(super) struct RawStore {
 impl Default for RawStore {
     fn default() -> Self {
         Self {
+            url: None,
+            edge: None,
             backup_directory: None,
             backup_every: String::from("24h"),
             backup_keep: 7,

@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Controller, IN_FORCE_WITHIN, Problem, clock, flags::pool_terms, state::State};
-use crate::policy::dial::{FlagId, FlagRequest, Proposal};
+use crate::policy::dial::{FlagId, FlagRequest, PoolTerms, Proposal};
 
 /// How a batch is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,14 +124,13 @@ impl Controller {
         let mut seen = BTreeMap::new();
         let mut items = Vec::with_capacity(requests.len());
         for (index, request) in requests.iter().enumerate() {
-            let added = async {
-                self.unless_importing()?;
-                let mut state = self.lock().await;
-                let proposal = Proposal::read(request, &pools, clock())?;
-                once(&mut seen, proposal.prefix, index)?;
-                self.put_flag(&mut state, &proposal).await
-            };
-            items.push(match added.await {
+            let mut added = self.add_one(request, index, &pools, &mut seen).await;
+            if added.as_ref().is_err_and(Problem::is_behind) {
+                self.catch_up().await?;
+                seen.retain(|_, of| *of != index);
+                added = self.add_one(request, index, &pools, &mut seen).await;
+            }
+            items.push(match added {
                 Ok(id) => Item::Added(id, false),
                 // What the machine does to the first it does to all.
                 Err(problem @ (Problem::Store(_) | Problem::KernelGone)) if items.is_empty() => {
@@ -141,6 +140,20 @@ impl Controller {
             });
         }
         Ok(items)
+    }
+
+    async fn add_one(
+        &self,
+        request: &FlagRequest,
+        index: usize,
+        pools: &[PoolTerms],
+        seen: &mut BTreeMap<IpNetwork, usize>,
+    ) -> Result<FlagId, Problem> {
+        self.unless_importing()?;
+        let mut state = self.lock().await;
+        let proposal = Proposal::read(request, pools, clock())?;
+        once(seen, proposal.prefix, index)?;
+        self.put_flag(&mut state, &proposal).await
     }
 
     /// Waits until all of them are in force, or the time is over.

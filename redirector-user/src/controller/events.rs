@@ -213,6 +213,7 @@ impl Controller {
             .trim_events(before, self.config.events.max.into())
             .await?;
         self.store.trim_notices(before).await?;
+        self.store.trim_feed().await?;
         if gone > 0 {
             tracing::info!(events = gone, "old events thrown away");
         }

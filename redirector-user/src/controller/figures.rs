@@ -21,7 +21,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Controller, Problem, events::FOLLOWERS_MAX, state::State, views::pool_view};
+use super::{
+    Controller, Problem, clock, events::FOLLOWERS_MAX, since, state::State, views::pool_view,
+};
 use crate::{
     api::view::PoolView,
     edge::{Attachment, Capacities, PerInterface},
@@ -69,6 +71,8 @@ struct Around {
     events: u64,
     followers: usize,
     store_octets: u64,
+    /// Where it can be away: for how long it is.
+    store_away: Option<Duration>,
 }
 
 impl Controller {
@@ -149,6 +153,10 @@ impl Controller {
             heartbeat_age,
             events,
             followers: FOLLOWERS_MAX - self.followers.available_permits(),
+            store_away: self.store.is_shared().then(|| {
+                let away = self.store.is_away_since();
+                away.map_or(Duration::ZERO, |at| since(at, clock()))
+            }),
             store_octets: octets_of(&file).await + octets_of(&log).await,
         }
     }

@@ -38,6 +38,7 @@ pub async fn start(controller: &Arc<Controller>) -> Result<JoinSet<()>, Problem>
     let first_window = controller.start_radar().await?;
     keep(Box::pin(radar(Arc::clone(controller), first_window)));
     keep(Box::pin(rules(Arc::clone(controller))));
+    keep(Box::pin(Arc::clone(controller).follow_feed()));
     keep(Box::pin(forget(Arc::clone(controller))));
     keep(Box::pin(checkpoint(Arc::clone(controller))));
     keep(Box::pin(back_up(Arc::clone(controller))));
@@ -108,7 +109,10 @@ async fn expire(controller: Arc<Controller>) {
     controller.pulses.expect("expiry", RETRY);
     loop {
         let mut passes = controller.passes.subscribe();
-        let outcome = controller.expire_flags().await;
+        let mut outcome = controller.expire_flags().await;
+        if outcome.as_ref().is_err_and(Problem::is_behind) && controller.catch_up().await.is_ok() {
+            outcome = controller.expire_flags().await;
+        }
         let until_next = match &outcome {
             Ok(Some(next)) => {
                 Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default()
@@ -149,6 +153,10 @@ async fn trim(controller: Arc<Controller>) {
     controller.pulses.expect("trim", TRIM);
     loop {
         ticks.tick().await;
+        controller.pulses.turned("trim");
+        if !controller.is_steward() {
+            continue;
+        }
         trouble.report(controller.trim_events().await);
         of_lists.report(controller.trim_listings().await);
         let outcome = controller.prune_trail(pruned).await;
@@ -237,7 +245,7 @@ async fn checkpoint(controller: Arc<Controller>) {
             Some(checkpoints) => checkpoints.make().await,
             None => {
                 let begun = controller.store().checkpoints().await;
-                begun.map(|begun| checkpoints = Some(begun))
+                begun.map(|begun| checkpoints = begun)
             }
         };
         trouble.report(outcome);

@@ -66,6 +66,10 @@ impl Listings {
         config: &Config,
         store: &Store,
     ) -> Result<Option<Arc<Self>>, ListingsError> {
+        // What stands is another edge's, if several share the store: one of them asks the lists.
+        if store.is_shared() && config.listings.zones.is_empty() {
+            return Ok(None);
+        }
         let standing = store.standing_listings().await.map_err(Problem::from)?;
         let (kept, gone): (Vec<_>, Vec<_>) = standing
             .into_iter()

@@ -65,6 +65,11 @@ impl Controller {
         let mut through = None;
         loop {
             newest.mark_unchanged();
+            if !self.is_steward() {
+                // Another edge goes on from where the store says, and so will this one.
+                through = None;
+                let _since = self.until_steward().await;
+            }
             match self.make_more_notices(telling, &mut through).await {
                 Ok(()) => drop(timeout(LONGEST_NAP, newest.changed()).await),
                 Err(error) => {

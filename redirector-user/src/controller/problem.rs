@@ -32,6 +32,19 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Whether it was judged without knowing of what another edge has changed; nothing was stored, and it may be tried again
+    /// after [`Controller::catch_up`](super::Controller::catch_up).
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Behind))
+    }
+
+    /// Whether it is that the store does not answer, while everything else does.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Away { .. }))
+    }
+
     /// Whether the process lacks a capability.
     #[must_use]
     pub const fn is_privilege(&self) -> bool {

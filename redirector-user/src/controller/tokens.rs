@@ -33,6 +33,11 @@ impl Tokens {
         }
     }
 
+    /// Takes them as they are stored.
+    pub(super) fn replace(&self, fresh: Vec<Token>) {
+        self.change(|all| *all = fresh);
+    }
+
     fn read<T>(&self, look: impl FnOnce(&[Token]) -> T) -> T {
         look(&self.all.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -139,10 +139,14 @@ impl Controller {
         };
         let (judgement, ingress) = self.kernel.call(judge).await??;
         let flag = match judgement.flag_id.filter(|id| *id != 0) {
-            Some(id) => self.show_flag(FlagId(id)).await.ok(),
+            Some(id) => self.flag_in_kernel(FlagId(id)).await,
             None => None,
         };
-        let past = self.ended_over(source).await?;
+        // What the kernel does can be told without the store.
+        let past = match self.ended_over(source).await {
+            Err(problem) if problem.is_away() => Vec::new(),
+            past => past?,
+        };
         let pool = flag.as_ref().and_then(|flag| flag.pool.as_ref());
         let via = pool.and_then(|name| {
             let mut pools = self.config.pools.iter();
@@ -183,6 +187,16 @@ impl Controller {
             guarded: !ingress.interfaces.is_empty(),
             other_build: ingress.other_build,
         })
+    }
+
+    /// A flag with its history, as far as the store answers.
+    async fn flag_in_kernel(&self, id: FlagId) -> Option<FlagView> {
+        if let Ok(flag) = self.show_flag(id).await {
+            return Some(flag);
+        }
+        let state = self.lock().await;
+        let flag = state.flags.get(&id).cloned()?;
+        Some(told(&state, flag, Vec::new()))
     }
 
     /// What the program would do with each of these frames, for itself.

@@ -116,8 +116,25 @@ impl Controller {
     /// Tells one endpoint what it wants to hear, for ever.
     pub(super) async fn turn_webhook(self: Arc<Self>, hook: Arc<Hook>) {
         let mut newest = self.store.newest_event();
+        let mut term = *self.steward.borrow();
         loop {
             newest.mark_unchanged();
+            let now_steward = self.until_steward().await;
+            if now_steward != term {
+                // Another edge has told it events meanwhile.
+                match self.store.begin_webhook(hook.name()).await {
+                    Ok(mut fresh) => {
+                        fresh.configured(&digest(hook.endpoint.webhook()));
+                        hook.change(|progress| *progress = fresh);
+                        term = now_steward;
+                    }
+                    Err(error) => {
+                        tracing::error!(webhook = hook.name(), %error, "a webhook's progress cannot be read");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        continue;
+                    }
+                }
+            }
             let next = self.tell_webhook(&hook).await.unwrap_or_else(|error| {
                 tracing::error!(webhook = hook.name(), %error, "a webhook's progress cannot be read or kept");
                 let at = clock().checked_add(STORE_RETRY);
@@ -160,6 +177,9 @@ impl Controller {
                 return Ok(Next::Wait);
             }
             for event in page {
+                if !self.is_steward() {
+                    return Ok(Next::Wait);
+                }
                 self.notice_gap(hook, &event).await?;
                 if !hook.endpoint.webhook().events.want(&event.kind) {
                     hook.change(|progress| progress.through = event.seq);

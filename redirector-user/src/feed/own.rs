@@ -86,6 +86,13 @@ pub enum Own<'a> {
         /// Why.
         error: &'a str,
     },
+    /// The store of several edges did not answer this one for a while.
+    StoreWasAway {
+        /// This edge.
+        edge: &'a str,
+        /// Since when.
+        since: Timestamp,
+    },
     /// A prefix that was nobody's is a customer's.
     PrefixAssigned(&'a Reassignment),
     /// A prefix has gone from one customer to another, or to nobody.
@@ -191,6 +198,7 @@ impl Own<'_> {
             | Self::TokenAdded(_)
             | Self::TokenRemoved(..)
             | Self::BackupFailed { .. }
+            | Self::StoreWasAway { .. }
             | Self::PrefixAssigned(_)
             | Self::CustomerReassigned(_)
             | Self::AssignmentsImported { .. }
@@ -230,6 +238,7 @@ impl Own<'_> {
             Self::RulesThawed(_) => "rules_thawed",
             Self::TokenAdded(_) => "token_added",
             Self::TokenRemoved(..) => "token_removed",
+            Self::StoreWasAway { .. } => "store_was_away",
             Self::BackupFailed { .. } => "backup_failed",
             Self::PrefixAssigned(_) => "prefix_assigned",
             Self::CustomerReassigned(_) => "customer_reassigned",
@@ -295,6 +304,7 @@ impl Own<'_> {
             Self::TokenRemoved(token, word) => {
                 json!({ "token": token, "by": word.by, "reason": word.reason })
             }
+            Self::StoreWasAway { edge, since } => json!({ "edge": edge, "since": since }),
             Self::BackupFailed { error } => json!({ "error": error }),
             Self::PrefixAssigned(change) | Self::CustomerReassigned(change) => {
                 json!({ "from": change.was, "to": change.is, "since": change.at })

@@ -274,6 +274,16 @@ impl Ledger {
         replaces
     }
 
+    /// Takes flags for ones that are not in force yet.
+    pub fn await_again(&mut self, which: impl Fn(&Flag) -> bool) {
+        let again = self.values().filter(|flag| flag.activated_at.is_some());
+        let again: Vec<Flag> = again.filter(|flag| which(flag)).cloned().collect();
+        self.extend(again.into_iter().map(|flag| Flag {
+            activated_at: None,
+            ..flag
+        }));
+    }
+
     /// Prefixes whose flags have changed since the last time, each once.
     pub fn take_touched(&mut self) -> BTreeSet<IpNetwork> {
         std::mem::take(&mut self.touched)

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use sqlx::{Any, Row as _, Transaction, any::AnyRow};
+use sqlx::{Row as _, any::AnyRow};
 
 pub(super) use self::chain::Chain;
 pub use self::{
@@ -31,7 +31,7 @@ pub use self::{
     proof::{BrokenRow, From, Head, Proof, Prover, WriterProof},
     walk::Wanted,
 };
-use super::{Store, StoreError};
+use super::{Store, StoreError, Transaction};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -437,7 +437,7 @@ impl Store {
 
 /// Appends to a writer's chain inside the transaction of the change itself.
 pub(super) async fn append(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     writer: &str,
     entry: Entry,
 ) -> Result<(), StoreError> {

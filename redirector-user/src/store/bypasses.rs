@@ -3,10 +3,10 @@
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, AnyPool, Row as _, Transaction, any::AnyRow};
+use sqlx::{Row as _, any::AnyRow};
 
 use super::{
-    Store, StoreError,
+    Door, Store, StoreError, Transaction,
     audit::{self, Entry, Kind},
     drains::Word,
     events::Told,
@@ -26,7 +26,7 @@ impl Store {
     ///
     /// [`StoreError::Database`], also if the prefix has one, [`StoreError::Random`]; nothing is stored then.
     pub async fn add_bypass(&self, asked: &Bypass) -> Result<Bypass, StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM bypasses")
             .fetch_one(&mut *transaction)
             .await?;
@@ -68,7 +68,7 @@ impl Store {
         kind: Kind,
         word: &Word,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         sqlx::query(
             "UPDATE bypasses SET ended_us = $1, ended_by = $2, ended_reason = $3 WHERE id = $4 AND ended_us IS NULL",
         )
@@ -99,7 +99,7 @@ impl Store {
 
     async fn finish_bypass(
         &self,
-        mut transaction: Transaction<'_, Any>,
+        mut transaction: Transaction,
         kind: Kind,
         bypass: &Bypass,
         word: &Word,
@@ -127,7 +127,7 @@ impl Store {
 }
 
 /// All that stand.
-pub(super) async fn standing(readers: &AnyPool) -> Result<Bypasses, StoreError> {
+pub(super) async fn standing(readers: &Door) -> Result<Bypasses, StoreError> {
     let rows = sqlx::query("SELECT * FROM bypasses WHERE ended_us IS NULL")
         .fetch_all(readers)
         .await?;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, AnyPool, Row as _, Transaction, any::AnyRow};
+use sqlx::{Row as _, any::AnyRow};
 
 use super::{
-    Store, StoreError,
+    Door, Store, StoreError, Transaction,
     audit::{self, Entry, Kind},
     flags::subject,
 };
@@ -27,7 +27,7 @@ impl Store {
         flag: FlagId,
         word: &super::drains::Word,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         write(&mut transaction, customer, conduct).await?;
         let entry = Entry {
             at: word.at,
@@ -50,7 +50,7 @@ impl Store {
         &self,
         customers: impl IntoIterator<Item = IpNetwork, IntoIter: Send>,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         for customer in customers {
             sqlx::query("DELETE FROM conduct WHERE customer = $1")
                 .bind(customer.to_string())
@@ -64,7 +64,7 @@ impl Store {
 
 /// Writes what is remembered of a customer, inside the transaction of what has changed it.
 pub(super) async fn write(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     customer: IpNetwork,
     conduct: &Conduct,
 ) -> Result<(), StoreError> {
@@ -85,9 +85,7 @@ pub(super) async fn write(
 }
 
 /// All that is remembered.
-pub(super) async fn standing(
-    readers: &AnyPool,
-) -> Result<BTreeMap<IpNetwork, Conduct>, StoreError> {
+pub(super) async fn standing(readers: &Door) -> Result<BTreeMap<IpNetwork, Conduct>, StoreError> {
     let rows = sqlx::query("SELECT * FROM conduct")
         .fetch_all(readers)
         .await?;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{AnyPool, Row as _, any::AnyRow};
+use sqlx::{Row as _, any::AnyRow};
 
 use super::{
-    Store, StoreError,
+    Door, Store, StoreError,
     audit::{self, Entry, Kind},
 };
 
@@ -29,7 +29,7 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Random`]; nothing is stored then.
     pub async fn drain(&self, relay: &str, word: &Word) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         sqlx::query(
             "INSERT INTO drains (relay, reason, actor, since_us) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (relay) DO UPDATE SET reason = excluded.reason, actor = excluded.actor",
@@ -52,7 +52,7 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Random`]; nothing is stored then.
     pub async fn resume(&self, relay: &str, word: &Word) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         sqlx::query("DELETE FROM drains WHERE relay = $1")
             .bind(relay.to_owned())
             .execute(&mut *transaction)
@@ -65,7 +65,7 @@ impl Store {
 }
 
 /// Drained relays by name, since when, by whom and why.
-pub(super) async fn standing(readers: &AnyPool) -> Result<BTreeMap<String, Word>, StoreError> {
+pub(super) async fn standing(readers: &Door) -> Result<BTreeMap<String, Word>, StoreError> {
     let rows = sqlx::query("SELECT relay, reason, actor, since_us FROM drains")
         .fetch_all(readers)
         .await?;

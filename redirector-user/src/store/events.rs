@@ -7,12 +7,12 @@ mod intake;
 mod read;
 mod retain;
 
-use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Row as _};
 use tokio::sync::watch;
 
 pub use self::intake::TakenIn;
 pub use self::read::{Seen, Stored, Wanted};
-use super::{Store, StoreError, values};
+use super::{Door, Store, StoreError, Transaction, values};
 use crate::feed::{self, Item};
 
 /// Events of one change, to be stored with it.
@@ -27,7 +27,7 @@ impl Told {
     /// Stores them inside of the change; the number of the last, if there is one.
     pub(super) async fn store(
         self,
-        transaction: &mut Transaction<'_, Any>,
+        transaction: &mut Transaction,
     ) -> Result<Option<u64>, StoreError> {
         let Ok(many @ 1..) = i64::try_from(self.0.len()) else {
             return Ok(None);
@@ -82,7 +82,7 @@ impl Store {
 }
 
 /// The number that was given last.
-pub(super) async fn newest(pool: &AnyPool) -> Result<u64, StoreError> {
+pub(super) async fn newest(pool: &Door) -> Result<u64, StoreError> {
     let row = sqlx::query("SELECT last_seq FROM event_numbers WHERE one = 1")
         .fetch_one(pool)
         .await?;
@@ -91,7 +91,7 @@ pub(super) async fn newest(pool: &AnyPool) -> Result<u64, StoreError> {
 
 /// Writes events with the numbers after `before`.
 async fn insert(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     before: i64,
     items: &[Item],
 ) -> Result<(), StoreError> {

@@ -3,10 +3,10 @@
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, AnyPool, Row as _, Transaction, any::AnyRow};
+use sqlx::{Row as _, any::AnyRow};
 
 use super::{
-    Store, StoreError,
+    Door, Store, StoreError, Transaction,
     audit::{self, Entry, Kind},
     drains::Word,
     events::Told,
@@ -26,7 +26,7 @@ impl Store {
     ///
     /// [`StoreError::Database`], also if the prefix has one, [`StoreError::Random`]; nothing is stored then.
     pub async fn add_exemption(&self, asked: &Exemption) -> Result<Exemption, StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM exemptions")
             .fetch_one(&mut *transaction)
             .await?;
@@ -68,7 +68,7 @@ impl Store {
         exemption: &Exemption,
         word: &Word,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         sqlx::query(
             "UPDATE exemptions SET approved_us = $1, approved_by = $2 WHERE id = $3 AND ended_us IS NULL",
         )
@@ -92,7 +92,7 @@ impl Store {
         kind: Kind,
         word: &Word,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         sqlx::query(
             "UPDATE exemptions SET ended_us = $1, ended_by = $2, ended_reason = $3 WHERE id = $4 AND ended_us IS NULL",
         )
@@ -140,7 +140,7 @@ impl Store {
 
     async fn finish(
         &self,
-        mut transaction: Transaction<'_, Any>,
+        mut transaction: Transaction,
         kind: Kind,
         exemption: &Exemption,
         word: &Word,
@@ -179,7 +179,7 @@ pub fn subject(id: ExemptionId) -> String {
 }
 
 /// All that stand.
-pub(super) async fn standing(readers: &AnyPool) -> Result<Exemptions, StoreError> {
+pub(super) async fn standing(readers: &Door) -> Result<Exemptions, StoreError> {
     let rows = sqlx::query("SELECT * FROM exemptions WHERE ended_us IS NULL")
         .fetch_all(readers)
         .await?;

@@ -13,19 +13,20 @@ use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Row as _};
 use tokio::{join, task::spawn_blocking};
 
-pub(super) use self::stored::read;
 pub use self::{bulk::AddedAll, change::Change};
+pub(super) use self::{row::flag_id, stored::read};
 use self::{
-    row::{flag_id, insert_all, payload},
-    stored::{AS_JSON, read_all},
+    row::{insert_all, payload},
+    stored::{COLUMNS, read_all},
 };
 use super::{
-    Store, StoreError,
+    Door, Store, StoreError, Transaction,
     audit::{Chain, Entry, Kind},
     events::Told,
+    placeholders,
 };
 use crate::{
     feed::Own,
@@ -99,6 +100,12 @@ impl Store {
     pub async fn activate(&self, ids: &[FlagId], at: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
         let prefixes = bulk::mark_activated(&mut transaction, ids, at.as_microsecond()).await?;
+        // Of several edges the first one to have a flag notes it.
+        let first: Vec<FlagId> = prefixes.keys().copied().collect();
+        let ids = if self.is_shared() { &first } else { ids };
+        if ids.is_empty() {
+            return Ok(());
+        }
         let mut chain = Chain::open(&mut transaction, &self.name).await?;
         for id in ids {
             let entry = Entry::by_outgated(Kind::FlagActivated, subject(*id), json!({}), at);
@@ -177,6 +184,15 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Flags by their numbers, ended or not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`], [`StoreError::Row`].
+    pub async fn flags_numbered(&self, ids: &[FlagId]) -> Result<Vec<Flag>, StoreError> {
+        of_numbers(&self.readers, ids).await
+    }
+
     /// The newest flag of exactly this prefix, ended or not.
     ///
     /// # Errors
@@ -193,7 +209,7 @@ impl Store {
 
 /// Whom a flag is about.
 async fn prefix_of(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     id: FlagId,
 ) -> Result<Option<IpNetwork>, StoreError> {
     let row = sqlx::query("SELECT prefix FROM flags WHERE id = $1")
@@ -209,8 +225,28 @@ pub fn subject(id: FlagId) -> String {
     format!("flag:{id}")
 }
 
+/// Flags by number, ended or not.
+pub(super) async fn of_numbers(readers: &Door, ids: &[FlagId]) -> Result<Vec<Flag>, StoreError> {
+    let mut flags = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(NUMBERS_AT_ONCE) {
+        let text = format!(
+            "SELECT * FROM flags WHERE id IN {} ORDER BY id",
+            placeholders(1, ids.len())
+        );
+        // Only the number of flags went into the text.
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for id in ids {
+            query = query.bind(i64::from(id.0));
+        }
+        for row in query.fetch_all(readers).await? {
+            flags.push(read(&row)?);
+        }
+    }
+    Ok(flags)
+}
+
 /// Flags that have not ended, and the chain of those that a flag not yet in force has replaced.
-pub(super) async fn standing(readers: &AnyPool) -> Result<Ledger, StoreError> {
+pub(super) async fn standing(readers: &Door) -> Result<Ledger, StoreError> {
     let mut flags = Ledger::default();
     let mut next = some_standing(readers, None).await?;
     while let Some((json, last)) = next {
@@ -239,14 +275,15 @@ pub(super) async fn standing(readers: &AnyPool) -> Result<Ledger, StoreError> {
 
 /// Flags that have not ended, as JSON, beyond a prefix in the index's order; with the last prefix of them.
 async fn some_standing(
-    readers: &AnyPool,
+    readers: &Door,
     beyond: Option<String>,
 ) -> Result<Option<(String, String)>, StoreError> {
     // No prefix is as short as nothing.
+    let as_json = readers.as_json(COLUMNS);
     let text = format!(
-        "SELECT {AS_JSON}, MAX(prefix) FROM ( \
+        "SELECT {as_json}, MAX(prefix) FROM ( \
              SELECT * FROM flags WHERE ended_us IS NULL AND prefix > $1 ORDER BY prefix LIMIT {FLAGS_AT_ONCE} \
-         )"
+         ) page"
     );
     // Names of columns and a number went into the text.
     let row = sqlx::query(AssertSqlSafe(text))
@@ -260,6 +297,7 @@ async fn some_standing(
     })
 }
 
+const NUMBERS_AT_ONCE: usize = 256;
 /// Some 2 MB of JSON.
 const FLAGS_AT_ONCE: u32 = 4096;
 /// Flags that come into force together and have an event each; of more there is one for all.

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{AnyPool, Row as _};
+use sqlx::Row as _;
 
 use super::{
-    Store, StoreError,
+    Door, Store, StoreError,
     audit::{self, Entry, Kind},
     drains::Word,
 };
@@ -17,7 +17,7 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Random`]; nothing is stored then.
     pub async fn freeze_rules(&self, word: &Word) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         sqlx::query(
             "INSERT INTO freezes (what, reason, actor, since_us) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (what) DO UPDATE SET reason = excluded.reason, actor = excluded.actor",
@@ -39,7 +39,7 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Random`]; nothing is stored then.
     pub async fn thaw_rules(&self, word: &Word) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         sqlx::query("DELETE FROM freezes WHERE what = $1")
             .bind(RULES)
             .execute(&mut *transaction)
@@ -51,7 +51,7 @@ impl Store {
 }
 
 /// Who has frozen the rules, if somebody has.
-pub(super) async fn standing(readers: &AnyPool) -> Result<Option<Word>, StoreError> {
+pub(super) async fn standing(readers: &Door) -> Result<Option<Word>, StoreError> {
     let row = sqlx::query("SELECT reason, actor, since_us FROM freezes WHERE what = $1")
         .bind(RULES)
         .fetch_optional(readers)

@@ -8,10 +8,10 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::{Any, Row as _, Transaction, any::AnyRow};
+use sqlx::{Row as _, any::AnyRow};
 use utoipa::ToSchema;
 
-use super::{Store, StoreError, events::Told};
+use super::{Store, StoreError, Transaction, events::Told};
 use crate::{
     feed::{self, Counts, Listing as Event},
     listings::{Noted, Standing, Step, Sweep},
@@ -433,7 +433,7 @@ impl ClosedBy {
     }
 }
 
-async fn begin(transaction: &mut Transaction<'_, Any>, noted: &Noted) -> Result<(), StoreError> {
+async fn begin(transaction: &mut Transaction, noted: &Noted) -> Result<(), StoreError> {
     let row = sqlx::query(
         "UPDATE listing_state SET last_id = last_id + 1 WHERE one = 1 RETURNING last_id",
     )
@@ -460,7 +460,7 @@ async fn begin(transaction: &mut Transaction<'_, Any>, noted: &Noted) -> Result<
 
 /// Brings the row that stands up to date; its number, if there is one.
 async fn update(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     noted: &Noted,
     evidence: Option<&Evidence>,
     closed: Option<ClosedBy>,
@@ -490,7 +490,7 @@ async fn update(
 
 /// What was never confirmed leaves nothing behind.
 async fn forget(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     zone: &Fqdn,
     address: IpAddr,
 ) -> Result<(), StoreError> {

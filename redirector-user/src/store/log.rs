@@ -6,22 +6,24 @@
 
 use sqlx::{AnyConnection, Connection as _};
 
-use super::{Store, StoreError, sqlite_url};
+use super::{Engine, Store, StoreError, sqlite_url};
 
 /// Keeps the log short; has a connection of its own.
 #[derive(Debug)]
 pub struct Checkpoints(AnyConnection);
 
 impl Store {
-    /// Begins to keep the log short.
+    /// Begins to keep the log short; `None` where that is another program's work.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn checkpoints(&self) -> Result<Checkpoints, StoreError> {
-        Ok(Checkpoints(
-            AnyConnection::connect(&sqlite_url(&self.file)?).await?,
-        ))
+    pub async fn checkpoints(&self) -> Result<Option<Checkpoints>, StoreError> {
+        let Engine::Sqlite(file) = &self.engine else {
+            return Ok(None);
+        };
+        let connection = AnyConnection::connect(&sqlite_url(file)?).await?;
+        Ok(Some(Checkpoints(connection)))
     }
 }
 

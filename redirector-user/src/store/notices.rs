@@ -6,10 +6,10 @@
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, Row as _, Transaction, any::AnyRow};
+use sqlx::{Row as _, any::AnyRow};
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, Transaction,
     audit::{self, Entry, Kind},
     events::Told,
     flags::subject,
@@ -267,7 +267,7 @@ impl Store {
 }
 
 async fn queue(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     due: &Due,
     now: Timestamp,
     next_at: Timestamp,

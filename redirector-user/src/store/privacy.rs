@@ -16,11 +16,11 @@ use futures_util::TryStreamExt as _;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
+use sqlx::{AssertSqlSafe, Row as _, any::AnyRow};
 
 use self::scanned::Marks;
 pub use self::{erase::Gone, scanned::Scanned};
-use super::{Store, StoreError, exemptions, flags::subject, tenants};
+use super::{Line, Store, StoreError, exemptions, flags::subject, tenants};
 use crate::policy::{dial::FlagId, exemption::ExemptionId, extent::Extent};
 
 /// All that is held, by table: each row with its columns.
@@ -56,7 +56,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub async fn held_about(&self, extent: &Extent) -> Result<Held, StoreError> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.readers.begin().await?;
         let rows = rows_of(&mut connection, extent, None).await?;
         let mut held = Map::new();
         let mut flags = Vec::new();
@@ -137,7 +137,7 @@ impl Store {
 /// Finds a customer's rows but for those that are found by keys. With what an earlier look has found, of the tables that
 /// only grow what came after it is looked at alone.
 async fn rows_of(
-    connection: &mut AnyConnection,
+    connection: &mut Line,
     extent: &Extent,
     scanned: Option<&Scanned>,
 ) -> Result<Rows, StoreError> {
@@ -239,7 +239,7 @@ async fn rows_of(
 
 /// Exemptions, notices, and the customer itself.
 async fn others_of(
-    connection: &mut AnyConnection,
+    connection: &mut Line,
     extent: &Extent,
     marks: &Marks,
     rows: &mut Rows,

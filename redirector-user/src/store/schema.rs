@@ -81,7 +81,11 @@ pub(super) async fn migrate(file: &Path, connection: &mut AnyConnection) -> Resu
         file: file.to_owned(),
         source,
     })?;
-    match differences(connection).await?.into_iter().next() {
+    let differs = match dialect(connection) {
+        SQLITE => differences(connection).await?,
+        _ => missing_triggers(connection).await?,
+    };
+    match differs.into_iter().next() {
         None => Ok(()),
         Some(what) => Err(StoreError::Meddled {
             file: file.to_owned(),
@@ -133,8 +137,14 @@ pub(super) async fn differences(
 
 /// Steps that a database has had.
 async fn applied(connection: &mut AnyConnection) -> Result<BTreeSet<i64>, sqlx::Error> {
-    let there =
-        "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
+    let there = match dialect(connection) {
+        SQLITE => {
+            "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'"
+        }
+        _ => {
+            "SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = '_sqlx_migrations'"
+        }
+    };
     let row = sqlx::query(there).fetch_one(&mut *connection).await?;
     if row.try_get::<i64, _>(0)? == 0 {
         return Ok(BTreeSet::new());
@@ -143,6 +153,38 @@ async fn applied(connection: &mut AnyConnection) -> Result<BTreeSet<i64>, sqlx::
         .fetch_all(&mut *connection)
         .await?;
     rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Triggers that keep the trail append-only, or tell other edges of changes, and are not there or not at work.
+async fn missing_triggers(connection: &mut AnyConnection) -> Result<Vec<String>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT CAST(tgname AS TEXT) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid \
+         WHERE NOT tgisinternal AND tgenabled IN ('O', 'A') AND relnamespace = current_schema()::regnamespace",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut there = BTreeSet::new();
+    for row in rows {
+        there.insert(row.try_get::<String, _>(0)?);
+    }
+    let made = MIGRATIONS
+        .iter()
+        .filter(|(_, only, ..)| *only == Some(POSTGRES));
+    let lines = made.flat_map(|(.., text)| text.lines());
+    let named = lines.filter_map(|line| line.strip_prefix("CREATE TRIGGER ")?.split(' ').next());
+    let missing = named.filter(|name| !there.contains(*name));
+    Ok(missing
+        .map(|name| format!("trigger {name} is missing or disabled"))
+        .collect())
+}
+
+/// As `backend_name` spells it.
+fn dialect(connection: &AnyConnection) -> &'static str {
+    if connection.backend_name() == POSTGRES {
+        POSTGRES
+    } else {
+        SQLITE
+    }
 }
 
 /// Tables, indexes and triggers by name, with what they are.
@@ -185,7 +227,7 @@ async fn run(
     connection: &mut AnyConnection,
     wanted: impl Fn(i64) -> bool,
 ) -> Result<(), MigrateError> {
-    let dialect = connection.backend_name().to_owned();
+    let dialect = dialect(connection);
     let migrations = MIGRATIONS
         .iter()
         .filter(|(version, only, ..)| wanted(*version) && only.is_none_or(|only| only == dialect));
@@ -232,6 +274,8 @@ const REMEMBERING: [&str; 8] = [
     "requests",
     "rotations",
 ];
+const SQLITE: &str = "SQLite";
+const POSTGRES: &str = "PostgreSQL";
 const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
     (
         1,
@@ -241,9 +285,15 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
     ),
     (
         2,
-        Some("SQLite"),
+        Some(SQLITE),
         "append-only trail",
         include_str!("migrations/0002_append_only_sqlite.sql"),
+    ),
+    (
+        2,
+        Some(POSTGRES),
+        "append-only trail",
+        include_str!("migrations/0002_append_only_postgres.sql"),
     ),
     (
         3,
@@ -278,9 +328,15 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
     (8, None, "rules", include_str!("migrations/0008_rules.sql")),
     (
         9,
-        Some("SQLite"),
+        Some(SQLITE),
         "figures of rotations",
         include_str!("migrations/0009_rotations_sqlite.sql"),
+    ),
+    (
+        9,
+        Some(POSTGRES),
+        "figures of rotations",
+        include_str!("migrations/0009_rotations_postgres.sql"),
     ),
     (
         10,
@@ -350,14 +406,26 @@ const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
     ),
     (
         22,
-        Some("SQLite"),
+        Some(SQLITE),
         "where the trail begins",
         include_str!("migrations/0022_audit_anchors_sqlite.sql"),
+    ),
+    (
+        22,
+        Some(POSTGRES),
+        "where the trail begins",
+        include_str!("migrations/0022_audit_anchors_postgres.sql"),
     ),
     (
         23,
         None,
         "listings",
         include_str!("migrations/0023_listings.sql"),
+    ),
+    (
+        24,
+        Some(POSTGRES),
+        "several edges",
+        include_str!("migrations/0024_feed_postgres.sql"),
     ),
 ];

@@ -13,10 +13,10 @@ use std::{
 
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
-use sqlx::{AnyPool, Row as _, any::AnyRow};
+use sqlx::{Row as _, any::AnyRow};
 
 pub(super) use self::write::Writing;
-use super::{Store, StoreError, audit::Kind};
+use super::{Door, Store, StoreError, audit::Kind};
 use crate::policy::{
     dial::{Ended, FlagId, Proposal},
     rules::Conduct,
@@ -99,7 +99,7 @@ impl Store {
 }
 
 /// Who has what now.
-pub(super) async fn standing(pool: &AnyPool) -> Result<Shared, StoreError> {
+pub(super) async fn standing(pool: &Door) -> Result<Shared, StoreError> {
     let rows = sqlx::query("SELECT * FROM assignments WHERE to_us IS NULL")
         .fetch_all(pool)
         .await?;

@@ -22,7 +22,7 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Random`]; nothing is stored then.
     pub async fn add_token(&self, token: &Token) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         sqlx::query(
             "INSERT INTO tokens (name, scope, digest, created_us, created_by, expires_us, used_us) \
              VALUES ($1, $2, $3, $4, $5, $6, NULL)",
@@ -57,7 +57,7 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Random`]; nothing is removed then.
     pub async fn remove_token(&self, name: &str, word: &Word) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         sqlx::query("DELETE FROM tokens WHERE name = $1")
             .bind(name.to_owned())
             .execute(&mut *transaction)

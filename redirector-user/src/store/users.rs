@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use contract::{Generation, ScramKeys};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::{Any, AnyPool, Row as _, Transaction, any::AnyRow};
+use sqlx::{Row as _, any::AnyRow};
 
 use super::{
-    Store, StoreError,
+    Door, Store, StoreError, Transaction,
     audit::{self, Entry, Kind},
     next_generation,
 };
@@ -47,7 +47,7 @@ impl Store {
         credentials: &Credentials,
         word: &Word,
     ) -> Result<(User, Generation), StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         let row = sqlx::query(
             "UPDATE submission SET last_id = last_id + 1 WHERE one = 1 RETURNING last_id",
         )
@@ -83,7 +83,7 @@ impl Store {
         password: bool,
         word: &Word,
     ) -> Result<Generation, StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         let update = "UPDATE users SET name = $1, customer = $2, password = $3, scram_salt = $4, scram_iterations = $5, \
                       scram_stored_key = $6, scram_server_key = $7, sender_domains = $8, messages_per_hour = $9, \
                       recipients_per_message = $10, disabled = $11, created_us = $12, changed_us = $13 \
@@ -101,7 +101,7 @@ impl Store {
     ///
     /// [`StoreError::Database`], [`StoreError::Random`]; nothing is removed then.
     pub async fn remove_user(&self, user: &User, word: &Word) -> Result<Generation, StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         sqlx::query("DELETE FROM users WHERE id = $1")
             .bind(i64::from(user.id))
             .execute(&mut *transaction)
@@ -114,7 +114,7 @@ impl Store {
 
     async fn noted(
         &self,
-        transaction: &mut Transaction<'_, Any>,
+        transaction: &mut Transaction,
         entry: Entry,
     ) -> Result<Generation, StoreError> {
         let generation = next_generation(transaction).await?;
@@ -130,7 +130,7 @@ pub fn subject(id: u32) -> String {
 }
 
 /// Makes what users have in common, if it is not there yet.
-pub(super) async fn prepare(writer: &AnyPool) -> Result<(), StoreError> {
+pub(super) async fn prepare(writer: &Door) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO submission (one, decoy, last_id) VALUES (1, $1, 0) ON CONFLICT (one) DO NOTHING",
     )
@@ -140,7 +140,7 @@ pub(super) async fn prepare(writer: &AnyPool) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) async fn standing(readers: &AnyPool) -> Result<Standing, StoreError> {
+pub(super) async fn standing(readers: &Door) -> Result<Standing, StoreError> {
     let row = sqlx::query("SELECT decoy FROM submission WHERE one = 1")
         .fetch_one(readers)
         .await?;
@@ -161,7 +161,7 @@ pub(super) async fn standing(readers: &AnyPool) -> Result<Standing, StoreError> 
 
 /// Binds all columns in the order of both statements.
 async fn write(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     statement: &'static str,
     user: &User,
 ) -> Result<(), StoreError> {

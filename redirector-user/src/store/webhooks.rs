@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, Row as _, Transaction, any::AnyRow};
+use sqlx::{Row as _, any::AnyRow};
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, Transaction,
     audit::{self, Entry, Kind},
     drains::Word,
     events::Told,
@@ -105,7 +105,7 @@ impl Store {
 }
 
 async fn write(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     name: &str,
     progress: &Progress,
 ) -> Result<(), StoreError> {

@@ -39,3 +39,37 @@ fn copies_are_made_by_themselves_only_where_there_is_a_place_for_them() {
         assert_eq!(with(keys).unwrap_err(), format!("o.toml: {expected}"));
     }
 }
+
+#[test]
+fn a_store_of_several_edges_has_an_address_and_a_name() {
+    assert_eq!(parse(WHOLE).unwrap().shared, None);
+    let (others, _) = WHOLE.split_once("[store]").unwrap();
+    let with = |keys: &str| parse(&format!("{others}[store]\n{keys}"));
+    let url = "url = \"postgresql://outgate:s3cret@db.example.net/outgate\"\n";
+    let shared = with(&format!("{url}edge = \"edge-1\"")).unwrap().shared;
+    assert_eq!(shared.unwrap().edge, "edge-1");
+    for (keys, expected) in [
+        (
+            String::from("edge = \"a\""),
+            "store.edge: a: names this edge among several",
+        ),
+        (
+            String::from("url = \"mysql://root:s3cret@db/x\""),
+            "store.url: (not shown): not an address of PostgreSQL",
+        ),
+        (
+            format!("{url}edge = \"a'b\""),
+            "store.edge: a'b: not a name of an edge",
+        ),
+        (
+            format!("{url}edge = \"a\"\nbackup_directory = \"/srv/b\""),
+            "store.backup_directory: /srv/b: copies are made of a file",
+        ),
+    ] {
+        let error = with(&keys).unwrap_err();
+        assert!(
+            error.contains(expected) && !error.contains("s3cret"),
+            "{error}"
+        );
+    }
+}

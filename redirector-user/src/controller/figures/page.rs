@@ -55,6 +55,13 @@ fn build(page: &mut Page, around: &Around) {
         "Octets of the store on the disk, with its log.",
         around.store_octets,
     );
+    if let Some(away) = around.store_away {
+        page.gauge(
+            "store_away_seconds",
+            "How long PostgreSQL has not answered; 0 while it does.",
+            away.as_secs_f64(),
+        );
+    }
 }
 
 fn kernel(page: &mut Page, sample: &Sample) {

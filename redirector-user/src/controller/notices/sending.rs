@@ -47,6 +47,9 @@ impl Controller {
         notices: &Notices,
     ) -> Result<Option<Timestamp>, StoreError> {
         loop {
+            if !self.is_steward() {
+                return Ok(clock().checked_add(STEWARD_RETRY).ok());
+            }
             let notice = self.store.next_notice().await?;
             let Some(notice) = notice.filter(|_| !*self.stopping.borrow()) else {
                 return Ok(None);
@@ -193,6 +196,8 @@ fn lost(notice: &Notice, flag: FlagId, kind: Kind, error: &str, now: Timestamp) 
 
 /// Whoever stops the controller waits for it.
 const LONGEST_SEND: Duration = Duration::from_secs(45);
+/// How soon an edge looks again whether it is the one that sends.
+const STEWARD_RETRY: SignedDuration = SignedDuration::from_secs(1);
 /// How soon a notice looks again whether the one before it is through.
 const IN_TURN: SignedDuration = SignedDuration::from_secs(5);
 /// A mail server that is restarted is asked soon.

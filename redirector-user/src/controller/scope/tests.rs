@@ -110,6 +110,7 @@ proptest! {
     fn what_was_not_touched_is_what_it_should_be(steps in prop::collection::vec(steps(), 0..24)) {
         let config = config();
         let loaded = Loaded {
+            head: None,
             generation: Generation(0),
             flags: Ledger::default(),
             drained: BTreeMap::new(),

@@ -24,6 +24,7 @@ fn config(relays: &[(&str, &str)]) -> Config {
 
 fn adopt(config: &Config, held: EdgeState) -> State {
     let loaded = Loaded {
+        head: None,
         generation: Generation(1),
         flags: Ledger::default(),
         drained: BTreeMap::new(),

@@ -7,10 +7,10 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::Row as _;
 
 use super::{Broken, Entry, FIRST, Head, Kind, Row, UNTOLD, append, read, verify_row};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Transaction};
 
 /// What became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Store {
 }
 
 /// Chains that begin after rows of which nobody says that they went.
-async fn untold(transaction: &mut Transaction<'_, Any>) -> Result<Vec<Broken>, StoreError> {
+async fn untold(transaction: &mut Transaction) -> Result<Vec<Broken>, StoreError> {
     let mut untold = Vec::new();
     for anchor in anchors(transaction).await? {
         let told = sqlx::query("SELECT 1 FROM audit WHERE subject = $1 AND kind = $2 LIMIT 1")
@@ -106,7 +106,7 @@ async fn untold(transaction: &mut Transaction<'_, Any>) -> Result<Vec<Broken>, S
 }
 
 async fn prune_chain(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     writer: &str,
     before: Timestamp,
     pruned: &mut Pruned,
@@ -157,7 +157,7 @@ async fn prune_chain(
     Ok(())
 }
 
-async fn anchors(transaction: &mut Transaction<'_, Any>) -> Result<Vec<Head>, StoreError> {
+async fn anchors(transaction: &mut Transaction) -> Result<Vec<Head>, StoreError> {
     let rows = sqlx::query("SELECT writer, seq, hash FROM audit_anchors ORDER BY writer")
         .fetch_all(&mut **transaction)
         .await?;
@@ -171,7 +171,7 @@ async fn anchors(transaction: &mut Transaction<'_, Any>) -> Result<Vec<Head>, St
 }
 
 async fn beginning(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     writer: &str,
 ) -> Result<(i64, String), StoreError> {
     let row = sqlx::query("SELECT seq, hash FROM audit_anchors WHERE writer = $1")

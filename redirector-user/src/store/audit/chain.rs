@@ -1,11 +1,11 @@
 //! Appending to a writer's chain, one row or a million, inside the transaction of the change itself.
 
-use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Entry, FIRST, OUTGATED, Row, payload_hash, random_hex};
 use crate::{
     caller,
-    store::{StoreError, values},
+    store::{StoreError, Transaction, values},
 };
 
 /// The end of a chain, and what is to be appended to it.
@@ -19,7 +19,7 @@ pub(in crate::store) struct Chain {
 impl Chain {
     /// Finds the end of a writer's chain.
     pub(in crate::store) async fn open(
-        transaction: &mut Transaction<'_, Any>,
+        transaction: &mut Transaction,
         writer: &str,
     ) -> Result<Self, StoreError> {
         let last =
@@ -42,7 +42,7 @@ impl Chain {
     /// Appends a row; it is written with [`Chain::finish`] at the latest.
     pub(in crate::store) async fn append(
         &mut self,
-        transaction: &mut Transaction<'_, Any>,
+        transaction: &mut Transaction,
         mut entry: Entry,
     ) -> Result<(), StoreError> {
         // What follows by itself from what somebody asked for is nobody's word.
@@ -79,12 +79,12 @@ impl Chain {
     /// Writes what is left.
     pub(in crate::store) async fn finish(
         mut self,
-        transaction: &mut Transaction<'_, Any>,
+        transaction: &mut Transaction,
     ) -> Result<(), StoreError> {
         self.write(transaction).await
     }
 
-    async fn write(&mut self, transaction: &mut Transaction<'_, Any>) -> Result<(), StoreError> {
+    async fn write(&mut self, transaction: &mut Transaction) -> Result<(), StoreError> {
         let rows = std::mem::take(&mut self.rows);
         if rows.is_empty() {
             return Ok(());

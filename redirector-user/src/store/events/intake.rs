@@ -3,9 +3,9 @@
 use contract::event::{Batch, Event, Happening, Taken};
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::Row as _;
 
-use super::{Store, StoreError, Told};
+use super::{Store, StoreError, Told, Transaction};
 use crate::{
     feed::Item,
     store::audit::{Chain, Entry, Kind},
@@ -71,11 +71,7 @@ impl Store {
     }
 }
 
-async fn through(
-    transaction: &mut Transaction<'_, Any>,
-    relay: &str,
-    run: &str,
-) -> Result<u64, StoreError> {
+async fn through(transaction: &mut Transaction, relay: &str, run: &str) -> Result<u64, StoreError> {
     let row = sqlx::query("SELECT through FROM event_runs WHERE relay = $1 AND run = $2")
         .bind(relay.to_owned())
         .bind(run.to_owned())
@@ -86,7 +82,7 @@ async fn through(
 }
 
 async fn note_through(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     relay: &str,
     taken: &Taken,
     now: Timestamp,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::Generation;
 use ipnetwork::IpNetwork;
-use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{change::mark_ended, flag_id, insert_all, payload, prefix_of, subject};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         tenant::Tenant,
     },
     store::{
-        Store, StoreError,
+        Store, StoreError, Transaction,
         audit::{Chain, Entry, Kind},
         conduct,
         events::Told,
@@ -83,7 +83,7 @@ impl Store {
             conduct: remembered,
             flags: terms,
         } = package;
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         let generation = next_generation(&mut transaction).await?;
         let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM flags")
             .fetch_one(&mut *transaction)
@@ -217,7 +217,7 @@ impl Store {
 
 /// Notes whose a flag is from now on.
 async fn write_tenant(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     id: FlagId,
     tenant: &Tenant,
 ) -> Result<(), StoreError> {
@@ -235,7 +235,7 @@ async fn write_tenant(
 
 /// Notes in the table that flags are in force; answers with whom those are about that were not.
 pub(super) async fn mark_activated(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     ids: &[FlagId],
     at_us: i64,
 ) -> Result<BTreeMap<FlagId, IpNetwork>, StoreError> {
@@ -263,7 +263,7 @@ pub(super) async fn mark_activated(
 
 /// The active flag of every prefix that has one.
 async fn standing(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
 ) -> Result<BTreeMap<IpNetwork, FlagId>, StoreError> {
     let rows = sqlx::query("SELECT id, prefix FROM flags WHERE ended_us IS NULL")
         .fetch_all(&mut **transaction)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::Generation;
 use ipnetwork::IpNetwork;
 use serde_json::json;
-use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Added, flag_id, insert_all, payload, read, subject};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         rules::Conduct,
     },
     store::{
-        Store, StoreError,
+        Store, StoreError, Transaction,
         audit::{Chain, Entry, Kind},
         conduct,
         events::Told,
@@ -28,7 +28,7 @@ use crate::{
 /// The database is asked for many at once: what it does for one costs it less than to be asked.
 pub struct Change<'store> {
     store: &'store Store,
-    pub(super) transaction: Transaction<'static, Any>,
+    pub(super) transaction: Transaction,
     pub(super) chain: Chain,
     pub(super) told: Told,
     generation: Generation,
@@ -48,7 +48,7 @@ impl Store {
     ///
     /// [`StoreError::Database`].
     pub async fn change(&self) -> Result<Change<'_>, StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.decide().await?;
         let generation = next_generation(&mut transaction).await?;
         let row = sqlx::query("SELECT COALESCE(MAX(id), 0) + 1 FROM flags")
             .fetch_one(&mut *transaction)
@@ -231,7 +231,7 @@ impl Change<'_> {
 
 /// Writes into table and trail that a flag has ended.
 pub(super) async fn mark_ended(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     chain: &mut Chain,
     id: FlagId,
     kind: Kind,
@@ -245,7 +245,7 @@ pub(super) async fn mark_ended(
 
 /// Writes into the table that flags have ended, which must not have.
 async fn write_ends(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     ends: &[(FlagId, Ended)],
 ) -> Result<(), StoreError> {
     let text = format!(

@@ -2,16 +2,16 @@
 
 use contract::{LimitsName, Tier};
 use serde_json::{Value, json};
-use sqlx::{Any, AssertSqlSafe, Transaction};
+use sqlx::AssertSqlSafe;
 
 use super::term;
 use crate::{
     policy::dial::{Flag, FlagId},
-    store::{StoreError, values},
+    store::{StoreError, Transaction, values},
 };
 
 pub(super) async fn insert_all(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     flags: &[Flag],
 ) -> Result<(), StoreError> {
     if flags.is_empty() {
@@ -85,7 +85,7 @@ pub(super) async fn insert_all(
     Ok(())
 }
 
-pub(super) fn flag_id(stored: i64) -> Result<FlagId, StoreError> {
+pub(in crate::store) fn flag_id(stored: i64) -> Result<FlagId, StoreError> {
     let id = u32::try_from(stored).ok().filter(|id| *id != 0);
     let wrong = || StoreError::Row {
         table: "flags",

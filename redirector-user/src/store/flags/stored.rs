@@ -40,10 +40,8 @@ macro_rules! columns {
             }
         }
 
-        /// An array of rows, each an array of its columns in the order of [`Stored`]; to be put before `FROM`.
-        pub(super) const AS_JSON: &str = concat!(
-            "json_group_array(json_array(", stringify!($first), $(", ", stringify!($name),)* "))"
-        );
+        /// The columns in the order of [`Stored`].
+        pub(super) const COLUMNS: &str = concat!(stringify!($first), $(", ", stringify!($name),)*);
     };
 }
 
@@ -92,7 +90,7 @@ pub(in crate::store) fn read(row: &AnyRow) -> Result<Flag, StoreError> {
     Stored::of(row)?.flag()
 }
 
-/// Reads what [`AS_JSON`] has asked for.
+/// Reads [`COLUMNS`] of many, as `Door::as_json` has asked for them.
 pub(super) fn read_all(json: &str) -> Result<Vec<Flag>, StoreError> {
     let rows: Vec<Stored> = serde_json::from_str(json).map_err(|error| StoreError::Row {
         table: "flags",

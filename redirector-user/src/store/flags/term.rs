@@ -3,14 +3,13 @@
 use contract::Generation;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Any, Transaction};
 
 use super::{change::Change, subject};
 use crate::{
     feed::Life,
     policy::dial::{Flag, FlagId, Proposal, term::Stage},
     store::{
-        Store, StoreError,
+        Store, StoreError, Transaction,
         audit::{self, Entry, Kind, OUTGATED, Row as TrailRow},
         drains::Word,
     },
@@ -132,7 +131,7 @@ pub(super) const fn has_more(terms: &Proposal) -> bool {
 
 /// Writes what is more.
 pub(super) async fn write(
-    transaction: &mut Transaction<'_, Any>,
+    transaction: &mut Transaction,
     id: FlagId,
     terms: &Proposal,
 ) -> Result<(), StoreError> {

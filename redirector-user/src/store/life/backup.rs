@@ -34,13 +34,14 @@ impl Store {
     /// [`StoreError::Unusable`], [`StoreError::Exists`], [`StoreError::Damaged`] if what was written is not sound; then no
     /// file of that name is left.
     pub async fn back_up(&self, to: &Path, at: Timestamp) -> Result<Backup, StoreError> {
+        let from = self.file("a backup")?;
         if to.exists() {
             return Err(StoreError::Exists {
                 file: to.to_owned(),
             });
         }
         let partial = beside(to, ".partial");
-        let written = self.write_copy(&partial, to).await;
+        let written = write_copy(from, &partial, to).await;
         if written.is_err() {
             // Whatever there is of it is no backup; the error says why.
             drop(fs::remove_file(&partial));
@@ -65,49 +66,49 @@ impl Store {
         let name = format!("{PREFIX}{}{SUFFIX}", stamp(at));
         self.back_up(&directory.join(name), at).await
     }
+}
 
-    async fn write_copy(&self, partial: &Path, to: &Path) -> Result<u64, StoreError> {
-        let path = partial.to_str().map(str::to_owned);
-        let path = path.ok_or_else(|| {
-            let odd =
-                std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path is not UTF-8");
-            unusable(partial)(odd)
-        })?;
-        // What a crash has left of an earlier one.
-        drop(fs::remove_file(partial));
-        // SQLite would make the file for everybody to read; it takes one that is empty.
-        let mut options = OpenOptions::new();
-        let made = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(partial);
-        drop(made.map_err(unusable(partial))?);
-        let mut connection = AnyConnection::connect(&sqlite_url(&self.file)?).await?;
-        sqlx::query("VACUUM INTO $1")
-            .bind(path)
-            .execute(&mut connection)
-            .await?;
-        connection.close().await?;
-        let checked = check_file(partial).await?;
-        if let Some(fault) = checked.faults.first() {
-            return Err(StoreError::Damaged {
-                file: partial.to_owned(),
-                what: fault.clone(),
-            });
-        }
-        let (partial, to) = (partial.to_owned(), to.to_owned());
-        let named = tokio::task::spawn_blocking(move || {
-            let synced = File::open(&partial).and_then(|file| file.sync_all());
-            synced.map_err(unusable(&partial))?;
-            super::moved(&partial, &to)?;
-            sync_directory(&to)
+/// Writes a copy under a name that says that it is none yet, and gives it its own when it is on the disk.
+async fn write_copy(file: &Path, partial: &Path, to: &Path) -> Result<u64, StoreError> {
+    let path = partial.to_str().map(str::to_owned);
+    let path = path.ok_or_else(|| {
+        let odd = std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path is not UTF-8");
+        unusable(partial)(odd)
+    })?;
+    // What a crash has left of an earlier one.
+    drop(fs::remove_file(partial));
+    // SQLite would make the file for everybody to read; it takes one that is empty.
+    let mut options = OpenOptions::new();
+    let made = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(partial);
+    drop(made.map_err(unusable(partial))?);
+    let mut connection = AnyConnection::connect(&sqlite_url(file)?).await?;
+    sqlx::query("VACUUM INTO $1")
+        .bind(path)
+        .execute(&mut connection)
+        .await?;
+    connection.close().await?;
+    let checked = check_file(partial).await?;
+    if let Some(fault) = checked.faults.first() {
+        return Err(StoreError::Damaged {
+            file: partial.to_owned(),
+            what: fault.clone(),
         });
-        named
-            .await
-            .map_err(|error| unusable(&self.file)(error.into()))??;
-        Ok(checked.octets)
     }
+    let (partial, to) = (partial.to_owned(), to.to_owned());
+    let named = tokio::task::spawn_blocking(move || {
+        let synced = File::open(&partial).and_then(|file| file.sync_all());
+        synced.map_err(unusable(&partial))?;
+        super::moved(&partial, &to)?;
+        sync_directory(&to)
+    });
+    named
+        .await
+        .map_err(|error| unusable(file)(error.into()))??;
+    Ok(checked.octets)
 }
 
 /// Copies of a directory with the times in their names, oldest first.

@@ -42,20 +42,12 @@ impl Store {
         if self.unchecked.is_empty() {
             return Ok(());
         }
-        let mut connection = self.apart().await?;
+        let file = self.file("a check")?;
+        let mut connection = apart(file).await?;
         for table in &self.unchecked {
-            schema::check_table(&self.file, &mut connection, table).await?;
+            schema::check_table(file, &mut connection, table).await?;
         }
         Ok(())
-    }
-
-    /// A connection of its own: what takes a disk minutes is not waited for when the store is closed.
-    async fn apart(&self) -> Result<AnyConnection, StoreError> {
-        let mut connection = AnyConnection::connect(&sqlite_url(&self.file)?).await?;
-        sqlx::query("PRAGMA query_only = ON")
-            .execute(&mut connection)
-            .await?;
-        Ok(connection)
     }
 
     /// Looks at every page, every index and every reference, and proves the trail. It reads all of the file, while changes
@@ -65,13 +57,24 @@ impl Store {
     ///
     /// [`StoreError::Database`] if that cannot be done; what is found wrong is no error.
     pub async fn check(&self) -> Result<Checked, StoreError> {
-        let checked = checked(&self.file, &mut self.apart().await?).await?;
+        let file =
+            self.file("a check of the database (`outgate audit verify` proves the trail)")?;
+        let checked = checked(file, &mut apart(file).await?).await?;
         let trail = self.prove_trail(Vec::new()).await?;
         Ok(Checked {
             trail: Some(trail),
             ..checked
         })
     }
+}
+
+/// A connection of its own: what takes a disk minutes is not waited for when the store is closed.
+async fn apart(file: &Path) -> Result<AnyConnection, StoreError> {
+    let mut connection = AnyConnection::connect(&sqlite_url(file)?).await?;
+    sqlx::query("PRAGMA query_only = ON")
+        .execute(&mut connection)
+        .await?;
+    Ok(connection)
 }
 
 /// The same of a file that no controller has open, as a backup.

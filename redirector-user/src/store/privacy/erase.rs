@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::{AnyConnection, Connection as _};
 use utoipa::ToSchema;
 
 use super::{Rows, Scanned, rows_of};
@@ -14,7 +13,7 @@ use crate::{
         extent::{Extent, Span},
     },
     store::{
-        Store, StoreError,
+        Engine, Line, Store, StoreError, Transaction,
         audit::{self, Entry, Kind},
         drains::Word,
     },
@@ -97,22 +96,31 @@ impl Store {
         scanned: &Scanned,
         figures: u64,
     ) -> Result<Result<Gone, Vec<FlagId>>, StoreError> {
-        let mut connection = self.writer.acquire().await?;
+        let mut transaction = self.writer.begin().await?;
+        if let Engine::Postgres(_) = self.engine {
+            // Its rows are gone for whoever asks; the pages are the server's (VACUUM), and its log is.
+            return self
+                .erase_rows(transaction, extent, word, scanned, figures)
+                .await;
+        }
         // What is deleted would else stand in the file until something else is written there.
         sqlx::query("PRAGMA secure_delete = ON")
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut *transaction)
             .await?;
         let erased = self
-            .erase_rows(&mut connection, extent, word, scanned, figures)
+            .erase_rows(transaction, extent, word, scanned, figures)
             .await;
         sqlx::query("PRAGMA secure_delete = OFF")
-            .fetch_all(&mut *connection)
+            .fetch_all(&self.writer)
             .await?;
         erased
     }
 
     /// What was there before stands in the log until that is begun anew. Whoever reads meanwhile delays that.
     pub async fn forget_log(&self) {
+        if let Engine::Postgres(_) = self.engine {
+            return;
+        }
         let truncated = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .fetch_all(&self.writer)
             .await;
@@ -123,13 +131,12 @@ impl Store {
 
     async fn erase_rows(
         &self,
-        connection: &mut AnyConnection,
+        mut transaction: Transaction,
         extent: &Extent,
         word: &Word,
         scanned: &Scanned,
         figures: u64,
     ) -> Result<Result<Gone, Vec<FlagId>>, StoreError> {
-        let mut transaction = connection.begin().await?;
         let rows = rows_of(&mut transaction, extent, Some(scanned)).await?;
         if !rows.standing.is_empty() {
             return Ok(Err(rows.standing));
@@ -155,7 +162,7 @@ impl Store {
 }
 
 async fn erase_by_keys(
-    connection: &mut AnyConnection,
+    connection: &mut Line,
     extent: &Extent,
     scanned: &Scanned,
     gone: &mut Gone,
@@ -180,7 +187,7 @@ async fn erase_by_keys(
 }
 
 async fn erase_found(
-    connection: &mut AnyConnection,
+    connection: &mut Line,
     rows: &Rows,
     gone: &mut Gone,
 ) -> Result<(), StoreError> {

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::Row as _;
 
-use super::{Rows, Store, StoreError, rows_of};
+use super::{Line, Rows, Store, StoreError, rows_of};
 use crate::policy::{dial::FlagId, extent::Extent};
 
 /// What was found.
@@ -58,7 +58,7 @@ impl Store {
         &self,
         extent: &Extent,
     ) -> Result<Result<Scanned, Vec<FlagId>>, StoreError> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.readers.begin().await?;
         // Before the look itself: what comes in between is seen twice, not never.
         let marks = marks(&mut connection, &self.name).await?;
         let rows = rows_of(&mut connection, extent, None).await?;
@@ -75,7 +75,7 @@ impl Store {
 
 /// As a flag's prefix stands in an answer; those of others inside of it go with their time, in a day.
 async fn answers(
-    connection: &mut AnyConnection,
+    connection: &mut Line,
     extent: &Extent,
 ) -> Result<Vec<(String, String)>, StoreError> {
     let mut found = Vec::new();
@@ -89,7 +89,7 @@ async fn answers(
     Ok(found)
 }
 
-async fn marks(connection: &mut AnyConnection, name: &str) -> Result<Marks, StoreError> {
+async fn marks(connection: &mut Line, name: &str) -> Result<Marks, StoreError> {
     let mut newest = async |text| -> Result<i64, StoreError> {
         Ok(sqlx::query(text)
             .fetch_one(&mut *connection)

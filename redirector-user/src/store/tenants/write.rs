@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::Row as _;
 
 use super::{Customer, CustomerChange, CustomerId, Fresh, Reassignment, StoreError, subject};
 use crate::{
     feed::Own,
     store::{
+        Transaction,
         audit::{Chain, Entry, Kind},
         events::Told,
     },
@@ -18,7 +19,7 @@ use crate::{
 
 /// A transaction that is being written.
 pub(in crate::store) struct Writing<'a> {
-    pub(in crate::store) transaction: &'a mut Transaction<'static, Any>,
+    pub(in crate::store) transaction: &'a mut Transaction,
     pub(in crate::store) chain: &'a mut Chain,
     pub(in crate::store) told: &'a mut Told,
     /// Who wants it.

@@ -31,7 +31,7 @@ async fn a_bypass_comes_back_as_it_was_stored_and_ends() {
     let again = store.add_bypass(&asked("203.0.113.0/24", "1d")).await;
     assert!(matches!(again, Err(StoreError::Database(_))), "{again:?}");
     // No farewell: the other opens what a crash would have left.
-    let other = Store::open(&fixture.file).await.unwrap();
+    let other = fixture.another().await;
     let loaded = other.load().await.unwrap().bypasses;
     let standing: Vec<Bypass> = loaded.in_force(now()).cloned().collect();
     assert_eq!(standing, [four.clone(), six.clone()]);

@@ -81,7 +81,7 @@ async fn events_are_taken_once_and_those_who_wait_hear_of_them() {
     let (one, two) = (Some("relay-1"), Some("relay-2"));
     assert_eq!(page, [(39, one), (40, one), (41, two), (42, two)]);
     // No farewell: the other opens what a crash would have left.
-    let other = Store::open(&fixture.file).await.unwrap();
+    let other = fixture.another().await;
     assert_eq!(*other.newest_event().borrow(), 80);
 }
 

@@ -120,7 +120,7 @@ async fn what_is_confirmed_is_told_once_and_stands_over_a_restart() {
         // A second one of the same address on the same list cannot be.
         assert!(store.note_listings(&begins, &none).await.is_err());
 
-        let again = Store::open(&fixture.file).await.unwrap();
+        let again = fixture.another().await;
         let found = again.standing_listings().await.unwrap();
         let [found] = &found[..] else {
             panic!("{found:?}");

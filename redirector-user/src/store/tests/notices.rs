@@ -69,7 +69,7 @@ async fn steps_are_told_together_until_the_first_attempt() {
     assert_eq!((sent, waiting), (None, Some((1, later))));
 
     // No farewell: the other opens what a crash would have left.
-    let other = Store::open(&fixture.file).await.unwrap();
+    let other = fixture.another().await;
     assert_eq!(other.begin_notices().await.unwrap(), 4);
     let all = other.notices(10).await.unwrap();
     let told: Vec<_> = all

@@ -235,6 +235,9 @@ async fn what_is_erased_is_gone_from_the_file_and_the_trail_still_verifies() {
         assert_eq!((again.events, again.trail, again.figures), (0, 0, 0));
 
         store.close().await;
+        if fixture.url.is_some() {
+            continue;
+        }
         let log = fixture.file.with_extension("db-wal");
         for file in [&fixture.file, &log] {
             let octets = std::fs::read(file).unwrap_or_default();

@@ -78,7 +78,7 @@ async fn who_had_a_prefix_when_is_known_to_another_process() {
         ] {
             store.apply(package, |_| {}).await.unwrap();
         }
-        let other = Store::open(&fixture.file).await.unwrap();
+        let other = fixture.another().await;
         for (hours, expected) in [
             (-1, None),
             (0, Some("C-1")),
@@ -152,12 +152,7 @@ async fn a_flag_is_for_whom_its_prefix_is_when_it_is_made() {
     let stored = store.apply(package.clone(), |_| {}).await.unwrap();
     assert_eq!(stored.ended.len(), 1);
     assert_eq!(stored.replaced, []);
-    let loaded = Store::open(&fixture.file)
-        .await
-        .unwrap()
-        .load()
-        .await
-        .unwrap();
+    let loaded = fixture.another().await.load().await.unwrap();
     let tenant = |id| loaded.flags.get(&id).unwrap().tenant.clone();
     let fresh = &stored.flags[0];
     assert_eq!(tenant(fresh.id), Some(Box::new(second.tenant())));

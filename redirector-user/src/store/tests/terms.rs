@@ -19,7 +19,7 @@ fn word(by: &str) -> Word {
 
 async fn reopened(fixture: &Fixture) -> Loaded {
     // No farewell: the other opens what a crash would have left.
-    let other = Store::open(&fixture.file).await.unwrap();
+    let other = fixture.another().await;
     other.load().await.unwrap()
 }
 

@@ -36,7 +36,7 @@ async fn a_token_comes_back_as_it_was_stored_and_goes() {
         ..desk
     };
     // No farewell: the other opens what a crash would have left.
-    let other = Store::open(&fixture.file).await.unwrap();
+    let other = fixture.another().await;
     assert_eq!(other.tokens().await.unwrap(), [billing, desk.clone()]);
 
     let word = Word {

@@ -149,7 +149,7 @@ async fn the_oldest_rows_go_and_the_rest_holds_from_where_it_begins() {
     assert_eq!(pruned.rows, 1);
     assert_eq!(begins(store).await, 13);
     // Over a restart, too.
-    let other = Store::open(&fixture.file).await.unwrap();
+    let other = fixture.another().await;
     assert_eq!(begins(&other).await, 13);
     let rows = other.trail(&everything()).await.unwrap();
     let kinds: Vec<_> = rows.iter().map(|row| row.kind.as_str()).collect();

@@ -71,7 +71,7 @@ async fn a_user_comes_back_as_it_was_stored_and_goes() {
         .await
         .unwrap();
     assert!(second < third);
-    let other = Store::open(&fixture.file).await.unwrap();
+    let other = fixture.another().await;
     let loaded = other.load().await.unwrap();
     assert_eq!(loaded.generation, third);
     let names: Vec<_> = loaded.submission.users.values().collect();

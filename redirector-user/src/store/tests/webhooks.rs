@@ -25,7 +25,7 @@ async fn a_webhook_begins_with_what_comes_and_goes_on_where_it_was() {
         .await
         .unwrap();
     assert_eq!(*store.newest_event().borrow(), 2);
-    let other = Store::open(&fixture.file).await.unwrap();
+    let other = fixture.another().await;
     assert_eq!(other.begin_webhook("billing").await.unwrap(), progress);
 
     progress.gone(String::from("digest"));
