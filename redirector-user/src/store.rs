@@ -303,9 +303,11 @@ impl Store {
             Ok(connection) => connection,
             Err(error) => return Err(schema::opening_error(file, error)),
         };
-        let unchecked = schema::check_integrity(file, &mut first, whole_up_to).await?;
-        schema::migrate(file, &mut first).await?;
-        first.close().await?;
+        let looked = Self::look(file, &mut first, whole_up_to).await;
+        // Whatever it is: what SQLite keeps beside a file goes with the last connection, and whoever is told may want to move it.
+        let closed = first.close().await;
+        let unchecked = looked?;
+        closed?;
         let stopwatch = Stopwatch::new();
         let writer: Maker = {
             let (stopwatch, url) = (stopwatch.clone(), url.clone());
@@ -377,6 +379,17 @@ impl Store {
                 place: cluster.place().to_owned(),
             }),
         }
+    }
+
+    /// Checks a database, and brings its schema up to date; answers with the tables that were not looked at.
+    async fn look(
+        file: &Path,
+        connection: &mut AnyConnection,
+        whole_up_to: u64,
+    ) -> Result<Vec<&'static str>, StoreError> {
+        let unchecked = schema::check_integrity(file, connection, whole_up_to).await?;
+        schema::migrate(file, connection).await?;
+        Ok(unchecked)
     }
 
     /// What the controller starts from.

@@ -109,8 +109,9 @@ fn move_aside(file: &Path, why: &str, now: Timestamp) -> Result<PathBuf, StoreEr
     let to = beside(file, &format!(".{why}-{}", stamp(now)));
     for tail in ["-wal", "-shm"] {
         let from = beside(file, tail);
-        if from.exists() {
-            moved(&from, &beside(&to, tail))?;
+        match fs::rename(&from, beside(&to, tail)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => outcome.map_err(unusable(&from))?,
         }
     }
     // Last, so that a crash on the way leaves something that is found again.
