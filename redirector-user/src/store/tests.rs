@@ -20,7 +20,7 @@ use redirector_common::abi::Via;
 
 use super::*;
 use super::{audit::Kind, flags::Added};
-use crate::policy::dial::{Ended, Flag, FlagRequest, PoolTerms, Proposal};
+use crate::policy::dial::{Ended, Flag, FlagId, FlagRequest, PoolTerms, Proposal};
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_750_000_000).unwrap()
