@@ -138,6 +138,8 @@ pub struct Controller {
     capturing: Arc<Mutex<()>>,
     /// Held by whoever makes a hash of a password.
     hashing: Mutex<()>,
+    /// Held by whoever erases a customer.
+    erasing: Mutex<()>,
     /// A place for each who follows the events.
     followers: Arc<Semaphore>,
     /// What is told to whoever scrapes.
@@ -214,6 +216,7 @@ impl Controller {
             importing: watch::Sender::new(None),
             capturing: Arc::default(),
             hashing: Mutex::new(()),
+            erasing: Mutex::new(()),
             followers: Arc::new(Semaphore::new(events::FOLLOWERS_MAX)),
             figures: Figures::default(),
             pulses: keeping::Pulses::default(),

@@ -10,6 +10,7 @@
 //! about that are known: nobody gets round a /48.
 
 mod agenda;
+mod lane;
 mod standing;
 mod sweep;
 mod watch;

@@ -1,7 +1,6 @@
 //! What is held about a customer, handed out and erased. Both stand in the trail.
 
 use serde_json::json;
-use tokio::sync::Mutex;
 
 use super::{Controller, Problem, clock, trail::actor_of};
 use crate::{
@@ -58,7 +57,7 @@ impl Controller {
             reason,
         };
         // One at a time: what one takes away, another one's look must not have found.
-        let _only_one = ERASING.lock().await;
+        let _only_one = self.erasing.lock().await;
         // The long part, while everybody else goes on.
         let scanned = self.store.scan_held(&extent).await?;
         let scanned = scanned.map_err(|standing| Problem::Guard(in_force(&standing)))?;
@@ -131,7 +130,5 @@ fn in_force(standing: &[FlagId]) -> String {
     )
 }
 
-/// Held by whoever erases.
-static ERASING: Mutex<()> = Mutex::const_new(());
 /// Flags that are named.
 const NAMED: usize = 10;

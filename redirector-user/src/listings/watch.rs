@@ -1,13 +1,13 @@
 //! All lists and what stands on them: what is to be asked next, and what follows from answers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Agenda, Heard, Ranges, Standing, Step, Sweep};
+use super::{Heard, Ranges, Standing, Step, Sweep, lane::Lane};
 use crate::{
     config::{Listings, Zone},
     dnsbl::Family,
@@ -27,30 +27,6 @@ pub struct Watch {
     /// Who is likely to be listed.
     kept: BTreeSet<IpAddr>,
     notes: Vec<Noted>,
-}
-
-/// One family of one list.
-#[derive(Clone, Debug)]
-struct Lane {
-    zone: Zone,
-    family: Family,
-    trust: Trust,
-    /// When it is to be asked of itself again; `None` = it is being asked.
-    of_itself: Option<Timestamp>,
-    /// How often it was not to be believed, one after the other.
-    aside: u32,
-    agenda: Agenda,
-    /// Turns that it had.
-    turns: u32,
-    sweep: Option<Sweep>,
-    standing: HashMap<IpAddr, Standing>,
-    /// What would open or close, were the list to be believed still.
-    ready: BTreeMap<IpAddr, (Step, Heard, Timestamp)>,
-    /// How often nobody could tell, for those who are on no agenda.
-    tries: HashMap<IpAddr, u32>,
-    queries: u64,
-    silent: u64,
-    silent_in_a_row: u32,
 }
 
 /// Whether a list is to be believed.
@@ -145,22 +121,8 @@ impl Watch {
             for family in &zone.families {
                 let sweep = sweeps.get(&zone.name).cloned();
                 let sweep = sweep.unwrap_or_else(|| Sweep::new(now));
-                lanes.push(Lane {
-                    zone: zone.clone(),
-                    family: *family,
-                    trust: Trust::Unknown,
-                    of_itself: Some(now),
-                    aside: 0,
-                    agenda: Agenda::default(),
-                    turns: 0,
-                    sweep: (*family == Family::V4 && ranges.addresses() > 0).then_some(sweep),
-                    standing: HashMap::new(),
-                    ready: BTreeMap::new(),
-                    tries: HashMap::new(),
-                    queries: 0,
-                    silent: 0,
-                    silent_in_a_row: 0,
-                });
+                let sweep = (*family == Family::V4 && ranges.addresses() > 0).then_some(sweep);
+                lanes.push(Lane::new(zone.clone(), *family, sweep, now));
             }
         }
         let mut this = Self {
@@ -415,91 +377,6 @@ impl Watch {
                 None
             }
         }
-    }
-}
-
-impl Lane {
-    /// Of four turns one is the round's first, however many others wait.
-    fn next(&mut self, ranges: &Ranges, period: SignedDuration, now: Timestamp) -> Option<IpAddr> {
-        self.turns = self.turns.wrapping_add(1);
-        if self.turns.is_multiple_of(4) {
-            let address = self.next_of_sweep(ranges, period, now);
-            return address.or_else(|| self.agenda.take(now));
-        }
-        let address = self.agenda.take(now);
-        address.or_else(|| self.next_of_sweep(ranges, period, now))
-    }
-
-    fn next_of_sweep(
-        &mut self,
-        ranges: &Ranges,
-        period: SignedDuration,
-        now: Timestamp,
-    ) -> Option<IpAddr> {
-        let sweep = self.sweep.as_mut()?;
-        let address = IpAddr::V4(sweep.take(ranges, period, now)?);
-        // Who is being asked about is not asked about twice.
-        self.agenda.begin(address).then_some(address)
-    }
-
-    fn take_step(
-        &mut self,
-        address: IpAddr,
-        step: Step,
-        heard: Heard,
-        at: Timestamp,
-    ) -> Option<Noted> {
-        let before = self.standing.get(&address).cloned();
-        let (codes, words) = match heard {
-            Heard::Named { codes, words } => (codes, words),
-            Heard::Absent | Heard::Silent(_) => {
-                let before = before.as_ref()?;
-                (before.codes.clone(), before.words.clone())
-            }
-        };
-        let standing = match (before, step) {
-            (_, Step::Nothing) => return None,
-            (None, _) => Standing {
-                first_at: at,
-                last_at: at,
-                opened_at: None,
-                absent_at: None,
-                codes,
-                words,
-            },
-            (Some(before), Step::Begins | Step::Stays) => Standing {
-                last_at: at,
-                absent_at: None,
-                codes,
-                words,
-                ..before
-            },
-            (Some(before), Step::Opens) => Standing {
-                last_at: at,
-                opened_at: Some(at),
-                codes,
-                words,
-                ..before
-            },
-            (Some(before), Step::Doubts) => Standing {
-                absent_at: Some(at),
-                ..before
-            },
-            (Some(before), Step::Forgets | Step::Closes) => before,
-        };
-        match step {
-            Step::Forgets | Step::Closes => drop(self.standing.remove(&address)),
-            Step::Nothing | Step::Begins | Step::Stays | Step::Opens | Step::Doubts => {
-                self.standing.insert(address, standing.clone());
-            }
-        }
-        Some(Noted {
-            zone: self.zone.name.clone(),
-            address,
-            step,
-            standing,
-            at,
-        })
     }
 }
 

@@ -3,19 +3,23 @@
 //! What opens or closes is stored with its event. A row is there from the first look on, so that a restart neither forgets
 //! what was to be confirmed nor tells twice what was.
 
+mod evidence;
+mod row;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::{Row as _, any::AnyRow};
+use sqlx::Row as _;
 use utoipa::ToSchema;
 
-use super::{Store, StoreError, Transaction, events::Told};
+pub use self::evidence::{Evidence, Mail, OfFlag, Sent};
+use self::row::{begin, forget, read, update, wrong};
+use super::{Store, StoreError, events::Told};
 use crate::{
     feed::{self, Counts, Listing as Event},
     listings::{Noted, Standing, Step, Sweep},
-    policy::tenant::CustomerId,
     precheck::Fqdn,
 };
 
@@ -51,66 +55,6 @@ pub struct Listing {
     pub evidence: Option<Evidence>,
     /// Why it is over, and when that was.
     pub closed: Option<(ClosedBy, Timestamp)>,
-}
-
-/// What was sent from an address, as far as anybody has seen it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Evidence {
-    /// Whose it is, if that is known.
-    #[schema(value_type = Option<String>)]
-    pub customer: Option<CustomerId>,
-    /// What relays saw of it in the last 24 h; of an IPv6 address, of its /64.
-    pub day: Mail,
-    /// The same of the last seven days.
-    pub week: Mail,
-    /// What the edge saw of it in the last seven days, as far as figures are kept.
-    pub radar: Sent,
-    /// Flags that were in force over it, the most specific first.
-    pub flags: Vec<OfFlag>,
-}
-
-/// Messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Mail {
-    /// Whose content reached a relay.
-    pub messages: u64,
-    /// Of these, those that it refused.
-    pub refused: u64,
-    /// Of these, those that were spam or malware.
-    pub spam: u64,
-}
-
-/// Connections to port 25.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Sent {
-    /// SYNs.
-    pub syns: u64,
-    /// Octets.
-    pub octets: u64,
-    /// Distinct networks (/24 or /48) that it tried to reach, estimated.
-    pub destinations: u64,
-    /// Connections that the far side reset or refused.
-    pub reset: u64,
-    /// Those that it ended after a greeting.
-    pub short: u64,
-    /// When it was seen last.
-    pub last_at: Option<Timestamp>,
-}
-
-/// A flag that was in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct OfFlag {
-    /// Its number.
-    pub id: u32,
-    /// Its prefix.
-    #[schema(value_type = String)]
-    pub prefix: IpNetwork,
-    /// What it does.
-    pub action: String,
-    /// Why.
-    pub reason: String,
-    /// Since when it is in force.
-    pub since: Option<Timestamp>,
 }
 
 /// Which listings.
@@ -430,124 +374,5 @@ impl ClosedBy {
             Self::Delisted => "delisted",
             Self::Unwatched => "unwatched",
         }
-    }
-}
-
-async fn begin(transaction: &mut Transaction, noted: &Noted) -> Result<(), StoreError> {
-    let row = sqlx::query(
-        "UPDATE listing_state SET last_id = last_id + 1 WHERE one = 1 RETURNING last_id",
-    )
-    .fetch_one(&mut **transaction)
-    .await?;
-    let id: i64 = row.try_get(0)?;
-    let (key, _) = feed::keys(IpNetwork::from(noted.address));
-    sqlx::query(
-        "INSERT INTO listings (id, zone, address, address_key, codes, words, first_us, last_us) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(id)
-    .bind(noted.zone.to_string())
-    .bind(noted.address.to_string())
-    .bind(key)
-    .bind(codes(&noted.standing))
-    .bind(noted.standing.words.clone())
-    .bind(noted.standing.first_at.as_microsecond())
-    .bind(noted.standing.last_at.as_microsecond())
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
-}
-
-/// Brings the row that stands up to date; its number, if there is one.
-async fn update(
-    transaction: &mut Transaction,
-    noted: &Noted,
-    evidence: Option<&Evidence>,
-    closed: Option<ClosedBy>,
-) -> Result<Option<ListingId>, StoreError> {
-    let standing = &noted.standing;
-    let evidence = evidence.map(|it| serde_json::to_string(it).unwrap_or_default());
-    let row = sqlx::query(
-        "UPDATE listings SET codes = $1, words = $2, last_us = $3, opened_us = $4, absent_us = $5, \
-         evidence = COALESCE($6, evidence), closed_us = $7, closed_by = $8 \
-         WHERE zone = $9 AND address = $10 AND closed_us IS NULL RETURNING id",
-    )
-    .bind(codes(standing))
-    .bind(standing.words.clone())
-    .bind(standing.last_at.as_microsecond())
-    .bind(standing.opened_at.map(Timestamp::as_microsecond))
-    .bind(standing.absent_at.map(Timestamp::as_microsecond))
-    .bind(evidence)
-    .bind(closed.map(|_| noted.at.as_microsecond()))
-    .bind(closed.map(ClosedBy::name))
-    .bind(noted.zone.to_string())
-    .bind(noted.address.to_string())
-    .fetch_optional(&mut **transaction)
-    .await?;
-    let id = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
-    Ok(id.map(|id| ListingId(id.unsigned_abs())))
-}
-
-/// What was never confirmed leaves nothing behind.
-async fn forget(
-    transaction: &mut Transaction,
-    zone: &Fqdn,
-    address: IpAddr,
-) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM listings WHERE zone = $1 AND address = $2 AND opened_us IS NULL")
-        .bind(zone.to_string())
-        .bind(address.to_string())
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
-}
-
-fn codes(standing: &Standing) -> String {
-    serde_json::to_string(&standing.codes).unwrap_or_default()
-}
-
-fn read(row: &AnyRow) -> Result<Listing, StoreError> {
-    let id: i64 = row.try_get("id")?;
-    let wrong = |what: &str| wrong("listings", id.to_string(), what);
-    let text = |column: &str| row.try_get::<String, _>(column);
-    let time = |us: i64| Timestamp::from_microsecond(us).map_err(|_range| wrong("a time"));
-    let maybe = |column: &str| -> Result<Option<Timestamp>, StoreError> {
-        let us: Option<i64> = row.try_get(column)?;
-        us.map(time).transpose()
-    };
-    let evidence: Option<String> = row.try_get("evidence")?;
-    let evidence = evidence.map(|text| serde_json::from_str(&text));
-    let closed_by: Option<String> = row.try_get("closed_by")?;
-    let closed_by = closed_by.map(|text| {
-        let known = [ClosedBy::Delisted, ClosedBy::Unwatched];
-        let known = known.into_iter().find(|it| it.name() == text);
-        known.ok_or_else(|| wrong("closed_by"))
-    });
-    Ok(Listing {
-        id: ListingId(id.unsigned_abs()),
-        zone: Fqdn::new(&text("zone")?).map_err(|_no_name| wrong("zone"))?,
-        address: text("address")?
-            .parse()
-            .map_err(|_malformed| wrong("address"))?,
-        standing: Standing {
-            first_at: time(row.try_get("first_us")?)?,
-            last_at: time(row.try_get("last_us")?)?,
-            opened_at: maybe("opened_us")?,
-            absent_at: maybe("absent_us")?,
-            codes: serde_json::from_str(&text("codes")?).map_err(|_malformed| wrong("codes"))?,
-            words: text("words")?,
-        },
-        evidence: evidence
-            .transpose()
-            .map_err(|_malformed| wrong("evidence"))?,
-        closed: closed_by.transpose()?.zip(maybe("closed_us")?),
-    })
-}
-
-fn wrong(table: &'static str, key: String, what: &str) -> StoreError {
-    StoreError::Row {
-        table,
-        key,
-        what: what.to_owned(),
     }
 }
