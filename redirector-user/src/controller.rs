@@ -271,7 +271,7 @@ impl Controller {
     async fn reconcile(&self, state: &mut State) -> Result<(), Problem> {
         let desired = state.desired(&self.config, Timestamp::now(), edge::monotonic_s());
         let operations = reconcile(&desired.edge, &desired.held);
-        let operations = gathered(operations, state.at_once, desired.held.policies.len());
+        let operations = gathered(operations, state.at_once, desired.policies_held);
         if !operations.is_empty() {
             let applied = self.kernel.call(move |edge| edge.apply(&operations));
             let applied = applied.await.and_then(|it| it.map_err(Problem::from));

@@ -1,5 +1,7 @@
 //! Two edges, two controllers, one PostgreSQL of Debian's.
 
+mod tls;
+
 use std::{fs, thread, time::Instant};
 
 use rustix::process::Signal;
