@@ -28,11 +28,7 @@ impl Postgres {
     }
 
     /// The same, through a command, with settings, and with what is to be done to its directory of data before.
-    pub(crate) fn start_with(
-        through: &str,
-        settings: &str,
-        prepare: impl FnOnce(&Path),
-    ) -> Self {
+    pub(crate) fn start_with(through: &str, settings: &str, prepare: impl FnOnce(&Path)) -> Self {
         let number = SERVERS.fetch_add(1, Ordering::Relaxed);
         // Short: the name of a socket has 107 octets.
         let directory = PathBuf::from(format!("/tmp/ogpg{}x{number}", std::process::id()));
