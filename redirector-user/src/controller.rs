@@ -98,7 +98,7 @@ use crate::{
     feed::Own,
     metrics::Change,
     radar::window::History,
-    reconcile::{gathered, reconcile},
+    reconcile::{Setting, gathered},
     store::{Store, shared::Watch},
 };
 
@@ -272,8 +272,12 @@ impl Controller {
     /// On an error the kernel is asked what it holds now; the next pass goes on from there.
     async fn reconcile(&self, state: &mut State) -> Result<(), Problem> {
         let desired = state.desired(&self.config, Timestamp::now(), edge::monotonic_s());
-        let operations = reconcile(&desired.edge, &desired.held);
-        let operations = gathered(operations, state.at_once, desired.policies_held);
+        let setting = Setting {
+            at_once: state.at_once,
+            held: desired.policies_held,
+            whole: desired.whole,
+        };
+        let operations = gathered(&desired.edge, &desired.held, setting);
         if !operations.is_empty() {
             let applied = self.kernel.call(move |edge| edge.apply(&operations));
             let applied = applied.await.and_then(|it| it.map_err(Problem::from));

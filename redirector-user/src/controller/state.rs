@@ -125,6 +125,8 @@ pub(super) struct Desired {
     pub(super) held: EdgeState,
     /// How many policies it holds in all.
     pub(super) policies_held: usize,
+    /// Whether the scope is all of them.
+    pub(super) whole: bool,
     pub(super) standing: Standing,
 }
 
@@ -234,6 +236,7 @@ impl State {
             edge: desired(&decisions, &held),
             held,
             policies_held,
+            whole: self.scope == Scope::All,
             standing,
         }
     }
