@@ -81,7 +81,13 @@ enum Command {
     /// Try the kernel program under Debian's stock kernel, in an emulator
     ///
     /// The verifier in every role, tests of the lab, and the golden packets. Ten minutes and more.
-    Kernels,
+    ///
+    /// Examples: cargo xtask kernels; cargo xtask kernels loads
+    Kernels {
+        /// What to try there; everything unless told
+        #[arg(value_enum)]
+        parts: Vec<kernels::Part>,
+    },
     /// All that must hold before a change lands: setup, lint, tidy, test, demo
     Ci,
 }
@@ -103,7 +109,7 @@ fn main() -> Result<()> {
             keep,
         } => fuzz::run(target.as_deref(), seconds, keep),
         Command::Bench { args } => bench::run(&args),
-        Command::Kernels => kernels::run(),
+        Command::Kernels { parts } => kernels::run(&parts),
         Command::Ci => {
             setup::run()?;
             lint::run()?;
