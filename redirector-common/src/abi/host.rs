@@ -10,7 +10,7 @@ pub const HOST_EDGES_MAX: u32 = 256;
 
 /// `HASH [u8; 16] -> HostEdge`: edges by their tunnel address, [`crate::addr::Addr::mapped`].
 pub const EDGES: &str = "EDGES";
-/// `LRU_HASH [u8; 16] -> [u8; 16]`: tunnel address of the edge by which a customer came last.
+/// `LRU_HASH HostCustomer -> [u8; 16]`: tunnel address of the edge by which a customer came last.
 pub const NOTED: &str = "NOTED";
 /// `HASH [u8; 16] -> u32`: the host's own addresses (value unused).
 pub const OWN: &str = "OWN";
@@ -37,6 +37,24 @@ records! {
     }
 }
 
+records! {
+    /// A customer, as what it speaks with tells it from others.
+    #[repr(align(8))]
+    pub struct HostCustomer [24] {
+        /// Its address, [`crate::addr::Addr::mapped`].
+        address: [u8; 16],
+        /// 4 or 6.
+        family: u8,
+        /// 1 if it speaks with the host itself, by an address of that one's own; else it means a mail server. Who did
+        /// the one by a tunnel may do the other without.
+        own: u8,
+        /// Unused, zero.
+        reserved16: u16,
+        /// Unused, zero.
+        reserved32: u32,
+    }
+}
+
 numbered! {
     /// Index into the per-CPU counters of a relay's host.
     pub enum HostCounter {
@@ -46,7 +64,7 @@ numbered! {
         Wrapped = 1 "wrapped",
         /// A customer that came by an edge for the first time, or by another one than before.
         Noted = 2 "noted",
-        /// By its ports of a customer that came by no edge; left as it was.
+        /// By its ports for a customer, or in the name of one, who came by no edge; left as it was.
         Unnoted = 3 "unnoted",
         /// A tunnel's packet that no configured edge has sent to our end; left as it was.
         Stranger = 4 "stranger",

@@ -12,14 +12,22 @@ mod arrive;
 mod leave;
 pub mod network;
 
-use std::{collections::BTreeMap, string::String, vec::Vec};
+use std::{
+    collections::{BTreeMap, HashMap},
+    string::String,
+    vec::Vec,
+};
 
 use self::network::Network;
 use super::{
     host::{Arrival, Departure, arrive, leave},
     memory::HostMemory,
 };
-use crate::{abi::host::HostCounter, cases::hex, frame::Buffer};
+use crate::{
+    abi::host::{HostCounter, HostCustomer},
+    cases::hex,
+    frame::Buffer,
+};
 
 /// Which of the two programs a case is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +63,7 @@ pub struct Case {
     /// Every counter that is raised, each by one.
     pub counters: Vec<HostCounter>,
     /// What is noted afterwards.
-    pub noted: BTreeMap<[u8; 16], [u8; 16]>,
+    pub noted: HashMap<HostCustomer, [u8; 16]>,
 }
 
 /// What came of a frame on the host.

@@ -27,6 +27,8 @@ pub(super) struct Parties {
     pub(super) customer: [u8; 16],
     /// Whom it speaks with, or the relay in that one's place.
     pub(super) other: [u8; 16],
+    /// Family of both.
+    pub(super) family: u8,
 }
 
 impl Way {
@@ -89,10 +91,12 @@ impl Parties {
             End::Source => Self {
                 customer: ends.source,
                 other: ends.destination,
+                family: ends.family,
             },
             End::Destination => Self {
                 customer: ends.destination,
                 other: ends.source,
+                family: ends.family,
             },
         }
     }

@@ -5,12 +5,12 @@
 //! kernel's to find. What is nobody's here leaves both with the octets that it came with.
 
 use super::{
-    customer::Way,
+    customer::{Parties, Way},
     ecn,
     outer::{Inner, OCTETS_V4, OCTETS_V6, Outer, Plain},
 };
 use crate::{
-    abi::host::{HostCounter, HostEdge},
+    abi::host::{HostCounter, HostCustomer, HostEdge},
     addr::FAMILY_V4,
     frame::Frame,
     parse::{
@@ -27,10 +27,10 @@ pub trait HostTables {
     fn edge(&self, address: &[u8; 16]) -> Option<HostEdge>;
 
     /// Tunnel address of the edge by which a customer came last.
-    fn noted(&self, customer: &[u8; 16]) -> Option<[u8; 16]>;
+    fn noted(&self, customer: &HostCustomer) -> Option<[u8; 16]>;
 
     /// Notes it.
-    fn note(&mut self, customer: &[u8; 16], edge: &[u8; 16]);
+    fn note(&mut self, customer: &HostCustomer, edge: &[u8; 16]);
 
     /// Whether the host itself has this address.
     fn is_own(&self, address: &[u8; 16]) -> bool;
@@ -142,11 +142,12 @@ fn take_off<F: Unwrap, T: HostTables>(
         return Arrival::Dropped;
     }
     let packet = parse::packet(frame, inner);
-    if let Some(parties) = Way::ToRelay.parties(frame, inner, packet)
-        && tables.noted(&parties.customer) != Some(*edge)
-    {
-        tables.note(&parties.customer, edge);
-        tables.count(HostCounter::Noted);
+    if let Some(parties) = Way::ToRelay.parties(frame, inner, packet) {
+        let customer = customer(tables, &parties);
+        if tables.noted(&customer) != Some(*edge) {
+            tables.note(&customer, edge);
+            tables.count(HostCounter::Noted);
+        }
     }
     tables.count(HostCounter::Unwrapped);
     Arrival::Inner {
@@ -163,13 +164,17 @@ pub fn leave<F: Wrap, T: HostTables>(frame: &mut F, tables: &mut T) -> Departure
     let Some(parties) = Way::FromRelay.parties(frame, link, packet) else {
         return Departure::Untouched;
     };
-    // What the host says in its own name is not steered mail, whoever it says it to.
-    if tables.is_own(&parties.other) || tables.is_own(&parties.customer) {
+    // A leg of the host's own.
+    if tables.is_own(&parties.customer) {
         return Departure::Untouched;
     }
-    let noted = tables.noted(&parties.customer);
+    let customer = customer(tables, &parties);
+    let noted = tables.noted(&customer);
     let Some((remote, edge)) = noted.and_then(|edge| Some((edge, tables.edge(&edge)?))) else {
-        tables.count(HostCounter::Unnoted);
+        // What the host says in its own name need not be for a customer.
+        if customer.own == 0 {
+            tables.count(HostCounter::Unnoted);
+        }
         return Departure::Untouched;
     };
     let counter = put_around(frame, link, &edge, &remote);
@@ -178,6 +183,18 @@ pub fn leave<F: Wrap, T: HostTables>(frame: &mut F, tables: &mut T) -> Departure
         Departure::Wrapped
     } else {
         Departure::Dropped
+    }
+}
+
+/// The customer of a packet, as it is noted.
+#[inline(always)]
+fn customer<T: HostTables>(tables: &T, parties: &Parties) -> HostCustomer {
+    HostCustomer {
+        address: parties.customer,
+        family: parties.family,
+        own: u8::from(tables.is_own(&parties.other)),
+        reserved16: 0,
+        reserved32: 0,
     }
 }
 

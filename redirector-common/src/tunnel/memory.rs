@@ -1,10 +1,10 @@
 //! The maps of a relay's host in memory, and a frame in memory in a tunnel: for tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::host::{HostTables, Unfit, Unwrap, Wrap};
 use crate::{
-    abi::host::{HostCounter, HostEdge},
+    abi::host::{HostCounter, HostCustomer, HostEdge},
     frame::{Buffer, Frame},
 };
 
@@ -14,7 +14,7 @@ pub struct HostMemory {
     /// `EDGES`.
     pub edges: BTreeMap<[u8; 16], HostEdge>,
     /// `NOTED`.
-    pub noted: BTreeMap<[u8; 16], [u8; 16]>,
+    pub noted: HashMap<HostCustomer, [u8; 16]>,
     /// `OWN`.
     pub own: BTreeSet<[u8; 16]>,
     /// What was counted.
@@ -26,11 +26,11 @@ impl HostTables for HostMemory {
         self.edges.get(address).copied()
     }
 
-    fn noted(&self, customer: &[u8; 16]) -> Option<[u8; 16]> {
+    fn noted(&self, customer: &HostCustomer) -> Option<[u8; 16]> {
         self.noted.get(customer).copied()
     }
 
-    fn note(&mut self, customer: &[u8; 16], edge: &[u8; 16]) {
+    fn note(&mut self, customer: &HostCustomer, edge: &[u8; 16]) {
         self.noted.insert(*customer, *edge);
     }
 

@@ -4,10 +4,10 @@ use std::{vec, vec::Vec};
 
 use super::{
     Case, Fate, Side,
-    network::{Header, Network, with_class},
+    network::{Header, Network, mapped, with_class},
 };
 use crate::{
-    abi::host::HostCounter,
+    abi::host::{HostCounter, HostCustomer},
     cases::{icmp::too_big, packet::Packet},
     tunnel::host::Arrival,
 };
@@ -83,6 +83,21 @@ fn taken_off(n: &Network, cases: &mut Vec<Case>) {
     moved.noted.insert(customer, n.edge_key(1));
     moved.counters.push(HostCounter::Noted);
     cases.push(moved);
+
+    let mut to_host = unwrapped(
+        n,
+        "who speaks with the host itself is noted apart",
+        n.from_edge(0).around(&inner),
+        inner.clone(),
+    )
+    .with(|tables| {
+        tables.noted.insert(customer, n.edge_key(1));
+        tables.own.insert(mapped(n.inside.mx[0]));
+    });
+    let speaks_with_host = HostCustomer { own: 1, ..customer };
+    to_host.noted.insert(speaks_with_host, n.edge_key(0));
+    to_host.counters.push(HostCounter::Noted);
+    cases.push(to_host);
 
     // Ethernet's padding is no part of what is inside; the kernel cuts it off.
     let padding = [0; 9];

@@ -7,7 +7,7 @@ use super::{
     network::{Header, Network, class_of, mapped, with_class},
 };
 use crate::{
-    abi::host::HostCounter,
+    abi::host::{HostCounter, HostCustomer},
     cases::{icmp::too_big, packet::Packet},
     tunnel::host::Departure,
 };
@@ -112,6 +112,21 @@ fn left_alone(n: &Network, cases: &mut Vec<Case>) {
             }),
         );
     }
+    let in_its_own_name = to_edge(
+        n,
+        "what the host says in its own name goes to the edge of who asked by it",
+        1,
+        answer.octets(),
+    );
+    cases.push(in_its_own_name.with(|tables| {
+        let asked = HostCustomer {
+            own: 1,
+            ..n.customer_key()
+        };
+        tables.noted.clear();
+        tables.noted.insert(asked, n.edge_key(1));
+        tables.own.insert(mapped(n.inside.mx[0]));
+    }));
     let unnoted = [
         ("an answer to who came by no edge", answer.octets()),
         ("a leg of who came by no edge", n.of_leg().octets()),

@@ -10,7 +10,7 @@ use std::{
 use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv6Packet};
 
 use crate::{
-    abi::host::HostEdge,
+    abi::host::{HostCustomer, HostEdge},
     addr::Addr,
     cases::{World, packet::Packet},
     tunnel::memory::HostMemory,
@@ -140,10 +140,15 @@ impl Network {
         }
     }
 
-    /// Key of the customer.
+    /// The customer, as it is noted.
     #[must_use]
-    pub fn customer_key(&self) -> [u8; 16] {
-        mapped(self.inside.customer)
+    pub fn customer_key(&self) -> HostCustomer {
+        let customer = Addr::from(self.inside.customer);
+        HostCustomer {
+            address: customer.mapped(),
+            family: customer.family(),
+            ..HostCustomer::default()
+        }
     }
 
     /// Key of an edge.
