@@ -10,6 +10,8 @@
 
 #[cfg(any(test, feature = "cases"))]
 pub mod cases;
+#[cfg(any(test, feature = "cases"))]
+pub mod check;
 mod customer;
 pub mod ecn;
 pub mod host;

@@ -49,7 +49,7 @@ pub struct Order {
     pub locals: Vec<IpAddr>,
     /// The edges' ends.
     pub edges: Vec<IpAddr>,
-    /// How the ingress is attached; `None` = in the driver, and where it has no XDP, as the egress is.
+    /// How they are attached, XDP for the ingress alone; `None` = in the driver, and where it has no XDP, in tc.
     pub ladder: Option<Ladder>,
 }
 
@@ -117,10 +117,11 @@ pub fn attach(order: &Order) -> Result<Attached, TunnelError> {
     pins.put_edges(&tunnels)?;
     pins.put_own(&own)?;
     let ladder = order.ladder.clone().unwrap_or_else(default_ladder);
+    let egress = without_xdp(&ladder);
     let mut refused = Vec::new();
     // The egress first: from the first packet on that comes in, its answer finds the way.
     let done = Seat::Out
-        .put(&mut object, &interface, &pins, &beside(), &mut refused)
+        .put(&mut object, &interface, &pins, &egress, &mut refused)
         .and_then(|()| Seat::In.put(&mut object, &interface, &pins, &ladder, &mut refused));
     if let Err(error) = done {
         if !was_there {
@@ -243,10 +244,11 @@ fn inside(mtu: u32, edge: IpAddr) -> u32 {
 /// What an interface without XDP gets.
 fn default_ladder() -> Ladder {
     Ladder::new(vec![AttachMode::Native, AttachMode::beside_xdp()])
-        .unwrap_or_else(|_two_modes| beside())
+        .unwrap_or_else(|_two_modes| AttachMode::beside_xdp().into())
 }
 
-/// There is no XDP at an egress.
-fn beside() -> Ladder {
-    AttachMode::beside_xdp().into()
+/// What is left of a ladder at an egress, where there is no XDP.
+fn without_xdp(ladder: &Ladder) -> Ladder {
+    let modes = ladder.modes().filter(|mode| !mode.is_xdp()).collect();
+    Ladder::new(modes).unwrap_or_else(|_only_xdp| AttachMode::beside_xdp().into())
 }

@@ -17,6 +17,7 @@ pub mod capture;
 pub mod demo;
 pub mod dialogue;
 mod ethtool;
+pub mod far_end;
 pub mod frames;
 pub mod gate;
 pub mod host;

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::{
     cases::network::Network,
+    check::{at_the_edge, host},
     host::{Arrival, Departure, arrive, leave},
-    memory::HostMemory,
-    outer::{Inner, OCTETS_V4, OCTETS_V6, Outer},
+    outer::{Inner, OCTETS_V4, Outer},
 };
 use crate::{
-    abi::host::{HostCounter, HostEdge},
+    abi::host::HostCounter,
     addr::{Addr, FAMILY_V4},
     cases::packet::Packet,
     frame::{Buffer, Frame as _},
@@ -41,19 +41,6 @@ prop_compose! {
     }
 }
 
-/// Maps of whoever is at the other end of the tunnel to the first edge.
-fn at_the_edge(n: &Network) -> HostMemory {
-    let [edge, _] = n.edges.map(Addr::from);
-    let record = HostEdge {
-        local: edge.mapped(),
-        family: edge.family(),
-        ..HostEdge::default()
-    };
-    let mut tables = HostMemory::default();
-    tables.edges.insert(Addr::from(n.local).mapped(), record);
-    tables
-}
-
 proptest! {
     #[test]
     fn what_one_end_puts_around_a_packet_the_other_takes_off((n, frame) in leaving()) {
@@ -61,8 +48,7 @@ proptest! {
         tables.noted.insert(n.customer_key(), n.edge_key(0));
         let mut buffer = Buffer::new(&frame).expect("it fits");
         prop_assert_eq!(leave(&mut buffer, &mut tables), Departure::Wrapped);
-        let outer = if n.local.is_ipv4() { OCTETS_V4 } else { OCTETS_V6 };
-        prop_assert_eq!(buffer.octets(), frame.len() + outer);
+        prop_assert_eq!(buffer.octets(), frame.len() + n.outer_octets());
 
         let mut there = at_the_edge(&n);
         let arrival = arrive(&mut buffer, &mut there);
@@ -105,8 +91,9 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_left_alone_keeps_every_octet(
+    fn a_frame_keeps_its_octets_or_its_packet(
         (n, mut frame) in leaving(),
+        first: u8,
         outside: bool,
         damage in prop::collection::vec((0_usize..120, any::<u8>()), 0..6),
         cut in 0_usize..1500,
@@ -120,17 +107,12 @@ proptest! {
             }
         }
         frame.truncate(cut.max(14));
-        let mut tables = n.tables();
-        tables.noted.insert(n.customer_key(), n.edge_key(1));
-        let Some(mut buffer) = Buffer::new(&frame) else {
-            return Ok(());
-        };
-        if arrive(&mut buffer, &mut tables) == Arrival::Untouched {
-            prop_assert_eq!(buffer.as_slice(), &frame[..]);
-        }
-        let mut buffer = Buffer::new(&frame).expect("it fitted");
-        if leave(&mut buffer, &mut tables) == Departure::Untouched {
-            prop_assert_eq!(buffer.as_slice(), &frame[..]);
-        }
+        frame.insert(0, first);
+        host(&frame);
+    }
+
+    #[test]
+    fn any_octets_are_answered(input in prop::collection::vec(any::<u8>(), 0..200)) {
+        host(&input);
     }
 }

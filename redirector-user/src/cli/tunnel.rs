@@ -41,9 +41,8 @@ pub(super) struct AttachArgs {
     /// Tunnel address of an edge; nobody else is believed. Once for each, or separated by commas
     #[arg(long, required = true, value_delimiter = ',', value_name = "ADDRESS")]
     edge: Vec<IpAddr>,
-    /// Where in the kernel packets are taken out, or several in the order in which they are tried: native in the
-    /// driver, generic, tcx (from Linux 6.6), clsact (before) [default: native, and tcx or clsact where the driver has
-    /// no XDP, or another program has it]
+    /// Where in the kernel, or several in the order in which they are tried: native in the driver; generic; tcx (from
+    /// Linux 6.6) and clsact (before). The first two are for what comes in alone [default: native, then tcx or clsact]
     #[arg(long, value_delimiter = ',', value_parser = ["native", "generic", "tcx", "clsact"])]
     mode: Vec<String>,
     #[command(flatten)]

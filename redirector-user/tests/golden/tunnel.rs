@@ -197,7 +197,7 @@ fn compare(seat: Seat, name: &str, host: &Outcome, ran: &Ran) {
 }
 
 #[test]
-fn the_relays_host_answers_every_case_as_the_core_does() {
+fn the_kernel_ends_tunnels_as_the_host_does() {
     let cases = cases::all();
     for seat in Seat::ALL {
         let mut kernel = Kernel::load(seat);
@@ -215,7 +215,7 @@ fn the_relays_host_answers_every_case_as_the_core_does() {
 }
 
 #[test]
-fn the_relays_host_answers_damaged_frames_as_the_core_does() {
+fn the_kernel_takes_damaged_tunnels_as_the_host_does() {
     let cases = cases::all();
     for seat in Seat::ALL {
         let mut kernel = Kernel::load(seat);
@@ -236,7 +236,7 @@ fn the_relays_host_answers_damaged_frames_as_the_core_does() {
 }
 
 #[test]
-fn the_verifier_follows_little_more_than_before_at_a_relays_host() {
+fn the_verifier_follows_little_more_than_before_in_tunnels() {
     let too_much: Vec<String> = Seat::ALL
         .into_iter()
         .filter_map(|seat| {

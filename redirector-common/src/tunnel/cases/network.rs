@@ -70,6 +70,12 @@ impl Network {
         std::format!("{} in {outside}", self.inside.family)
     }
 
+    /// Octets of an outer header.
+    #[must_use]
+    pub fn outer_octets(&self) -> usize {
+        if self.local.is_ipv4() { 20 } else { 40 }
+    }
+
     /// Maps with both edges, and nobody noted.
     #[must_use]
     pub fn tables(&self) -> HostMemory {
