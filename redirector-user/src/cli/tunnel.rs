@@ -98,7 +98,7 @@ async fn attach(teller: &Teller, arguments: AttachArgs) -> Result<Outcome, CliEr
         // Beside the answer, as whoever reads that with a program has them in it.
         writeln!(std::io::stderr().lock(), "outgate: {warning}")?;
     }
-    teller.tell(&attached, |attached, style| told(attached, style))
+    teller.tell(&attached, told)
 }
 
 /// What waits for the kernel does so beside the runtime.
