@@ -61,7 +61,10 @@ use std::{
 
 use contract::Generation;
 use jiff::Timestamp;
-use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
+use tokio::{
+    sync::{Mutex, MutexGuard, Semaphore, watch},
+    try_join,
+};
 
 pub(crate) use self::flags::pool_terms;
 pub(crate) use self::webhooks::check_files;
@@ -95,7 +98,7 @@ use crate::{
     feed::Own,
     metrics::Change,
     radar::window::History,
-    reconcile::{gathered, reconcile},
+    reconcile::{Setting, gathered},
     store::{Store, shared::Watch},
 };
 
@@ -173,14 +176,13 @@ impl Controller {
         let webhooks = webhooks::Hook::load_all(&config)?;
         let telling = notices::Telling::load(&config)?;
         let watch = cluster::take_name(&store).await.map_err(Problem::from)?;
-        let mut loaded = store.load().await.map_err(Problem::from)?;
+        // Either takes seconds where there are very many.
+        let loading = async { store.load().await.map_err(Problem::from) };
+        let (mut loaded, held) = try_join!(loading, kernel.call(|edge| edge.actual()))?;
         refuse_lost_pools(&config, &loaded.flags)?;
         refuse_unsteered(&config, &loaded.flags)?;
         probing::refuse_flagged(&config, &loaded.flags)?;
-        let held = kernel
-            .call(|edge| edge.actual())
-            .await?
-            .map_err(Problem::from)?;
+        let held = held.map_err(Problem::from)?;
         // Known before the first pass: until then, answers from beyond the uplink would pass untranslated.
         let uplinks = kernel
             .call(|edge| edge.uplinks())
@@ -270,8 +272,12 @@ impl Controller {
     /// On an error the kernel is asked what it holds now; the next pass goes on from there.
     async fn reconcile(&self, state: &mut State) -> Result<(), Problem> {
         let desired = state.desired(&self.config, Timestamp::now(), edge::monotonic_s());
-        let operations = reconcile(&desired.edge, &desired.held);
-        let operations = gathered(operations, state.at_once, desired.held.policies.len());
+        let setting = Setting {
+            at_once: state.at_once,
+            held: desired.policies_held,
+            whole: desired.whole,
+        };
+        let operations = gathered(&desired.edge, &desired.held, setting);
         if !operations.is_empty() {
             let applied = self.kernel.call(move |edge| edge.apply(&operations));
             let applied = applied.await.and_then(|it| it.map_err(Problem::from));

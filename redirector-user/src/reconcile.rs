@@ -72,13 +72,63 @@ pub enum MapOp {
     RemovePolicy(IpNetwork),
     /// Change many policies at once (`None` takes one away); stands in for single writes and removals.
     ChangePolicies(BTreeMap<IpNetwork, Option<Policy>>),
+    /// Have these policies and no others, at once.
+    LoadPolicies(BTreeMap<IpNetwork, Policy>),
     /// Say which generation this is; always last.
     SetGeneration(u64),
 }
 
-/// The operations that turn `actual` into `desired`; none if they are equal.
+/// The operations that turn `actual` into `desired`, one for each policy; none if they are equal.
 #[must_use]
 pub fn reconcile(desired: &EdgeState, actual: &EdgeState) -> Vec<MapOp> {
+    let mut policies = Vec::new();
+    put_policies(desired, actual, &mut policies);
+    remove_policies(desired, actual, &mut policies);
+    around(desired, actual, policies)
+}
+
+/// How many policies there are beside those that are looked at, and how they are to change.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// More than one change at once: nobody is judged by some of them. One alone is that anyway.
+    pub at_once: bool,
+    /// How many policies the maps hold, all of which a new set must be given.
+    pub held: usize,
+    /// Whether both states are about all of them.
+    pub whole: bool,
+}
+
+/// The same, but for very many changes of policies, and those that must be made at once: they are one, which costs a new
+/// set of policies.
+#[must_use]
+pub fn gathered(desired: &EdgeState, actual: &EdgeState, setting: Setting) -> Vec<MapOp> {
+    // Most often, of a million: two maps side by side are compared much sooner than one by one.
+    if desired.policies == actual.policies {
+        return around(desired, actual, Vec::new());
+    }
+    let put = changed(desired, actual).count();
+    let removed = gone(&desired.policies, &actual.policies).count();
+    let in_place = match setting.at_once {
+        true => 1,
+        false => IN_PLACE.max(setting.held / 8),
+    };
+    if put + removed <= in_place {
+        return reconcile(desired, actual);
+    }
+    let policies = match setting.whole {
+        true => MapOp::LoadPolicies(desired.policies.clone()),
+        false => {
+            let put = changed(desired, actual).map(|(prefix, policy)| (*prefix, Some(*policy)));
+            let removed =
+                gone(&desired.policies, &actual.policies).map(|(prefix, _)| (*prefix, None));
+            MapOp::ChangePolicies(put.chain(removed).collect())
+        }
+    };
+    around(desired, actual, vec![policies])
+}
+
+/// What policies lean on comes before them, and goes after them.
+fn around(desired: &EdgeState, actual: &EdgeState, policies: Vec<MapOp>) -> Vec<MapOp> {
     let mut ops = Vec::new();
     put_relays(desired, actual, &mut ops);
     put_pools(desired, actual, &mut ops);
@@ -91,9 +141,7 @@ pub fn reconcile(desired: &EdgeState, actual: &EdgeState) -> Vec<MapOp> {
     );
     let fresh = desired.bypasses.difference(&actual.bypasses);
     ops.extend(fresh.copied().map(MapOp::PutBypass));
-    put_policies(desired, actual, &mut ops);
-
-    remove_policies(desired, actual, &mut ops);
+    ops.extend(policies);
     let over = actual.bypasses.difference(&desired.bypasses);
     ops.extend(over.copied().map(MapOp::RemoveBypass));
     ops.extend(
@@ -112,32 +160,6 @@ pub fn reconcile(desired: &EdgeState, actual: &EdgeState) -> Vec<MapOp> {
         ops.push(MapOp::SetGeneration(desired.generation));
     }
     ops
-}
-
-/// Gathers single changes of policies into one, if they are so many that a new set costs less, or more than one and must
-/// be made at once: nobody is then judged by some of them. One alone is that anyway. `held` is how many policies there
-/// are, all of which a new set must be given.
-#[must_use]
-pub fn gathered(ops: Vec<MapOp>, at_once: bool, held: usize) -> Vec<MapOp> {
-    let is_policy = |op: &MapOp| matches!(op, MapOp::PutPolicy(..) | MapOp::RemovePolicy(_));
-    let changes = ops.iter().filter(|op| is_policy(op)).count();
-    let in_place = IN_PLACE.max(held / 8);
-    if changes <= if at_once { 1 } else { in_place } {
-        return ops;
-    }
-    let mut policies = BTreeMap::new();
-    // They stand together: what policies lean on comes before them, and goes after them.
-    let place = ops.iter().position(is_policy).unwrap_or_default();
-    let mut others = Vec::new();
-    for op in ops {
-        match op {
-            MapOp::PutPolicy(prefix, policy) => drop(policies.insert(prefix, Some(policy))),
-            MapOp::RemovePolicy(prefix) => drop(policies.insert(prefix, None)),
-            other => others.push(other),
-        }
-    }
-    others.insert(place, MapOp::ChangePolicies(policies));
-    others
 }
 
 fn put_relays(desired: &EdgeState, actual: &EdgeState, ops: &mut Vec<MapOp>) {
@@ -166,11 +188,7 @@ fn put_pools(desired: &EdgeState, actual: &EdgeState, ops: &mut Vec<MapOp>) {
 }
 
 fn put_policies(desired: &EdgeState, actual: &EdgeState, ops: &mut Vec<MapOp>) {
-    let mut changed: Vec<_> = desired
-        .policies
-        .iter()
-        .filter(|(prefix, policy)| actual.policies.get(prefix) != Some(policy))
-        .collect();
+    let mut changed: Vec<_> = changed(desired, actual).collect();
     changed.sort_by_key(|(prefix, _)| Reverse(prefix.prefix()));
     ops.extend(
         changed
@@ -185,6 +203,15 @@ fn remove_policies(desired: &EdgeState, actual: &EdgeState, ops: &mut Vec<MapOp>
         .collect();
     removed.sort_by_key(IpNetwork::prefix);
     ops.extend(removed.into_iter().map(MapOp::RemovePolicy));
+}
+
+/// Policies of `desired` that `actual` does not have so.
+fn changed<'a>(
+    desired: &'a EdgeState,
+    actual: &'a EdgeState,
+) -> impl Iterator<Item = (&'a IpNetwork, &'a Policy)> {
+    let policies = desired.policies.iter();
+    policies.filter(|(prefix, policy)| actual.policies.get(prefix) != Some(policy))
 }
 
 /// Entries of `actual` whose key `desired` does not have.

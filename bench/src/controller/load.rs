@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::{runtime::Runtime, task::JoinSet};
+use tokio::{runtime::Runtime, task::JoinSet, time::sleep_until};
 
 use super::{http::Connection, policies};
 use crate::house::House;
@@ -23,9 +23,11 @@ use crate::house::House;
 pub(super) struct Written {
     /// So many at once.
     pub(super) writers: u32,
+    /// Changes that they wanted a second, all of them together; nothing = each the next as soon as the last is answered.
+    pub(super) wanted_per_s: Option<u32>,
     /// Answered changes a second.
     pub(super) per_s: f64,
-    /// Each one's time from request to answer.
+    /// Each one's time from when it was wanted to its answer: who waits for the last one's answer is waiting already.
     #[serde(skip)]
     pub(super) latencies_ms: Vec<f64>,
     /// Whose flag is not what its writer was told last.
@@ -42,7 +44,12 @@ struct Told {
 
 /// Lets so many write for a while, kills the controller as soon as the last answer is there, starts it again, and
 /// compares.
-pub(super) fn measure(house: &mut House, writers: u32, period: Duration) -> Result<Written> {
+pub(super) fn measure(
+    house: &mut House,
+    writers: u32,
+    wanted_per_s: Option<u32>,
+    period: Duration,
+) -> Result<Written> {
     let runtime = runtime()?;
     let socket = house.socket();
     let newest = runtime.block_on(newest_flag(&socket))?;
@@ -50,7 +57,11 @@ pub(super) fn measure(house: &mut House, writers: u32, period: Duration) -> Resu
     let outcomes = runtime.block_on(async {
         let mut tasks = JoinSet::new();
         for writer in 0..writers {
-            tasks.spawn(write(socket.clone(), writer, begun + period));
+            let pace = wanted_per_s.map(|per_s| Duration::from_secs(1) * writers / per_s);
+            // One after the other, as many strangers would.
+            let first = begun + pace.unwrap_or_default() * writer / writers;
+            let pace = pace.map(|every| Pace { next: first, every });
+            tasks.spawn(write(socket.clone(), writer, pace, begun + period));
         }
         tasks.join_all().await
     });
@@ -71,6 +82,7 @@ pub(super) fn measure(house: &mut House, writers: u32, period: Duration) -> Resu
     let per_s = latencies_ms.len() as f64 / seconds;
     Ok(Written {
         writers,
+        wanted_per_s,
         per_s,
         latencies_ms,
         lost,
@@ -78,7 +90,12 @@ pub(super) fn measure(house: &mut House, writers: u32, period: Duration) -> Resu
 }
 
 /// Flags somebody new, flags him again otherwise, lifts that, and goes on with the next.
-async fn write(socket: PathBuf, writer: u32, until: Instant) -> Result<Told> {
+async fn write(
+    socket: PathBuf,
+    writer: u32,
+    mut pace: Option<Pace>,
+    until: Instant,
+) -> Result<Told> {
     let mut connection = Connection::open(&socket).await?;
     let mut told = Told::default();
     for number in (writer..).step_by(PACE) {
@@ -88,13 +105,32 @@ async fn write(socket: PathBuf, writer: u32, until: Instant) -> Result<Told> {
                 return Ok(told);
             }
             let standing = told.stands.get(&target).copied().flatten();
-            let begun = Instant::now();
+            let begun = match &mut pace {
+                Some(pace) => pace.turn().await,
+                None => Instant::now(),
+            };
             let stands = step.take(&mut connection, &target, standing).await?;
             told.latencies_ms.push(begun.elapsed().as_secs_f64() * 1e3);
             told.stands.insert(target.clone(), stands);
         }
     }
     Ok(told)
+}
+
+/// When a writer wants its changes.
+struct Pace {
+    next: Instant,
+    every: Duration,
+}
+
+impl Pace {
+    /// Waits for the next time; answers with when that was.
+    async fn turn(&mut self) -> Instant {
+        let wanted = self.next;
+        self.next += self.every;
+        sleep_until(wanted.into()).await;
+        wanted
+    }
 }
 
 /// A change.

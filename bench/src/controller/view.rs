@@ -20,8 +20,15 @@ pub(super) fn text(report: &Report) -> String {
             format!("{:.0}", started.peak_mb),
         ]);
     }
-    let mut writers = table(&["writers", "changes/s", "p50 ms", "p99 ms", "lost"]);
-    for written in [&report.alone, &report.together] {
+    let mut writers = table(&[
+        "writers",
+        "wanted/s",
+        "changes/s",
+        "p50 ms",
+        "p99 ms",
+        "lost",
+    ]);
+    for written in [&report.alone, &report.paced, &report.together] {
         writers.add_row(row(written));
     }
     let mut waits = table(&["", "median", "p99"]);
@@ -50,10 +57,13 @@ pub(super) fn text(report: &Report) -> String {
     text
 }
 
-fn row(written: &Written) -> [String; 5] {
+fn row(written: &Written) -> [String; 6] {
     let at = |share| format!("{:.1}", quantile(&written.latencies_ms, share));
     [
         written.writers.to_string(),
+        written
+            .wanted_per_s
+            .map_or_else(|| "all".to_owned(), |per_s| per_s.to_string()),
         format!("{:.0}", written.per_s),
         at(0.5),
         at(0.99),

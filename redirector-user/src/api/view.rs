@@ -47,7 +47,7 @@ pub use self::{
         FreezeRequest, ProbationView, ReallyView, ReloadRequest, ReplayView, RuleView, RulesView,
         StatisticsView, WouldView,
     },
-    status::{AttachRequest, FlagCounts, MissingInterface, StatusView},
+    status::{AttachRequest, FlagCounts, MissingInterface, SharedStoreView, StatusView},
     store::{BackupRequest, BackupView},
     tenants::{
         AssignRequest, AssignedView, AssignmentView, ChangeView, CustomerHistoryView,

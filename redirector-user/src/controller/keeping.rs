@@ -254,6 +254,10 @@ async fn checkpoint(controller: Arc<Controller>) {
 
 /// Looks at what the start has left, and makes copies of the store.
 async fn back_up(controller: Arc<Controller>) {
+    if controller.store().has_rest() {
+        // It reads all of a large file, and whoever has waited for the start has changes to make that need the disk.
+        sleep(REST_AFTER).await;
+    }
     let rest = controller.store().check_rest().await;
     Trouble::new(UNSOUND).report(rest);
     let mut trouble = Trouble::new("the store could not be backed up");
@@ -328,6 +332,8 @@ const TRIM: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(3);
 const RULES: Duration = Duration::from_secs(10);
 const WITHOUT_RADAR: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+/// From the start to the look at what it has left.
+const REST_AFTER: Duration = Duration::from_secs(60);
 /// How soon one that has failed is tried again.
 const BACKUP: Duration = Duration::from_secs(60);
 const CHECKPOINT: Duration = Duration::from_secs(1);

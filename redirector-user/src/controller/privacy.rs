@@ -73,7 +73,7 @@ impl Controller {
                     .retain(|customer, conduct| !extent.holds(*customer, conduct.changed_at));
                 let forgotten = before - state.conduct.len();
                 drop(state);
-                self.store.forget_log().await;
+                self.store.forget_pages().await;
                 tracing::info!(
                     actor = word.by,
                     forgotten,

@@ -123,6 +123,10 @@ pub(super) struct Desired {
     /// What it must hold, and what it holds, as far as the scope goes.
     pub(super) edge: EdgeState,
     pub(super) held: EdgeState,
+    /// How many policies it holds in all.
+    pub(super) policies_held: usize,
+    /// Whether the scope is all of them.
+    pub(super) whole: bool,
     pub(super) standing: Standing,
 }
 
@@ -202,6 +206,7 @@ impl State {
         let standing = rotation::judge(&self.flags, &self.relay_states());
         let probes = self.probes(config);
         self.widen_scope(&standing, probes.keys().copied());
+        let policies_held = self.held.policies.len();
         let held = self.held_in_scope();
         let in_force = self.flags_in_scope(&standing).into_iter();
         let pools: Vec<PoolPlan> = config
@@ -230,6 +235,8 @@ impl State {
         Desired {
             edge: desired(&decisions, &held),
             held,
+            policies_held,
+            whole: self.scope == Scope::All,
             standing,
         }
     }

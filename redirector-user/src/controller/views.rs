@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::view::{
         AssignmentView, DrainView, FlagCounts, FlagView, HistoryView, PoolView, ProbationView,
-        RelayHealth, RelayView, SparedView, StatusView,
+        RelayHealth, RelayView, SharedStoreView, SparedView, StatusView,
     },
     config::Config,
     edge::{Edge, EdgeError, Entrance, Ingress, Judgement, Unjudgeable, health::Health},
@@ -99,6 +99,11 @@ impl Controller {
             flows: state.flows,
             flows_max: self.config.edge.flows_max,
             heartbeat_age_s,
+            store: self.store.place().map(|(place, edge)| SharedStoreView {
+                place: place.to_owned(),
+                edge: edge.to_owned(),
+                away_since: self.store.is_away_since(),
+            }),
         })
     }
 

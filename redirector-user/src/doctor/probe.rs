@@ -73,6 +73,7 @@ mod tests {
             flows: 0,
             flows_max: 1024,
             heartbeat_age_s: 0,
+            store: None,
         };
         relays(&status).collect()
     }

@@ -84,6 +84,7 @@ impl Edge {
             MapOp::PutPolicy(prefix, policy) => self.put_policy(prefix, &policy),
             MapOp::RemovePolicy(prefix) => self.remove_policy(prefix),
             MapOp::ChangePolicies(ref changes) => self.change_policies(changes),
+            MapOp::LoadPolicies(ref policies) => self.load_policies(policies),
             MapOp::SetGeneration(generation) => {
                 let settings = Settings {
                     generation,

@@ -7,12 +7,15 @@
 //! It also remembers which prefixes were touched since [`Ledger::take_touched`] was asked last, so that only
 //! those need to be looked at.
 
+mod gathered;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
+pub use self::gathered::Gathered;
 use super::{
     dial::{Flag, FlagId},
     prefixes::shortened,
@@ -192,30 +195,34 @@ impl Ledger {
     /// Adds a flag that is not there.
     fn index(&mut self, mut flag: Flag) {
         let id = flag.id;
-        self.texts.share(&mut flag.terms.reason);
-        self.texts.share(&mut flag.terms.actor);
-        if let Some(origin) = &mut flag.terms.origin {
-            self.texts.share(origin);
-        }
+        share(&mut self.texts, &mut flag);
         if flag.ended.is_none() {
             let before = self.standing.insert(flag.terms.prefix, id);
             self.uncount(before);
             *self.by_action.entry(flag.terms.action.name()).or_default() += 1;
             self.expiries.insert((flag.terms.expires_at, id));
+        }
+        self.index_rare(&flag);
+        self.flags.insert(id, Box::new(flag));
+    }
+
+    /// Puts a flag in those indexes that few are in.
+    fn index_rare(&mut self, flag: &Flag) {
+        let id = flag.id;
+        if flag.ended.is_none() {
             let review = flag.terms.review_at();
             self.reviews.extend(review.map(|at| (at, id)));
             if rule_of(&flag.terms.actor).is_some() {
                 self.automatic.insert(flag.terms.prefix, id);
             }
             if flag.activated_at.is_none() {
-                self.waiting.entry(Wait::of(&flag)).or_default().insert(id);
+                self.waiting.entry(Wait::of(flag)).or_default().insert(id);
             }
         }
-        if let Some(pool) = pool_in_use(&flag) {
+        if let Some(pool) = pool_in_use(flag) {
             let generations = self.in_use.entry(pool.to_owned()).or_default();
             *generations.entry(flag.generation).or_default() += 1;
         }
-        self.flags.insert(id, Box::new(flag));
     }
 
     /// Forgets a flag.
@@ -278,33 +285,18 @@ impl Ledger {
     pub fn await_again(&mut self, which: impl Fn(&Flag) -> bool) {
         let again = self.values().filter(|flag| flag.activated_at.is_some());
         let again: Vec<Flag> = again.filter(|flag| which(flag)).cloned().collect();
-        self.extend(again.into_iter().map(|flag| Flag {
-            activated_at: None,
-            ..flag
-        }));
+        for flag in again {
+            drop(self.remove(flag.id));
+            self.index(Flag {
+                activated_at: None,
+                ..flag
+            });
+        }
     }
 
     /// Prefixes whose flags have changed since the last time, each once.
     pub fn take_touched(&mut self) -> BTreeSet<IpNetwork> {
         std::mem::take(&mut self.touched)
-    }
-}
-
-impl FromIterator<Flag> for Ledger {
-    fn from_iter<T: IntoIterator<Item = Flag>>(flags: T) -> Self {
-        let mut ledger = Self::default();
-        ledger.extend(flags);
-        ledger
-    }
-}
-
-/// Of a start, at which nothing counts as touched: everything is looked at then.
-impl Extend<Flag> for Ledger {
-    fn extend<T: IntoIterator<Item = Flag>>(&mut self, flags: T) {
-        for flag in flags {
-            drop(self.remove(flag.id));
-            self.index(flag);
-        }
     }
 }
 
@@ -317,6 +309,14 @@ impl Wait {
             pool: redirect.map(|redirect| redirect.pool.clone()),
             generation: flag.generation,
         }
+    }
+}
+
+fn share(texts: &mut Texts, flag: &mut Flag) {
+    texts.share(&mut flag.terms.reason);
+    texts.share(&mut flag.terms.actor);
+    if let Some(origin) = &mut flag.terms.origin {
+        texts.share(origin);
     }
 }
 

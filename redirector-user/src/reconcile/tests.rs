@@ -77,6 +77,7 @@ impl Model {
                     }
                 }
             }
+            MapOp::LoadPolicies(policies) => self.policies = policies,
             MapOp::SetGeneration(generation) => self.generation = generation,
         }
     }
@@ -244,12 +245,23 @@ fn states() -> impl Strategy<Value = EdgeState> {
 
 #[test]
 fn a_few_of_very_many_are_written_one_by_one() {
-    let put = |count: u32| -> Vec<MapOp> {
+    let apart = |count: u32, at_once, held| {
         let host = |number: u32| IpNetwork::from(IpAddr::from(Ipv4Addr::from(number)));
-        let ops = (0..count).map(|number| MapOp::PutPolicy(host(number), Policy::default()));
-        ops.collect()
+        let desired = EdgeState {
+            policies: (0..count)
+                .map(|number| (host(number), Policy::default()))
+                .collect(),
+            ..EdgeState::default()
+        };
+        [true, false].map(|whole| {
+            let setting = Setting {
+                at_once,
+                held,
+                whole,
+            };
+            gathered(&desired, &EdgeState::default(), setting).len() == count as usize
+        }) == [true, true]
     };
-    let apart = |count, at_once, held| gathered(put(count), at_once, held).len() == count as usize;
     assert!(apart(64, false, 0) && !apart(65, false, 0));
     assert!(apart(125, false, 1000) && !apart(126, false, 1000));
     assert!(apart(1, true, 1000) && !apart(2, true, 1_000_000));
@@ -277,11 +289,15 @@ proptest! {
     }
 
     #[test]
-    fn gathered_changes_are_one_and_leave_nothing_hanging(desired in states(), actual in states()) {
+    fn gathered_changes_are_one_and_leave_nothing_hanging(
+        desired in states(), actual in states(), whole in any::<bool>()
+    ) {
         let mut model = Model::of(&actual);
-        let ops = gathered(reconcile(&desired, &actual), true, actual.policies.len());
+        let setting = Setting { at_once: true, held: actual.policies.len(), whole };
+        let ops = gathered(&desired, &actual, setting);
         let of_policies = |op: &&MapOp| {
-            matches!(op, MapOp::PutPolicy(..) | MapOp::RemovePolicy(_) | MapOp::ChangePolicies(_))
+            use MapOp::{ChangePolicies, LoadPolicies, PutPolicy, RemovePolicy};
+            matches!(op, PutPolicy(..) | RemovePolicy(_) | ChangePolicies(_) | LoadPolicies(_))
         };
         prop_assert!(ops.iter().filter(of_policies).count() <= 1);
         for op in ops {

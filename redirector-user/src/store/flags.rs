@@ -14,7 +14,7 @@ use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row as _};
-use tokio::{join, task::spawn_blocking};
+use tokio::{sync::mpsc, task::spawn_blocking, try_join};
 
 pub use self::{bulk::AddedAll, change::Change};
 pub(super) use self::{row::flag_id, stored::read};
@@ -32,7 +32,7 @@ use crate::{
     feed::Own,
     policy::{
         dial::{Ended, Flag, FlagId, Proposal},
-        ledger::Ledger,
+        ledger::{Gathered, Ledger},
         rules::Conduct,
     },
 };
@@ -247,16 +247,30 @@ pub(super) async fn of_numbers(readers: &Door, ids: &[FlagId]) -> Result<Vec<Fla
 
 /// Flags that have not ended, and the chain of those that a flag not yet in force has replaced.
 pub(super) async fn standing(readers: &Door) -> Result<Ledger, StoreError> {
-    let mut flags = Ledger::default();
-    let mut next = some_standing(readers, None).await?;
-    while let Some((json, last)) = next {
-        // While some are read here, SQLite is at the next ones.
-        let reading = spawn_blocking(move || read_all(&json));
-        let (read, further) = join!(reading, some_standing(readers, Some(last)));
-        let read = read.map_err(|error| sqlx::Error::Io(io::Error::other(error)))??;
-        flags.extend(read);
-        next = further?;
-    }
+    // While some are gathered here, the next are read of their JSON, and SQLite is at those after them.
+    let (send, mut pages) = mpsc::channel(PAGES);
+    let asking = async move {
+        let mut beyond = None;
+        while let Some((json, last)) = some_standing(readers, beyond).await? {
+            let read = spawn_blocking(move || read_all(&json));
+            if send.send(read).await.is_err() {
+                break;
+            }
+            beyond = Some(last);
+        }
+        Ok(())
+    };
+    let gathering = async {
+        let mut flags = Gathered::default();
+        while let Some(page) = pages.recv().await {
+            let page = page
+                .await
+                .map_err(|error| sqlx::Error::Io(io::Error::other(error)))??;
+            page.into_iter().for_each(|flag| flags.push(flag));
+        }
+        Ok::<_, StoreError>(flags)
+    };
+    let ((), mut flags) = try_join!(asking, gathering)?;
     let replaced = sqlx::query(
         "WITH RECURSIVE waited (id, replaces, activated_us) AS ( \
              SELECT id, replaces, activated_us FROM flags \
@@ -268,9 +282,9 @@ pub(super) async fn standing(readers: &Door) -> Result<Ledger, StoreError> {
          SELECT flags.* FROM flags JOIN waited ON waited.id = flags.id WHERE flags.ended_us IS NOT NULL",
     );
     for row in replaced.fetch_all(readers).await? {
-        flags.extend([read(&row)?]);
+        flags.push(read(&row)?);
     }
-    Ok(flags)
+    Ok(flags.into_ledger())
 }
 
 /// Flags that have not ended, as JSON, beyond a prefix in the index's order; with the last prefix of them.
@@ -298,6 +312,8 @@ async fn some_standing(
 }
 
 const NUMBERS_AT_ONCE: usize = 256;
+/// Pages of flags that wait to be gathered.
+const PAGES: usize = 2;
 /// Some 2 MB of JSON.
 const FLAGS_AT_ONCE: u32 = 4096;
 /// Flags that come into force together and have an event each; of more there is one for all.

@@ -155,6 +155,13 @@ impl Store {
         }
     }
 
+    /// Where it is, without a secret, and this edge's name there; `None` where nobody else has it.
+    #[must_use]
+    pub fn place(&self) -> Option<(&str, &str)> {
+        self.cluster()
+            .map(|cluster| (cluster.place(), cluster.edge()))
+    }
+
     /// Since when the store is away, if it is.
     #[must_use]
     pub fn is_away_since(&self) -> Option<Timestamp> {

@@ -1,5 +1,7 @@
 //! Two edges, two controllers, one PostgreSQL of Debian's.
 
+mod tls;
+
 use std::{fs, thread, time::Instant};
 
 use rustix::process::Signal;
@@ -170,6 +172,8 @@ fn an_edge_without_its_store_enforces_and_catches_up() {
             status == 503 && said["error"]["message"].to_string().contains("away since")
         });
         assert_eq!(verdict(lab, "192.0.2.30"), "drop");
+        let said = lab.outgate(&["status"]);
+        assert!(said.out.contains("AWAY since"), "{said:?}");
     }
     // The heart beats and relays are probed as ever.
     a.until_relay_is("up");
@@ -180,6 +184,11 @@ fn an_edge_without_its_store_enforces_and_catches_up() {
     b.until("it has caught up", |lab| {
         verdict(lab, "192.0.2.32") == "drop"
     });
+    let store = &b.json(0, &["status"])["store"];
+    assert_eq!(
+        (&store["edge"], &store["away_since"]),
+        (&json!("b"), &Value::Null)
+    );
 
     // One that is killed finds what came meanwhile.
     a.end(Signal::KILL);

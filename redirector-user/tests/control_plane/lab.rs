@@ -314,7 +314,7 @@ timeout = "200ms"
         self.directory.path().join("outgated.log")
     }
 
-    fn edge(&self) -> String {
+    pub(crate) fn edge(&self) -> String {
         format!("{}-edge", self.name)
     }
 

@@ -9,6 +9,7 @@
 mod api;
 mod apply;
 mod audit;
+mod authority;
 mod beneath;
 mod bypasses;
 mod cluster;

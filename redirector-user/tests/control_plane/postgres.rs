@@ -16,12 +16,19 @@ use std::{
 /// A server; it ends when this is dropped, or with the process.
 pub(crate) struct Postgres {
     directory: PathBuf,
+    through: String,
+    settings: String,
     holder: Option<(Child, ChildStdin)>,
 }
 
 impl Postgres {
     /// Makes a cluster and starts it.
     pub(crate) fn start() -> Self {
+        Self::start_with("", "-c listen_addresses=", |_| ())
+    }
+
+    /// The same, through a command, with settings, and with what is to be done to its directory of data before.
+    pub(crate) fn start_with(through: &str, settings: &str, prepare: impl FnOnce(&Path)) -> Self {
         let number = SERVERS.fetch_add(1, Ordering::Relaxed);
         // Short: the name of a socket has 107 octets.
         let directory = PathBuf::from(format!("/tmp/ogpg{}x{number}", std::process::id()));
@@ -51,8 +58,11 @@ impl Postgres {
             "{}",
             String::from_utf8_lossy(&made.stderr)
         );
+        prepare(&data);
         let mut server = Self {
             directory,
+            through: through.to_owned(),
+            settings: settings.to_owned(),
             holder: None,
         };
         server.again();
@@ -62,9 +72,10 @@ impl Postgres {
     /// Starts it after [`Postgres::stop`].
     pub(crate) fn again(&mut self) {
         let directory = self.directory.display();
+        let (through, settings) = (&self.through, &self.settings);
         let script = format!(
-            "setpriv --reuid=postgres --regid=postgres --clear-groups {} -D {directory}/data -k {directory} \
-             -c listen_addresses= -c max_connections=300 >>{directory}/log 2>&1 & server=$!; \
+            "{through} setpriv --reuid=postgres --regid=postgres --clear-groups {} -D {directory}/data -k {directory} \
+             {settings} -c max_connections=300 >>{directory}/log 2>&1 & server=$!; \
              read -r word; kill -INT $server; wait $server; [ \"$word\" = keep ] || rm -rf {directory}",
             binary("postgres").display()
         );

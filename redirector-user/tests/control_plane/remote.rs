@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::Value;
 
 use crate::{
+    authority::Authority,
     command::{Said, said},
     lab::Lab,
 };
@@ -16,8 +16,7 @@ use crate::{
 /// The controller, and what its callers need.
 pub(crate) struct Remote {
     pub(crate) lab: Lab,
-    authority: CertifiedIssuer<'static, KeyPair>,
-    files: tempfile::TempDir,
+    authority: Authority,
 }
 
 /// What a request is answered with.
@@ -31,15 +30,10 @@ pub(crate) struct Answer {
 impl Remote {
     /// Starts it with `more` at the end of its `[api]`.
     pub(crate) fn started(more: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let mut remote = Self {
             lab: Lab::new(),
-            authority,
-            files: tempfile::tempdir().unwrap(),
+            authority: Authority::new(),
         };
-        fs::write(remote.file("ca.pem"), remote.authority.pem()).unwrap();
         remote.certify("server", &["localhost", "::1", "127.0.0.1"]);
         let text = format!(
             "{}\n[api]\nlisten = [\"[::1]:8443\", \"127.0.0.1:8443\"]\ncertificate = {:?}\nkey = {:?}\nclient_ca = {:?}\n{more}\n",
@@ -55,16 +49,7 @@ impl Remote {
 
     /// Makes a certificate for these names, and its key.
     pub(crate) fn certify(&self, file: &str, names: &[&str]) {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        // Of the authority's own name, OpenSSL would take it for self-signed.
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "of a test");
-        let key = KeyPair::generate().unwrap();
-        let leaf = params.signed_by(&key, &self.authority).unwrap();
-        fs::write(self.file(&format!("{file}.pem")), leaf.pem()).unwrap();
-        fs::write(self.file(&format!("{file}.key")), key.serialize_pem()).unwrap();
+        self.authority.certify(file, names);
     }
 
     /// Makes a token by the socket; answers with the file that it is in.
@@ -123,7 +108,7 @@ impl Remote {
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.files.path().join(name)
+        self.authority.file(name)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything at a glance, and interfaces.
 
 use contract::Generation;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -27,6 +28,20 @@ pub struct StatusView {
     pub flows_max: u32,
     /// Seconds since the kernel last heard of the controller.
     pub heartbeat_age_s: u64,
+    /// The store that this edge shares with others; nothing if it has one of its own.
+    #[serde(default)]
+    pub store: Option<SharedStoreView>,
+}
+
+/// The store of several edges.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SharedStoreView {
+    /// Where it is, without a secret.
+    pub place: String,
+    /// This edge's name among them.
+    pub edge: String,
+    /// Since when it does not answer, if it does not: what is in the kernel stays in force, and nothing can be changed.
+    pub away_since: Option<Timestamp>,
 }
 
 /// A configured interface without the program.

@@ -4,7 +4,7 @@ use comfy_table::{Cell, Color};
 
 use super::Style;
 use crate::{
-    api::view::{MissingInterface, PoolView, RelayHealth, RelayView, StatusView},
+    api::view::{MissingInterface, PoolView, RelayHealth, RelayView, SharedStoreView, StatusView},
     edge::Attachment,
 };
 
@@ -87,7 +87,24 @@ pub(in crate::cli) fn status(status: &StatusView, style: Style) -> String {
         "generation {}; flags {} active, {} pending; flows {flows} of {flows_max}; heartbeat {heartbeat_age_s} s ago",
         generation.0, flags.active, flags.pending
     ));
+    if let Some(store) = &status.store {
+        parts.push(shared_store(store, style));
+    }
     parts.join("\n\n")
+}
+
+fn shared_store(store: &SharedStoreView, style: Style) -> String {
+    let SharedStoreView { place, edge, .. } = store;
+    match store.away_since {
+        None => format!("store {place}, as edge {edge}"),
+        Some(since) => {
+            let since = style.time(since);
+            format!(
+                "store {place}, as edge {edge}: AWAY since {since}; what is in the kernel stays in force, and nothing can be \
+                 changed until it answers again"
+            )
+        }
+    }
 }
 
 /// How it is attached, and what could not be had instead.

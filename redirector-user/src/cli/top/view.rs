@@ -91,6 +91,13 @@ fn headline(model: &Model, palette: Palette) -> Line<'static> {
         let text = format!("  heartbeat {} s old", status.heartbeat_age_s);
         spans.push(Span::styled(text, palette.of(Color::Red)));
     }
+    if status
+        .store
+        .as_ref()
+        .is_some_and(|it| it.away_since.is_some())
+    {
+        spans.push(Span::styled("  store away", palette.of(Color::Red)));
+    }
     for missing in &status.missing {
         let text = format!("  {} not attached", missing.interface);
         spans.push(Span::styled(text, palette.of(Color::Red)));

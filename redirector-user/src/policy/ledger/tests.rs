@@ -106,6 +106,20 @@ proptest! {
                 Change::Activate(id) => drop(ledger.activate(FlagId(id), at(3))),
             }
         }
+        // What was gathered is what came one by one.
+        let gathered: Ledger = ledger.values().cloned().collect();
+        prop_assert_eq!(&gathered.flags, &ledger.flags);
+        prop_assert_eq!(&gathered.standing, &ledger.standing);
+        prop_assert_eq!(&gathered.waiting, &ledger.waiting);
+        prop_assert_eq!(&gathered.expiries, &ledger.expiries);
+        prop_assert_eq!(&gathered.reviews, &ledger.reviews);
+        prop_assert_eq!(&gathered.automatic, &ledger.automatic);
+        let in_use = ledger.in_use.clone().into_iter().filter(|(_, generations)| !generations.is_empty());
+        prop_assert_eq!(&gathered.in_use, &in_use.collect());
+        let by_action = ledger.by_action.clone().into_iter().filter(|(_, count)| *count > 0);
+        prop_assert_eq!(&gathered.by_action, &by_action.collect());
+        prop_assert!(gathered.touched.is_empty());
+
         let standing: Vec<&Flag> = ledger.values().filter(|flag| flag.ended.is_none()).collect();
         let waiting: BTreeSet<FlagId> =
             standing.iter().filter(|flag| flag.activated_at.is_none()).map(|flag| flag.id).collect();

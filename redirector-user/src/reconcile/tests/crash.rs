@@ -35,11 +35,12 @@ fn play(actual: &EdgeState, wishes: &[EdgeState], runs: &[Run], last: &EdgeState
         asked.push(desired);
         // What a controller that starts reads back, not what the one before it believed.
         let standing = model.state();
-        let ops = gathered(
-            reconcile(desired, &standing),
+        let setting = Setting {
             at_once,
-            standing.policies.len(),
-        );
+            held: standing.policies.len(),
+            whole: true,
+        };
+        let ops = gathered(desired, &standing, setting);
         for op in ops.iter().take(cut) {
             model.apply(op);
             model.assert_nothing_hangs();

@@ -33,6 +33,12 @@ impl Checked {
 }
 
 impl Store {
+    /// Whether [`Store::check_rest`] has anything to look at.
+    #[must_use]
+    pub const fn has_rest(&self) -> bool {
+        !self.unchecked.is_empty()
+    }
+
     /// Looks at what [`Store::open`] has left for later, of a large store.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sqlx::Row as _;
 use utoipa::ToSchema;
 
 use super::{Rows, Scanned, rows_of};
@@ -68,7 +69,7 @@ impl Store {
             Ok(scanned) => {
                 let figures = self.erase_figures(extent).await?;
                 let erased = self.erase_scanned(extent, word, &scanned, figures).await?;
-                self.forget_log().await;
+                self.forget_pages().await;
                 Ok(erased)
             }
             Err(standing) => Ok(Err(standing)),
@@ -103,7 +104,7 @@ impl Store {
                 .erase_rows(transaction, extent, word, scanned, figures)
                 .await;
         }
-        // What is deleted would else stand in the file until something else is written there.
+        // Should nobody come to write the file anew, at least what is deleted itself is not in it.
         sqlx::query("PRAGMA secure_delete = ON")
             .fetch_all(&mut *transaction)
             .await?;
@@ -116,16 +117,28 @@ impl Store {
         erased
     }
 
-    /// What was there before stands in the log until that is begun anew. Whoever reads meanwhile delays that.
-    pub async fn forget_log(&self) {
+    /// Writes the file anew, and begins its log anew: what was erased stands in neither afterwards. Deleting alone, even
+    /// with `secure_delete`, leaves what pages held before they were split. Changes wait for it, readers do not, though they
+    /// may keep the log as it is.
+    pub async fn forget_pages(&self) {
         if let Engine::Postgres(_) = self.engine {
             return;
         }
-        let truncated = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_all(&self.writer)
-            .await;
-        if let Err(error) = truncated {
-            tracing::warn!(%error, "the store's log still has what was erased, until it is begun anew");
+        let forgotten = async {
+            sqlx::query("VACUUM").execute(&self.writer).await?;
+            let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .fetch_one(&self.writer)
+                .await?;
+            row.try_get::<i64, _>(0)
+        };
+        match forgotten.await {
+            Ok(0) => {}
+            Ok(_busy) => tracing::warn!(
+                "somebody reads the store: its log still has what was erased, until it is begun anew"
+            ),
+            Err(error) => tracing::error!(
+                %error, "the store's file still has octets of what was erased; erase again when this is mended"
+            ),
         }
     }
 

@@ -257,6 +257,30 @@ async fn what_is_erased_is_gone_from_the_file_and_the_trail_still_verifies() {
 }
 
 #[tokio::test]
+async fn pages_that_were_split_keep_nothing_of_what_is_erased() {
+    let fixture = fixture().await;
+    if fixture.url.is_some() {
+        // A server's pages are its own.
+        return;
+    }
+    let store = &fixture.store;
+    for seq in 100..180 {
+        known(store, "192.0.2.10", 5000 + seq, true).await;
+        known(store, "192.0.2.11", seq, true).await;
+    }
+    let extent = Extent::always(net("192.0.2.10"));
+    let gone = store.erase(&extent, &word()).await.unwrap().unwrap();
+    assert_eq!((gone.flags, gone.firings), (80, 80), "{gone:?}");
+    let octets = std::fs::read(&fixture.file).unwrap();
+    let text = String::from_utf8_lossy(&octets);
+    let found: Vec<_> = text.match_indices("secret-5").map(|(at, _)| at).collect();
+    assert!(found.is_empty(), "of {} octets, at {found:?}", octets.len());
+    let log = std::fs::read(fixture.file.with_extension("db-wal")).unwrap();
+    assert!(log.is_empty(), "the log was begun anew");
+    assert!(text.contains("secret-179 wants it"));
+}
+
+#[tokio::test]
 async fn nothing_is_erased_while_a_flag_is_in_force_or_of_another_time() {
     let fixture = fixture().await;
     let store = &fixture.store;
@@ -317,7 +341,7 @@ async fn what_comes_between_the_look_and_the_erasing_is_erased_too() {
             .erase_scanned(&extent, &word(), &scanned, figures)
             .await;
         let gone = erased.unwrap().unwrap();
-        store.forget_log().await;
+        store.forget_pages().await;
         assert_eq!(
             (gone.flags, gone.events, gone.firings),
             (2, 6, 2),

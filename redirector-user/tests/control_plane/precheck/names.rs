@@ -159,6 +159,7 @@ const CONF: &str = "server:
   do-not-query-localhost: no
   cache-max-ttl: 1
   cache-max-negative-ttl: 1
+  local-zone: \".\" static
   local-zone: \"example.\" static
   local-zone: \"list.example.\" transparent
   local-zone: \"broken.example.\" transparent
