@@ -64,7 +64,7 @@ pub struct Tunnels {
     pub egress: Option<AttachMode>,
     /// Whom packets come from and go to.
     pub edges: Vec<EdgeView>,
-    /// Customers of whom it is known by which edge they came.
+    /// Customers (IPv6: their /64s) of whom it is known by which edge they came.
     pub customers: u64,
     /// What was counted, by [`HostCounter::name`].
     pub counters: BTreeMap<&'static str, u64>,

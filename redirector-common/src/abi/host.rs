@@ -41,7 +41,8 @@ records! {
     /// A customer, as what it speaks with tells it from others.
     #[repr(align(8))]
     pub struct HostCustomer [24] {
-        /// Its address, [`crate::addr::Addr::mapped`].
+        /// [`crate::addr::Addr::customer_key`]: an IPv4 address, or an IPv6 /64, so that nobody who rotates in his own pushes
+        /// others out.
         address: [u8; 16],
         /// 4 or 6.
         family: u8,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     abi::host::{HostCounter, HostCustomer, HostEdge},
-    addr::FAMILY_V4,
+    addr::{AddrRef, FAMILY_V4},
     frame::Frame,
     parse::{
         self, Ends, Packet,
@@ -189,8 +189,12 @@ pub fn leave<F: Wrap, T: HostTables>(frame: &mut F, tables: &mut T) -> Departure
 /// The customer of a packet, as it is noted.
 #[inline(always)]
 fn customer<T: HostTables>(tables: &T, parties: &Parties) -> HostCustomer {
+    let address = AddrRef {
+        mapped: &parties.customer,
+        family: parties.family,
+    };
     HostCustomer {
-        address: parties.customer,
+        address: address.customer_key(),
         family: parties.family,
         own: u8::from(tables.is_own(&parties.other)),
         reserved16: 0,

@@ -270,6 +270,7 @@ fn a_packet_too_big_for_the_way_to_an_edge_is_counted() -> Result<()> {
     let far = Far::before(&lab, ends)?;
     let attached = far.attach(&[ends], &[])?;
     assert_eq!(attached["edges"][0]["mtu"], 1480, "{attached:#}");
+    assert!(attached["warnings"].is_null(), "{attached:#}");
     let relay = lab.namespace(Host::Relay);
     let stations = [far.end.gateway, lab.mac(Host::Relay, HOST_INTERFACE)?];
     for family in Family::ALL {

@@ -151,7 +151,7 @@ impl Network {
     pub fn customer_key(&self) -> HostCustomer {
         let customer = Addr::from(self.inside.customer);
         HostCustomer {
-            address: customer.mapped(),
+            address: customer.customer_key(),
             family: customer.family(),
             ..HostCustomer::default()
         }
