@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{
     Family, Host, Lab,
     capture::{Capture, SETTLE, send_all},
-    far_end::{Ends, FarEnd, INNER},
+    edge_end::{EdgeEnd, Ends, INNER},
     frames::Syn,
     gate::Gate,
     host::HOST_INTERFACE,
@@ -29,22 +29,22 @@ use crate::{RELAY, connect, flag, lab_up, start};
 
 #[test]
 fn a_relay_behind_a_router_serves_customers_by_a_tunnel_over_ipv4() -> Result<()> {
-    a_relay_behind_a_router_serves_customers("tunnelv4", Family::V4, "native")
+    a_relay_behind_a_router_serves_customers("hosttunv4", Family::V4, "native")
 }
 
 #[test]
 fn a_relay_behind_a_router_serves_customers_by_a_tunnel_over_ipv6() -> Result<()> {
-    a_relay_behind_a_router_serves_customers("tunnelv6", Family::V6, "native")
+    a_relay_behind_a_router_serves_customers("hosttunv6", Family::V6, "native")
 }
 
 #[test]
 fn tunnels_end_in_tcx_too() -> Result<()> {
-    a_relay_behind_a_router_serves_customers("tunneltcx", Family::V4, "tcx")
+    a_relay_behind_a_router_serves_customers("hosttuntcx", Family::V4, "tcx")
 }
 
 #[test]
 fn tunnels_end_in_a_filter_too() -> Result<()> {
-    a_relay_behind_a_router_serves_customers("tunnelcls", Family::V6, "clsact")
+    a_relay_behind_a_router_serves_customers("hosttuncls", Family::V6, "clsact")
 }
 
 #[track_caller]
@@ -111,7 +111,7 @@ fn a_relay_behind_a_router_serves_customers(
 
 #[test]
 fn connections_outlive_the_loader_and_move_with_their_edge() -> Result<()> {
-    let lab = lab_up("tunnellive")?;
+    let lab = lab_up("hosttunlive")?;
     let first = Ends::of(Family::V4, 1);
     let far = Far::before(&lab, first)?;
     let mx = Postfix::start(&lab, Host::Mx1)?;
@@ -162,7 +162,7 @@ fn connections_outlive_the_loader_and_move_with_their_edge() -> Result<()> {
 
 #[test]
 fn detaching_leaves_nothing_behind() -> Result<()> {
-    let lab = lab_up("tunneldetach")?;
+    let lab = lab_up("hosttunoff")?;
     let ends = Ends::of(Family::V4, 1);
     let far = Far::before(&lab, ends)?;
     for mode in ["native", "generic", "tcx", "clsact"] {
@@ -188,7 +188,7 @@ fn detaching_leaves_nothing_behind() -> Result<()> {
 
 #[test]
 fn what_is_not_an_edges_passes_as_it_is() -> Result<()> {
-    let lab = lab_up("tunnelby")?;
+    let lab = lab_up("hosttunby")?;
     let ends = Ends::of(Family::V4, 1);
     let far = Far::before(&lab, ends)?;
     let gateway = far.end.gateway;
@@ -229,7 +229,7 @@ fn what_is_not_an_edges_passes_as_it_is() -> Result<()> {
                 ..ends
             };
             for strange in [stranger, elsewhere, Ends::of(Family::V6, 1)] {
-                let frame = lab::far_end::tunnelled([relay, gateway], strange, inner);
+                let frame = lab::edge_end::tunnelled([relay, gateway], strange, inner);
                 into.push(frame.context("a tunnel")?);
             }
         }
@@ -265,7 +265,7 @@ fn what_is_not_an_edges_passes_as_it_is() -> Result<()> {
 
 #[test]
 fn a_packet_too_big_for_the_way_to_an_edge_is_counted() -> Result<()> {
-    let lab = lab_up("tunnelbig")?;
+    let lab = lab_up("hosttunbig")?;
     let ends = Ends::of(Family::V4, 1);
     let far = Far::before(&lab, ends)?;
     let attached = far.attach(&[ends], &[])?;
@@ -278,7 +278,7 @@ fn a_packet_too_big_for_the_way_to_an_edge_is_counted() -> Result<()> {
         let came = frame(stations, (customer, 40_000).into(), (mx, 25).into());
         let [gateway, own] = stations;
         let came =
-            lab::far_end::tunnelled([own, gateway], ends, came.get(14..).unwrap_or_default());
+            lab::edge_end::tunnelled([own, gateway], ends, came.get(14..).unwrap_or_default());
         send_all(&far.router, INNER, &[came.context("a tunnel")?])?;
         until("the customer to be noted", SETTLE, || {
             let customers = far.status()?["customers"].as_u64();
@@ -305,7 +305,7 @@ fn a_packet_too_big_for_the_way_to_an_edge_is_counted() -> Result<()> {
 struct Far<'lab> {
     lab: &'lab Lab,
     router: Namespace,
-    end: FarEnd,
+    end: EdgeEnd,
 }
 
 impl<'lab> Far<'lab> {
@@ -317,7 +317,7 @@ impl<'lab> Far<'lab> {
             let mut ip = lab.namespace(host).command("ip");
             checked(ip.args(["link", "set", HOST_INTERFACE, "mtu", "1400"]))?;
         }
-        let end = FarEnd::start(lab, &router, ends)?;
+        let end = EdgeEnd::start(lab, &router, ends)?;
         Ok(Self { lab, router, end })
     }
 

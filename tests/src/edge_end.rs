@@ -5,7 +5,7 @@
 //! handed to the edge as if the relay had sent it. Headers are written and read by smoltcp, none of the product's code.
 //!
 //! # Diagnostics
-//! What the relay's host should not have sent is kept in words, see [`FarEnd::faults`].
+//! What the relay's host should not have sent is kept in words, see [`EdgeEnd::faults`].
 
 use std::{
     net::IpAddr,
@@ -35,7 +35,7 @@ use crate::{
 
 /// One end that runs; it ends when it is dropped.
 #[derive(Debug)]
-pub struct FarEnd {
+pub struct EdgeEnd {
     /// MAC address of the router, as the relay's host sees it.
     pub gateway: [u8; 6],
     shared: Arc<Shared>,
@@ -83,7 +83,7 @@ impl Ends {
     }
 }
 
-impl FarEnd {
+impl EdgeEnd {
     /// Begins to carry packets through the router.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl FarEnd {
     }
 }
 
-impl Drop for FarEnd {
+impl Drop for EdgeEnd {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
