@@ -142,6 +142,8 @@ const LONGEST_PACKET: u32 = 65_536;
 mod tests {
     use super::*;
 
+    type Change = fn(&mut Facts);
+
     fn sound() -> Facts {
         Facts {
             interface: (2, String::from("eth0"), 1500),
@@ -162,7 +164,7 @@ mod tests {
 
     #[test]
     fn each_thing_that_keeps_packets_out_of_tunnels_is_named() {
-        let cases: [(fn(&mut Facts), &str); 5] = [
+        let cases: [(Change, &str); 5] = [
             (|facts| facts.edges[0].1 = Ok(3), "to edge 192.0.2.1"),
             (
                 |facts| facts.edges[0].1 = Err(String::from("no route")),
