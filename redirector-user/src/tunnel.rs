@@ -130,16 +130,10 @@ pub fn attach(order: &Order) -> Result<Attached, TunnelError> {
         }
         return Err(error.into());
     }
-    let mut warnings = ways::warnings(&interface, &tunnels)?;
-    warnings.extend(order.edges.is_empty().then(|| {
-        String::from(
-            "no --edge is named: nothing is taken from any tunnel, and nothing put into one",
-        )
-    }));
     Ok(Attached {
         tunnels: look(&pins)?,
         refused,
-        warnings,
+        warnings: ways::warnings(&interface, &tunnels)?,
     })
 }
 
