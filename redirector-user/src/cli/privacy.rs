@@ -142,11 +142,16 @@ async fn erase(
             trail,
             answers,
         } = erased.gone;
+        let unused = match erased.file_rewritten {
+            true => "",
+            false => "\n\nUnused parts of the store may still have octets of it: of a file, until it is restored from a copy that is made \
+                now (`outgate store backup`, `outgate store restore`); of PostgreSQL, until its VACUUM.",
+        };
         format!(
             "erased: texts of {flags} flags, {events} events, {firings} firings of rules, {conduct} memories of conduct, \
              {assignments} assignments, texts of {exemptions} exemptions, {notices} notices, {listings} listings, names of {customers} customers, \
              {figures} figures, {trail} payloads of the trail, {answers} kept answers.\nBackups and \
-             exports from before still have it, and relays what they keep of mail (`outgate-relay quarantine`)."
+             exports from before still have it, and relays what they keep of mail (`outgate-relay quarantine`).{unused}"
         )
     })
 }
@@ -187,4 +192,5 @@ const ERASE_HELP: &str = "Examples:
 
 Gone are events, what rules did, conduct, ended assignments, notices, listings that are over (of open ones what was sent from there), figures, the texts of ended flags and exemptions, the name
 and contact of a customer that is named by its key, and the payloads of the trail, which still verifies. What stays of a flag are its number, prefix, action, times and who acted. The trail says who has erased,
-when, why and how much. Exit code 3 while a flag of the customer is in force: lift it first.";
+when, why and how much. A store's file of up to 64 MiB is written anew, so that no unused part of it has octets of that; of a larger
+one a copy is free of them (`outgate store backup`, `outgate store restore`). Exit code 3 while a flag of the customer is in force: lift it first.";

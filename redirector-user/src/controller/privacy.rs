@@ -73,13 +73,17 @@ impl Controller {
                     .retain(|customer, conduct| !extent.holds(*customer, conduct.changed_at));
                 let forgotten = before - state.conduct.len();
                 drop(state);
-                self.store.forget_pages().await;
+                let file_rewritten = self.store.forget_pages().await;
                 tracing::info!(
                     actor = word.by,
                     forgotten,
                     "what is held about a customer was erased"
                 );
-                Ok(ErasedView { gone, at: word.at })
+                Ok(ErasedView {
+                    gone,
+                    at: word.at,
+                    file_rewritten,
+                })
             }
             Err(standing) => Err(Problem::Guard(in_force(&standing))),
         }

@@ -202,6 +202,12 @@ fn with_settings(at: &SharedStore) -> String {
         url.push_str(&format!("options[{name}]={value}"));
     }
     url.push_str(&format!("&application_name=outgated@{}", at.edge));
+    // The driver takes an IPv6 address in brackets (RFC 3986, section 3.2.2) for a name, and one that is named so for what it is.
+    let options = PgConnectOptions::from_str(&url).unwrap_or_default();
+    let host = options.get_host();
+    if let Some(address) = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
+        url.push_str(&format!("&host={address}"));
+    }
     url
 }
 

@@ -120,7 +120,7 @@ pub enum StoreError {
     },
     /// PostgreSQL cannot be reached when outgated starts.
     #[error(
-        "store.url: {place}: {source}; what is in the kernel stays in force, and outgated begins when the store answers"
+        "store.url: nobody can be asked at {place}; what is in the kernel stays in force, and outgated begins when somebody can"
     )]
     Unreachable {
         /// Where it is, without a password.

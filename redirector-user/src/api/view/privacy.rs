@@ -44,4 +44,8 @@ pub struct ErasedView {
     pub gone: Gone,
     /// When.
     pub at: Timestamp,
+    /// Whether the store's file was written anew. If not, as one above 64 MiB, unused parts of it may still have octets of what
+    /// was erased.
+    #[serde(default)]
+    pub file_rewritten: bool,
 }

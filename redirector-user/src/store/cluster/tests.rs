@@ -35,6 +35,20 @@ fn a_socket_is_an_address_too() {
 }
 
 #[test]
+fn an_ipv6_address_is_one_in_brackets() {
+    let at = shared("postgresql://outgate@[2001:db8::5]:5433/outgate?sslmode=verify-full");
+    assert_eq!(
+        at.place(),
+        "PostgreSQL at [2001:db8::5]:5433, database outgate"
+    );
+    let options = Cluster::new(&at).options().unwrap();
+    assert_eq!(
+        (options.get_host(), options.get_port()),
+        ("2001:db8::5", 5433)
+    );
+}
+
+#[test]
 fn a_change_of_ones_own_is_known_only_if_all_before_it_were() {
     let cluster = Cluster::new(&shared("postgresql:///outgate?host=/run/postgresql"));
     cluster.apply(Seq(7));

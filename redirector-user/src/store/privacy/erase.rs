@@ -14,7 +14,7 @@ use crate::{
         extent::{Extent, Span},
     },
     store::{
-        Engine, Line, Store, StoreError, Transaction,
+        Engine, Line, Store, StoreError, Transaction, WHOLE_UP_TO,
         audit::{self, Entry, Kind},
         drains::Word,
     },
@@ -117,28 +117,42 @@ impl Store {
         erased
     }
 
-    /// Writes the file anew, and begins its log anew: what was erased stands in neither afterwards. Deleting alone, even
-    /// with `secure_delete`, leaves what pages held before they were split. Changes wait for it, readers do not, though they
-    /// may keep the log as it is.
-    pub async fn forget_pages(&self) {
-        if let Engine::Postgres(_) = self.engine {
-            return;
-        }
+    /// Begins the log anew, and writes the file anew unless it is large: nothing of what was erased is in them then. Deleting
+    /// alone, even with `secure_delete`, leaves what pages held before they were split. Answers whether that was done: of a large
+    /// file it would take minutes, for which every change would wait, and a server's pages are its own.
+    pub async fn forget_pages(&self) -> bool {
+        self.forget_pages_up_to(WHOLE_UP_TO).await
+    }
+
+    /// The same; a file of more octets than that is large.
+    pub(in crate::store) async fn forget_pages_up_to(&self, whole_up_to: u64) -> bool {
+        let Engine::Sqlite(file) = &self.engine else {
+            return false;
+        };
         let forgotten = async {
-            sqlx::query("VACUUM").execute(&self.writer).await?;
+            let small = std::fs::metadata(file)?.len() <= whole_up_to;
+            if small {
+                sqlx::query("VACUUM").execute(&self.writer).await?;
+            }
             let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
                 .fetch_one(&self.writer)
                 .await?;
-            row.try_get::<i64, _>(0)
+            Ok::<_, sqlx::Error>((small, row.try_get::<i64, _>(0)? == 0))
         };
         match forgotten.await {
-            Ok(0) => {}
-            Ok(_busy) => tracing::warn!(
-                "somebody reads the store: its log still has what was erased, until it is begun anew"
-            ),
-            Err(error) => tracing::error!(
-                %error, "the store's file still has octets of what was erased; erase again when this is mended"
-            ),
+            Ok((small, true)) => small,
+            Ok((_, false)) => {
+                tracing::warn!(
+                    "somebody reads the store: its log still has what was erased, until it is begun anew"
+                );
+                false
+            }
+            Err(error) => {
+                tracing::error!(
+                    %error, "the store's file still has octets of what was erased; erase again when this is mended"
+                );
+                false
+            }
         }
     }
 

@@ -271,6 +271,8 @@ async fn pages_that_were_split_keep_nothing_of_what_is_erased() {
     let extent = Extent::always(net("192.0.2.10"));
     let gone = store.erase(&extent, &word()).await.unwrap().unwrap();
     assert_eq!((gone.flags, gone.firings), (80, 80), "{gone:?}");
+    assert!(!store.forget_pages_up_to(0).await, "a large one is left");
+    assert!(store.forget_pages().await);
     let octets = std::fs::read(&fixture.file).unwrap();
     let text = String::from_utf8_lossy(&octets);
     let found: Vec<_> = text.match_indices("secret-5").map(|(at, _)| at).collect();
