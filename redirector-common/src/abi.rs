@@ -14,6 +14,7 @@
 mod declare;
 pub mod capture;
 mod direct;
+pub mod host;
 mod kinds;
 pub mod map;
 mod radar;

@@ -37,3 +37,4 @@ mod reset;
 mod rewrite;
 mod siphash;
 pub mod tables;
+pub mod tunnel;

@@ -1,6 +1,6 @@
 //! The octets of a frame in XDP.
 
-use core::{ffi::c_void, intrinsics::is_val_statically_known, ptr};
+use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
     EbpfContext,
@@ -12,7 +12,8 @@ use redirector_common::frame::Frame;
 
 use crate::{
     capture::{self, Shown},
-    machine::{self, hidden},
+    machine,
+    window::window,
 };
 
 /// One frame, as the driver handed it over.
@@ -51,32 +52,6 @@ impl XdpFrame {
     #[inline(always)]
     fn window<const N: usize>(&self, at: usize) -> Option<*mut [u8; N]> {
         window(at, || self.bounds())
-    }
-}
-
-/// The place of `N` octets at `at`, if the frame between `bounds` has them.
-#[inline(always)]
-pub(crate) fn window<const N: usize>(
-    at: usize,
-    bounds: impl FnOnce() -> (usize, usize),
-) -> Option<*mut [u8; N]> {
-    // Hidden from LLVM, or it would fold `at` into other sums and comparisons. The verifier must
-    // see the bound on the very number that is added to the packet pointer, and the very sum that
-    // is compared with the end in the access. A constant bounds itself.
-    let at = if is_val_statically_known(at) {
-        at
-    } else {
-        hidden(at)
-    };
-    if at > LAST_WINDOW {
-        return None;
-    }
-    let (data, end) = bounds();
-    let start = data + at;
-    if start + N > end {
-        None
-    } else {
-        Some(start as *mut [u8; N])
     }
 }
 
@@ -145,7 +120,3 @@ impl Frame for XdpFrame {
         unsafe { bpf_xdp_adjust_tail(self.context, wanted - now) == 0 }
     }
 }
-
-/// Largest offset of a window: 22 octets of Ethernet, 40 of IPv6, its extension headers (the last of
-/// which may start at 512 and be 2048 long), and a TCP header behind them.
-pub(crate) const LAST_WINDOW: usize = 0xfff;

@@ -20,6 +20,7 @@ mod radar;
 mod skb;
 mod tables;
 mod tc;
+mod window;
 
 use aya_ebpf::{EbpfContext, Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
 use redirector_common::{

@@ -30,8 +30,8 @@ use redirector_common::{
 
 use crate::{
     capture::{self, Shown},
-    frame::window,
     machine,
+    window::window,
 };
 
 /// One frame, as the kernel's stack hands it over.

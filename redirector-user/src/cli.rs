@@ -25,6 +25,7 @@ mod tenants;
 mod terms;
 mod token;
 mod top;
+mod tunnel;
 mod user;
 mod webhook;
 mod why;
@@ -37,6 +38,7 @@ use crate::{
     api::view::ErrorKind,
     client::{ClientError, WayError},
     store::StoreError,
+    tunnel::TunnelError,
 };
 
 /// What was typed.
@@ -175,6 +177,9 @@ enum Command {
     /// Show who is told events, test and retry them
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
+    /// End edges' tunnels on a relay's host; asks no controller
+    #[command(subcommand)]
+    Tunnel(tunnel::TunnelCommand),
     /// Print the API's description (OpenAPI 3.1) of this version; asks no controller
     Openapi,
 }
@@ -375,6 +380,8 @@ enum CliError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
     #[error("standard input: {0}")]
     Input(std::io::Error),
     #[error("standard input: {0}")]
@@ -417,7 +424,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl CliError {
     const fn outcome(&self) -> Outcome {
         match self {
-            Self::NotFound(_) => Outcome::NotFound,
+            Self::NotFound(_) | Self::Tunnel(TunnelError::NotAttached { .. }) => Outcome::NotFound,
             Self::Client(ClientError::Refused(error)) => match error.kind {
                 ErrorKind::Guard | ErrorKind::Forbidden | ErrorKind::Changed => Outcome::Guarded,
                 ErrorKind::NotFound => Outcome::NotFound,
@@ -440,6 +447,7 @@ impl CliError {
             | Self::Rules(_)
             | Self::Mode(_)
             | Self::Capture(_)
+            | Self::Tunnel(_)
             | Self::Client(ClientError::Unreachable { .. } | ClientError::Unusable { .. })
             | Self::Way(_)
             | Self::Export(_)

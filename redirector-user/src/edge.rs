@@ -10,19 +10,19 @@
 //!
 //! [`EdgeError`], sorted by who can mend it; each message says what to do next. Nothing panics.
 
-mod attach;
+pub(crate) mod attach;
 mod batch;
 mod capture;
 mod clock;
 mod counters;
-mod error;
+pub(crate) mod error;
 mod events;
 mod flows;
 pub mod health;
 pub(crate) mod interface;
 mod judge;
-mod ladder;
-mod maps;
+pub(crate) mod ladder;
+pub(crate) mod maps;
 mod memory;
 pub mod nexthop;
 pub(crate) mod pins;

@@ -30,6 +30,7 @@ pub mod roots;
 pub mod rotation;
 pub mod secret;
 pub mod store;
+pub mod tunnel;
 pub mod webhook;
 
 /// Where the API listens when nothing else is said.

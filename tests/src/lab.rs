@@ -180,6 +180,14 @@ impl Lab {
         wires::offload(&self.namespace(host))
     }
 
+    /// Has a host merge the segments that come in, as drivers of network cards do.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    pub fn merge(&self, host: Host) -> Result<()> {
+        wires::merge(&self.namespace(host))
+    }
+
     /// Makes a file system of that many octets, empty, and gone with the lab.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ pub mod binaries;
 pub mod capture;
 pub mod demo;
 pub mod dialogue;
+pub mod edge_end;
 mod ethtool;
 pub mod frames;
 pub mod gate;

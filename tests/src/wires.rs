@@ -80,6 +80,11 @@ pub(crate) fn offload(host: &Namespace) -> Result<()> {
     ethtool::set(host, HOST_INTERFACE, Offload::Tso, true)
 }
 
+/// Has a host merge the segments that come in.
+pub(crate) fn merge(host: &Namespace) -> Result<()> {
+    ethtool::set(host, HOST_INTERFACE, Offload::Gro, true)
+}
+
 /// Takes an interface of a namespace away, and what it is joined to with it.
 pub(crate) fn remove(namespace: &Namespace, interface: &str) -> Result<()> {
     checked(

@@ -42,7 +42,7 @@ macro_rules! numbered {
     ($( $(#[$meta:meta])* pub enum $name:ident { $( $(#[$vmeta:meta])* $variant:ident = $number:literal $text:literal ),* $(,)? } )*) => {$(
         $(#[$meta])*
         #[repr(u8)]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $( $(#[$vmeta])* $variant = $number ),* }
 
         impl $name {

@@ -9,7 +9,7 @@ use super::{
     capture, events, exempt, generate, import, listing, notice, precheck, privacy, radar, range,
     relay, rules, store,
     tables::{self, Style},
-    tenants, terms, token, top, user, webhook, why,
+    tenants, terms, token, top, tunnel, user, webhook, why,
 };
 use crate::{
     api::view::{AttachRequest, FlagState, FlagView, StatusView},
@@ -90,6 +90,7 @@ pub(super) async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Top(arguments) => top::run(&client, &teller, arguments).await,
         Command::Completion(arguments) => generate::completion(&arguments),
         Command::Man(arguments) => generate::man(&arguments),
+        Command::Tunnel(command) => tunnel::run(&teller, command).await,
         Command::Openapi => {
             let text = serde_json::to_string_pretty(&crate::api::description())?;
             writeln!(std::io::stdout().lock(), "{text}")?;

@@ -8,9 +8,9 @@
 //! [`xdp`] and [`tc`] know how it is held; here is what is common: the order of the modes, the maps that
 //! say which interfaces there are, and that the old holder goes only when the new one stands.
 
-mod filter;
-mod refusal;
-mod tc;
+pub(crate) mod filter;
+pub(crate) mod refusal;
+pub(crate) mod tc;
 mod xdp;
 
 use std::{
@@ -215,7 +215,7 @@ impl Edge {
     /// Takes one instance off.
     fn let_go(&self, interface: &Interface, old: Running) -> Result<(), EdgeError> {
         if old.mode == AttachMode::Clsact {
-            Filter::remove(interface)?;
+            Filter::EDGE.remove(interface)?;
             remove_pin(&self.pins.holder(Hook::NextClsact, &interface.name))?;
         }
         remove_pin(&self.pins.holder(old.mode.hook(), &interface.name))?;
@@ -278,13 +278,13 @@ impl From<(AttachMode, EdgeError)> for RefusedMode {
     }
 }
 
-fn look_up(name: &str) -> Result<Option<Interface>, EdgeError> {
+pub(crate) fn look_up(name: &str) -> Result<Option<Interface>, EdgeError> {
     interface::blocking(async { interface::by_name(&interface::connect()?, name).await })
         .map_err(|error| EdgeError::kernel(format!("looking up interface {name}"), error))
 }
 
 /// Removes a pin; `false` = there was none.
-fn remove_pin(path: &Path) -> Result<bool, EdgeError> {
+pub(crate) fn remove_pin(path: &Path) -> Result<bool, EdgeError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -300,7 +300,7 @@ fn remove_pin(path: &Path) -> Result<bool, EdgeError> {
 ///
 /// The last reference of an unpinned link is dropped by a work queue after an RCU grace period, so
 /// for some milliseconds the interface is still busy.
-fn await_gone(interface: &Interface, program_id: u32) -> Result<(), EdgeError> {
+pub(crate) fn await_gone(interface: &Interface, program_id: u32) -> Result<(), EdgeError> {
     let deadline = Instant::now() + DETACH_DEADLINE;
     let still_there = || -> Result<bool, EdgeError> {
         let now = look_up(&interface.name)?.and_then(|found| found.xdp);

@@ -165,7 +165,7 @@ impl TryFrom<OneOrMore> for Ladder {
 }
 
 /// Linux 6.6 brought tcx.
-pub(super) const TCX_SINCE: KernelVersion = KernelVersion::new(6, 6, 0);
+pub(crate) const TCX_SINCE: KernelVersion = KernelVersion::new(6, 6, 0);
 
 #[cfg(test)]
 mod tests {

@@ -82,7 +82,7 @@ pub async fn resolve(address: IpAddr, vlan: &[u16]) -> Result<L2Path, NextHopErr
 }
 
 /// Interface and next hop towards an address: `ip route get`.
-async fn route(handle: &Handle, address: IpAddr) -> Result<(u32, IpAddr), NextHopError> {
+pub(crate) async fn route(handle: &Handle, address: IpAddr) -> Result<(u32, IpAddr), NextHopError> {
     let length = if address.is_ipv4() { 32 } else { 128 };
     let request = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(address, length)

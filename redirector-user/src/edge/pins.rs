@@ -45,6 +45,59 @@ impl fmt::Display for Shape {
     }
 }
 
+impl Shape {
+    /// Shape of what is pinned there; `None` = nothing is.
+    pub(crate) fn pinned(path: &Path) -> Result<Option<Self>, EdgeError> {
+        let info = match MapInfo::from_pin(path) {
+            Ok(info) => info,
+            Err(error) if errno(&error) == Some(Errno::NOENT) => return Ok(None),
+            Err(error) => {
+                return Err(EdgeError::kernel(
+                    format!("opening {}", path.display()),
+                    error,
+                ));
+            }
+        };
+        let map_type = info.map_type().map_err(|error| {
+            EdgeError::kernel(format!("reading the type of {}", path.display()), error)
+        })?;
+        Ok(Some(Self {
+            map_type,
+            key_octets: info.key_size(),
+            value_octets: info.value_size(),
+            max_entries: info.max_entries(),
+        }))
+    }
+
+    /// Shape of a map of an embedded program, as the loader will create it.
+    pub(crate) fn declared(object: &Object, name: &str) -> Result<Self, EdgeError> {
+        let reading = "reading the embedded program";
+        let declared = object
+            .maps
+            .get(name)
+            .ok_or_else(|| EdgeError::Impossible(format!("{reading}: it has no map {name}")))?;
+        let map_type = bpf_map_type::try_from(declared.map_type())
+            .map_err(|unknown| {
+                let number = unknown.value;
+                EdgeError::Impossible(format!("{reading}: map {name} is of type {number}"))
+            })
+            .and_then(|number| {
+                MapType::try_from(number).map_err(|error| EdgeError::program(reading, error))
+            })?;
+        Ok(Self {
+            map_type,
+            key_octets: declared.key_size(),
+            value_octets: match map_type {
+                // The loader enlarges the value where the kernel knows chained programs (5.8).
+                MapType::DevMapHash if aya::features().devmap_prog_id() => 8,
+                MapType::RingBuf => 0,
+                _ => declared.value_size(),
+            },
+            max_entries: declared.max_entries(),
+        })
+    }
+}
+
 /// Where in the kernel a program is held, each in a way of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hook {
@@ -201,24 +254,8 @@ impl Pins {
     }
 
     fn compare(&self, name: &str, path: &Path, expected: &Shape) -> Result<(), EdgeError> {
-        let info = match MapInfo::from_pin(path) {
-            Ok(info) => info,
-            Err(error) if errno(&error) == Some(Errno::NOENT) => return Ok(()),
-            Err(error) => {
-                return Err(EdgeError::kernel(
-                    format!("opening {}", path.display()),
-                    error,
-                ));
-            }
-        };
-        let map_type = info.map_type().map_err(|error| {
-            EdgeError::kernel(format!("reading the type of {}", path.display()), error)
-        })?;
-        let found = Shape {
-            map_type,
-            key_octets: info.key_size(),
-            value_octets: info.value_size(),
-            max_entries: info.max_entries(),
+        let Some(found) = Shape::pinned(path)? else {
+            return Ok(());
         };
         if found == *expected {
             return Ok(());
@@ -234,12 +271,12 @@ impl Pins {
 
 /// An interface's name as bpffs takes it: that refuses dots, which VLAN interfaces have (`eth0.100`), and interface
 /// names in turn cannot have colons (`dev_valid_name`), so one stands for the other.
-fn in_bpffs(interface: &str) -> String {
+pub(crate) fn in_bpffs(interface: &str) -> String {
     interface.replace('.', ":")
 }
 
 /// Interfaces that something in a directory is named after.
-fn interfaces_in(dir: &Path) -> Result<BTreeSet<String>, EdgeError> {
+pub(crate) fn interfaces_in(dir: &Path) -> Result<BTreeSet<String>, EdgeError> {
     let reading = |error| EdgeError::kernel(format!("reading {}", dir.display()), error);
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(dir).map_err(reading)? {
@@ -262,43 +299,23 @@ pub(crate) fn is_bpffs(dir: &Path) -> io::Result<bool> {
 /// Shapes of the maps that are pinned, as the loader will create them. Whatever else the object
 /// declares (globals, working memory) is each instance's own and may change with any build.
 fn expected_shapes(config: &EdgeConfig) -> Result<BTreeMap<String, Shape>, EdgeError> {
-    let reading = "reading the embedded program";
-    let object = Object::parse(PROGRAM).map_err(|error| EdgeError::program(reading, error))?;
+    let object = Object::parse(PROGRAM)
+        .map_err(|error| EdgeError::program("reading the embedded program", error))?;
     let mut shapes = BTreeMap::new();
     for name in map::ALL.into_iter().chain([DEBUG_LINES]) {
-        let declared = object
-            .maps
-            .get(name)
-            .ok_or_else(|| EdgeError::Impossible(format!("{reading}: it has no map {name}")))?;
-        let map_type = bpf_map_type::try_from(declared.map_type())
-            .map_err(|unknown| {
-                let number = unknown.value;
-                EdgeError::Impossible(format!("{reading}: map {name} is of type {number}"))
-            })
-            .and_then(|number| {
-                MapType::try_from(number).map_err(|error| EdgeError::program(reading, error))
-            })?;
-        let value_octets = match map_type {
-            // The loader enlarges the value where the kernel knows chained programs (5.8).
-            MapType::DevMapHash if aya::features().devmap_prog_id() => 8,
-            MapType::RingBuf => 0,
-            _ => declared.value_size(),
-        };
+        let declared = Shape::declared(&object, name)?;
         let max_entries = if name == map::FLOWS {
             config.flows_max
         } else if RADAR.contains(&name) {
             config.radar_sources_max
         } else {
-            declared.max_entries()
+            declared.max_entries
         };
-        let key_octets = declared.key_size();
         shapes.insert(
             name.to_owned(),
             Shape {
-                map_type,
-                key_octets,
-                value_octets,
                 max_entries,
+                ..declared
             },
         );
     }

@@ -348,7 +348,7 @@ pub(crate) fn monotonic_s() -> u32 {
     u32::try_from(now.tv_sec).unwrap()
 }
 
-fn take<M>(ebpf: &mut Ebpf, name: &str) -> M
+pub(crate) fn take<M>(ebpf: &mut Ebpf, name: &str) -> M
 where
     M: TryFrom<Map>,
     M::Error: std::fmt::Debug,

@@ -13,6 +13,7 @@ mod corpus;
 mod dry;
 mod hook;
 mod kernel;
+mod tunnel;
 mod verifier;
 
 use std::collections::BTreeSet;

@@ -28,20 +28,24 @@ fn the_verifier_follows_little_more_than_before_in_tc() {
 
 #[track_caller]
 fn follow(hook: Hook) {
-    let kernel = release();
     let mut too_much = Vec::new();
     for role in ROLES {
         let loaded = Kernel::load(hook, role, false);
         let followed = loaded.verified_instructions().unwrap_or_default();
         let name = format!("{} {}", hook.name(), role.map_or("tags", Role::name));
-        drop(writeln!(std::io::stderr(), "{kernel} {name} {followed}"));
-        let before = baseline(&kernel, &name);
-        if u64::from(followed) * 10 > u64::from(before) * 11 {
-            too_much.push(format!("{name}: {followed}, and {before} before"));
-        }
+        too_much.extend(beyond(&name, followed));
         drop(Kernel::load(hook, role, true));
     }
     assert!(too_much.is_empty(), "{}", too_much.join("; "));
+}
+
+/// Says how many instructions the verifier has followed, and what is wrong with that.
+pub(crate) fn beyond(name: &str, followed: u32) -> Option<String> {
+    let kernel = release();
+    drop(writeln!(std::io::stderr(), "{kernel} {name} {followed}"));
+    let before = baseline(&kernel, name);
+    let too_much = u64::from(followed) * 10 > u64::from(before) * 11;
+    too_much.then(|| format!("{name}: {followed}, and {before} before"))
 }
 
 /// Instructions that this kernel had to follow, or the most that any had to.

@@ -101,6 +101,6 @@ fn host_side(wire: &Wire, v4: Ipv4Addr) -> [String; 6] {
 }
 
 /// The router's interface to the host.
-const INNER: &str = "inner";
+pub(crate) const INNER: &str = "inner";
 /// The router as the host sees it: a link-local address, as routers have it.
 const GATEWAY_V6: &str = "fe80::1";

@@ -36,6 +36,7 @@ mod probe;
 mod queue;
 mod radar;
 mod refusal;
+mod relay_host;
 mod rules;
 mod scanners;
 mod servers;

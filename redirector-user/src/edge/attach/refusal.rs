@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use crate::edge::{AttachMode, EdgeError, RefusedMode, error::errno, interface::Interface};
 
 /// Refuses an interface that another XDP program owns, and says whose it is.
-pub(super) fn busy(interface: &Interface) -> Result<(), EdgeError> {
+pub(crate) fn busy(interface: &Interface) -> Result<(), EdgeError> {
     let Some(xdp) = interface.xdp else {
         return Ok(());
     };
@@ -25,7 +25,7 @@ pub(super) fn busy(interface: &Interface) -> Result<(), EdgeError> {
 }
 
 /// What is said of one or more modes that were refused.
-pub(super) fn of_all(interface: &str, mut refused: Vec<(AttachMode, EdgeError)>) -> EdgeError {
+pub(crate) fn of_all(interface: &str, mut refused: Vec<(AttachMode, EdgeError)>) -> EdgeError {
     match refused.pop() {
         Some((_, only)) if refused.is_empty() => only,
         last => EdgeError::EveryModeRefused {
@@ -40,19 +40,19 @@ pub(super) fn of_all(interface: &str, mut refused: Vec<(AttachMode, EdgeError)>)
 }
 
 /// Refuses a kernel that has no tcx.
-pub(super) fn no_tcx(interface: &Interface) -> EdgeError {
+pub(crate) fn no_tcx(interface: &Interface) -> EdgeError {
     let reason = "this kernel has no tcx; it needs Linux 6.6 or newer: use --mode clsact";
     refused(interface, AttachMode::Tcx, reason)
 }
 
 /// Refuses a place that another filter has.
-pub(super) fn filter_taken(interface: &Interface) -> EdgeError {
+pub(crate) fn filter_taken(interface: &Interface) -> EdgeError {
     let reason = "another filter has priority 1 and handle 0x4f47 (`tc filter show dev IFACE ingress`), maybe of an Outgate with another edge.pin_dir; detach it there, or `tc filter del`";
     refused(interface, AttachMode::Clsact, reason)
 }
 
 /// Refuses a kernel that has no links to pin.
-pub(super) fn no_links(interface: &Interface, mode: AttachMode) -> EdgeError {
+pub(crate) fn no_links(interface: &Interface, mode: AttachMode) -> EdgeError {
     refused(
         interface,
         mode,
@@ -61,7 +61,7 @@ pub(super) fn no_links(interface: &Interface, mode: AttachMode) -> EdgeError {
 }
 
 /// What the kernel's refusal means for the operator.
-pub(super) fn of_mode(interface: &Interface, mode: AttachMode, error: &ProgramError) -> EdgeError {
+pub(crate) fn of_mode(interface: &Interface, mode: AttachMode, error: &ProgramError) -> EdgeError {
     let reason = match errno(error) {
         Some(Errno::OPNOTSUPP) if mode == AttachMode::Native => {
             "the driver has no native XDP (EOPNOTSUPP); use --mode tcx, or the slower --mode generic"

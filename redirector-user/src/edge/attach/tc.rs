@@ -73,7 +73,9 @@ impl Edge {
         if ours.is_empty() {
             return Ok(None);
         }
-        let found = Filter::find(interface)?.filter(|program_id| ours.contains(program_id));
+        let found = Filter::EDGE
+            .find(interface)?
+            .filter(|program_id| ours.contains(program_id));
         Ok(found.map(|program_id| Running {
             mode: AttachMode::Clsact,
             program_id,
@@ -121,7 +123,7 @@ impl Edge {
         role: Role,
         running: bool,
     ) -> Result<u32, EdgeError> {
-        if !running && Filter::find(interface)?.is_some() {
+        if !running && Filter::EDGE.find(interface)?.is_some() {
             return Err(refusal::filter_taken(interface));
         }
         let mut object = program::open_on(&interface.name, &self.config, &self.pins, Some(role))?;
@@ -132,7 +134,8 @@ impl Edge {
         let [path, next] = self.filter_pins(interface);
         remove_pin(&next)?;
         instance.pin(&next).map_err(|error| pinning(&next, error))?;
-        Filter::put(instance, interface, running)
+        Filter::EDGE
+            .put(instance, interface, running)
             .map_err(|error| refusal::of_mode(interface, AttachMode::Clsact, &error))?;
         fs::rename(&next, &path)
             .map_err(|error| EdgeError::kernel(format!("renaming {}", next.display()), error))?;
@@ -160,7 +163,7 @@ impl Edge {
 
 /// Index of the interface that a link is on; `None` = it has gone. Whoever lists all programs of an interface
 /// needs CAP_SYS_ADMIN; what a descriptor of one's own is may be read by anybody.
-fn interface_of(link: &SchedClassifierLink) -> io::Result<Option<u32>> {
+pub(crate) fn interface_of(link: &SchedClassifierLink) -> io::Result<Option<u32>> {
     let descriptor = link.fd().map_err(io::Error::other)?.as_raw_fd();
     let said = fs::read_to_string(format!("/proc/thread-self/fdinfo/{descriptor}"))?;
     let index = said.lines().find_map(|line| line.strip_prefix("ifindex:"));
@@ -174,6 +177,6 @@ fn id_of(instance: &SchedClassifier) -> Result<u32, EdgeError> {
         .map_err(|error| EdgeError::kernel("reading the loaded program", error))
 }
 
-fn pinning(path: &Path, error: PinError) -> EdgeError {
+pub(crate) fn pinning(path: &Path, error: PinError) -> EdgeError {
     EdgeError::kernel(format!("pinning {}", path.display()), error)
 }
