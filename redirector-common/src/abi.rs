@@ -20,6 +20,7 @@ pub mod map;
 mod radar;
 mod refusal;
 pub mod trial;
+mod tunnel;
 
 use self::declare::{Octets, put_octets, take_octets};
 pub use self::{
@@ -32,8 +33,8 @@ pub use self::{
 };
 use crate::addr::Addr;
 
-/// Version of all that this module describes; names the pin directory (`v4`).
-pub const ABI_VERSION: u32 = 4;
+/// Version of all that this module describes; names the pin directory (`v5`).
+pub const ABI_VERSION: u32 = 5;
 
 /// Pools at most.
 pub const POOLS_MAX: u32 = 16;
@@ -92,7 +93,7 @@ records! {
 
     /// One relay.
     #[repr(align(8))]
-    pub struct Relay [72] {
+    pub struct Relay [112] {
         /// Listener, IPv4; zero = none.
         addr4: [u8; 4],
         /// Listener, IPv6; zero = none.
@@ -103,10 +104,43 @@ records! {
         flags: u8,
         /// Unused, zero.
         reserved: u8,
-        /// The way to `addr4`.
+        /// The way to `addr4`; through a tunnel, the way to its far end.
         path4: L2Path,
-        /// The way to `addr6`.
+        /// The way to `addr6`; likewise.
         path6: L2Path,
+        /// How it is reached where it is not on the link that the paths lead over. Here and not in a map of its own,
+        /// so that no frame goes an old way in a new tunnel.
+        tunnel: Tunnel,
+    }
+
+    /// A tunnel to a relay: packets travel whole behind another IP header.
+    pub struct Tunnel [40] {
+        /// Our end, [`Addr::mapped`].
+        near: [u8; 16],
+        /// The relay's end.
+        far: [u8; 16],
+        /// Octets of the longest packet that fits in.
+        mtu: u16,
+        /// 4 or 6, of the header outside; 0 = there is no tunnel.
+        family: u8,
+        /// Unused, zero.
+        reserved8: u8,
+        /// Unused, zero.
+        reserved32: u32,
+    }
+
+    /// Who sends to us through a tunnel.
+    pub struct TunnelKey [36] {
+        /// The relay's end, [`Addr::mapped`].
+        far: [u8; 16],
+        /// Our end.
+        near: [u8; 16],
+        /// 4 or 6, of the header outside.
+        family: u8,
+        /// Unused, zero.
+        reserved8: u8,
+        /// Unused, zero.
+        reserved16: u16,
     }
 
     /// A pool's policy.
@@ -254,6 +288,17 @@ records! {
 }
 
 impl Policy {
+    /// No policy: what a record is before it was written.
+    pub const NONE: Self = Self {
+        flag_id: 0,
+        grace_until_s: 0,
+        pool: 0,
+        flags: 0,
+        action: 0,
+        prefix_len: 0,
+        limit_per_hour: 0,
+        limit_burst: 0,
+    };
     /// Bit of `flags`: the relays may use the customer's address on their own legs to the MXs. The
     /// controller lets it outlive the flag while connections linger.
     pub const LENDS_ADDRESS: u8 = 1;
@@ -344,6 +389,16 @@ impl Octets for Policy {
 }
 
 impl Octets for L2Path {
+    fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8] {
+        put_octets(self.to_octets(), into)
+    }
+
+    fn take(from: &mut &[u8]) -> Self {
+        Self::from_octets(&take_octets(from))
+    }
+}
+
+impl Octets for Tunnel {
     fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8] {
         put_octets(self.to_octets(), into)
     }

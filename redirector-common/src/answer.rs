@@ -119,9 +119,12 @@ fn ip_header<F: Frame>(frame: &mut F, before: &Before, more: u16) -> bool {
     let l4_octets = TCP_OCTETS + more;
     if ends.family == FAMILY_V4 {
         frame.write(l3 + SHORTEST_OCTETS, &[0; PADDED_OCTETS - SHORTEST_OCTETS])
-            && frame.write(l3, &reply::ipv4(&ends.destination, &ends.source, l4_octets))
+            && frame.write(
+                l3,
+                &reply::ipv4(&ends.destination, &ends.source, tcp::PROTOCOL, l4_octets).0,
+            )
     } else {
-        frame.write(l3, &reply::ipv6_start(l4_octets))
+        frame.write(l3, &reply::ipv6_start(tcp::PROTOCOL, l4_octets))
             && frame.write(l3 + ipv6::SOURCE_AT, &ends.destination)
             && frame.write(l3 + ipv6::DESTINATION_AT, &ends.source)
     }

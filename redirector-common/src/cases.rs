@@ -25,10 +25,12 @@ mod radar;
 mod refuse;
 mod relay;
 mod steer;
+pub(crate) mod tunnel;
 mod world;
 
 use std::{collections::BTreeMap, string::String, vec::Vec};
 
+pub(crate) use self::world::relay_path;
 pub use self::world::{FLOWS_MAX, World};
 use crate::{
     abi::{Flow, FlowKey, Role, Sighting},
@@ -83,6 +85,7 @@ pub fn all(now_s: u32) -> Vec<Case> {
         beyond::cases(world, &mut cases);
         probe::cases(world, &mut cases);
         bypass::cases(world, &mut cases);
+        tunnel::cases(world, &mut cases);
     }
     cases
 }
@@ -113,6 +116,12 @@ impl Case {
 
     fn leaves(mut self, ifindex: u32, out: Vec<u8>, counters: &[Counter]) -> Self {
         self.verdict = Verdict::Redirect { ifindex };
+        self.out = Some(out);
+        self.counts(counters)
+    }
+
+    /// It came by a tunnel, and what was in there passes.
+    fn opens(mut self, out: Vec<u8>, counters: &[Counter]) -> Self {
         self.out = Some(out);
         self.counts(counters)
     }

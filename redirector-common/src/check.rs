@@ -17,11 +17,13 @@ use smoltcp::wire::{
 };
 
 use crate::{
-    abi::{Action, Flow, OnFailure, Role},
-    cases::{Case, World, hex, packet::Packet},
+    abi::{Action, Flow, FlowKey, OnFailure, Role},
+    cases::{Case, World, hex, packet::Packet, relay_path, tunnel},
+    counters::Counter,
     frame::{Buffer, CAPACITY},
     parse::{self, ether, icmp},
     tables::{Verdict, memory::MemoryTables},
+    tunnel::outer::{IPV4_INSIDE, is_carried},
 };
 
 /// Whatever it is, it is parsed without a panic, and what is found lies inside it.
@@ -78,6 +80,16 @@ pub fn decision(input: &[u8]) -> bool {
         None => assert_eq!(outcome.judged.verdict, Verdict::Pass, "{}", told()),
     }
     match outcome.judged.verdict {
+        Verdict::Pass if outcome.tables.counters.contains_key(&Counter::Untunnelled) => {
+            let may_pass = [Some(Counter::CustomerEgress), Some(Counter::HopLimit)];
+            assert!(may_pass.contains(&outcome.judged.counter), "{}", told());
+            assert_eq!(
+                soundness(&outcome.frame),
+                soundness(&case.frame),
+                "{}",
+                told()
+            );
+        }
         Verdict::Pass => assert_eq!(hex(&outcome.frame), hex(&case.frame), "{}", told()),
         Verdict::Drop => {}
         Verdict::Tx => assert_ne!(soundness(&outcome.frame), Some(false), "{}", told()),
@@ -119,6 +131,54 @@ pub fn rewriting(input: &[u8]) {
     assert_eq!(hex(&turned_round(&back)), hex(&expected.octets()));
 }
 
+/// A segment of a steered connection goes into its relay's tunnel as the packet that it was with one hop fewer, behind a
+/// sound header; and what its relay says in return comes out as the packet that it was.
+pub fn tunnelling(input: &[u8]) {
+    let Some((world, packet)) = packet(input) else {
+        return;
+    };
+    let outside = if input.first().is_some_and(|kind| kind & 2 == 0) {
+        tunnel::V4
+    } else {
+        tunnel::V6
+    };
+    let mut tables = tunnel::with_tunnel(&world, world.steered(), outside, relay_path());
+    let port_be = packet.ports[0].to_be_bytes();
+    let flow = Flow {
+        customer_port_be: port_be,
+        ..world.flow()
+    };
+    let key = FlowKey {
+        shown_port_be: port_be,
+        ..world.steered_key(world.mx[0])
+    };
+    tables.put_flow(key, flow);
+
+    let there = leaves(&world, tables.clone(), packet.octets(), Role::Customer);
+    let path = relay_path();
+    let inside = Packet {
+        hops: packet.hops - 1,
+        stations: [path.peer_mac, path.own_mac],
+        ..packet.clone()
+    };
+    assert_eq!(hex(&there), hex(&outside.around(&inside.octets())));
+    assert_eq!(soundness(&there), Some(true), "{}", hex(&there));
+
+    let said = outside.back().around(&turned_round(&inside.octets()));
+    let back = leaves(&world, tables, said, Role::Relay);
+    let [to, from] = packet.stations;
+    let expected = Packet {
+        hops: packet.hops - 2,
+        stations: [from, to],
+        ..packet
+    };
+    // A short one is padded to what Ethernet wants.
+    let back = turned_round(&back);
+    let (back, padding) = back.split_at(expected.octets().len());
+    assert_eq!(hex(back), hex(&expected.octets()));
+    assert!(padding.len() <= 6 && padding.iter().all(|octet| *octet == 0));
+}
+
 /// The frame and the maps that these octets stand for; `None` if they are too few, or too many.
 #[must_use]
 pub fn case(input: &[u8], now_s: u32) -> Option<Case> {
@@ -133,6 +193,11 @@ pub fn case(input: &[u8], now_s: u32) -> Option<Case> {
         World::v6(now_s)
     };
     let mut tables = tables(&world, kind >> 1, how >> 4);
+    for (mark, outside) in [(0xa, tunnel::V4), (0xb, tunnel::V6)] {
+        if kind >> 4 == mark {
+            tables = tunnel::with_tunnel(&world, tables, outside, relay_path());
+        }
+    }
     tables.settings.radar_window = u32::from(how >> 2) % 4;
     let role = [Role::Customer, Role::Relay, Role::Uplink, Role::Customer];
     let mut case = world.case("by the fuzzer", tables, frame.to_vec());
@@ -241,8 +306,8 @@ fn leaves(world: &World, tables: MemoryTables, frame: Vec<u8>, role: Role) -> Ve
     outcome.frame
 }
 
-/// Whether all checksums of an untagged frame with TCP or ICMP hold, by smoltcp's reckoning; `None` if it is
-/// none, or does not stand alone in its packet.
+/// Whether all checksums of an untagged frame with TCP or ICMP hold, by smoltcp's reckoning, in a tunnel or not; `None`
+/// if it is none, or does not stand alone in its packet.
 #[must_use]
 pub fn soundness(octets: &[u8]) -> Option<bool> {
     let frame = EthernetFrame::new_checked(octets).ok()?;
@@ -252,6 +317,10 @@ pub fn soundness(octets: &[u8]) -> Option<bool> {
             let alone = !packet.more_frags() && packet.frag_offset() == 0;
             if packet.version() != 4 || !alone {
                 return None;
+            }
+            if is_carried(packet.next_header().into()) {
+                let inside = soundness(&carried(octets, packet.next_header(), packet.payload()))?;
+                return Some(packet.verify_checksum() && inside);
             }
             if packet.next_header() == IpProtocol::Icmp {
                 let message = Icmpv4Packet::new_checked(packet.payload()).ok()?;
@@ -271,6 +340,9 @@ pub fn soundness(octets: &[u8]) -> Option<bool> {
             if packet.version() != 6 {
                 return None;
             }
+            if is_carried(packet.next_header().into()) {
+                return soundness(&carried(octets, packet.next_header(), packet.payload()));
+            }
             let (source, destination) = (packet.src_addr(), packet.dst_addr());
             if packet.next_header() == IpProtocol::Icmpv6 {
                 let message = Icmpv6Packet::new_checked(packet.payload()).ok()?;
@@ -285,6 +357,17 @@ pub fn soundness(octets: &[u8]) -> Option<bool> {
     };
     let segment = TcpPacket::new_checked(segment).ok()?;
     Some(segment.verify_checksum(&source, &destination))
+}
+
+/// The frame that is left of another without the header around its packet.
+fn carried(frame: &[u8], protocol: IpProtocol, packet: &[u8]) -> Vec<u8> {
+    let ethertype = if u8::from(protocol) == IPV4_INSIDE {
+        ether::IPV4_BE
+    } else {
+        ether::IPV6_BE
+    };
+    let stations = frame.get(..ether::TAGS_AT).unwrap_or_default();
+    [stations, &ethertype, packet].concat()
 }
 
 /// Exchanges the ends of an untagged packet without options. No checksum minds.

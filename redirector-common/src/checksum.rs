@@ -99,6 +99,14 @@ impl From<u32> for Sum {
     }
 }
 
+impl From<Sum> for u32 {
+    /// Hands a sum on.
+    #[inline(always)]
+    fn from(sum: Sum) -> Self {
+        sum.0
+    }
+}
+
 /// Folds the carries in and complements. Two rounds suffice: after the first the sum is below 2^17.
 #[inline(always)]
 fn finish(sum: u32) -> [u8; 2] {

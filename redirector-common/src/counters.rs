@@ -118,4 +118,12 @@ counters! {
     ProbeUnsent "probe_unsent",
     /// Port 25 of a redirected source to a destination that nobody is redirected away from, passed.
     Bypassed "bypassed",
+    /// A frame sent to its relay through a tunnel; counted beside what it was.
+    Tunnelled "tunnelled",
+    /// A relay's packet taken out of its tunnel; counted beside what it was.
+    Untunnelled "untunnelled",
+    /// A packet longer than the tunnel to its relay carries: its sender was told, or it was dropped.
+    TunnelTooBig "tunnel_too_big",
+    /// What has no place in a relay's tunnel, dropped: it is cut off, or no packet of a steered connection.
+    TunnelRefused "tunnel_refused",
 }

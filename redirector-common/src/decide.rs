@@ -16,18 +16,20 @@ mod radar;
 mod refuse;
 mod relay;
 mod steer;
+mod tunnel;
 mod uplink;
 mod work;
 
+use self::tunnel::Opened;
 pub use self::work::Work;
 use crate::{
-    abi::{Policy, Role, RoleKey},
+    abi::{NO_RELAY, Policy, Role, RoleKey},
     counters::Counter,
     frame::Frame,
     parse::{
         self, Packet,
         ether::{self, Link},
-        tcp::SMTP_PORT_BE,
+        tcp::{Flags, SMTP_PORT_BE},
         usual,
     },
     tables::{Tables, Verdict},
@@ -42,17 +44,20 @@ pub struct Ingress {
     pub role: Option<Role>,
 }
 
-/// The verdict, and why.
+/// The verdict, and why. Without what need not be there: an `Option`'s content is undefined where there is none, and the
+/// verifier refuses a program whose compiler moves it about all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judged {
     /// What becomes of the frame.
     pub verdict: Verdict,
     /// The counter that says most about it; `None` = not mail, not counted.
     pub counter: Option<Counter>,
-    /// The policy that applied to the source.
-    pub policy: Option<Policy>,
-    /// Number of the relay that it went to or came from.
-    pub relay: Option<u32>,
+    /// Whether there is a policy that applied to the source.
+    pub has_policy: bool,
+    /// That policy, or zeros.
+    pub policy: Policy,
+    /// Number of the relay that it went to or came from, or [`NO_RELAY`].
+    pub relay: u32,
 }
 
 /// Whether one look at a customer's frame is enough to let it pass, uncounted: mail it is not. [`judge`] would say
@@ -83,6 +88,55 @@ pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingres
     let Some(role) = role else {
         return Judged::UNTOUCHED;
     };
+    if packet == Packet::Tunnel && !matches!(role, Role::Customer) {
+        match tunnel::open(frame, tables, link) {
+            Opened::Strange => {}
+            Opened::Refused => {
+                return Judged::counted(tables, Verdict::Drop, Counter::TunnelRefused);
+            }
+            Opened::Taken(relay) => return taken(frame, tables, ingress, relay),
+        }
+    }
+    by_role(frame, tables, ingress.ifindex, role, (link, packet))
+}
+
+/// Judges a packet that came in the tunnel of a relay.
+#[inline(always)]
+fn taken<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &mut T,
+    ingress: Ingress,
+    relay: u32,
+) -> Judged {
+    let Some(link) = ether::link(frame) else {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
+    };
+    let packet = parse::tunnel::inner(frame, link);
+    if let Packet::Tcp(segment) = packet
+        && segment.flags.has(Flags::SYN)
+        && !tunnel::clamp(frame, tables, relay, link, segment.l4)
+    {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
+    }
+    let judged = by_role(frame, tables, ingress.ifindex, Role::Relay, (link, packet));
+    if !tunnel::may_stand(&judged) {
+        return Judged::counted(tables, Verdict::Drop, Counter::TunnelRefused);
+    }
+    if judged.verdict == Verdict::Pass {
+        frame.about_to_pass();
+    }
+    judged
+}
+
+/// Judges what was read of a frame.
+#[inline(always)]
+fn by_role<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &mut T,
+    ifindex: u32,
+    role: Role,
+    (link, packet): (Link, Packet),
+) -> Judged {
     if packet == Packet::Icmp {
         return icmp::judge(frame, tables, role, link);
     }
@@ -90,7 +144,7 @@ pub fn judge<F: Frame, T: Tables>(frame: &mut F, tables: &mut T, ingress: Ingres
         return deep::judge(frame, tables, role, link);
     }
     match role {
-        Role::Customer => customer::judge(frame, tables, ingress.ifindex, link, packet),
+        Role::Customer => customer::judge(frame, tables, ifindex, link, packet),
         Role::Uplink => uplink::judge(frame, tables, link, packet),
         Role::Relay => relay::judge(frame, tables, link, packet),
     }
@@ -111,8 +165,9 @@ impl Judged {
     const UNTOUCHED: Self = Self {
         verdict: Verdict::Pass,
         counter: None,
-        policy: None,
-        relay: None,
+        has_policy: false,
+        policy: Policy::NONE,
+        relay: NO_RELAY,
     };
 
     /// Counts, and remembers that.
@@ -122,15 +177,15 @@ impl Judged {
         Self {
             verdict,
             counter: Some(counter),
-            policy: None,
-            relay: None,
+            ..Self::UNTOUCHED
         }
     }
 
     #[inline(always)]
     const fn under(self, policy: Policy) -> Self {
         Self {
-            policy: Some(policy),
+            has_policy: true,
+            policy,
             ..self
         }
     }
@@ -138,7 +193,7 @@ impl Judged {
     #[inline(always)]
     fn by_relay(self, number: u16) -> Self {
         Self {
-            relay: Some(u32::from(number)),
+            relay: u32::from(number),
             ..self
         }
     }

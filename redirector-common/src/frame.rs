@@ -25,14 +25,18 @@ pub trait Frame: Sized {
     /// are undefined. `false` = nothing changed: there was no headroom.
     fn grow_head(&mut self, by: i32) -> bool;
 
-    /// Cuts the tail, or makes it longer, so that the frame has `octets`; new ones are undefined.
+    /// Cuts the tail, or makes it longer, so that the frame has `octets`; new ones are zero.
     /// `false` = nothing changed: there was no room.
     fn resize(&mut self, octets: usize) -> bool;
 
     /// The frame is about to be changed: whoever captures keeps it as it came. Everything that writes
-    /// says so before its first write.
+    /// says so before its first write; what is said again later is about the same frame.
     #[inline(always)]
     fn about_to_change(&mut self) {}
+
+    /// The frame was changed and passes all the same, which nobody captures.
+    #[inline(always)]
+    fn about_to_pass(&mut self) {}
 
     /// Lets windows reach the first `octets` octets, or all, if there are fewer.
     #[inline(always)]
@@ -55,6 +59,33 @@ pub trait Frame: Sized {
     #[inline(always)]
     fn replace_link(&mut self, link: &Link, path: &L2Path, ethertype_be: [u8; 2]) -> bool {
         rewrite::replace_link(self, link, path, ethertype_be)
+    }
+
+    /// Octets of payload of each piece that a merged frame is taken apart into when it leaves; 0 = it is in one piece.
+    #[inline(always)]
+    fn piece_octets(&self) -> usize {
+        0
+    }
+
+    /// Puts the path's Ethernet header in the place of the one that `link` is of, and behind it room for an IP header of
+    /// `octets` octets around the packet, of that EtherType; what stands in it is undefined. `false` as before.
+    #[inline(always)]
+    fn make_room(
+        &mut self,
+        link: &Link,
+        path: &L2Path,
+        ethertype_be: [u8; 2],
+        octets: u16,
+    ) -> bool {
+        let by = i32::from(rewrite::path_octets(path)) + i32::from(octets) - i32::from(link.octets);
+        self.grow_head(by) && rewrite::write_link(self, path, ethertype_be)
+    }
+
+    /// Takes the IP header of `octets` octets behind the Ethernet header away. The packet that is left is of that
+    /// EtherType, behind the same tags, of which the outer one may stand beside the octets now. `false` as before.
+    #[inline(always)]
+    fn take_room(&mut self, link: &Link, ethertype_be: [u8; 2], octets: u16) -> bool {
+        rewrite::cut_out(self, link, ethertype_be, octets)
     }
 
     /// Makes the frame one of `octets` by that path, of the same EtherType, to be written anew behind its
@@ -186,6 +217,9 @@ impl Frame for Buffer {
     fn resize(&mut self, octets: usize) -> bool {
         match self.start.checked_add(octets) {
             Some(end) if end <= self.memory.len() => {
+                if let Some(new) = self.memory.get_mut(self.end..end) {
+                    new.fill(0);
+                }
                 self.end = end;
                 true
             }
@@ -195,6 +229,6 @@ impl Frame for Buffer {
 }
 
 /// Longest frame that a [`Buffer`] holds.
-pub const CAPACITY: usize = 1536;
+pub const CAPACITY: usize = 2048;
 /// Octets before it, `XDP_PACKET_HEADROOM`.
 const HEADROOM: usize = 256;

@@ -22,6 +22,7 @@ pub mod cases;
 #[cfg(any(test, feature = "cases"))]
 pub mod check;
 pub mod checksum;
+mod clamp;
 mod cookie;
 pub mod counters;
 pub mod decide;
@@ -37,4 +38,5 @@ mod reset;
 mod rewrite;
 mod siphash;
 pub mod tables;
+mod too_big;
 pub mod tunnel;

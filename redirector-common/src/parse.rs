@@ -8,6 +8,7 @@ pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod tcp;
+pub mod tunnel;
 pub mod usual;
 
 use self::{ether::Link, tcp::Flags};
@@ -45,6 +46,8 @@ pub enum Packet {
     Deep,
     /// An ICMP or ICMPv6 message: see [`icmp::Quote`].
     Icmp,
+    /// A packet behind this one's header, as in a tunnel: see [`tunnel::Outer`].
+    Tunnel,
     /// Well-formed as far as was looked, and nothing to us.
     NotOurs,
     /// It contradicts itself, or ends before its headers do.

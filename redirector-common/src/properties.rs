@@ -2,6 +2,7 @@
 
 mod hidden;
 mod icmp;
+mod tunnel;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

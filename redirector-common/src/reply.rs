@@ -4,7 +4,7 @@ use crate::{
     addr::FAMILY_V4,
     checksum::Sum,
     frame::Frame,
-    parse::{ipv4, ipv6, tcp},
+    parse::{ipv4, ipv6},
     rewrite::Before,
 };
 
@@ -38,50 +38,37 @@ pub(crate) fn text_octets(l4_octets: usize, data_offset: u8) -> u32 {
     text
 }
 
-/// An IPv4 header without options, don't fragment, in front of `l4_octets` of TCP.
+/// Octets that stand on the stack as the verifier wants them where the compiler makes words of them.
+#[repr(align(8))]
+pub(crate) struct Aligned<const N: usize>(pub(crate) [u8; N]);
+
+/// An IPv4 header without options, don't fragment, in front of `l4_octets` of that protocol.
 #[inline(always)]
 pub(crate) fn ipv4(
     source: &[u8; 16],
     destination: &[u8; 16],
+    protocol: u8,
     l4_octets: u16,
-) -> [u8; ipv4::HEADER_OCTETS] {
+) -> Aligned<{ ipv4::HEADER_OCTETS }> {
     let [.., s0, s1, s2, s3] = *source;
     let [.., d0, d1, d2, d3] = *destination;
     #[expect(clippy::cast_possible_truncation, reason = "a header has 20 octets")]
     let [t0, t1] = (ipv4::HEADER_OCTETS as u16 + l4_octets).to_be_bytes();
-    let mut header = [
-        0x45,
-        0,
-        t0,
-        t1,
-        0,
-        0,
-        0x40,
-        0,
-        HOP_LIMIT,
-        tcp::PROTOCOL,
-        0,
-        0,
-        s0,
-        s1,
-        s2,
-        s3,
-        d0,
-        d1,
-        d2,
-        d3,
-    ];
-    let [c0, c1] = Sum::new().octets(&header).checksum();
-    header[10] = c0;
-    header[11] = c1;
+    let mut header = Aligned([
+        0x45, 0, t0, t1, 0, 0, 0x40, 0, HOP_LIMIT, protocol, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3,
+    ]);
+    let [c0, c1] = Sum::new().octets(&header.0).checksum();
+    header.0[ipv4::CHECKSUM_AT] = c0;
+    header.0[ipv4::CHECKSUM_AT + 1] = c1;
     header
 }
 
-/// Start of an IPv6 header in front of `l4_octets` of TCP; both addresses follow.
+/// Start of an IPv6 header in front of `l4_octets` of that protocol; both addresses follow.
 #[inline(always)]
-pub(crate) const fn ipv6_start(l4_octets: u16) -> [u8; ipv6::SOURCE_AT] {
-    let [p0, p1] = l4_octets.to_be_bytes();
-    [0x60, 0, 0, 0, p0, p1, tcp::PROTOCOL, HOP_LIMIT]
+pub(crate) const fn ipv6_start(protocol: u8, l4_octets: u16) -> [u8; ipv6::SOURCE_AT] {
+    // As one number: octet by octet it would be written at places that the verifier does not like.
+    let start = 0x6 << 60 | (l4_octets as u64) << 16 | (protocol as u64) << 8 | HOP_LIMIT as u64;
+    start.to_be_bytes()
 }
 
 const HOP_LIMIT: u8 = 64;

@@ -2,6 +2,7 @@
 //! header; or, steered, the last two alone. All checksums follow by what changed, so a wrong one stays wrong and a right one right.
 
 pub(crate) mod quoted;
+pub(crate) mod tunnel;
 
 use crate::{
     abi::L2Path,
@@ -178,6 +179,23 @@ pub(crate) fn replace_link<F: Frame>(
         return false;
     }
     write_link(frame, path, ethertype)
+}
+
+/// Takes `octets` octets behind the Ethernet header out, and says that what follows is of that EtherType.
+#[inline(always)]
+pub(crate) fn cut_out<F: Frame>(
+    frame: &mut F,
+    link: &Link,
+    ethertype: [u8; 2],
+    octets: u16,
+) -> bool {
+    let mut path = L2Path::default();
+    if !ether::way_back(frame, *link, &mut path) || !frame.grow_head(-i32::from(octets)) {
+        return false;
+    }
+    // It came to us, and still does.
+    (path.peer_mac, path.own_mac) = (path.own_mac, path.peer_mac);
+    write_link(frame, &path, ethertype)
 }
 
 /// Makes the frame so long; its content is of no interest any more. Where the driver has put no room

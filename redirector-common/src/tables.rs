@@ -11,7 +11,7 @@ use core::ops::{Deref, DerefMut};
 use crate::{
     abi::{
         Bucket, CookieKey, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Refusal, Relay,
-        Role, RoleKey, Settings,
+        Role, RoleKey, Settings, TunnelKey,
     },
     addr::AddrRef,
     counters::Counter,
@@ -64,6 +64,9 @@ pub trait Tables {
 
     /// Whether a relay listens there.
     fn is_listener(&self, key: &ListenerKey) -> bool;
+
+    /// Number of the relay at the far end of a tunnel.
+    fn tunnel_end(&self, key: &TunnelKey) -> Option<u32>;
 
     /// Whether any relay beyond the uplink listens on this port.
     fn is_uplink_port(&self, port_be: [u8; 2]) -> bool;

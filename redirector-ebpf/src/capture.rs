@@ -34,6 +34,14 @@ struct Kept {
     octets: [u8; CAPTURE_OCTETS as usize],
 }
 
+impl Kept {
+    /// Whether a frame is kept. What another order has left behind is none.
+    #[inline(always)]
+    fn holds(&self, order: &CaptureOrder) -> bool {
+        self.head.kept_octets != 0 && self.head.number == order.number
+    }
+}
+
 /// What is asked of a frame that is to be shown.
 pub(crate) trait Shown {
     /// Octets of the whole frame.
@@ -55,9 +63,25 @@ pub(crate) fn keep<F: Shown>(frame: &F) {
     let Some(kept) = KEPT.get_ptr_mut(0) else {
         return;
     };
-    // SAFETY: the value is this CPU's own, and programs do not interrupt one another on it; `show` is the
-    // only other one to take it, and not while this runs.
-    take(frame, order, unsafe { &mut *kept });
+    // SAFETY: the value is this CPU's own, and programs do not interrupt one another on it; `show` and `forget` are the
+    // only others to take it, and not while this runs.
+    let kept = unsafe { &mut *kept };
+    // Whatever was judged before is shown or forgotten, so what is kept is this frame as it came.
+    if !kept.holds(order) {
+        take(frame, order, kept);
+    }
+}
+
+/// Forgets the frame that was kept.
+#[inline(never)]
+pub(crate) fn forget() {
+    if asked().is_none() {
+        return;
+    }
+    if let Some(kept) = KEPT.get_ptr_mut(0) {
+        // SAFETY: as in `keep`.
+        unsafe { (*kept).head.kept_octets = 0 };
+    }
 }
 
 /// Shows a frame that was taken, if somebody asks to see it.
@@ -71,13 +95,13 @@ pub(crate) fn show<F: Shown>(frame: &F, verdict: u32, counter: u32, relay: u32, 
     };
     // SAFETY: the judgement has ended, and with it the only other reference.
     let [source, destination] = unsafe { (*work).ends() };
-    if !order.covers(source) && !order.covers(destination) {
-        return;
-    }
     // SAFETY: as in `keep`.
     let kept = unsafe { &mut *kept };
-    // What another order has left behind is not this frame.
-    let is_kept = kept.head.kept_octets != 0 && kept.head.number == order.number;
+    if !order.covers(source) && !order.covers(destination) {
+        kept.head.kept_octets = 0;
+        return;
+    }
+    let is_kept = kept.holds(order);
     if !is_kept {
         take(frame, order, kept);
     }

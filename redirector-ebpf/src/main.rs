@@ -16,15 +16,15 @@ mod dry;
 mod entry;
 mod frame;
 mod machine;
+mod octets;
 mod radar;
 mod skb;
 mod tables;
 mod tc;
-mod window;
 
 use aya_ebpf::{EbpfContext, Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
 use redirector_common::{
-    abi::{NO_RELAY, Role, trial::NO_COUNTER},
+    abi::{Policy, Role, trial::NO_COUNTER},
     counters::Counter,
     decide::{Ingress, Judged, is_bystander, judge},
     tables::Verdict,
@@ -82,13 +82,16 @@ pub(crate) fn tell<C: EbpfContext, F: capture::Shown>(
     action: u32,
 ) {
     let counter = judged.counter.map_or(NO_COUNTER, Counter::index);
-    let relay = judged.relay.unwrap_or(NO_RELAY);
-    let flag_id = judged.policy.map_or(0, |policy| policy.flag_id);
+    let Judged {
+        policy: Policy { flag_id, .. },
+        relay,
+        ..
+    } = *judged;
     if DEBUG_LINES.load() != 0 && counter != NO_COUNTER {
         debug_line(context, frame.ifindex(), counter, flag_id, relay);
     }
     if dry::is_run() {
-        dry::record(counter, relay, u32::from(judged.policy.is_some()));
+        dry::record(counter, relay, u32::from(judged.has_policy));
     } else if action != xdp_action::XDP_PASS {
         capture::show(frame, action, counter, relay, flag_id);
     }

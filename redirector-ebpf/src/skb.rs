@@ -6,15 +6,16 @@
 //! (`CHECKSUM_PARTIAL`: the host's own frames, a guest's by virtio, merged ones) or have been summed by
 //! the network card (`CHECKSUM_COMPLETE`). So all writing goes through the helpers that know all that.
 
-use core::{ffi::c_void, ptr};
+use core::ffi::c_void;
 
 use aya_ebpf::{
-    EbpfContext,
-    bindings::{__sk_buff, BPF_F_PSEUDO_HDR, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC},
+    bindings::{
+        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
+        BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_PSEUDO_HDR, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+    },
     helpers::generated::{
-        bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail,
-        bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes, bpf_skb_vlan_pop,
-        bpf_skb_vlan_push,
+        bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_proto, bpf_skb_change_tail,
+        bpf_skb_load_bytes, bpf_skb_vlan_pop, bpf_skb_vlan_push,
     },
     programs::TcContext,
 };
@@ -23,20 +24,19 @@ use redirector_common::{
     checksum::Difference,
     frame::Frame,
     parse::{
-        ether::{LINK_OCTETS, Link, TAG_OCTETS},
+        ether::{self, IPV4_BE, LINK_OCTETS, Link, TAG_OCTETS},
         tcp,
     },
 };
 
 use crate::{
     capture::{self, Shown},
-    machine,
-    window::window,
+    octets::{Skb, USUAL_HEADERS_OCTETS, word},
 };
 
 /// One frame, as the kernel's stack hands it over.
 pub(crate) struct SkbFrame {
-    skb: *mut __sk_buff,
+    octets: Skb,
 }
 
 impl SkbFrame {
@@ -44,32 +44,10 @@ impl SkbFrame {
     #[inline(always)]
     pub(crate) fn new(context: &TcContext) -> Self {
         let frame = Self {
-            skb: context.as_ptr().cast(),
+            octets: Skb::new(context),
         };
         frame.reach(USUAL_HEADERS_OCTETS);
         frame
-    }
-
-    /// Octets of the whole frame, without the tag beside it.
-    #[inline(always)]
-    fn len(&self) -> usize {
-        // SAFETY: the kernel passes a valid context for as long as the program runs.
-        let len = unsafe { &raw const (*self.skb).len };
-        // SAFETY: the field is valid and aligned; what changes the length changes it behind LLVM's back.
-        unsafe { ptr::read_volatile(len) as usize }
-    }
-
-    /// First octet and the octet after the last in reach, read anew for every window, because what
-    /// writes ends all older pointers.
-    #[inline(always)]
-    fn bounds(&self) -> (usize, usize) {
-        // SAFETY: the kernel passes a valid context for as long as the program runs.
-        let context = unsafe { &*self.skb };
-        // SAFETY: a reference to a field is valid and aligned.
-        let data = unsafe { ptr::read_volatile(&raw const context.data) };
-        // SAFETY: as above.
-        let end = unsafe { ptr::read_volatile(&raw const context.data_end) };
-        (data as usize, end as usize)
     }
 }
 
@@ -78,43 +56,36 @@ impl Shown for SkbFrame {
     #[inline(always)]
     fn wire_octets(&self) -> u64 {
         // SAFETY: the kernel passes a valid context for as long as the program runs.
-        u64::from(unsafe { (*self.skb).len })
+        u64::from(unsafe { (*self.octets.0).len })
     }
 
     #[inline(always)]
     fn load(&self, into: *mut c_void, octets: u32) -> bool {
         // SAFETY: the context is valid, and whoever asks has room for so many octets.
-        unsafe { bpf_skb_load_bytes(self.skb.cast(), 0, into, octets) == 0 }
+        unsafe { bpf_skb_load_bytes(self.octets.0.cast(), 0, into, octets) == 0 }
     }
 
     #[inline(always)]
     fn ifindex(&self) -> u32 {
-        // SAFETY: the kernel passes a valid context for as long as the program runs.
-        unsafe { (*self.skb).ifindex }
+        self.octets.ifindex()
     }
 }
 
 impl Frame for SkbFrame {
     #[inline(always)]
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        let window = window::<N>(at, || self.bounds())?;
-        // SAFETY: `at..at + N` was just proved to lie inside the frame, and `[u8; N]` has alignment 1.
-        Some(unsafe { machine::read(window) })
+        self.octets.read(at)
     }
 
     #[inline(always)]
     fn write<const N: usize>(&mut self, at: usize, octets: &[u8; N]) -> bool {
-        let (Ok(at), Ok(length)) = (u32::try_from(at), u32::try_from(N)) else {
-            return false;
-        };
-        // SAFETY: the context is valid, `octets` is so long, and no window outlives the call.
-        unsafe { bpf_skb_store_bytes(self.skb, at, octets.as_ptr().cast(), length, 0) == 0 }
+        self.octets.write(at, octets)
     }
 
     #[inline(always)]
     fn octets(&self) -> usize {
         let beside = self.tag_beside();
-        self.len() + if is_tag(beside) { TAG_OCTETS } else { 0 }
+        self.octets.count() + if is_tag(beside) { TAG_OCTETS } else { 0 }
     }
 
     #[inline(always)]
@@ -129,39 +100,27 @@ impl Frame for SkbFrame {
     }
 
     #[inline(always)]
+    fn about_to_pass(&mut self) {
+        capture::forget();
+    }
+
+    #[inline(always)]
     fn resize(&mut self, octets: usize) -> bool {
         let Ok(octets) = u32::try_from(octets) else {
             return false;
         };
         // SAFETY: the context is valid, and no window outlives the call.
-        unsafe { bpf_skb_change_tail(self.skb, octets, 0) == 0 }
+        unsafe { bpf_skb_change_tail(self.octets.0, octets, 0) == 0 }
     }
 
     #[inline(always)]
     fn reach(&self, octets: usize) {
-        let (data, end) = self.bounds();
-        let wanted = octets.min(self.len());
-        if end - data >= wanted {
-            return;
-        }
-        if let Ok(wanted) = u32::try_from(wanted) {
-            // SAFETY: the context is valid, and no window outlives the call. Where there is no memory,
-            // the octets stay out of reach, and a header that ends too soon is judged as one.
-            let _out_of_reach = unsafe { bpf_skb_pull_data(self.skb, wanted) };
-        }
+        self.octets.reach(octets);
     }
 
     #[inline(always)]
     fn tag_beside(&self) -> [u8; 4] {
-        // SAFETY: the kernel passes a valid context for as long as the program runs.
-        let context = unsafe { &*self.skb };
-        if context.vlan_present == 0 {
-            return [0; 4];
-        }
-        // The one is in network order, the other in the host's.
-        let [p0, p1, ..] = context.vlan_proto.to_ne_bytes();
-        let [.., t0, t1] = context.vlan_tci.to_be_bytes();
-        [p0, p1, t0, t1]
+        self.octets.tag()
     }
 
     #[inline(always)]
@@ -177,7 +136,49 @@ impl Frame for SkbFrame {
     #[inline(always)]
     fn replace_link(&mut self, link: &Link, path: &L2Path, _ethertype_be: [u8; 2]) -> bool {
         let count = self.tags(link);
-        take_tags(self.skb, count) && self.put_link(path)
+        take_tags(self.octets.0, count) && self.put_link(path)
+    }
+
+    #[inline(always)]
+    fn piece_octets(&self) -> usize {
+        // SAFETY: the kernel passes a valid context for as long as the program runs.
+        unsafe { (*self.octets.0).gso_size as usize }
+    }
+
+    #[inline(always)]
+    fn make_room(
+        &mut self,
+        link: &Link,
+        path: &L2Path,
+        ethertype_be: [u8; 2],
+        octets: u16,
+    ) -> bool {
+        let count = self.tags(link);
+        take_tags(self.octets.0, count)
+            && grow(self.octets.0, octets.into(), ethertype_be == IPV4_BE)
+            && self.write(ETHERTYPE_AT, &ethertype_be)
+            && self.put_link(path)
+    }
+
+    #[inline(always)]
+    fn take_room(&mut self, link: &Link, ethertype_be: [u8; 2], octets: u16) -> bool {
+        let old_ethertype_be = link.ethertype_be;
+        if link.octets == LINK_OCTETS[0] {
+            return shrink(self.octets.0, octets.into(), old_ethertype_be, ethertype_be)
+                && self.write(ETHERTYPE_AT, &ethertype_be);
+        }
+        // The kernel cuts where the untagged header ends.
+        let mut path = L2Path::default();
+        if !ether::way_back(self, *link, &mut path) {
+            return false;
+        }
+        let [outer, inner] = path.tags;
+        let count = self.tags(link);
+        take_tags(self.octets.0, count)
+            && shrink(self.octets.0, octets.into(), old_ethertype_be, ethertype_be)
+            && self.write(ETHERTYPE_AT, &ethertype_be)
+            && put_tag(self.octets.0, inner)
+            && put_tag(self.octets.0, outer)
     }
 
     #[inline(always)]
@@ -187,7 +188,9 @@ impl Frame for SkbFrame {
         // checksum, wherever options and extension headers have put it.
         let checksum_end = usize::from(l4) - usize::from(link.octets) + SPARE_OCTETS;
         let octets = octets - TAG_OCTETS * usize::from(self.link_octets(path) > LINK_OCTETS[0]);
-        take_tags(self.skb, count) && empty(self.skb, octets, checksum_end) && self.put_link(path)
+        take_tags(self.octets.0, count)
+            && empty(self.octets.0, octets, checksum_end)
+            && self.put_link(path)
     }
 
     #[inline(always)]
@@ -200,15 +203,14 @@ impl Frame for SkbFrame {
         // The size in the flags is zero: a difference, as `bpf_csum_diff` would give it.
         let flags = u64::from(BPF_F_PSEUDO_HDR);
         // SAFETY: the context is valid, and no window outlives the call.
-        let pseudo_done = unsafe { bpf_l4_csum_replace(self.skb, at, 0, pseudo, flags) == 0 };
+        let pseudo_done = unsafe { bpf_l4_csum_replace(self.octets.0, at, 0, pseudo, flags) == 0 };
         // SAFETY: as above.
-        pseudo_done && unsafe { bpf_l4_csum_replace(self.skb, at, 0, segment, 0) == 0 }
+        pseudo_done && unsafe { bpf_l4_csum_replace(self.octets.0, at, 0, segment, 0) == 0 }
     }
 
     #[inline(always)]
     fn packet_changed(&mut self, difference: Difference) {
-        // SAFETY: the context is valid. It answers that there is no such sum, mostly.
-        let _no_sum = unsafe { bpf_csum_update(self.skb, word(difference)) };
+        self.octets.changed(difference);
     }
 }
 
@@ -227,8 +229,8 @@ impl SkbFrame {
         let [outer, inner] = path.tags;
         self.write(0, &path.peer_mac)
             && self.write(6, &path.own_mac)
-            && put_tag(self.skb, inner)
-            && put_tag(self.skb, outer)
+            && put_tag(self.octets.0, inner)
+            && put_tag(self.octets.0, outer)
     }
 }
 
@@ -280,18 +282,50 @@ fn empty(skb: *mut __sk_buff, octets: usize, checksum_end: usize) -> bool {
     unsafe { bpf_skb_adjust_room(skb, -cut, BPF_ADJ_ROOM_MAC, 0) == 0 }
 }
 
+/// Makes room for `octets` octets of an IP header around the packet of an untagged frame. What was merged stays so: the
+/// kernel takes it apart with a header around each piece, each as long as it was.
+#[inline(never)]
+fn grow(skb: *mut __sk_buff, octets: i32, v4: bool) -> bool {
+    let around = if v4 {
+        BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
+    } else {
+        BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
+    };
+    let flags = u64::from(BPF_F_ADJ_ROOM_FIXED_GSO | around);
+    // SAFETY: the context is valid, and no window outlives the call.
+    unsafe { bpf_skb_adjust_room(skb, octets, BPF_ADJ_ROOM_MAC, flags) == 0 }
+}
+
+/// Takes the first `octets` octets of the packet of an untagged frame away.
+#[inline(never)]
+fn shrink(skb: *mut __sk_buff, mut octets: i32, old_be: [u8; 2], new_be: [u8; 2]) -> bool {
+    if old_be != new_be {
+        // The flags that say which family is left are only known since Linux 6.3. This exchanges a header of the one
+        // family for one of the other, of whatever content.
+        // SAFETY: the context is valid, and no window outlives the call.
+        if unsafe { bpf_skb_change_proto(skb, u16::from_ne_bytes(new_be), 0) } != 0 {
+            return false;
+        }
+        octets = if new_be == IPV4_BE {
+            HEADER4_OCTETS
+        } else {
+            HEADER6_OCTETS
+        };
+    }
+    let flags = u64::from(BPF_F_ADJ_ROOM_FIXED_GSO);
+    // SAFETY: as above.
+    unsafe { bpf_skb_adjust_room(skb, -octets, BPF_ADJ_ROOM_MAC, flags) == 0 }
+}
+
 #[inline(always)]
 const fn is_tag([high, low, _, _]: [u8; 4]) -> bool {
     high != 0 || low != 0
 }
 
-/// A difference as the kernel keeps sums: over words as they stand in memory.
-#[inline(always)]
-fn word(difference: Difference) -> u32 {
-    u32::from(u16::from_ne_bytes(difference.folded()))
-}
-
-/// Two tags, IPv6, ICMPv6, IPv6 again and TCP; or IPv4 with all options, ICMP, IPv4 again and TCP.
-const USUAL_HEADERS_OCTETS: usize = 192;
+/// Of an IP header, by its family.
+const HEADER4_OCTETS: i32 = 20;
+const HEADER6_OCTETS: i32 = 40;
+/// Behind both stations of an untagged frame.
+const ETHERTYPE_AT: usize = 12;
 /// Of a TCP header up to behind its checksum.
 const SPARE_OCTETS: usize = tcp::CHECKSUM_AT + 2;

@@ -15,7 +15,7 @@ use redirector_common::{
     abi::{
         Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, POOLS_MAX, PORT_WORDS, Policy, Pool,
         REFUSALS_MAX, RELAYS_MAX, Refusal, Relay, Role, RoleKey, SLOTS_PER_POOL, Settings,
-        Sighting, port_bit,
+        Sighting, TunnelKey, port_bit,
     },
     addr::AddrRef,
     counters::Counter,
@@ -33,6 +33,8 @@ const LISTENERS_MAX: usize = 4 * RELAYS_MAX as usize;
 const ANY_SIZE: usize = 1;
 /// One set in force, and one that is being loaded.
 const SETS: usize = 2;
+/// While a relay's tunnel gets other ends, it has both.
+const TUNNELS_MAX: usize = 2 * RELAYS_MAX as usize;
 const FLOWS_MAX: usize = 262_144;
 const CUSTOMERS_SEEN_MAX: usize = 65_536;
 const SOURCES_MAX: usize = 65_536;
@@ -96,6 +98,8 @@ static COOKIE_KEY: Array<CookieKey, 1> = Array::new();
 #[btf_map]
 static REFUSALS: Array<Refusal, { REFUSALS_MAX as usize }> = Array::new();
 #[btf_map]
+static TUNNELS: HashMap<TunnelKey, u32, TUNNELS_MAX> = HashMap::new();
+#[btf_map]
 static UPLINK_PORTS: Array<u64, { PORT_WORDS as usize }> = Array::new();
 /// Working memory; this program's own, not pinned.
 #[btf_map]
@@ -130,7 +134,8 @@ impl<E: Exit> Tables for Maps<E> {
         let work = WORK.get_ptr_mut(0)?;
         // SAFETY: the value is this CPU's own, aligned and zeroed by the kernel, and any octets are a
         // valid `Work`. XDP programs, and those at tc's ingress, run with bottom halves off, so none
-        // interrupts another on one CPU, and `judge` asks once: there is no other reference.
+        // interrupts another on one CPU, and `judge` asks anew only when it has given back what it had: there is
+        // no other reference.
         Some(unsafe { &mut *work })
     }
 
@@ -211,6 +216,11 @@ impl<E: Exit> Tables for Maps<E> {
     #[inline(always)]
     fn is_listener(&self, key: &ListenerKey) -> bool {
         LISTENERS.get_ptr(key).is_some()
+    }
+
+    #[inline(always)]
+    fn tunnel_end(&self, key: &TunnelKey) -> Option<u32> {
+        copy(TUNNELS.get_ptr(key))
     }
 
     #[inline(always)]

@@ -27,7 +27,7 @@ use std::{
 };
 
 use ipnetwork::IpNetwork;
-use redirector_common::abi::{OnFailure, Role, Via};
+use redirector_common::abi::{self, OnFailure, Role, Via};
 
 pub(crate) use self::{
     check::{is_interface_name, parse_role},
@@ -170,6 +170,19 @@ pub struct Relay {
     pub vlan: Vec<u16>,
     /// Its share of the pool's customers, relative to the others' weights; 1 to 100.
     pub weight: NonZeroU8,
+    /// How it is reached where it is on no link of ours.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// A tunnel to a relay: packets travel whole behind another IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The edge's end.
+    pub local: IpAddr,
+    /// The relay's end, of the same family.
+    pub remote: IpAddr,
+    /// Octets of the longest packet that fits in.
+    pub mtu: u16,
 }
 
 /// How relays are probed.
@@ -348,6 +361,32 @@ impl Relay {
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
         let four = self.address4.map(IpAddr::V4);
         four.into_iter().chain(self.address6.map(IpAddr::V6))
+    }
+
+    /// Where frames for one of its addresses go: there, or to the far end of its tunnel.
+    #[must_use]
+    pub fn towards(&self, address: IpAddr) -> IpAddr {
+        self.tunnel.map_or(address, |tunnel| tunnel.remote)
+    }
+}
+
+impl Tunnel {
+    /// What fits where links carry 1500 octets.
+    #[must_use]
+    pub const fn usual_mtu(remote: IpAddr) -> u16 {
+        1500 - Self::header_octets(remote)
+    }
+
+    /// Octets of the header around each packet.
+    #[must_use]
+    pub const fn header_octets(remote: IpAddr) -> u16 {
+        if remote.is_ipv4() { 20 } else { 40 }
+    }
+}
+
+impl From<Tunnel> for abi::Tunnel {
+    fn from(Tunnel { local, remote, mtu }: Tunnel) -> Self {
+        Self::new(local.into(), remote.into(), mtu)
     }
 }
 

@@ -9,6 +9,7 @@ mod judge;
 mod mtu;
 mod probe;
 mod steer;
+mod tunnel;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,7 @@ pub async fn examine(config: &Config, status: Option<&StatusView>) -> Vec<Findin
     }
     findings.extend(mtu::judge(&mtus));
     findings.extend(steer::examine(config));
+    findings.extend(tunnel::examine(config).await);
     for (_, relay) in config.relays() {
         for way in facts::ways(config, relay).await {
             findings.extend(judge::relay(config, &relay.name, &way));

@@ -33,6 +33,7 @@ mod radar;
 mod refusals;
 mod sets;
 mod state;
+mod tunnels;
 
 use std::{
     io,

@@ -30,6 +30,7 @@ use crate::{
     lab::Lab,
     netns::Namespace,
     process::checked,
+    relay_host::Ends,
     wires,
 };
 
@@ -40,15 +41,6 @@ pub struct EdgeEnd {
     pub gateway: [u8; 6],
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<Result<()>>>,
-}
-
-/// A tunnel's two ends, of one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
-    /// The edge's.
-    pub edge: IpAddr,
-    /// The relay's.
-    pub relay: IpAddr,
 }
 
 #[derive(Debug)]
@@ -69,17 +61,23 @@ struct Stations {
     relay: [u8; 6],
 }
 
-impl Ends {
-    /// With the relay's own address, and the last but the first of documentation addresses that nobody in the lab has.
-    #[must_use]
-    pub fn of(family: Family, number: u8) -> Self {
-        Self {
-            edge: match family {
-                Family::V4 => [198, 51, 100, 200 + number].into(),
-                Family::V6 => [0x2001, 0xdb8, 7, 0, 0, 0, 0, u16::from(number)].into(),
-            },
-            relay: Host::Relay.address(family),
-        }
+/// MAC address of the router, as the relay's host sees it.
+///
+/// # Errors
+/// As the kernel says.
+pub fn gateway(router: &Namespace) -> Result<[u8; 6]> {
+    wires::mac(router, INNER)
+}
+
+/// With the relay's own address, and one of documentation's that nobody in the lab has.
+#[must_use]
+pub fn ends_of(family: Family, number: u8) -> Ends {
+    Ends {
+        edge: match family {
+            Family::V4 => [198, 51, 100, 200 + number].into(),
+            Family::V6 => [0x2001, 0xdb8, 7, 0, 0, 0, 0, u16::from(number)].into(),
+        },
+        relay: Host::Relay.address(family),
     }
 }
 
@@ -92,7 +90,7 @@ impl EdgeEnd {
         let stations = Stations {
             edge: wires::mac(&lab.namespace(Host::Edge), Host::Relay.edge_interface())?,
             towards_edge: wires::mac(router, HOST_INTERFACE)?,
-            towards_relay: wires::mac(router, INNER)?,
+            towards_relay: gateway(router)?,
             relay: wires::mac(&lab.namespace(Host::Relay), HOST_INTERFACE)?,
         };
         keep_the_kernel_out(router)?;

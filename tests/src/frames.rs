@@ -112,6 +112,36 @@ impl Datagram {
         TcpPacket::new_checked(segment).ok()
     }
 
+    /// What a SYN says about the size of segments.
+    #[must_use]
+    pub fn segment_size(&self) -> Option<u16> {
+        let (source, destination) = (self.source.into(), self.destination.into());
+        let tcp = self.tcp().filter(TcpPacket::syn)?;
+        let read = TcpRepr::parse(
+            &tcp,
+            &source,
+            &destination,
+            &ChecksumCapabilities::ignored(),
+        );
+        read.ok()?.max_seg_size
+    }
+
+    /// Whether this is an error that says that a packet was too big.
+    #[must_use]
+    pub fn is_too_big(&self) -> bool {
+        if self.source.is_ipv4() {
+            let ip = Ipv4Packet::new_checked(self.octets.as_slice());
+            ip.is_ok_and(|ip| {
+                ip.next_header() == IpProtocol::Icmp && ip.payload().starts_with(&[3, 4])
+            })
+        } else {
+            let ip = Ipv6Packet::new_checked(self.octets.as_slice());
+            ip.is_ok_and(|ip| {
+                ip.next_header() == IpProtocol::Icmpv6 && ip.payload().starts_with(&[2, 0])
+            })
+        }
+    }
+
     /// Whether one router, changing nothing else, makes `later` out of this.
     #[must_use]
     pub fn is_hop_before(&self, later: &Self) -> bool {
@@ -173,6 +203,12 @@ impl Syn {
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {
         self.framed(&self.datagram(&[]))
+    }
+
+    /// The same with something to say.
+    #[must_use]
+    pub fn with(&self, payload: &[u8]) -> Vec<u8> {
+        self.framed(&self.datagram(payload))
     }
 
     /// The same with something to say, in two fragments, of which the first has so many octets of TCP: a multiple

@@ -30,6 +30,7 @@ pub mod pool;
 pub mod process;
 pub mod proof;
 pub mod relay;
+pub mod relay_host;
 pub mod wait;
 mod wires;
 mod xdp_pass;

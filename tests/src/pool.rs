@@ -16,6 +16,8 @@ pub struct Pool {
     pub via: Via,
     /// Where the relay stands.
     site: Site,
+    /// Family of the header around packets in the tunnel to the relay, if there is one.
+    pub tunnel: Option<Family>,
 }
 
 /// Where a relay stands.
@@ -43,6 +45,7 @@ impl Pool {
         relay: "relay-1",
         via: Via::Rewrite,
         site: Site::Own(2),
+        tunnel: None,
     };
     /// In place of the usual one.
     pub const STEER: Self = Self {
@@ -55,6 +58,7 @@ impl Pool {
         relay: "relay-2",
         via: Via::Steer,
         site: Site::Own(3),
+        tunnel: None,
     };
     /// Three relays that share the usual pool.
     pub const SHARED: [Self; 3] = [
@@ -76,7 +80,17 @@ impl Pool {
         relay: "filter-1",
         via: Via::Rewrite,
         site: Site::ThirdParty,
+        tunnel: None,
     };
+
+    /// Steered to through a tunnel, whose outer headers are of this family.
+    #[must_use]
+    pub const fn tunnelled(family: Family) -> Self {
+        Self {
+            tunnel: Some(family),
+            ..Self::STEER
+        }
+    }
 
     /// The relay's address; of [`Pool::REWRITE`] and [`Pool::STEER`] it is the host's own.
     #[must_use]

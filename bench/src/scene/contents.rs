@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use ipnetwork::IpNetwork;
-use redirector_common::abi::{Action, L2Path, OnFailure, Policy, Pool, Relay, SLOTS_PER_POOL, Via};
+use redirector_common::abi::{
+    Action, L2Path, OnFailure, Policy, Pool, Relay, SLOTS_PER_POOL, Tunnel, Via,
+};
 use redirector_user::reconcile::MapOp;
 
 use crate::{
@@ -99,6 +101,7 @@ pub(super) fn relays(ifindex: u32) -> Result<Vec<MapOp>> {
         reserved: 0,
         path4: path,
         path6: path,
+        tunnel: Tunnel::default(),
     };
     let mut ops = vec![MapOp::PutRelay(0, relay)];
     for (number, via) in [(POOL_REWRITE, Via::Rewrite), (POOL_STEER, Via::Steer)] {

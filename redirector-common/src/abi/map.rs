@@ -52,6 +52,8 @@ pub const COOKIE_KEY: &str = "COOKIE_KEY";
 pub const REFUSALS: &str = "REFUSALS";
 /// `ARRAY -> u64`: ports of relays beyond the uplink, one bit each, by [`super::port_bit`].
 pub const UPLINK_PORTS: &str = "UPLINK_PORTS";
+/// `HASH TunnelKey -> u32`: number of the relay at the far end of a tunnel.
+pub const TUNNELS: &str = "TUNNELS";
 /// `ARRAY -> CaptureOrder`, one entry: whether taken frames are shown.
 pub const CAPTURE: &str = "CAPTURE";
 /// `RINGBUF` of [`super::capture::Captured`], each with the octets of its frame behind it.
@@ -64,7 +66,7 @@ pub const CAPTURE_LOST: &str = "CAPTURE_LOST";
 pub const SETS: [&str; 4] = [HOSTS4, HOSTS6, PREFIXES4, PREFIXES6];
 
 /// Every map that is pinned under its own name. What stands in the places of [`SETS`] is pinned beside.
-pub const ALL: [&str; 28] = [
+pub const ALL: [&str; 29] = [
     HOSTS4,
     HOSTS6,
     PREFIXES4,
@@ -90,6 +92,7 @@ pub const ALL: [&str; 28] = [
     COOKIE_KEY,
     REFUSALS,
     UPLINK_PORTS,
+    TUNNELS,
     CAPTURE,
     CAPTURED,
     CAPTURE_LOST,

@@ -2,7 +2,7 @@
 
 mod beyond;
 mod customer;
-mod message;
+pub(crate) mod message;
 mod quotes;
 mod relay;
 mod uplink;

@@ -299,7 +299,7 @@ pub(super) fn steering(on_failure: OnFailure) -> Pool {
 }
 
 /// The way to the relay.
-pub(super) fn relay_path() -> L2Path {
+pub(crate) fn relay_path() -> L2Path {
     L2Path {
         ifindex: EGRESS,
         peer_mac: RELAY_MAC,

@@ -39,6 +39,13 @@ proptest! {
     fn any_segment_goes_there_and_back(input in prop::collection::vec(any::<u8>(), 63..300)) {
         rewriting(&input);
     }
+
+    #[test]
+    fn any_segment_goes_through_a_tunnel_and_back(
+        input in prop::collection::vec(any::<u8>(), 63..300),
+    ) {
+        tunnelling(&input);
+    }
 }
 
 #[test]

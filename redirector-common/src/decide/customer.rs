@@ -4,6 +4,7 @@ use super::{
     Judged, Work, find, limit, open, radar,
     refuse::{self, Followed},
     steer,
+    tunnel::{self, Sealed},
 };
 use crate::{
     abi::{Action, OnFailure, Policy, RefusalText},
@@ -33,7 +34,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
 ) -> Judged {
     let segment = match packet {
         Packet::Tcp(segment) => segment,
-        Packet::Icmp | Packet::Deep | Packet::NotOurs => return Judged::UNTOUCHED,
+        Packet::Icmp | Packet::Deep | Packet::Tunnel | Packet::NotOurs => return Judged::UNTOUCHED,
         Packet::Malformed => return Judged::counted(tables, Verdict::Pass, Counter::Malformed),
         Packet::Fragment => {
             let counters = [Counter::FragmentDropped, Counter::FragmentPassed];
@@ -237,7 +238,15 @@ fn forward<F: Frame, T: Tables>(
     };
     frame.about_to_change();
     let sent = if steer::is_of(&work.key, &flow) {
-        rewrite::steer(frame, &work.before, &work.rewrite.path)
+        if work.target.tunnelled != 0 {
+            let sealed = tunnel::seal(frame, tables, work);
+            if sealed != Sealed::Done {
+                return sealed.stopped(tables).by_relay(number);
+            }
+            true
+        } else {
+            rewrite::steer(frame, &work.before, &work.rewrite.path)
+        }
     } else {
         rewrite::apply(frame, &work.before, &work.rewrite, End::Destination)
     };

@@ -16,6 +16,7 @@ use super::{
     Judged, Work, customer, find,
     relay::{self, Side},
     steer,
+    tunnel::{self, Sealed},
 };
 use crate::{
     abi::{ANY_PORT, EGRESS_PORTS, Role},
@@ -222,23 +223,33 @@ fn turn<F: Frame>(frame: &F, work: &mut Work) -> bool {
 fn send<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &mut T,
-    work: &Work,
+    work: &mut Work,
     end: Option<End>,
     counter: Counter,
 ) -> Counter {
-    let path = &work.rewrite.path;
+    let ifindex = work.rewrite.path.ifindex;
     if work.before.segment.hop_limit <= 1 {
         return Counter::HopLimit;
     }
-    if path.ifindex == 0 {
+    if ifindex == 0 {
         return Counter::PathUnknown;
     }
     frame.about_to_change();
+    let to_relay = !matches!(counter, Counter::IcmpToCustomer);
+    if to_relay && end.is_none() && work.target.tunnelled != 0 {
+        return match tunnel::seal(frame, tables, work) {
+            Sealed::Done if tables.redirect(ifindex) => counter,
+            Sealed::Done | Sealed::Badly => Counter::InternalError,
+            Sealed::TooBig | Sealed::Answered => Counter::TunnelTooBig,
+            Sealed::Cut => Counter::TunnelRefused,
+        };
+    }
+    let path = &work.rewrite.path;
     let sent = rewrite::steer(frame, &work.before, path)
         && end.is_none_or(|end| {
             quoted::translate(frame, &work.before, &work.quoted, &work.rewrite, end)
         })
-        && tables.redirect(path.ifindex);
+        && tables.redirect(ifindex);
     if sent {
         counter
     } else {

@@ -48,6 +48,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
         | Packet::LongChain
         | Packet::Deep
         | Packet::Icmp
+        | Packet::Tunnel
         | Packet::NotOurs
         | Packet::Malformed
             if whole && is_spoofed(tables, &work.before.ends) =>
@@ -55,9 +56,12 @@ pub(super) fn judge<F: Frame, T: Tables>(
             Judged::counted(tables, Verdict::Drop, Counter::SpoofBlocked)
         }
         // TCP avoids fragments, and the relay's own leg to the MX is none of our business.
-        Packet::Fragment | Packet::LongChain | Packet::Deep | Packet::Icmp | Packet::NotOurs => {
-            Judged::UNTOUCHED
-        }
+        Packet::Fragment
+        | Packet::LongChain
+        | Packet::Deep
+        | Packet::Icmp
+        | Packet::Tunnel
+        | Packet::NotOurs => Judged::UNTOUCHED,
         Packet::Malformed => Judged::counted(tables, Verdict::Pass, Counter::Malformed),
     }
 }

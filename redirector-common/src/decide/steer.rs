@@ -4,7 +4,11 @@
 //! connection itself, whatever relay it went to: no candidate ports, and a segment finds its entry, and
 //! by it its relay, when the slot has changed hands.
 
-use super::{Judged, Work, find::Standing};
+use super::{
+    Judged, Work,
+    find::Standing,
+    tunnel::{self, Sealed},
+};
 use crate::{
     abi::{Flow, FlowKey},
     counters::Counter,
@@ -75,16 +79,23 @@ pub(super) fn is_of(key: &FlowKey, flow: &Flow) -> bool {
 pub(super) fn send<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &mut T,
-    work: &Work,
+    work: &mut Work,
     counter: Counter,
 ) -> Judged {
-    let path = &work.target.path;
-    let ifindex = path.ifindex;
+    let ifindex = work.target.path.ifindex;
     if ifindex == 0 {
         return Judged::counted(tables, Verdict::Drop, Counter::PathUnknown);
     }
     frame.about_to_change();
-    if !rewrite::steer(frame, &work.before, path) || !tables.redirect(ifindex) {
+    if work.target.tunnelled != 0 {
+        let sealed = tunnel::seal(frame, tables, work);
+        if sealed != Sealed::Done {
+            return sealed.stopped(tables);
+        }
+    } else if !rewrite::steer(frame, &work.before, &work.target.path) {
+        return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
+    }
+    if !tables.redirect(ifindex) {
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
     }
     Judged::counted(tables, Verdict::Redirect { ifindex }, counter).by_relay(work.target.number)

@@ -80,7 +80,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
     // Without a relay the frame is dropped: the customer's host would answer it with RST.
     let relay = relay_in_slot(tables, &work);
     steer::aim(tables, &mut work, u32::from(relay));
-    steer::send(frame, tables, &work, Counter::ReturnSteered).under(policy)
+    steer::send(frame, tables, &mut work, Counter::ReturnSteered).under(policy)
 }
 
 /// What a frame from the port of a relay beyond the uplink is.

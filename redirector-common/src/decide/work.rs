@@ -1,11 +1,13 @@
 //! The working memory of one judgement.
 
 use crate::{
-    abi::{Bucket, Flow, FlowKey, L2Path, Policy, Relay},
+    abi::{Bucket, Flow, FlowKey, L2Path, Policy, Relay, TunnelKey},
     addr::{Addr, FAMILY_V4},
     answer::Answer,
+    clamp::Options,
     flow::Connection,
-    rewrite::{Before, Rewrite, quoted::Quoted},
+    rewrite::{Before, Rewrite, quoted::Quoted, tunnel::Envelope},
+    too_big::Quotation,
 };
 
 /// All that a judgement of a mail segment works with. Plain integers throughout: any octets are a
@@ -34,6 +36,14 @@ pub struct Work {
     pub(super) quoted: Quoted,
     /// What the edge itself says.
     pub(super) answer: Answer,
+    /// How the packet goes into the relay's tunnel.
+    pub(super) envelope: Envelope,
+    /// The packet's start, where it is too big.
+    pub(super) quotation: Quotation,
+    /// Options of a SYN whose segments must fit into the tunnel.
+    pub(super) options: Options,
+    /// The tunnel that a packet came by.
+    pub(super) tunnel_key: TunnelKey,
 }
 
 impl Work {
@@ -75,6 +85,7 @@ impl Work {
     pub(super) fn aim(&mut self, number: u16, relay: &Relay) -> bool {
         self.target.number = number;
         self.target.port_be = relay.port_be;
+        self.target.tunnelled = u8::from(relay.tunnel.is_one());
         if self.before.ends.family == FAMILY_V4 {
             self.target.addr = Addr::V4(relay.addr4).mapped();
             self.target.path = relay.path4;
@@ -127,6 +138,8 @@ pub(super) struct Target {
     pub(super) number: u16,
     /// Its port.
     pub(super) port_be: [u8; 2],
+    /// 1 if it is reached through a tunnel.
+    pub(super) tunnelled: u8,
 }
 
 /// In a second.

@@ -1,7 +1,7 @@
 //! IPv4 (RFC 791), with options.
 
 use super::{Packet, TcpAt, icmp, tcp};
-use crate::frame::Frame;
+use crate::{frame::Frame, tunnel::outer::is_carried};
 
 /// Octets of a header without options.
 pub const HEADER_OCTETS: usize = 20;
@@ -28,6 +28,8 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
     if protocol != tcp::PROTOCOL {
         return if protocol == icmp::PROTOCOL {
             Packet::Icmp
+        } else if is_carried(protocol) {
+            Packet::Tunnel
         } else {
             Packet::NotOurs
         };

@@ -1,7 +1,7 @@
 //! IPv6 (RFC 8200), with a bounded walk over extension headers.
 
 use super::{Packet, TcpAt, icmp, tcp};
-use crate::frame::Frame;
+use crate::{frame::Frame, tunnel::outer::is_carried};
 
 /// Octets of the fixed header.
 pub const HEADER_OCTETS: usize = 40;
@@ -55,6 +55,7 @@ pub(super) fn packet<F: Frame>(frame: &F, l3: usize) -> Packet {
         }
         Walk::Fragment => Packet::Fragment,
         Walk::TooLong => Packet::LongChain,
+        Walk::Tunnel => Packet::Tunnel,
         Walk::NotOurs => Packet::NotOurs,
         Walk::Malformed => Packet::Malformed,
     }
@@ -80,6 +81,8 @@ enum Walk {
     /// To a fragment whose TCP header cannot be seen.
     Fragment,
     TooLong,
+    /// To a packet in this one.
+    Tunnel,
     NotOurs,
     Malformed,
 }
@@ -97,7 +100,11 @@ fn walk<F: Frame>(frame: &F, start: usize, first: u8, payload_octets: usize) -> 
             };
         }
         if !is_extension(next) {
-            return Walk::NotOurs;
+            return if is_carried(next) {
+                Walk::Tunnel
+            } else {
+                Walk::NotOurs
+            };
         }
         if chain_octets > CHAIN_OCTETS {
             return Walk::TooLong;

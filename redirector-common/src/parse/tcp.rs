@@ -11,6 +11,8 @@ pub const HEADER_OCTETS: usize = 20;
 pub const DESTINATION_PORT_AT: usize = 2;
 /// Offset of the sequence number in the header.
 pub const SEQUENCE_AT: usize = 4;
+/// Offset of the octet that says where the header ends.
+pub const DATA_OFFSET_AT: usize = 12;
 /// Offset of the checksum in the header.
 pub const CHECKSUM_AT: usize = 16;
 /// [`SMTP_PORT`] as it stands in packets.

@@ -13,7 +13,7 @@ use super::{FlowEntry, InsertError, Sighted, Tables};
 use crate::{
     abi::{
         Bucket, CookieKey, Event, Flow, FlowKey, L2Path, ListenerKey, Policy, Pool, Refusal, Relay,
-        Role, RoleKey, Settings, Sighting,
+        Role, RoleKey, Settings, Sighting, TunnelKey,
     },
     addr::{Addr, AddrRef},
     counters::Counter,
@@ -46,6 +46,8 @@ pub struct MemoryTables {
     pub relays: BTreeMap<u32, Relay>,
     /// `LISTENERS`.
     pub listeners: HashSet<ListenerKey>,
+    /// `TUNNELS`.
+    pub tunnels: HashMap<TunnelKey, u32>,
     /// `UPLINK_PORTS`.
     pub uplink_ports: BTreeSet<u16>,
     /// `FLOWS`.
@@ -91,6 +93,7 @@ impl Clone for MemoryTables {
             slots: self.slots.clone(),
             relays: self.relays.clone(),
             listeners: self.listeners.clone(),
+            tunnels: self.tunnels.clone(),
             uplink_ports: self.uplink_ports.clone(),
             buckets: self.buckets.clone(),
             devices: self.devices.clone(),
@@ -204,6 +207,10 @@ impl Tables for MemoryTables {
 
     fn is_listener(&self, key: &ListenerKey) -> bool {
         self.listeners.contains(key)
+    }
+
+    fn tunnel_end(&self, key: &TunnelKey) -> Option<u32> {
+        self.tunnels.get(key).copied()
     }
 
     fn is_uplink_port(&self, port_be: [u8; 2]) -> bool {

@@ -78,6 +78,7 @@ impl Way {
             Packet::Fragment
             | Packet::LongChain
             | Packet::Deep
+            | Packet::Tunnel
             | Packet::NotOurs
             | Packet::Malformed => None,
         }

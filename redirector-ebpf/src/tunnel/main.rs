@@ -17,9 +17,9 @@
 #[path = "../machine.rs"]
 mod machine;
 mod maps;
+#[path = "../octets.rs"]
+mod octets;
 mod skb;
-#[path = "../window.rs"]
-mod window;
 mod xdp;
 
 use core::ptr;

@@ -5,18 +5,12 @@
 //! own length, and the size of segments stays what TCP has chosen (`BPF_F_ADJ_ROOM_FIXED_GSO`): the ends of the
 //! connection have agreed upon one with which the outer header fits.
 
-use core::ptr;
-
 use aya_ebpf::{
-    EbpfContext,
     bindings::{
-        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
-        BPF_F_ADJ_ROOM_FIXED_GSO, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
-        bpf_check_mtu_flags::BPF_MTU_CHK_SEGS,
+        BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, BPF_F_ADJ_ROOM_FIXED_GSO,
+        bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_check_mtu_flags::BPF_MTU_CHK_SEGS,
     },
-    helpers::generated::{
-        bpf_check_mtu, bpf_csum_update, bpf_skb_adjust_room, bpf_skb_pull_data, bpf_skb_store_bytes,
-    },
+    helpers::generated::{bpf_check_mtu, bpf_skb_adjust_room},
     programs::TcContext,
 };
 use redirector_common::{
@@ -26,11 +20,11 @@ use redirector_common::{
     tunnel::host::{Unfit, Unwrap, Wrap},
 };
 
-use crate::{machine, window::window};
+use crate::octets::{self, USUAL_HEADERS_OCTETS};
 
 /// One frame, as the kernel's stack hands it over.
 pub(crate) struct Skb {
-    skb: *mut __sk_buff,
+    octets: octets::Skb,
 }
 
 impl Skb {
@@ -38,7 +32,7 @@ impl Skb {
     #[inline(always)]
     pub(crate) fn new(context: &TcContext) -> Self {
         let frame = Self {
-            skb: context.as_ptr().cast(),
+            octets: octets::Skb::new(context),
         };
         frame.reach(USUAL_HEADERS_OCTETS);
         frame
@@ -47,21 +41,7 @@ impl Skb {
     /// The interface that it came in by, or is about to leave by.
     #[inline(always)]
     pub(crate) fn ifindex(&self) -> u32 {
-        // SAFETY: the kernel passes a valid context for as long as the program runs.
-        unsafe { (*self.skb).ifindex }
-    }
-
-    /// First octet and the octet after the last in reach, read anew for every window, because what
-    /// writes ends all older pointers.
-    #[inline(always)]
-    fn bounds(&self) -> (usize, usize) {
-        // SAFETY: the kernel passes a valid context for as long as the program runs.
-        let context = unsafe { &*self.skb };
-        // SAFETY: a reference to a field is valid and aligned.
-        let data = unsafe { ptr::read_volatile(&raw const context.data) };
-        // SAFETY: as above.
-        let end = unsafe { ptr::read_volatile(&raw const context.data_end) };
-        (data as usize, end as usize)
+        self.octets.ifindex()
     }
 
     /// Makes room behind the Ethernet header, or takes it.
@@ -69,33 +49,24 @@ impl Skb {
     fn adjust_room(&mut self, by: i32, flags: u32) -> bool {
         let flags = u64::from(flags | BPF_F_ADJ_ROOM_FIXED_GSO);
         // SAFETY: the context is valid, and no window outlives the call.
-        unsafe { bpf_skb_adjust_room(self.skb, by, BPF_ADJ_ROOM_MAC, flags) == 0 }
+        unsafe { bpf_skb_adjust_room(self.octets.0, by, BPF_ADJ_ROOM_MAC, flags) == 0 }
     }
 }
 
 impl Frame for Skb {
     #[inline(always)]
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        let window = window::<N>(at, || self.bounds())?;
-        // SAFETY: `at..at + N` was just proved to lie inside the frame, and `[u8; N]` has alignment 1.
-        Some(unsafe { machine::read(window) })
+        self.octets.read(at)
     }
 
     #[inline(always)]
     fn write<const N: usize>(&mut self, at: usize, octets: &[u8; N]) -> bool {
-        let (Ok(at), Ok(length)) = (u32::try_from(at), u32::try_from(N)) else {
-            return false;
-        };
-        // SAFETY: the context is valid, `octets` is so long, and no window outlives the call.
-        unsafe { bpf_skb_store_bytes(self.skb, at, octets.as_ptr().cast(), length, 0) == 0 }
+        self.octets.write(at, octets)
     }
 
     #[inline(always)]
     fn octets(&self) -> usize {
-        // SAFETY: the kernel passes a valid context for as long as the program runs.
-        let len = unsafe { &raw const (*self.skb).len };
-        // SAFETY: the field is valid and aligned; what changes the length changes it behind LLVM's back.
-        unsafe { ptr::read_volatile(len) as usize }
+        self.octets.count()
     }
 
     #[inline(always)]
@@ -112,35 +83,17 @@ impl Frame for Skb {
 
     #[inline(always)]
     fn reach(&self, octets: usize) {
-        let (data, end) = self.bounds();
-        let wanted = octets.min(self.octets());
-        if end - data >= wanted {
-            return;
-        }
-        if let Ok(wanted) = u32::try_from(wanted) {
-            // SAFETY: the context is valid, and no window outlives the call. Where there is no memory,
-            // the octets stay out of reach, and a header that ends too soon is none of ours.
-            let _out_of_reach = unsafe { bpf_skb_pull_data(self.skb, wanted) };
-        }
+        self.octets.reach(octets);
     }
 
     #[inline(always)]
     fn tag_beside(&self) -> [u8; 4] {
-        // SAFETY: the kernel passes a valid context for as long as the program runs.
-        let context = unsafe { &*self.skb };
-        if context.vlan_present == 0 {
-            return [0; 4];
-        }
-        // Whose tag it is says nothing here, only that there is one.
-        let [p0, p1, ..] = context.vlan_proto.to_ne_bytes();
-        [p0, p1, 0, 0]
+        self.octets.tag()
     }
 
     #[inline(always)]
     fn packet_changed(&mut self, difference: Difference) {
-        let word = u32::from(u16::from_ne_bytes(difference.folded()));
-        // SAFETY: the context is valid. It answers that there is no such sum, mostly.
-        let _no_sum = unsafe { bpf_csum_update(self.skb, word) };
+        self.octets.changed(difference);
     }
 }
 
@@ -178,13 +131,10 @@ impl Wrap for Skb {
         let mut mtu = 0;
         let flags = u64::from(BPF_MTU_CHK_SEGS);
         // SAFETY: the context is valid, and the number lives until the helper has written it.
-        match unsafe { bpf_check_mtu(self.skb.cast(), 0, &raw mut mtu, 0, flags) } {
+        match unsafe { bpf_check_mtu(self.octets.0.cast(), 0, &raw mut mtu, 0, flags) } {
             0 => Ok(()),
             too_big if too_big > 0 => Err(Unfit::TooBig),
             _ => Err(Unfit::Failed),
         }
     }
 }
-
-/// IPv6, IPv6 inside, ICMPv6, IPv6 again and TCP; or IPv4 likewise with all options.
-const USUAL_HEADERS_OCTETS: usize = 192;

@@ -42,7 +42,7 @@ pub use self::{
     precheck::PrecheckView,
     privacy::{ErasedView, HeldView, PrivacyRequest},
     ranges::{GapView, GapsRequest},
-    relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView},
+    relays::{DrainRequest, DrainView, PoolView, RelayHealth, RelayView, TunnelView},
     rules::{
         FreezeRequest, ProbationView, ReallyView, ReloadRequest, ReplayView, RuleView, RulesView,
         StatisticsView, WouldView,

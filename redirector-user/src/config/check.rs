@@ -15,6 +15,7 @@ mod protected;
 mod refuse;
 mod statistics;
 mod store;
+mod tunnel;
 mod webhooks;
 
 use std::{

@@ -142,6 +142,16 @@ pub(super) struct RawRelay {
     pub(super) vlan: Vec<i64>,
     #[serde(default = "default_weight")]
     pub(super) weight: i64,
+    pub(super) tunnel: Option<RawTunnel>,
+}
+
+/// `tunnel` of `[[pool.relay]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTunnel {
+    pub(super) local: IpAddr,
+    pub(super) remote: IpAddr,
+    pub(super) mtu: Option<i64>,
 }
 
 /// `[health]`.

@@ -3,6 +3,7 @@ mod listings;
 mod notices;
 mod precheck;
 mod store;
+mod tunnel;
 mod values;
 mod webhooks;
 
@@ -333,7 +334,7 @@ fn unknown_and_missing_keys_are_named() {
     refused(
         "port = 25\n",
         "prt = 25\n",
-        "o.toml: pool[0].relay[1].prt: prt: unknown field `prt`, expected one of `name`, `address`, `port`, `vlan`, `weight`",
+        "o.toml: pool[0].relay[1].prt: prt: unknown field `prt`, expected one of `name`, `address`, `port`, `vlan`, `weight`, `tunnel`",
     );
     refused(
         "operator = \"Example Hosting\"\n",

@@ -194,8 +194,7 @@ impl Controller {
     pub(super) async fn refresh_paths(&self) -> Result<Vec<String>, Problem> {
         let relays = self.config.relays();
         let ways = relays.flat_map(|(_, relay)| relay.addresses().map(move |to| (relay, to)));
-        let asked =
-            ways.map(async |(relay, to)| (relay, to, nexthop::resolve(to, &relay.vlan).await));
+        let asked = ways.map(async |(relay, to)| (relay, to, nexthop::towards(relay, to).await));
         let mut troubles = Vec::new();
         let mut paths = BTreeMap::new();
         // All at once: each silent one takes a second.

@@ -353,8 +353,8 @@ impl RelayRecord {
         self.monitor.health()
     }
 
-    /// Where it stands follows from the way to it. Steered connections keep their addresses, so nothing that
-    /// comes in by the uplink could be told to be theirs.
+    /// Where it stands follows from the way to it. Steered connections keep their addresses, so what comes in by the
+    /// uplink could be told to be theirs by a tunnel alone, which says so itself.
     fn for_kernel(&self, uplinks: &BTreeSet<u32>) -> abi::Relay {
         let path = |address: Option<IpAddr>| {
             address
@@ -385,6 +385,7 @@ impl RelayRecord {
             reserved: 0,
             path4,
             path6,
+            tunnel: self.config.tunnel.map(Into::into).unwrap_or_default(),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::view::{
         AssignmentView, DrainView, FlagCounts, FlagView, HistoryView, PoolView, ProbationView,
-        RelayHealth, RelayView, SharedStoreView, SparedView, StatusView,
+        RelayHealth, RelayView, SharedStoreView, SparedView, StatusView, TunnelView,
     },
     config::Config,
     edge::{Edge, EdgeError, Entrance, Ingress, Judgement, Unjudgeable, health::Health},
@@ -379,6 +379,11 @@ fn relay_view(state: &State, config: &Config, relay: &RelayRecord) -> RelayView 
         }),
         probed: config.health.through.name().to_owned(),
         trouble: relay.trouble.clone(),
+        tunnel: relay.config.tunnel.map(|tunnel| TunnelView {
+            local: tunnel.local,
+            remote: tunnel.remote,
+            mtu: tunnel.mtu,
+        }),
     }
 }
 

@@ -90,7 +90,7 @@ pub(super) async fn interface(name: &str) -> Seen {
 pub(super) async fn ways(config: &Config, relay: &Relay) -> Vec<Way> {
     let mut ways = Vec::new();
     for address in relay.addresses() {
-        let towards = nexthop::resolve(address, &relay.vlan).await;
+        let towards = nexthop::towards(relay, address).await;
         let interface = match towards {
             Ok(path) => name_of(path.ifindex).await,
             Err(error) => Err(error),

@@ -193,8 +193,9 @@ fn program(configured: &Interface, link: &Link, ours: Option<&Attachment>) -> Fi
 pub(super) fn relay(config: &Config, name: &str, way: &Way) -> Vec<Finding> {
     let about = format!("relay {name}");
     let address = way.address;
-    let pool = config.relays().find(|(_, relay)| relay.name == name);
-    let pool = pool.map(|(pool, _)| pool);
+    let found = config.relays().find(|(_, relay)| relay.name == name);
+    let tunnelled = found.is_some_and(|(_, relay)| relay.tunnel.is_some());
+    let pool = found.map(|(pool, _)| pool);
     let mut findings = vec![match &way.interface {
         Err(reason) => fault(
             &about,
@@ -205,11 +206,16 @@ pub(super) fn relay(config: &Config, name: &str, way: &Way) -> Vec<Finding> {
             let configured = config.interfaces.iter().find(|one| &one.name == interface);
             match configured.map(|one| one.role) {
                 Some(Role::Relay) => good(&about, format!("{address} is reached by {interface}")),
-                // A destination that is rewritten may be anywhere, as long as its answers come back here.
-                Some(Role::Uplink) if pool.is_some_and(|pool| pool.via == Via::Rewrite) => good(
-                    &about,
-                    format!("{address} is reached by {interface}, beyond the uplink"),
-                ),
+                // A destination that is rewritten, or the end of a tunnel, may be anywhere, as long as its answers come
+                // back here.
+                Some(Role::Uplink)
+                    if tunnelled || pool.is_some_and(|pool| pool.via == Via::Rewrite) =>
+                {
+                    good(
+                        &about,
+                        format!("{address} is reached by {interface}, beyond the uplink"),
+                    )
+                }
                 // Without the role the program takes what the relay sends for somebody else's.
                 Some(Role::Customer | Role::Uplink) => fault(
                     &about,

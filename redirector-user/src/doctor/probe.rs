@@ -54,6 +54,7 @@ mod tests {
             drained: None,
             probed: probed.to_owned(),
             trouble: trouble.map(str::to_owned),
+            tunnel: None,
         };
         let status = StatusView {
             generation: contract::Generation(1),

@@ -11,7 +11,7 @@ use aya::maps::{
 use ipnetwork::IpNetwork;
 use redirector_common::abi::{
     CookieKey, Flow, FlowKey, ListenerKey, Pool, Refusal, Relay, RoleKey, Settings, Sighting,
-    capture::CaptureOrder, map,
+    TunnelKey, capture::CaptureOrder, map,
 };
 
 use rustix::io::Errno;
@@ -40,6 +40,7 @@ pub(crate) struct Maps {
     pub(crate) cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
     pub(crate) refusals: Array<MapData, [u8; Refusal::SIZE]>,
     pub(crate) uplink_ports: Array<MapData, u64>,
+    pub(crate) tunnels: HashMap<MapData, [u8; TunnelKey::SIZE], u32>,
     pub(crate) capture: Array<MapData, [u8; CaptureOrder::SIZE]>,
     pub(crate) capture_lost: PerCpuArray<MapData, u64>,
 }
@@ -69,6 +70,7 @@ impl Maps {
             cookie_key: open(pins, map::COOKIE_KEY, Map::Array)?,
             refusals: open(pins, map::REFUSALS, Map::Array)?,
             uplink_ports: open(pins, map::UPLINK_PORTS, Map::Array)?,
+            tunnels: open(pins, map::TUNNELS, Map::HashMap)?,
             capture: open(pins, map::CAPTURE, Map::Array)?,
             capture_lost: open(pins, map::CAPTURE_LOST, Map::PerCpuArray)?,
         })

@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use tokio::{net::UdpSocket, time::Instant};
 
 use super::interface::{self, Interface, netlink_error};
+use crate::config::Relay;
 
 /// Why there is no way to an address (yet).
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,15 @@ pub enum NextHopError {
     /// The kernel answered with an error.
     #[error("asking the kernel for the way: {0}")]
     Kernel(#[from] io::Error),
+}
+
+/// Finds the way to an address of a relay, or to the far end of its tunnel.
+///
+/// # Errors
+///
+/// As [`resolve`].
+pub async fn towards(relay: &Relay, address: IpAddr) -> Result<L2Path, NextHopError> {
+    resolve(relay.towards(address), &relay.vlan).await
 }
 
 /// Finds the way to an address. `vlan` are tags, outer first, for a relay behind tags that the kernel

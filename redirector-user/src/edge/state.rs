@@ -121,7 +121,7 @@ impl Edge {
         Ok(uplinks)
     }
 
-    /// Makes LISTENERS and UPLINK_PORTS say exactly what RELAYS says. A crash between them leaves them
+    /// Makes LISTENERS, UPLINK_PORTS and TUNNELS say exactly what RELAYS says. A crash between them leaves them
     /// apart, and no reconciliation would see it, because they are not a state of their own.
     pub(crate) fn mend_listeners(&mut self) -> Result<(), EdgeError> {
         let mut wanted = BTreeMap::new();
@@ -142,6 +142,7 @@ impl Edge {
         for (key, number) in wanted {
             self.put_listener(&key, number)?;
         }
+        self.mend_tunnels()?;
         self.mend_uplink_ports()
     }
 
@@ -166,6 +167,7 @@ impl Edge {
         if relay.is_beyond_uplink() {
             self.add_uplink_port(relay.port_be)?;
         }
+        self.open_tunnel(number, &relay.tunnel)?;
         self.maps
             .relays
             .set(number, relay.to_octets(), 0)
@@ -179,6 +181,9 @@ impl Edge {
         }
         if before.is_beyond_uplink() {
             self.mend_uplink_ports()?;
+        }
+        if before.tunnel.key() != relay.tunnel.key() {
+            self.close_tunnel(number, &before.tunnel)?;
         }
         Ok(())
     }

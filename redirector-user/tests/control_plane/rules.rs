@@ -50,7 +50,7 @@ pub(crate) fn sees(lab: &Lab, syns: u64) {
         ..Sighting::NOTHING
     };
     for name in [map::RADAR_EVEN, map::RADAR_ODD] {
-        let data = MapData::from_pin(lab.pin_dir().join("v4").join(name)).unwrap();
+        let data = MapData::from_pin(lab.pin_dir().join("v5").join(name)).unwrap();
         let table = Map::LruHashMap(data);
         let mut table: HashMap<_, [u8; 16], [u8; Sighting::SIZE]> = table.try_into().unwrap();
         table.insert(key, sighting.to_octets(), 0).unwrap();

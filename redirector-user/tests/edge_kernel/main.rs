@@ -16,3 +16,4 @@ mod radar;
 mod sets;
 mod state;
 mod tc;
+mod tunnels;

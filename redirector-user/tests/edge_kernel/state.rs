@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use aya::maps::{Array, MapData};
 use redirector_common::abi::{
-    Action, L2Path, NO_RELAY, OnFailure, Policy, Pool, Relay, SLOTS_PER_POOL, Via, map,
+    Action, L2Path, NO_RELAY, OnFailure, Policy, Pool, Relay, SLOTS_PER_POOL, Tunnel, Via, map,
 };
 use redirector_user::{
     edge::{Blame, Edge, EdgeError},
@@ -37,6 +37,7 @@ pub(crate) fn relay(host: u8, ifindex: u32) -> Relay {
             own_mac: [4; 6],
             tags: [[0; 4]; 2],
         },
+        tunnel: Tunnel::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use redirector_common::{
     abi::{
-        NO_RELAY, Role,
+        Role,
         capture::{CAPTURE_OCTETS, CaptureOrder},
         trial::NO_COUNTER,
     },
@@ -51,8 +51,8 @@ fn every_taken_frame_is_shown_as_it_came_and_judged_as_ever() {
                 assert_eq!(u32::from(head.verdict), verdict, "{name}");
                 let counter = judged.counter.map_or(NO_COUNTER, Counter::index);
                 assert_eq!(head.counter, counter, "{name}");
-                assert_eq!(head.relay, judged.relay.unwrap_or(NO_RELAY), "{name}");
-                let flag_id = judged.policy.map_or(0, |policy| policy.flag_id);
+                assert_eq!(head.relay, judged.relay, "{name}");
+                let flag_id = judged.policy.flag_id;
                 assert_eq!(head.flag_id, flag_id, "{name}");
                 assert_eq!((head.number, head.ifindex), (7, INGRESS), "{name}");
                 assert_eq!(head.as_it_left, 0, "{name}");
@@ -114,6 +114,39 @@ fn an_order_that_has_lapsed_or_is_about_others_shows_nothing() {
             golden.both(&mut kernel, index, |_| {});
             assert_eq!(!kernel.shown().is_empty(), expected, "{name}: {order:?}");
         }
+    }
+}
+
+#[test]
+fn a_frame_that_is_dropped_is_not_shown_as_the_one_before_it() {
+    let mut golden = Golden::new();
+    let index = |golden: &Golden, name: &str| {
+        let at = golden.cases.iter().position(|case| case.name == name);
+        at.unwrap_or_else(|| panic!("no case {name}"))
+    };
+    // Kept, and then about nobody who was asked for; or let out of a tunnel, which nobody is shown.
+    for (role, before, name) in [
+        (Role::Customer, "a SYN is steered, IPv4", "drop, IPv6"),
+        (
+            Role::Relay,
+            "tunnel over IPv6: a leg is let out, IPv6",
+            "tunnel over IPv6: a tunnel in the tunnel, IPv6",
+        ),
+    ] {
+        let mut kernel = Kernel::load(Hook::Xdp, Some(role), false);
+        let [before, dropped] = [before, name].map(|name| index(&golden, name));
+        // IPv6 alone: mapped, an IPv4 address begins with zeros.
+        let mut asked = order(CAPTURE_OCTETS);
+        asked.network[..2].copy_from_slice(&[0x20, 0x01]);
+        asked.mask[..2].copy_from_slice(&[0xff; 2]);
+        kernel.ask(&asked);
+        kernel.shown();
+        golden.both(&mut kernel, before, |_| {});
+        assert_eq!(kernel.shown(), []);
+        let (case, ..) = golden.both(&mut kernel, dropped, |_| {});
+        let shown = kernel.shown();
+        let (_, image) = shown.last().unwrap_or_else(|| panic!("{name}: not shown"));
+        assert_eq!(hex(image), hex(&case.frame), "{name}");
     }
 }
 

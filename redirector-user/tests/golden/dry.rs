@@ -1,7 +1,7 @@
 //! An instance that only judges: it answers as the host core does, and leaves every map as it was.
 
 use redirector_common::{
-    abi::{NO_RELAY, Role, trial::NO_COUNTER},
+    abi::{Role, trial::NO_COUNTER},
     cases::{Case, FLOWS_MAX, INGRESS, Outcome, hex},
     counters::Counter,
     maglev::mix,
@@ -55,8 +55,12 @@ fn compare(name: &str, host: &Outcome, tried: &Tried) {
     let counter = judged.counter.map_or(NO_COUNTER, Counter::index);
     assert_eq!(said.counter, counter, "{name}: counter");
     let policy = (said.has_policy != 0).then_some(said.policy);
-    assert_eq!(policy, judged.policy, "{name}: policy");
-    let relay = judged.relay.unwrap_or(NO_RELAY);
+    assert_eq!(
+        policy,
+        judged.has_policy.then_some(judged.policy),
+        "{name}: policy"
+    );
+    let relay = judged.relay;
     assert_eq!(said.relay, relay, "{name}: relay");
     if let Verdict::Redirect { ifindex } = judged.verdict {
         assert_eq!(said.leaves_by, ifindex, "{name}: exit");

@@ -57,12 +57,13 @@ impl Hook {
     }
 
     /// The octets that must be left of a frame that the host made; `None` = they do not matter. An `skb`
-    /// that goes anywhere has its outer tag beside its octets.
-    pub(crate) fn octets(self, verdict: Verdict, frame: &[u8]) -> Option<Vec<u8>> {
+    /// that goes anywhere, or came in a tunnel and was taken out of it, has its outer tag beside its octets.
+    pub(crate) fn octets(self, verdict: Verdict, opened: bool, frame: &[u8]) -> Option<Vec<u8>> {
         match (self, verdict) {
-            (Self::Xdp, _) | (Self::Tc, Verdict::Pass) => Some(frame.to_vec()),
+            (Self::Xdp, _) => Some(frame.to_vec()),
+            (Self::Tc, Verdict::Pass) if !opened => Some(frame.to_vec()),
             (Self::Tc, Verdict::Drop) => None,
-            (Self::Tc, Verdict::Tx | Verdict::Redirect { .. }) => {
+            (Self::Tc, Verdict::Pass | Verdict::Tx | Verdict::Redirect { .. }) => {
                 let mut octets = frame.to_vec();
                 if matches!(frame[12..14], [0x81, 0x00] | [0x88, 0xa8]) {
                     octets.drain(12..16);

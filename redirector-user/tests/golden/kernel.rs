@@ -22,7 +22,7 @@ use aya::{
 use redirector_common::{
     abi::{
         Bucket, CookieKey, Event, Flow, FlowKey, ListenerKey, Policy, Pool, Refusal, Relay, Role,
-        RoleKey, Settings, Sighting,
+        RoleKey, Settings, Sighting, TunnelKey,
         capture::{CaptureOrder, Captured},
         map,
         trial::{TRIAL, Trial},
@@ -62,6 +62,7 @@ pub(crate) struct Kernel {
     cookie_key: Array<MapData, [u8; CookieKey::SIZE]>,
     refusals: Array<MapData, [u8; Refusal::SIZE]>,
     uplink_ports: Array<MapData, u64>,
+    tunnels: HashMap<MapData, [u8; TunnelKey::SIZE], u32>,
     capture: Array<MapData, [u8; CaptureOrder::SIZE]>,
     captured: RingBuf<MapData>,
     capture_lost: PerCpuArray<MapData, u64>,
@@ -189,6 +190,7 @@ impl Kernel {
             cookie_key: take(&mut ebpf, map::COOKIE_KEY),
             refusals: take(&mut ebpf, map::REFUSALS),
             uplink_ports: take(&mut ebpf, map::UPLINK_PORTS),
+            tunnels: take(&mut ebpf, map::TUNNELS),
             capture: take(&mut ebpf, map::CAPTURE),
             captured: take(&mut ebpf, map::CAPTURED),
             capture_lost: take(&mut ebpf, map::CAPTURE_LOST),

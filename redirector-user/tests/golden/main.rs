@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 use redirector_common::{
     abi::Role,
     cases::{self, Case, Outcome, hex},
+    counters::Counter,
     maglev::mix,
 };
 
@@ -99,7 +100,8 @@ fn compare(hook: Hook, name: &str, host: &Outcome, ran: &Ran) {
     let name = format!("{hook:?}, {name}");
     let verdict = host.judged.verdict;
     assert_eq!(ran.verdict, hook.code(verdict), "{name}: verdict");
-    if let Some(octets) = hook.octets(verdict, &host.frame) {
+    let opened = host.tables.counters.contains_key(&Counter::Untunnelled);
+    if let Some(octets) = hook.octets(verdict, opened, &host.frame) {
         assert_eq!(hex(&ran.frame), hex(&octets), "{name}: frame");
     }
     assert_eq!(ran.counters, host.tables.counters, "{name}: counters");

@@ -270,7 +270,7 @@ fn what_prevents_the_start_is_named_with_an_exit_code() {
         let (code, error) = run(&[]);
         assert_eq!(code, Some(1), "{error}");
         assert!(
-            error.contains("/v4/FLOWS: not the flow table of this version"),
+            error.contains("/v5/FLOWS: not the flow table of this version"),
             "{error}"
         );
         assert!(error.contains("value 72 octets"), "{error}");
@@ -286,7 +286,7 @@ fn what_prevents_the_start_is_named_with_an_exit_code() {
         let (code, error) = run(&nobody);
         assert_eq!(code, Some(77), "{error}");
         assert!(
-            error.contains("/v4/FLOWS: not permitted") && error.contains("CAP_BPF"),
+            error.contains("/v5/FLOWS: not permitted") && error.contains("CAP_BPF"),
             "{error}"
         );
 

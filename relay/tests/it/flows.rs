@@ -24,7 +24,7 @@ impl PinDirectory {
             std::process::id()
         ));
         fs::create_dir(&path).expect("a BPF file system at /sys/fs/bpf");
-        fs::create_dir(path.join("v4")).unwrap();
+        fs::create_dir(path.join("v5")).unwrap();
         Self(path)
     }
 
@@ -58,7 +58,7 @@ impl PinDirectory {
 impl Drop for PinDirectory {
     fn drop(&mut self) {
         self.remove_flows();
-        fs::remove_dir(self.0.join("v4")).unwrap();
+        fs::remove_dir(self.0.join("v5")).unwrap();
         fs::remove_dir(&self.0).unwrap();
     }
 }

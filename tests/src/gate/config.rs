@@ -90,6 +90,12 @@ probe_sources = {:?}
             pool.relay,
             pool.port()
         ));
+        if let Some(family) = pool.tunnel {
+            let [near, far] = [Host::Edge, Host::Relay].map(|host| host.address(family));
+            text.push_str(&format!(
+                "tunnel = {{ local = \"{near}\", remote = \"{far}\" }}\n"
+            ));
+        }
     }
     for (host, role) in interfaces {
         let name = host.edge_interface();

@@ -45,6 +45,7 @@ mod steer;
 mod submission;
 mod tags;
 mod tc;
+mod tunnel;
 mod upgrade;
 mod verifiers;
 mod walled;

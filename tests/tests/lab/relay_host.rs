@@ -2,14 +2,14 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{
     Family, Host, Lab,
     capture::{Capture, SETTLE, send_all},
-    edge_end::{EdgeEnd, Ends, INNER},
+    edge_end::{EdgeEnd, INNER, ends_of, tunnelled},
     frames::Syn,
     gate::Gate,
     host::HOST_INTERFACE,
@@ -22,6 +22,7 @@ use lab::{
     pool::Pool,
     process::checked,
     relay::{Options, RelayNode},
+    relay_host::{Ends, RelayHost},
     wait::until,
 };
 
@@ -54,10 +55,10 @@ fn a_relay_behind_a_router_serves_customers(
     mode: &str,
 ) -> Result<()> {
     let lab = lab_up(prefix)?;
-    let ends = Ends::of(outside, 1);
+    let ends = ends_of(outside, 1);
     let far = Far::before(&lab, ends)?;
     let mx = Postfix::start(&lab, Host::Mx1)?;
-    far.attach(&[ends], &["--mode", mode])?;
+    far.host.attach(&[ends], &["--mode", mode])?;
     if mode != "native" {
         // What comes in by a driver is merged before tc sees it, whatever is around it.
         lab.merge(Host::Relay)?;
@@ -86,7 +87,7 @@ fn a_relay_behind_a_router_serves_customers(
         assert_eq!(gate.counter("spoof_blocked")?, 0);
     }
     assert_eq!(far.end.faults(), Vec::<String>::new());
-    let status = far.status()?;
+    let status = far.host.status()?;
     assert_eq!(status["ingress"], mode);
     assert_eq!(
         status["egress"],
@@ -112,12 +113,12 @@ fn a_relay_behind_a_router_serves_customers(
 #[test]
 fn connections_outlive_the_loader_and_move_with_their_edge() -> Result<()> {
     let lab = lab_up("hosttunlive")?;
-    let first = Ends::of(Family::V4, 1);
+    let first = ends_of(Family::V4, 1);
     let far = Far::before(&lab, first)?;
     let mx = Postfix::start(&lab, Host::Mx1)?;
-    far.attach(&[first], &[])?;
+    far.host.attach(&[first], &[])?;
     let (gate, _relay) = far.serve()?;
-    let second = Ends::of(Family::V6, 2);
+    let second = ends_of(Family::V6, 2);
     for family in Family::ALL {
         far.end.move_to(first);
         flag(&gate, family, OWN_ADDRESS)?;
@@ -129,7 +130,8 @@ fn connections_outlive_the_loader_and_move_with_their_edge() -> Result<()> {
         // A loader that is killed wherever it may be, and one that comes after it, with one edge more.
         for _ in 0..5 {
             let mut loader = far
-                .command(&[first, second], &[])?
+                .host
+                .attaching(&[first, second], &[])?
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()?;
@@ -137,7 +139,7 @@ fn connections_outlive_the_loader_and_move_with_their_edge() -> Result<()> {
             loader.kill()?;
             loader.wait()?;
         }
-        let attached = far.attach(&[first, second], &[])?;
+        let attached = far.host.attach(&[first, second], &[])?;
         assert_eq!(attached["edges"].as_array().map(Vec::len), Some(2));
         dialogue.expect(250, "NOOP")?;
 
@@ -163,14 +165,17 @@ fn connections_outlive_the_loader_and_move_with_their_edge() -> Result<()> {
 #[test]
 fn detaching_leaves_nothing_behind() -> Result<()> {
     let lab = lab_up("hosttunoff")?;
-    let ends = Ends::of(Family::V4, 1);
+    let ends = ends_of(Family::V4, 1);
     let far = Far::before(&lab, ends)?;
     for mode in ["native", "generic", "tcx", "clsact"] {
-        let attached = far.attach(&[ends], &["--mode", mode])?;
+        let attached = far.host.attach(&[ends], &["--mode", mode])?;
         assert_eq!(attached["ingress"], mode);
-        assert!(far.pins().exists());
-        far.outgate(&["detach", "--interface", HOST_INTERFACE])?;
-        assert!(!far.pins().exists(), "{mode}: something is pinned still");
+        assert!(far.host.pins().exists());
+        far.host.detach()?;
+        assert!(
+            !far.host.pins().exists(),
+            "{mode}: something is pinned still"
+        );
         let shown = far.shown(&["ip", "-d", "link", "show", "dev", HOST_INTERFACE])?;
         assert!(!shown.contains("xdp"), "{mode}: {shown}");
         for hook in ["ingress", "egress"] {
@@ -179,7 +184,8 @@ fn detaching_leaves_nothing_behind() -> Result<()> {
         }
     }
     let refused = far
-        .outgate_command(&["detach", "--interface", HOST_INTERFACE])?
+        .host
+        .command(&["detach", "--interface", HOST_INTERFACE])?
         .output()?;
     assert_eq!(refused.status.code(), Some(2), "not found");
     assert_eq!(far.status_text(), "[]");
@@ -189,12 +195,12 @@ fn detaching_leaves_nothing_behind() -> Result<()> {
 #[test]
 fn what_is_not_an_edges_passes_as_it_is() -> Result<()> {
     let lab = lab_up("hosttunby")?;
-    let ends = Ends::of(Family::V4, 1);
+    let ends = ends_of(Family::V4, 1);
     let far = Far::before(&lab, ends)?;
     let gateway = far.end.gateway;
     let relay = lab.mac(Host::Relay, HOST_INTERFACE)?;
     for mode in ["native", "tcx"] {
-        far.attach(&[ends], &["--mode", mode])?;
+        far.host.attach(&[ends], &["--mode", mode])?;
         let mut out = Vec::new();
         let mut into = Vec::new();
         for family in Family::ALL {
@@ -228,8 +234,8 @@ fn what_is_not_an_edges_passes_as_it_is() -> Result<()> {
                 relay: Host::Mx2.address(Family::V4),
                 ..ends
             };
-            for strange in [stranger, elsewhere, Ends::of(Family::V6, 1)] {
-                let frame = lab::edge_end::tunnelled([relay, gateway], strange, inner);
+            for strange in [stranger, elsewhere, ends_of(Family::V6, 1)] {
+                let frame = tunnelled([relay, gateway], strange, inner);
                 into.push(frame.context("a tunnel")?);
             }
         }
@@ -253,12 +259,12 @@ fn what_is_not_an_edges_passes_as_it_is() -> Result<()> {
                 .with_context(|| format!("{mode}: {frame:02x?}"))?;
             }
         }
-        let status = far.status()?;
+        let status = far.host.status()?;
         let counters = &status["counters"];
         for none in ["wrapped", "unwrapped", "noted", "odd"] {
             assert_eq!(counters[none], 0, "{mode}, {none}: {status:#}");
         }
-        far.outgate(&["detach", "--interface", HOST_INTERFACE])?;
+        far.host.detach()?;
     }
     Ok(())
 }
@@ -266,9 +272,9 @@ fn what_is_not_an_edges_passes_as_it_is() -> Result<()> {
 #[test]
 fn a_packet_too_big_for_the_way_to_an_edge_is_counted() -> Result<()> {
     let lab = lab_up("hosttunbig")?;
-    let ends = Ends::of(Family::V4, 1);
+    let ends = ends_of(Family::V4, 1);
     let far = Far::before(&lab, ends)?;
-    let attached = far.attach(&[ends], &[])?;
+    let attached = far.host.attach(&[ends], &[])?;
     assert_eq!(attached["edges"][0]["mtu"], 1480, "{attached:#}");
     assert!(attached["warnings"].is_null(), "{attached:#}");
     let relay = lab.namespace(Host::Relay);
@@ -277,21 +283,20 @@ fn a_packet_too_big_for_the_way_to_an_edge_is_counted() -> Result<()> {
         let [customer, mx] = [Host::CustomerA, Host::Mx1].map(|host| host.address(family));
         let came = frame(stations, (customer, 40_000).into(), (mx, 25).into());
         let [gateway, own] = stations;
-        let came =
-            lab::edge_end::tunnelled([own, gateway], ends, came.get(14..).unwrap_or_default());
+        let came = tunnelled([own, gateway], ends, came.get(14..).unwrap_or_default());
         send_all(&far.router, INNER, &[came.context("a tunnel")?])?;
         until("the customer to be noted", SETTLE, || {
-            let customers = far.status()?["customers"].as_u64();
+            let customers = far.host.status()?["customers"].as_u64();
             Ok((customers >= Some(1)).then_some(()))
         })?;
         for (octets, fits) in [(1480, true), (1481, false), (1500, false)] {
             let answer = answer(stations, (mx, customer), octets);
-            let before = far.status()?["counters"].clone();
+            let before = far.host.status()?["counters"].clone();
             // A packet socket is told of what is dropped on its way out.
             let sent = send_all(&relay, HOST_INTERFACE, &[answer]);
             assert_eq!(sent.is_ok(), fits, "{octets} octets, {family:?}");
             until("it to be counted", SETTLE, || {
-                let counters = far.status()?["counters"].clone();
+                let counters = far.host.status()?["counters"].clone();
                 let counter = if fits { "wrapped" } else { "too_big" };
                 Ok((counters[counter].as_u64() > before[counter].as_u64()).then_some(()))
             })
@@ -304,6 +309,7 @@ fn a_packet_too_big_for_the_way_to_an_edge_is_counted() -> Result<()> {
 /// The relay's host behind a router, and the far end of its tunnels.
 struct Far<'lab> {
     lab: &'lab Lab,
+    host: RelayHost<'lab>,
     router: Namespace,
     end: EdgeEnd,
 }
@@ -318,7 +324,12 @@ impl<'lab> Far<'lab> {
             checked(ip.args(["link", "set", HOST_INTERFACE, "mtu", "1400"]))?;
         }
         let end = EdgeEnd::start(lab, &router, ends)?;
-        Ok(Self { lab, router, end })
+        Ok(Self {
+            lab,
+            host: RelayHost::new(lab),
+            router,
+            end,
+        })
     }
 
     /// The controller and the relay.
@@ -332,54 +343,15 @@ impl<'lab> Far<'lab> {
         )
     }
 
-    fn command(&self, tunnels: &[Ends], more: &[&str]) -> Result<Command> {
-        let mut command = self.outgate_command(&["attach", "--interface", HOST_INTERFACE])?;
-        let mut locals: Vec<String> = tunnels.iter().map(|ends| ends.relay.to_string()).collect();
-        locals.dedup();
-        for local in locals {
-            command.args(["--local", &local]);
-        }
-        for ends in tunnels {
-            command.args(["--edge", &ends.edge.to_string()]);
-        }
-        command.args(more);
-        Ok(command)
-    }
-
-    fn attach(&self, tunnels: &[Ends], more: &[&str]) -> Result<serde_json::Value> {
-        let output = checked(&mut self.command(tunnels, more)?)?;
-        Ok(serde_json::from_slice(&output.stdout)?)
-    }
-
-    /// `outgate tunnel` on the relay's host, for programs.
-    fn outgate_command(&self, arguments: &[&str]) -> Result<Command> {
-        let relay = self.lab.namespace(Host::Relay);
-        let mut command = relay.command(self.lab.binaries().outgate()?);
-        command.args(["-j", "tunnel"]).args(arguments);
-        command.arg("--pin-dir").arg(self.lab.pin_dir());
-        Ok(command)
-    }
-
-    fn outgate(&self, arguments: &[&str]) -> Result<String> {
-        let output = checked(&mut self.outgate_command(arguments)?)?;
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    /// What it says of the one interface.
-    fn status(&self) -> Result<serde_json::Value> {
-        let all: serde_json::Value = serde_json::from_str(&self.outgate(&["status"])?)?;
-        Ok(all[0].clone())
-    }
-
     fn status_text(&self) -> String {
-        match self.outgate(&["status"]) {
-            Ok(said) => said.trim().to_owned(),
+        match self
+            .host
+            .command(&["status"])
+            .and_then(|mut status| checked(&mut status))
+        {
+            Ok(said) => String::from_utf8_lossy(&said.stdout).trim().to_owned(),
             Err(error) => format!("{error:#}"),
         }
-    }
-
-    fn pins(&self) -> std::path::PathBuf {
-        self.lab.pin_dir().join("tunnel-v1")
     }
 
     /// What a command on the relay's host prints.

@@ -54,6 +54,22 @@ pub struct RelayView {
     /// What the last probe found wrong, in words; `None` = it greeted, or was not probed yet.
     #[serde(default)]
     pub trouble: Option<String>,
+    /// The tunnel to it, if it is on no link of the edge's.
+    #[serde(default)]
+    pub tunnel: Option<TunnelView>,
+}
+
+/// A tunnel to a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TunnelView {
+    /// The edge's end.
+    #[schema(value_type = String)]
+    pub local: IpAddr,
+    /// The relay's end.
+    #[schema(value_type = String)]
+    pub remote: IpAddr,
+    /// Octets of the longest packet that fits in.
+    pub mtu: u16,
 }
 
 /// A drained relay.

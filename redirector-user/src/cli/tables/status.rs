@@ -130,12 +130,13 @@ pub(in crate::cli) fn acknowledged(pool: &PoolView, relay: &RelayView) -> String
 pub(in crate::cli) fn listeners(relay: &RelayView) -> String {
     let listener =
         |address: &std::net::IpAddr| std::net::SocketAddr::new(*address, relay.port).to_string();
-    relay
-        .address
-        .iter()
-        .map(listener)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let mut words: Vec<String> = relay.address.iter().map(listener).collect();
+    words.extend(
+        relay
+            .tunnel
+            .map(|tunnel| format!("by tunnel to {}", tunnel.remote)),
+    );
+    words.join(" ")
 }
 
 pub(in crate::cli) fn relay_state(relay: &RelayView) -> Cell {

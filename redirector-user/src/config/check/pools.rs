@@ -11,7 +11,7 @@ use redirector_common::{
     maglev::WEIGHT_MAX,
 };
 
-use super::within;
+use super::{tunnel, within};
 use crate::config::{
     Pool, Relay, Wrong,
     raw::{RawPool, RawRelay},
@@ -47,6 +47,7 @@ struct Seen {
     pools: BTreeSet<String>,
     relays: BTreeSet<String>,
     addresses: BTreeSet<IpAddr>,
+    far_ends: BTreeSet<IpAddr>,
 }
 
 fn pool(key: &str, raw: &RawPool, seen: &mut Seen) -> Result<Pool, Wrong> {
@@ -92,6 +93,7 @@ fn pool(key: &str, raw: &RawPool, seen: &mut Seen) -> Result<Pool, Wrong> {
 }
 
 fn relay(key: &str, raw: &RawRelay, via: Via, seen: &mut Seen) -> Result<Relay, Wrong> {
+    let relay_key = key;
     let name = name(format!("{key}.name"), &raw.name, &mut seen.relays)?;
     let port = within::<u16>(&format!("{key}.port"), raw.port, 1..=65535)?;
     let port = NonZeroU16::new(port)
@@ -150,6 +152,8 @@ fn relay(key: &str, raw: &RawRelay, via: Via, seen: &mut Seen) -> Result<Relay, 
     let key = format!("{key}.weight");
     let weight = within::<u8>(&key, raw.weight, 1..=WEIGHT_MAX.into())?;
     let weight = NonZeroU8::new(weight).ok_or_else(|| Wrong::new(key, weight, "not a weight"))?;
+    let tunnel = raw.tunnel.as_ref();
+    let tunnel = tunnel.map(|raw| tunnel::tunnel(relay_key, raw, via, &mut seen.far_ends));
     Ok(Relay {
         name,
         address4,
@@ -157,6 +161,7 @@ fn relay(key: &str, raw: &RawRelay, via: Via, seen: &mut Seen) -> Result<Relay, 
         port,
         vlan,
         weight,
+        tunnel: tunnel.transpose()?,
     })
 }
 

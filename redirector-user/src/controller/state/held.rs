@@ -54,7 +54,12 @@ pub(super) fn relay_numbers(config: &Config, held: &EdgeState) -> Vec<u32> {
     kept.into_iter().map(number).collect()
 }
 
+/// The ways that the last controller has found, if they lead where this one wants to go.
 pub(super) fn known_paths(relay: &config::Relay, held: &abi::Relay) -> BTreeMap<IpAddr, L2Path> {
+    let far = |tunnel: abi::Tunnel| tunnel.is_one().then_some(tunnel.far);
+    if far(held.tunnel) != far(relay.tunnel.map(Into::into).unwrap_or_default()) {
+        return BTreeMap::new();
+    }
     let paths = relay.addresses().map(|address| match address {
         IpAddr::V4(_) => (address, held.path4),
         IpAddr::V6(_) => (address, held.path6),

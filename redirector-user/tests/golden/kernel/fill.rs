@@ -82,6 +82,9 @@ impl Kernel {
         for listener in &tables.listeners {
             self.listeners.insert(listener.to_octets(), 0, 0).unwrap();
         }
+        for (key, number) in &tables.tunnels {
+            self.tunnels.insert(key.to_octets(), *number, 0).unwrap();
+        }
         for port in &tables.uplink_ports {
             let (word, bit) = port_bit(port.to_be_bytes());
             let others = self.uplink_ports.get(&word, 0).unwrap();
@@ -132,6 +135,7 @@ impl Kernel {
         clear(&mut self.hosts4);
         clear(&mut self.hosts6);
         clear(&mut self.listeners);
+        clear(&mut self.tunnels);
         clear(&mut self.flows);
         clear(&mut self.buckets);
         clear(&mut self.roles);
