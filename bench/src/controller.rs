@@ -26,7 +26,7 @@ use crate::{
     house::{self, House, Terms},
     machine::{self, Machine},
     report, say,
-    stats::quantile,
+    stats::{median, quantile},
     targets::{Target, Wanted},
 };
 
@@ -68,6 +68,8 @@ pub(crate) struct Report {
     judged_s: Vec<f64>,
     /// Milliseconds of `why`.
     why_ms: Vec<f64>,
+    /// Milliseconds of flagging and lifting by the command line, from its start to its end.
+    toggles_ms: Vec<f64>,
     targets: Vec<Target>,
 }
 
@@ -114,7 +116,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Target>> {
     let paced = load::measure(&mut house, WRITERS, Some(CHANGES_PER_S), period)?;
     let together = load::measure(&mut house, WRITERS, None, period)?;
 
-    say("a file of 10,000 lines, and why");
+    say("a file of 10,000 lines, why, and the command line");
     let lines = house.file("lines.csv");
     // Half of them stand in the store already.
     std::fs::write(&lines, policies::csv(policies - 5_000..policies + 5_000))?;
@@ -132,6 +134,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Target>> {
         judged_s.push(begun.elapsed().as_secs_f64());
     }
     let why_ms = load::why(&house, policies, WHYS)?;
+    let toggles_ms = house::toggles_in(&house, TOGGLES, policies::ELSEWHERE)?;
 
     let mut report = Report {
         machine: Machine::look(None)?,
@@ -146,6 +149,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Target>> {
         together,
         judged_s,
         why_ms,
+        toggles_ms,
         targets: Vec::new(),
     };
     report.targets = targets(&report);
@@ -188,6 +192,20 @@ fn targets(report: &Report) -> Vec<Target> {
             20.0,
             quantile(&report.why_ms, 0.99),
         ),
+        one(
+            "toggle by command line, median",
+            "ms",
+            AtMost,
+            5.0,
+            median(&report.toggles_ms),
+        ),
+        one(
+            "toggle by command line, p99",
+            "ms",
+            AtMost,
+            20.0,
+            quantile(&report.toggles_ms, 0.99),
+        ),
     ]
 }
 
@@ -199,3 +217,4 @@ const WRITERS: u32 = 100;
 const CHANGES_PER_S: u32 = 2000;
 const ROUNDS: u32 = 5;
 const WHYS: u32 = 500;
+const TOGGLES: u32 = 200;

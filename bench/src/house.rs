@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -13,8 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::netns::Netns;
 
-/// Times of so many toggles, in milliseconds: one process for each, from its start to its end, when the kernel has the
-/// flag.
+/// Times of so many toggles, in milliseconds, of a controller that knows of no other flags.
 pub(crate) fn toggles(count: u32, pins: &Path, disk: &Path) -> Result<Vec<f64>> {
     let terms = Terms {
         customer_prefixes: &["192.0.2.0/24"],
@@ -22,9 +22,15 @@ pub(crate) fn toggles(count: u32, pins: &Path, disk: &Path) -> Result<Vec<f64>> 
     };
     let mut house = House::build(pins, disk, &terms)?;
     house.start()?;
+    toggles_in(&house, count, Ipv4Addr::new(192, 0, 2, 1))
+}
+
+/// Times of so many toggles, in milliseconds: one process for each, from its start to its end, when the kernel has the
+/// flag. They are about this address and those that follow.
+pub(crate) fn toggles_in(house: &House, count: u32, first: Ipv4Addr) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     for number in 0..count {
-        let target = format!("192.0.2.{}", number / 2 % 250 + 1);
+        let target = Ipv4Addr::from(u32::from(first) + number / 2 % 250).to_string();
         let begun = Instant::now();
         if number % 2 == 0 {
             house.outgate(&[

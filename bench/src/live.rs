@@ -186,7 +186,7 @@ impl Stage {
                     Some(Deed::Refuse | Deed::Reset) => End::Back,
                     Some(Deed::Steer | Deed::Pass | Deed::Observe) | None => End::Sink(port),
                 };
-                (size.policies, flows.max(opened), end)
+                (size.policies.max(size.prefixes), flows.max(opened), end)
             }
             Subject::Other(at) => {
                 let rival = self.rivals.get(at).context("a rival")?;

@@ -50,6 +50,10 @@ pub(crate) fn scenes(most: Most) -> Vec<Size> {
             family: Family::V6,
             ..size(most.policies, Some((Deed::Rewrite, most.flows)))
         },
+        Size {
+            prefixes: most.policies,
+            ..size(0, None)
+        },
     ]
 }
 
@@ -128,6 +132,7 @@ fn ours(scene: usize, size: &Size) -> Vec<Variant> {
         checked: false,
     };
     let deeds: &[(&str, Deed)] = match size.flows {
+        None if size.policies == 0 => &[("drop by a prefix", Deed::Drop)],
         None => &[
             ("drop", Deed::Drop),
             ("reset", Deed::Reset),
@@ -153,7 +158,7 @@ fn ours(scene: usize, size: &Size) -> Vec<Variant> {
             }
             variants.push(variant(words, Some(*deed), SMTP, false, spread));
         }
-        if size.flows.is_none() && (size.policies > 1 || !spread) {
+        if size.flows.is_none() && size.policies > 0 && (size.policies > 1 || !spread) {
             for (words, port, radar) in [
                 ("unflagged", SMTP, false),
                 ("unflagged, radar", SMTP, true),

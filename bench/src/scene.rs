@@ -22,7 +22,7 @@ use redirector_user::{
 };
 
 pub(crate) use self::contents::{Deed, RELAY_PORT, Size};
-use self::contents::{KINDS, hosts, prefixes, relays, whole};
+use self::contents::{KINDS, PREFIX_BITS, PREFIXED, hosts, prefixes, relays, whole};
 use crate::{
     device::{Device, IN_MAC},
     programs::Programs,
@@ -187,9 +187,13 @@ impl Scene {
     /// First customer of a kind, and how many there are.
     fn customers(&self, deed: Deed) -> (u32, u32) {
         let Size {
-            policies, flows, ..
+            policies,
+            prefixes,
+            flows,
+            ..
         } = self.size;
         match (policies, flows) {
+            (0, _) => (PREFIXED, prefixes << PREFIX_BITS),
             // One prefix, and a customer for each flow.
             (1, Some((_, flows))) => (0, flows),
             (1, None) => (0, 1),

@@ -41,6 +41,8 @@ pub(super) fn csv(numbers: Range<u32>) -> String {
 
 /// 10.0.0.0; a million hosts reach to 10.16.0.0.
 const HOSTS: u32 = 0x0a00_0000;
+/// Where no policy reaches and no writer writes, 10.192.0.0 and what follows.
+pub(super) const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 0);
 /// 10.128.0.0.
 const PREFIXES: u32 = 0x0a80_0000;
 /// 2001:db8::, of which a number is the fourth group and part of the third.

@@ -42,6 +42,11 @@ pub(super) fn text(report: &Report) -> String {
         format!("{:.2}", median(&report.why_ms)),
         format!("{:.2}", quantile(&report.why_ms, 0.99)),
     ]);
+    waits.add_row([
+        "flag add, flag rm, ms".to_owned(),
+        format!("{:.2}", median(&report.toggles_ms)),
+        format!("{:.2}", quantile(&report.toggles_ms, 0.99)),
+    ]);
     let mut text = String::new();
     // A string takes all that is written.
     let _written = writeln!(

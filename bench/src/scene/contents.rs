@@ -77,7 +77,7 @@ pub(crate) struct Size {
     pub(crate) family: Family,
     /// Policies of single addresses. With one policy and many flows that policy is a prefix.
     pub(crate) policies: u32,
-    /// Policies of prefixes, beside them, that match nobody.
+    /// Policies of prefixes, all drops, beside them; with no policies of addresses they are who sends.
     pub(crate) prefixes: u32,
     /// Flows, all of this kind.
     pub(crate) flows: Option<(Deed, u32)>,
@@ -148,7 +148,7 @@ pub(super) fn hosts(size: Size) -> Result<BTreeMap<IpNetwork, Policy>> {
         .collect()
 }
 
-/// Prefixes around addresses that send nothing, among those that do.
+/// Prefixes around addresses that nobody else is about.
 pub(super) fn prefixes(size: Size) -> Result<BTreeMap<IpNetwork, Policy>> {
     let host_bits = if size.family == Family::V6 { 64 } else { 0 };
     let length = whole(size.family) - host_bits - PREFIX_BITS;
@@ -176,6 +176,6 @@ const POOL_STEER: u8 = 1;
 /// The relay's.
 pub(crate) const RELAY_PORT: u16 = 2525;
 /// Numbers of customers that prefixes are flagged around.
-const PREFIXED: u32 = 0xc0_0000;
-/// Customers in each of those prefixes, as a power of two.
-const PREFIX_BITS: u8 = 4;
+pub(super) const PREFIXED: u32 = 0xc0_0000;
+/// Customers in each of those prefixes, as a power of two: a million prefixes end before 2^24.
+pub(super) const PREFIX_BITS: u8 = 2;
