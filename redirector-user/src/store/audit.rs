@@ -323,52 +323,6 @@ impl Entry {
 }
 
 impl Store {
-    /// Verifies this controller's own chain, from where it begins; answers with the number of the last row and its hash.
-    ///
-    /// # Errors
-    ///
-    /// The outer error is the store's, the inner one the chain's.
-    pub async fn verify_trail(&self) -> Result<Result<(i64, String), Broken>, StoreError> {
-        loop {
-            let (begin, hash) = self.beginning(&self.name).await?;
-            let verified = self.verify_after(begin, hash).await?;
-            // What was about to be read may have gone meanwhile.
-            if verified.is_ok() || self.beginning(&self.name).await?.0 == begin {
-                return Ok(verified);
-            }
-        }
-    }
-
-    async fn verify_after(
-        &self,
-        begin: i64,
-        hash: String,
-    ) -> Result<Result<(i64, String), Broken>, StoreError> {
-        let (mut seq, mut last, mut is_told) = (begin, hash, begin == 0);
-        loop {
-            let page = self.trail_page(&self.name, seq).await?;
-            if page.is_empty() {
-                return Ok(match is_told {
-                    true => Ok((seq, last)),
-                    false => Err(Broken {
-                        writer: self.name.clone(),
-                        seq: begin + 1,
-                        what: UNTOLD,
-                    }),
-                });
-            }
-            for row in &page {
-                last = match verify_row(row, seq + 1, &last) {
-                    Ok(hash) => hash,
-                    Err(broken) => return Ok(Err(broken)),
-                };
-                seq += 1;
-                let of_it = anchor::told_by(row).and_then(|anchor| anchor.place);
-                is_told |= of_it.is_some_and(|(writer, at)| writer == self.name && at == begin);
-            }
-        }
-    }
-
     /// Rows about one subject, oldest first.
     ///
     /// # Errors

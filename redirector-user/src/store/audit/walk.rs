@@ -1,12 +1,15 @@
 //! Reading the trail: what people look for, and all of it for whoever proves it.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use sqlx::Row as _;
+use tokio::time::sleep;
 
 use super::{
-    Row,
+    Broken, Row, UNTOLD, anchor,
     proof::{From, Head, Proof, Prover},
-    read,
+    read, verify_row,
 };
 use crate::store::{Store, StoreError};
 
@@ -110,6 +113,56 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Verifies this controller's own chain, from where it begins; answers with the number of the last row and its hash.
+    /// It takes its time: of a long chain it is at work a tenth of it, for whoever has waited for the start has more urgent things
+    /// for the disk and the processor.
+    ///
+    /// # Errors
+    ///
+    /// The outer error is the store's, the inner one the chain's.
+    pub async fn verify_trail(&self) -> Result<Result<(i64, String), Broken>, StoreError> {
+        loop {
+            let (begin, hash) = self.beginning(&self.name).await?;
+            let verified = self.verify_after(begin, hash).await?;
+            // What was about to be read may have gone meanwhile.
+            if verified.is_ok() || self.beginning(&self.name).await?.0 == begin {
+                return Ok(verified);
+            }
+        }
+    }
+
+    async fn verify_after(
+        &self,
+        begin: i64,
+        hash: String,
+    ) -> Result<Result<(i64, String), Broken>, StoreError> {
+        let (mut seq, mut last, mut is_told) = (begin, hash, begin == 0);
+        loop {
+            let begun = Instant::now();
+            let page = self.trail_page(&self.name, seq).await?;
+            if page.is_empty() {
+                return Ok(match is_told {
+                    true => Ok((seq, last)),
+                    false => Err(Broken {
+                        writer: self.name.clone(),
+                        seq: begin + 1,
+                        what: UNTOLD,
+                    }),
+                });
+            }
+            for row in &page {
+                last = match verify_row(row, seq + 1, &last) {
+                    Ok(hash) => hash,
+                    Err(broken) => return Ok(Err(broken)),
+                };
+                seq += 1;
+                let of_it = anchor::told_by(row).and_then(|anchor| anchor.place);
+                is_told |= of_it.is_some_and(|(writer, at)| writer == self.name && at == begin);
+            }
+            sleep(begun.elapsed() * REST).await;
+        }
+    }
+
     /// The number before a writer's first row that is not older; the clock may have been set back meanwhile.
     ///
     /// # Errors
@@ -132,3 +185,6 @@ const OF_SUBJECT: &str = "SELECT * FROM audit WHERE subject = $1 AND at_us >= $2
 /// The subject is bound all the same, so that both have the same values.
 const OF_ALL: &str = "SELECT * FROM audit WHERE $1 = '' AND at_us >= $2 AND ($3 = '' OR actor = $3) \
                       AND ($4 = '' OR kind = $4) ORDER BY at_us DESC, writer DESC, seq DESC LIMIT $5";
+
+/// So many times as long as it has worked it rests.
+const REST: u32 = 9;
