@@ -12,7 +12,7 @@ use comfy_table::{Cell, Color};
 pub(super) use self::{
     events::{clean, event, events},
     status::{acknowledged, listeners, mode, relay_state, status},
-    style::{Style, rough},
+    style::{Style, local, rough},
     terms::{all_the_same, changes, exemption, exemptions},
 };
 use crate::{

@@ -1,10 +1,9 @@
 //! Events for people: a table, or a line for each as it comes.
 
 use comfy_table::{Attribute, Cell, Color};
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::Style;
+use super::{Style, local};
 use crate::api::view::{CountsView, EventView, SeenView};
 
 pub(in crate::cli) fn events(events: &[EventView], style: Style) -> String {
@@ -54,7 +53,7 @@ pub(in crate::cli) fn seen(seen: &SeenView) -> String {
 }
 
 fn when(event: &EventView) -> String {
-    let local = event.at.to_zoned(TimeZone::system());
+    let local = local(event.at);
     local.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 

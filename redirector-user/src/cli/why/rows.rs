@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
     api::view::{FrameView, FramesView},
+    cli::tables::local,
     edge::{self, Judgement},
     pcap::read::Frame,
 };
@@ -67,10 +68,9 @@ impl Row {
 
     /// As people read it.
     pub(super) fn line(&self) -> String {
-        let time = self.at.map(|at| {
-            let local = at.to_zoned(TimeZone::system());
-            local.strftime("%H:%M:%S.%6f").to_string()
-        });
+        let time = self
+            .at
+            .map(|at| local(at).strftime("%H:%M:%S.%6f").to_string());
         let ends = match (self.source, self.destination) {
             (Some(source), Some(destination)) => {
                 format!("{} > {}", end(source), end(destination))
