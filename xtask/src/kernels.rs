@@ -116,7 +116,8 @@ fn say(line: &str) -> Result<()> {
 
 const BEGINNING: &str = "uname -r
 ip link set lo up
-modprobe -a veth
+modprobe -a veth nf_tables
+ulimit -n 65536
 ";
 
 /// Tests of the lab that together see a whole road, both ways of diverting, and mail at its end; and a tunnel by the one
