@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     binaries::Binaries,
@@ -87,6 +87,24 @@ impl Lab {
     #[must_use]
     pub fn pin_dir(&self) -> PathBuf {
         pin_dir(&self.prefix)
+    }
+
+    /// Where in there the edge's are: by the version of their shapes.
+    ///
+    /// # Errors
+    /// If nothing is pinned.
+    pub fn pinned(&self) -> Result<PathBuf> {
+        let is_version = |name: &str| {
+            let number = name.strip_prefix('v');
+            number.is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        for entry in fs::read_dir(self.pin_dir())? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(is_version) {
+                return Ok(entry.path());
+            }
+        }
+        bail!("nothing is pinned in {}", self.pin_dir().display())
     }
 
     /// The product's binaries.

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use redirector_common::abi::ABI_VERSION;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -259,6 +260,11 @@ impl Lab {
 
     pub(crate) fn pin_dir(&self) -> PathBuf {
         Path::new("/sys/fs/bpf").join(&self.name)
+    }
+
+    /// Where in there the maps and links are.
+    pub(crate) fn pinned(&self) -> PathBuf {
+        self.pin_dir().join(format!("v{ABI_VERSION}"))
     }
 
     /// What the controller has written so far.

@@ -29,7 +29,7 @@ fn what_is_in_force_outlives_the_controller() {
         let ended = lab.end(signal);
         assert!(ended == code, "{signal:?}: {ended:?}\n{}", lab.logged());
         assert!(
-            fs::exists(lab.pin_dir().join("v4/links/cust0")).unwrap(),
+            fs::exists(lab.pinned().join("links/cust0")).unwrap(),
             "the program stays on its interface"
         );
         lab.start();

@@ -205,7 +205,7 @@ fn counts_of_an_interface_outlive_it_and_the_controller() {
     assert!(dropped(&lab, "") >= before, "{}", page(&lab));
     assert_eq!(total(&lab), dropped(&lab, ""));
     assert!(!page(&lab).contains("interface=\"cust0\""));
-    assert!(!fs::exists(lab.pin_dir().join("v4/counters/cust0")).unwrap());
+    assert!(!fs::exists(lab.pinned().join("counters/cust0")).unwrap());
 }
 
 /// Names with our prefixes in what is deployed, each with where it stands.

@@ -266,11 +266,12 @@ fn what_prevents_the_start_is_named_with_an_exit_code() {
             let Output { status, stderr, .. } = home.command(&under).output().unwrap();
             (status.code(), String::from_utf8(stderr).unwrap())
         };
+        let flows = pins.flows().display().to_string();
         pins.pin_another_shape();
         let (code, error) = run(&[]);
         assert_eq!(code, Some(1), "{error}");
         assert!(
-            error.contains("/v5/FLOWS: not the flow table of this version"),
+            error.contains(&format!("{flows}: not the flow table of this version")),
             "{error}"
         );
         assert!(error.contains("value 72 octets"), "{error}");
@@ -286,7 +287,7 @@ fn what_prevents_the_start_is_named_with_an_exit_code() {
         let (code, error) = run(&nobody);
         assert_eq!(code, Some(77), "{error}");
         assert!(
-            error.contains("/v5/FLOWS: not permitted") && error.contains("CAP_BPF"),
+            error.contains(&format!("{flows}: not permitted")) && error.contains("CAP_BPF"),
             "{error}"
         );
 

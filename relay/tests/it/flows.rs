@@ -11,6 +11,9 @@ use aya::maps::{HashMap, MapData};
 
 type Table = HashMap<MapData, [u8; 40], [u8; 64]>;
 
+/// Of the shapes: the edge pins its maps below it.
+const VERSION: &str = "v5";
+
 /// A pinned table: one entry per connection.
 pub(crate) struct FlowTable(Table);
 
@@ -24,12 +27,18 @@ impl PinDirectory {
             std::process::id()
         ));
         fs::create_dir(&path).expect("a BPF file system at /sys/fs/bpf");
-        fs::create_dir(path.join("v5")).unwrap();
-        Self(path)
+        let directory = Self(path);
+        fs::create_dir(directory.pins()).unwrap();
+        directory
     }
 
-    fn flows(&self) -> PathBuf {
-        self.0.join("v4/FLOWS")
+    fn pins(&self) -> PathBuf {
+        self.0.join(VERSION)
+    }
+
+    /// The table's place.
+    pub(crate) fn flows(&self) -> PathBuf {
+        self.pins().join("FLOWS")
     }
 
     /// Pins an empty table, in place of one that may be there.
@@ -58,7 +67,7 @@ impl PinDirectory {
 impl Drop for PinDirectory {
     fn drop(&mut self) {
         self.remove_flows();
-        fs::remove_dir(self.0.join("v5")).unwrap();
+        fs::remove_dir(self.pins()).unwrap();
         fs::remove_dir(&self.0).unwrap();
     }
 }

@@ -116,7 +116,7 @@ fn a_restart_finds_the_wire_and_another_configuration_takes_it_away() -> Result<
             .output()?;
         Ok((!shown.stdout.is_empty()).then_some(()))
     })?;
-    std::fs::remove_file(lab.pin_dir().join("v4/links/outgate-probe"))?;
+    std::fs::remove_file(lab.pinned()?.join("links/outgate-probe"))?;
     until("the program to be back", Duration::from_secs(15), || {
         let interfaces = gate.json(&["status"])?["interfaces"].to_string();
         Ok(interfaces.contains("outgate-probe").then_some(()))
