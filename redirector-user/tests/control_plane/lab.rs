@@ -203,8 +203,19 @@ impl Lab {
 
     /// Polls until something holds, or fails with the controller's log.
     #[track_caller]
-    pub(crate) fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        let (patience, begun) = (deadline(), Instant::now());
+    pub(crate) fn until(&self, what: &str, holds: impl FnMut(&Self) -> bool) {
+        self.until_within(deadline(), what, holds);
+    }
+
+    /// The same for what may take longer.
+    #[track_caller]
+    pub(crate) fn until_within(
+        &self,
+        patience: Duration,
+        what: &str,
+        mut holds: impl FnMut(&Self) -> bool,
+    ) {
+        let begun = Instant::now();
         while !holds(self) {
             assert!(
                 begun.elapsed() < patience,
