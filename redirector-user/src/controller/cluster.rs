@@ -78,6 +78,8 @@ impl Controller {
             }
             away_since = self.store.is_away_since();
             self.steward.send_replace(None);
+            // One that takes connections and breaks them is not asked without end.
+            sleep(pause).await;
         }
     }
 

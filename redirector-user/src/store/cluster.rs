@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnectOptions;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::StoreError;
 use crate::config::SharedStore;
@@ -32,8 +32,6 @@ pub(super) struct Cluster {
     edge: String,
     applied: AtomicI64,
     away: watch::Sender<Option<Timestamp>>,
-    /// Rung by whoever finds the database away.
-    lost: Notify,
 }
 
 /// The database does not answer.
@@ -52,7 +50,6 @@ impl Cluster {
             edge: at.edge.clone(),
             applied: AtomicI64::new(0),
             away: watch::Sender::new(None),
-            lost: Notify::new(),
         })
     }
 
@@ -128,14 +125,15 @@ impl Cluster {
                 "the store is away; what is in the kernel stays in force, and nothing can be changed until it is back"
             );
         }
-        self.lost.notify_one();
         let since = self.away.borrow().unwrap_or(now);
         (gone(since, error.to_string()), true)
     }
 
-    /// Becomes ready when somebody finds the database away.
+    /// Becomes ready when the database is away: what was found before it was back says nothing any more.
     pub(super) async fn lost(&self) {
-        self.lost.notified().await;
+        let mut away = self.away.subscribe();
+        // The sender lives in `self`.
+        let _since = away.wait_for(Option::is_some).await;
     }
 }
 

@@ -199,6 +199,11 @@ fn an_edge_without_its_store_enforces_and_catches_up() {
     });
     assert_eq!(ids(&a), ids(&b));
     assert!(!a.logged().contains("panicked"), "{}", a.logged());
+    // It was away once, and so it came back once.
+    let told = b.logged();
+    for line in ["the store is away;", "the store is back"] {
+        assert_eq!(told.matches(line).count(), 1, "{line}: {told}");
+    }
 }
 
 #[test]
