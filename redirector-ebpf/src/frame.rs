@@ -1,9 +1,9 @@
-//! The octets of a frame in XDP.
+//! A frame in XDP, which somebody may capture.
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    helpers::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
+    helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::XdpContext,
 };
 use redirector_common::frame::Frame;
@@ -66,7 +66,7 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn octets(&self) -> usize {
-        self.octets.count()
+        self.octets.octets()
     }
 
     #[inline(always)]
@@ -86,11 +86,6 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn resize(&mut self, octets: usize) -> bool {
-        let (Ok(now), Ok(wanted)) = (i32::try_from(self.octets()), i32::try_from(octets)) else {
-            return false;
-        };
-        // SAFETY: the context is valid; no window outlives the call, because each is read or written
-        // where it is made.
-        unsafe { bpf_xdp_adjust_tail(self.octets.0, wanted - now) == 0 }
+        self.octets.resize(octets)
     }
 }

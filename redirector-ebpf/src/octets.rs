@@ -6,12 +6,12 @@ use aya_ebpf::{
     EbpfContext,
     bindings::{__sk_buff, xdp_md},
     helpers::{
-        bpf_xdp_adjust_head,
-        generated::{bpf_csum_update, bpf_skb_pull_data, bpf_skb_store_bytes},
+        bpf_xdp_adjust_head, bpf_xdp_adjust_tail,
+        generated::{bpf_csum_update, bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_store_bytes},
     },
     programs::{TcContext, XdpContext},
 };
-use redirector_common::checksum::Difference;
+use redirector_common::{checksum::Difference, frame::Frame, parse::ether::TAG_OCTETS};
 
 use crate::machine::{self, hidden};
 
@@ -41,17 +41,18 @@ impl Xdp {
         let end = unsafe { ptr::read_volatile(&raw const context.data_end) };
         (data as usize, end as usize)
     }
+}
 
+impl Frame for Xdp {
     #[inline(always)]
-    pub(crate) fn read<const N: usize>(self, at: usize) -> Option<[u8; N]> {
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         let window = window::<N>(at, || self.bounds())?;
         // SAFETY: `at..at + N` was just proved to lie inside the frame, and `[u8; N]` has alignment 1.
         Some(unsafe { machine::read(window) })
     }
 
-    /// `false` = nothing changed.
     #[inline(always)]
-    pub(crate) fn write<const N: usize>(&mut self, at: usize, octets: &[u8; N]) -> bool {
+    fn write<const N: usize>(&mut self, at: usize, octets: &[u8; N]) -> bool {
         let Some(window) = window::<N>(at, || self.bounds()) else {
             return false;
         };
@@ -62,24 +63,35 @@ impl Xdp {
     }
 
     #[inline(always)]
-    pub(crate) fn count(self) -> usize {
+    fn octets(&self) -> usize {
         let (data, end) = self.bounds();
         end - data
     }
 
-    /// `false` = nothing changed: there was no headroom.
     #[inline(always)]
-    pub(crate) fn grow_head(&mut self, by: i32) -> bool {
+    fn grow_head(&mut self, by: i32) -> bool {
         // SAFETY: the context is valid; no window outlives the call, because each is read or written
         // where it is made.
         unsafe { bpf_xdp_adjust_head(self.0, -by) == 0 }
     }
+
+    #[inline(always)]
+    fn resize(&mut self, octets: usize) -> bool {
+        let (Ok(now), Ok(wanted)) = (i32::try_from(self.octets()), i32::try_from(octets)) else {
+            return false;
+        };
+        // SAFETY: as in `grow_head`.
+        unsafe { bpf_xdp_adjust_tail(self.0, wanted - now) == 0 }
+    }
 }
 
 impl Skb {
+    /// Takes the frame up, with all headers that are not unusually long in reach.
     #[inline(always)]
     pub(crate) fn new(context: &TcContext) -> Self {
-        Self(context.as_ptr().cast())
+        let skb = Self(context.as_ptr().cast());
+        skb.reach(USUAL_HEADERS_OCTETS);
+        skb
     }
 
     /// Interface that the frame came in by, or is about to leave by.
@@ -102,16 +114,26 @@ impl Skb {
         (data as usize, end as usize)
     }
 
+    /// Octets without the tag.
     #[inline(always)]
-    pub(crate) fn read<const N: usize>(self, at: usize) -> Option<[u8; N]> {
+    fn count(self) -> usize {
+        // SAFETY: the kernel passes a valid context for as long as the program runs.
+        let len = unsafe { &raw const (*self.0).len };
+        // SAFETY: the field is valid and aligned; what changes the length changes it behind LLVM's back.
+        unsafe { ptr::read_volatile(len) as usize }
+    }
+}
+
+impl Frame for Skb {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         let window = window::<N>(at, || self.bounds())?;
         // SAFETY: `at..at + N` was just proved to lie inside the frame, and `[u8; N]` has alignment 1.
         Some(unsafe { machine::read(window) })
     }
 
-    /// `false` = nothing changed.
     #[inline(always)]
-    pub(crate) fn write<const N: usize>(&mut self, at: usize, octets: &[u8; N]) -> bool {
+    fn write<const N: usize>(&mut self, at: usize, octets: &[u8; N]) -> bool {
         let (Ok(at), Ok(length)) = (u32::try_from(at), u32::try_from(N)) else {
             return false;
         };
@@ -120,16 +142,28 @@ impl Skb {
     }
 
     #[inline(always)]
-    pub(crate) fn count(self) -> usize {
-        // SAFETY: the kernel passes a valid context for as long as the program runs.
-        let len = unsafe { &raw const (*self.0).len };
-        // SAFETY: the field is valid and aligned; what changes the length changes it behind LLVM's back.
-        unsafe { ptr::read_volatile(len) as usize }
+    fn octets(&self) -> usize {
+        let beside = self.tag_beside();
+        self.count() + if is_tag(beside) { TAG_OCTETS } else { 0 }
     }
 
-    /// Lets windows reach the first `octets` octets, or all, if there are fewer.
     #[inline(always)]
-    pub(crate) fn reach(self, octets: usize) {
+    fn grow_head(&mut self, _by: i32) -> bool {
+        // Tags and headers come and go behind the Ethernet header.
+        false
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, octets: usize) -> bool {
+        let Ok(octets) = u32::try_from(octets) else {
+            return false;
+        };
+        // SAFETY: the context is valid, and no window outlives the call.
+        unsafe { bpf_skb_change_tail(self.0, octets, 0) == 0 }
+    }
+
+    #[inline(always)]
+    fn reach(&self, octets: usize) {
         let (data, end) = self.bounds();
         let wanted = octets.min(self.count());
         if end - data >= wanted {
@@ -142,9 +176,8 @@ impl Skb {
         }
     }
 
-    /// The tag beside the octets as it would stand among them, or zeros.
     #[inline(always)]
-    pub(crate) fn tag(self) -> [u8; 4] {
+    fn tag_beside(&self) -> [u8; 4] {
         // SAFETY: the kernel passes a valid context for as long as the program runs.
         let context = unsafe { &*self.0 };
         if context.vlan_present == 0 {
@@ -156,12 +189,17 @@ impl Skb {
         [p0, p1, t0, t1]
     }
 
-    /// What the network card has summed has changed by that much.
     #[inline(always)]
-    pub(crate) fn changed(&mut self, difference: Difference) {
+    fn packet_changed(&mut self, difference: Difference) {
         // SAFETY: the context is valid. It answers that there is no such sum, mostly.
         let _no_sum = unsafe { bpf_csum_update(self.0, word(difference)) };
     }
+}
+
+/// Whether these octets are a tag, and not the zeros that stand for none.
+#[inline(always)]
+pub(crate) const fn is_tag([high, low, _, _]: [u8; 4]) -> bool {
+    high != 0 || low != 0
 }
 
 /// As the kernel's helpers take it.

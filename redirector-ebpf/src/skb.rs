@@ -31,7 +31,7 @@ use redirector_common::{
 
 use crate::{
     capture::{self, Shown},
-    octets::{Skb, USUAL_HEADERS_OCTETS, word},
+    octets::{Skb, is_tag, word},
 };
 
 /// One frame, as the kernel's stack hands it over.
@@ -40,14 +40,11 @@ pub(crate) struct SkbFrame {
 }
 
 impl SkbFrame {
-    /// Takes the frame up, with all headers that are not unusually long in reach.
     #[inline(always)]
     pub(crate) fn new(context: &TcContext) -> Self {
-        let frame = Self {
+        Self {
             octets: Skb::new(context),
-        };
-        frame.reach(USUAL_HEADERS_OCTETS);
-        frame
+        }
     }
 }
 
@@ -84,14 +81,12 @@ impl Frame for SkbFrame {
 
     #[inline(always)]
     fn octets(&self) -> usize {
-        let beside = self.tag_beside();
-        self.octets.count() + if is_tag(beside) { TAG_OCTETS } else { 0 }
+        self.octets.octets()
     }
 
     #[inline(always)]
-    fn grow_head(&mut self, _by: i32) -> bool {
-        // Tags come and go by `replace_link`, and nothing else moves a head.
-        false
+    fn grow_head(&mut self, by: i32) -> bool {
+        self.octets.grow_head(by)
     }
 
     #[inline(always)]
@@ -106,11 +101,7 @@ impl Frame for SkbFrame {
 
     #[inline(always)]
     fn resize(&mut self, octets: usize) -> bool {
-        let Ok(octets) = u32::try_from(octets) else {
-            return false;
-        };
-        // SAFETY: the context is valid, and no window outlives the call.
-        unsafe { bpf_skb_change_tail(self.octets.0, octets, 0) == 0 }
+        self.octets.resize(octets)
     }
 
     #[inline(always)]
@@ -120,7 +111,7 @@ impl Frame for SkbFrame {
 
     #[inline(always)]
     fn tag_beside(&self) -> [u8; 4] {
-        self.octets.tag()
+        self.octets.tag_beside()
     }
 
     #[inline(always)]
@@ -210,7 +201,7 @@ impl Frame for SkbFrame {
 
     #[inline(always)]
     fn packet_changed(&mut self, difference: Difference) {
-        self.octets.changed(difference);
+        self.octets.packet_changed(difference);
     }
 }
 
@@ -315,11 +306,6 @@ fn shrink(skb: *mut __sk_buff, mut octets: i32, old_be: [u8; 2], new_be: [u8; 2]
     let flags = u64::from(BPF_F_ADJ_ROOM_FIXED_GSO);
     // SAFETY: as above.
     unsafe { bpf_skb_adjust_room(skb, -octets, BPF_ADJ_ROOM_MAC, flags) == 0 }
-}
-
-#[inline(always)]
-const fn is_tag([high, low, _, _]: [u8; 4]) -> bool {
-    high != 0 || low != 0
 }
 
 /// Of an IP header, by its family.

@@ -32,13 +32,16 @@ use aya_ebpf::{
 };
 use redirector_common::tunnel::host::{Arrival, Departure, arrive, leave};
 
-use crate::{maps::Maps, skb::Skb, xdp::Frame};
+use crate::{
+    maps::Maps,
+    octets::{Skb, Xdp},
+};
 
 /// The ingress, in XDP. The stack takes the type of what is left from its Ethernet header.
 #[xdp]
 #[inline(always)]
 fn tunnel_in_xdp(context: XdpContext) -> u32 {
-    match arrive(&mut Frame::new(&context), &mut Maps) {
+    match arrive(&mut Xdp::new(&context), &mut Maps) {
         Arrival::Untouched | Arrival::Inner { .. } => xdp_action::XDP_PASS,
         Arrival::Dropped => xdp_action::XDP_DROP,
     }
