@@ -9,6 +9,7 @@ mod capture;
 mod commands;
 mod events;
 mod exempt;
+mod flag;
 mod generate;
 mod import;
 mod listing;
@@ -80,7 +81,7 @@ enum Command {
     Status,
     /// Flag customers, lift flags, look at them
     #[command(subcommand)]
-    Flag(FlagCommand),
+    Flag(flag::FlagCommand),
     /// Keep customers from being flagged for a while
     #[command(subcommand)]
     Exempt(exempt::ExemptCommand),
@@ -145,7 +146,7 @@ enum Command {
     #[command(after_help = tenants::WHO_HELP)]
     Who(tenants::WhoArgs),
     /// Make customers, assignments and flags what a file says
-    #[command(after_help = APPLY_HELP)]
+    #[command(after_help = import::APPLY_HELP)]
     Apply(import::ApplyArgs),
     /// Watch who sends, relays and drops, on the whole screen
     Top(top::TopArgs),
@@ -195,151 +196,6 @@ struct AttachArgs {
     /// slower and works everywhere; tcx (from Linux 6.6) and clsact (before) go beside another XDP program
     #[arg(long, default_value = "native", value_delimiter = ',', value_parser = ["native", "generic", "tcx", "clsact"])]
     mode: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-enum FlagCommand {
-    /// Flag an address or prefix; a flag that it has already is replaced
-    #[command(after_help = ADD_EXAMPLES)]
-    Add(Box<AddArgs>),
-    /// Lift a flag; its open connections keep their relay until they end
-    #[command(
-        after_help = "Example:\n  outgate flag rm 192.0.2.10 --reason \"cleaned up, ticket 4711\""
-    )]
-    Rm(RmArgs),
-    /// Flag all that a CSV or JSON file names, at once or not at all
-    #[command(after_help = IMPORT_EXAMPLES)]
-    Import(import::FileArgs),
-    /// List active flags, by number
-    Ls {
-        /// Ended ones too
-        #[arg(long)]
-        all: bool,
-        /// At most so many
-        #[arg(long, default_value_t = 1000, value_name = "COUNT")]
-        limit: u32,
-        /// Only those after the flag of this number
-        #[arg(long, default_value_t = 0, value_name = "ID")]
-        after: u32,
-        /// Only those that end, or are to be looked at again, within this while, as 7d; the first one first
-        #[arg(long, value_name = "DURATION", conflicts_with_all = ["all", "after"])]
-        due: Option<String>,
-    },
-    /// Let a flag live longer, or move the review of one that stands for ever
-    #[command(after_help = terms::EXTEND_HELP)]
-    Extend(terms::ExtendArgs),
-    /// Agree that a flag stands for ever, as somebody else has asked for
-    #[command(after_help = terms::APPROVE_HELP)]
-    Approve(terms::DecideArgs),
-    /// Leave a flag its end, although somebody has asked for it to stand for ever
-    #[command(
-        after_help = "Example:\n  outgate flag reject 192.0.2.10 --reason \"the contract ends in June\"\n\nWhoever has asked for it may take it back in the same way."
-    )]
-    Reject(terms::DecideArgs),
-    /// Show every flag there ever was of a prefix, and what happened to each, the newest first
-    #[command(
-        after_help = "Examples:\n  outgate flag history 192.0.2.10\n  outgate flag history 2001:db8:a:a::/64 -j"
-    )]
-    History {
-        /// Address or prefix; one IPv6 address stands for its /64 unless --exact
-        target: String,
-        /// A single IPv6 address means itself, not its /64
-        #[arg(long)]
-        exact: bool,
-    },
-    /// Show one flag with its history
-    Show {
-        /// Address, prefix, or number of the flag
-        target: String,
-        /// A single IPv6 address means itself, not its /64
-        #[arg(long)]
-        exact: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-struct AddArgs {
-    /// Address or prefix; one IPv6 address stands for its /64 unless --exact
-    target: String,
-    /// Why; the customer reads it in refusals
-    #[arg(long)]
-    reason: String,
-    /// pass, observe, limit, redirect, refuse, reset or drop
-    #[arg(long, default_value = "redirect")]
-    action: String,
-    /// Pool of a redirect [default: the first one configured]
-    #[arg(long)]
-    pool: Option<String>,
-    /// What the relay does: filter (scan, then deliver), opaque (TLS stays end to end, only clear text is scanned)
-    /// or walled (refuse every recipient with the reason) [default: filter]
-    #[arg(long)]
-    treatment: Option<String>,
-    /// Where the relay's own leg leaves from: pool (an address of the relay), customer (the customer's own; only with
-    /// a pool that is via = "steer"), pool+customer (the customer's where DMARC demands it) or socks5 (a proxy of the
-    /// relay's configuration) [default: pool]
-    #[arg(long)]
-    egress: Option<String>,
-    /// When the customer hears 250: cutthrough (its MX has said so), cutthrough+spool (the same, but what the MX defers
-    /// or does not answer is queued) or queue (the relay's disk has the message) [default: cutthrough]
-    #[arg(long)]
-    delivery: Option<String>,
-    /// What of the mail may be looked at: none, metadata (who sends to whom, and how much), headers or body [default:
-    /// what the relay's configuration says]
-    #[arg(long)]
-    tier: Option<String>,
-    /// What the customer may do at the relay, by a name under [behaviour.named_limits] of the relay's configuration; a relay
-    /// that has no such limits goes by those of everybody, and says so [default: those of everybody]
-    #[arg(long, value_name = "NAME")]
-    limits: Option<String>,
-    /// Of a redirect: abuse is known, so the relay never splices TLS by itself, not even where the sender verifies
-    /// certificates and defers its mail
-    #[arg(long)]
-    confirmed: bool,
-    /// Of a limit: new connections of each address (IPv6: each /64), as 2/s, 30/min or 100/h
-    #[arg(long)]
-    rate: Option<String>,
-    /// Of a limit: new connections at once after a pause [default: 10]
-    #[arg(long)]
-    burst: Option<u16>,
-    /// Life of the flag, at most 90d; or ever, which a second person must approve
-    #[arg(long = "for", default_value = crate::policy::dial::DEFAULT_LIFE, value_name = "DURATION")]
-    life: String,
-    /// With --for ever: after how long somebody is to look at it again, at most 366d
-    #[arg(long, value_name = "DURATION")]
-    review: Option<String>,
-    /// Flag a customer although it is exempt; why, for the trail
-    #[arg(long, value_name = "REASON")]
-    despite_exemption: Option<String>,
-    /// Reference into another system
-    #[arg(long)]
-    ticket: Option<String>,
-    /// Who flags [default: you]
-    #[arg(long)]
-    actor: Option<String>,
-    /// A single IPv6 address means itself, not its /64
-    #[arg(long)]
-    exact: bool,
-    /// Write nothing to the customer about it; without, that is done where [notices] in outgated.toml says how
-    #[arg(long)]
-    quiet: bool,
-    /// Cut open connections at once, instead of letting them pass for up to ten minutes
-    #[arg(long)]
-    cut: bool,
-}
-
-#[derive(Debug, Args)]
-struct RmArgs {
-    /// Address, prefix, or number of the flag
-    target: String,
-    /// Why
-    #[arg(long)]
-    reason: String,
-    /// Who lifts [default: you]
-    #[arg(long)]
-    actor: Option<String>,
-    /// A single IPv6 address means itself, not its /64
-    #[arg(long)]
-    exact: bool,
 }
 
 /// How a command ended, as its exit code says it.
@@ -477,73 +333,6 @@ const EXAMPLES: &str = "Examples:
 
 Exit codes: 0 done, 1 usage, controller unreachable or token not known, 2 not found, 3 refused by a guard or beyond the
 token's scope, 4 stored but not yet in force";
-
-const ADD_EXAMPLES: &str = "Examples:
-  outgate flag add 192.0.2.10 --reason \"spam run, complaint 4711\"
-  outgate flag add 2001:db8:a:a::10 --reason \"spam run\" --for 24h        (flags 2001:db8:a:a::/64)
-  outgate flag add 192.0.2.64/28 --reason \"no contract\" --action drop --cut
-  outgate flag add 192.0.2.10 --reason \"spam run\" --pool steered --egress customer
-  outgate flag add 192.0.2.10 --reason \"application without a queue\" --delivery queue
-  outgate flag add 192.0.2.10 --reason \"contract allows no more\" --tier headers
-  outgate flag add 192.0.2.10 --reason \"new customer, complaint 4711\" --limits small
-  outgate flag add 192.0.2.20 --reason \"sends too fast\" --action limit --rate 30/min --burst 10
-
-With --egress customer the MX sees the customer's own address. The edge then gives the relay what comes from
-port 25 to the customer's ports 61000 to 65535, and lets the relay use the address towards port 25 alone.
-With --egress socks5 the relays need [[socks5]] in their configuration; one without it answers 421.
-
-With --delivery queue, or cutthrough+spool, the relays need a [spool]. One without answers the customer 421, or passes
-deferrals back to it. When the flag ends, what is still queued from a customer's own address leaves from the relay's.
-
-With --for ever it lives for 90d like any other until somebody else approves it (`outgate flag approve`); from then on
-it has no end, but a day on which somebody is to look at it again.
-  outgate flag add 192.0.2.10 --reason \"no contract\" --action drop --for ever --review 90d
-
-Returns once the flag is in force (exit 0), or after 5 s if a relay has not acknowledged it (exit 4):
-it is stored then, and comes into force by itself.";
-
-const IMPORT_EXAMPLES: &str = "Examples:
-  outgate flag import flags.csv --dry-run
-  outgate flag import flags.csv
-  billing-export | outgate flag import -
-
-The first line names the columns, in any order: prefix and reason must be there; action, pool, treatment,
-egress, delivery, tier, limits, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add`
-mean, and are empty for their defaults (exact, cut and confirmed are yes or no); notify is no where --quiet is meant. Text is UTF-8.
-  prefix,reason,action,for,ticket
-  192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711
-  2001:db8:a:a::/64,no contract,drop,,
-
-A JSON array of objects with the same names will do as well. What stands already as the file says stays as it is.
-
-With --origin the file touches only what came under the same name before: what it does not have any more ends with
---prune, and what others hold otherwise is left alone and named (exit 4), unless --take-over. A file that would change more
-than [guards] of outgated.toml allows (5 % of a customer prefix, 50 customers) is refused (exit 3), unless --override-guard
-says why.
-
-All or nothing: if any line is wrong, or a guard forbids it, every such line is named with its number, and
-nothing is changed. Otherwise the file is one change: stored whole, and in force at one instant, but for
-redirects that a relay must know of first. Exit 4 if some of them still wait after 5 s.";
-
-const APPLY_HELP: &str = "Examples:
-  outgate apply -f policy.toml --diff
-  outgate apply -f policy.toml
-
-  origin = \"policy\"
-  [[customer]]
-  id = \"C-1042\"
-  name = \"Example Ltd\"
-  contact = \"abuse@customer.example\"
-  [[assignment]]
-  prefix = \"192.0.2.64/28\"
-  customer = \"C-1042\"
-  [[flag]]
-  prefix = \"192.0.2.70\"
-  reason = \"spam run, complaint 4711\"
-  action = \"drop\"
-
-The keys of a flag are the columns of `outgate flag import`. What came by a file of the same origin, and is not in it any
-more, ends. What it touches otherwise, and what keeps it from changing too much, is as with `outgate flag import --help`.";
 
 #[cfg(test)]
 mod tests {

@@ -34,6 +34,16 @@ macro_rules! records {
                 Self { $( $field: <$ty as Octets>::take(&mut rest) ),* }
             }
         }
+
+        impl Octets for $name {
+            fn put<'a>(&self, into: &'a mut [u8]) -> &'a mut [u8] {
+                $crate::abi::declare::put_octets(self.to_octets(), into)
+            }
+
+            fn take(from: &mut &[u8]) -> Self {
+                Self::from_octets(&$crate::abi::declare::take_octets(from))
+            }
+        }
     )*};
 }
 

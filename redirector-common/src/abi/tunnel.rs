@@ -1,7 +1,39 @@
 //! Tunnels to relays that are on no link of ours.
 
-use super::{Tunnel, TunnelKey};
+use super::Octets;
 use crate::addr::Addr;
+
+records! {
+    /// A tunnel to a relay: packets travel whole behind another IP header.
+    pub struct Tunnel [40] {
+        /// Our end, [`Addr::mapped`].
+        near: [u8; 16],
+        /// The relay's end.
+        far: [u8; 16],
+        /// Octets of the longest packet that fits in.
+        mtu: u16,
+        /// 4 or 6, of the header outside; 0 = there is no tunnel.
+        family: u8,
+        /// Unused, zero.
+        reserved8: u8,
+        /// Unused, zero.
+        reserved32: u32,
+    }
+
+    /// Who sends to us through a tunnel.
+    pub struct TunnelKey [36] {
+        /// The relay's end, [`Addr::mapped`].
+        far: [u8; 16],
+        /// Our end.
+        near: [u8; 16],
+        /// 4 or 6, of the header outside.
+        family: u8,
+        /// Unused, zero.
+        reserved8: u8,
+        /// Unused, zero.
+        reserved16: u16,
+    }
+}
 
 impl Tunnel {
     /// Octets of a packet that every link carries (RFC 8200 section 5): a tunnel that carries less would have

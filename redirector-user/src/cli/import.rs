@@ -296,6 +296,49 @@ fn bar(progress: &ImportProgress) -> String {
 const BEAT: Duration = Duration::from_millis(200);
 const BAR_WIDTH: usize = 40;
 
+pub(super) const IMPORT_EXAMPLES: &str = "Examples:
+  outgate flag import flags.csv --dry-run
+  outgate flag import flags.csv
+  billing-export | outgate flag import -
+
+The first line names the columns, in any order: prefix and reason must be there; action, pool, treatment,
+egress, delivery, tier, limits, rate, burst, for, ticket, exact, cut and confirmed mean what the options of `outgate flag add`
+mean, and are empty for their defaults (exact, cut and confirmed are yes or no); notify is no where --quiet is meant. Text is UTF-8.
+  prefix,reason,action,for,ticket
+  192.0.2.10,\"spam run, complaint 4711\",redirect,24h,T-4711
+  2001:db8:a:a::/64,no contract,drop,,
+
+A JSON array of objects with the same names will do as well. What stands already as the file says stays as it is.
+
+With --origin the file touches only what came under the same name before: what it does not have any more ends with
+--prune, and what others hold otherwise is left alone and named (exit 4), unless --take-over. A file that would change more
+than [guards] of outgated.toml allows (5 % of a customer prefix, 50 customers) is refused (exit 3), unless --override-guard
+says why.
+
+All or nothing: if any line is wrong, or a guard forbids it, every such line is named with its number, and
+nothing is changed. Otherwise the file is one change: stored whole, and in force at one instant, but for
+redirects that a relay must know of first. Exit 4 if some of them still wait after 5 s.";
+
+pub(super) const APPLY_HELP: &str = "Examples:
+  outgate apply -f policy.toml --diff
+  outgate apply -f policy.toml
+
+  origin = \"policy\"
+  [[customer]]
+  id = \"C-1042\"
+  name = \"Example Ltd\"
+  contact = \"abuse@customer.example\"
+  [[assignment]]
+  prefix = \"192.0.2.64/28\"
+  customer = \"C-1042\"
+  [[flag]]
+  prefix = \"192.0.2.70\"
+  reason = \"spam run, complaint 4711\"
+  action = \"drop\"
+
+The keys of a flag are the columns of `outgate flag import`. What came by a file of the same origin, and is not in it any
+more, ends. What it touches otherwise, and what keeps it from changing too much, is as with `outgate flag import --help`.";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::{
     CliError, Outcome,
-    commands::{Teller, active_id, whoever},
+    commands::{Teller, whoever},
+    flag::active_id,
     tables,
 };
 use crate::{

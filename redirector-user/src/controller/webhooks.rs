@@ -4,40 +4,28 @@
 //! nobody but itself. How far it is, is kept after every few events and whenever there are no more: who is killed tells a
 //! few again, and none is left out.
 
-use std::sync::{Arc, PoisonError};
+mod hook;
+
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest as _, Sha256};
-use tokio::{
-    sync::{Mutex, Notify},
-    time::{Duration, Instant, timeout},
-};
+use tokio::time::{Duration, timeout};
+
+pub(super) use self::hook::Hook;
 
 use super::{Controller, Problem, StartError, clock};
 use crate::{
     api::view::{EventView, WebhookAnswerView, WebhookState, WebhookView},
     backoff,
-    config::{Config, Webhook},
-    feed::{Item, Own},
-    hex,
+    config::Config,
+    feed::Own,
     store::{
-        Store, StoreError,
+        StoreError,
         drains::Word,
         events::{Stored, Wanted},
     },
-    webhook::{Endpoint, Progress, WebhookError},
+    webhook::Progress,
 };
-
-/// One webhook that is turned.
-#[derive(Debug)]
-pub(super) struct Hook {
-    endpoint: Endpoint,
-    progress: std::sync::Mutex<Progress>,
-    /// Held while progress is being kept, so that an older one never overwrites a newer; when that last was.
-    keeping: Mutex<Instant>,
-    /// Wakes its task.
-    nudge: Notify,
-}
 
 /// Whether what the configuration names beside itself is there.
 pub(crate) fn check_files(config: &Config) -> Result<(), StartError> {
@@ -56,62 +44,6 @@ enum Next {
     Stop,
 }
 
-impl Hook {
-    /// Looks at what is configured.
-    pub(super) fn load_all(config: &Config) -> Result<Vec<Endpoint>, WebhookError> {
-        config.webhooks.iter().map(Endpoint::load).collect()
-    }
-
-    /// Takes over from the store.
-    pub(super) async fn take_over(
-        endpoints: Vec<Endpoint>,
-        store: &Store,
-    ) -> Result<Vec<Arc<Self>>, StoreError> {
-        let names = endpoints.iter().map(|it| it.webhook().name.as_str());
-        store.forget_webhooks(&names.collect::<Vec<_>>()).await?;
-        let mut hooks = Vec::new();
-        for endpoint in endpoints {
-            let mut progress = store.begin_webhook(&endpoint.webhook().name).await?;
-            progress.configured(&digest(endpoint.webhook()));
-            hooks.push(Arc::new(Self {
-                endpoint,
-                progress: std::sync::Mutex::new(progress),
-                keeping: Mutex::new(Instant::now()),
-                nudge: Notify::new(),
-            }));
-        }
-        Ok(hooks)
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.endpoint.webhook().name
-    }
-
-    /// A copy of how far it is.
-    pub(super) fn progress(&self) -> Progress {
-        self.change(|progress| progress.clone())
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Progress) -> T) -> T {
-        // A panic while it was held has left a whole progress behind.
-        change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    async fn keep(&self, store: &Store, told: Option<Item>) -> Result<(), StoreError> {
-        let mut kept_at = self.keeping.lock().await;
-        store
-            .save_webhook(self.name(), &self.progress(), told)
-            .await?;
-        *kept_at = Instant::now();
-        Ok(())
-    }
-
-    /// Whether that was long ago.
-    async fn is_due(&self) -> bool {
-        self.keeping.lock().await.elapsed() >= KEPT_EVERY
-    }
-}
-
 impl Controller {
     /// Tells one endpoint what it wants to hear, for ever.
     pub(super) async fn turn_webhook(self: Arc<Self>, hook: Arc<Hook>) {
@@ -124,7 +56,7 @@ impl Controller {
                 // Another edge has told it events meanwhile.
                 match self.store.begin_webhook(hook.name()).await {
                     Ok(mut fresh) => {
-                        fresh.configured(&digest(hook.endpoint.webhook()));
+                        fresh.configured(&hook.digest());
                         hook.change(|progress| *progress = fresh);
                         term = now_steward;
                     }
@@ -224,7 +156,7 @@ impl Controller {
             }
             Ok(false) => {
                 self.metrics().webhook_asked(name, "failed");
-                hook.change(|progress| progress.gone(digest(hook.endpoint.webhook())));
+                hook.change(|progress| progress.gone(hook.digest()));
                 tracing::error!(
                     webhook = name,
                     "the endpoint says that it is gone (410); it is told nothing until its configuration changes, or \
@@ -444,21 +376,6 @@ const fn wanted(after: u64) -> Wanted {
         customer: None,
         since: None,
     }
-}
-
-/// Another configuration has another one.
-fn digest(webhook: &Webhook) -> String {
-    let Webhook {
-        name,
-        url,
-        events,
-        secret_file,
-        ca_file,
-        timeout,
-    } = webhook;
-    let (origin, path) = (url.origin(), &url.path);
-    let text = format!("{name}\n{origin}{path}\n{events}\n{secret_file}\n{ca_file:?}\n{timeout:?}");
-    hex::encode(&Sha256::digest(text))
 }
 
 /// 410.

@@ -51,7 +51,9 @@ pub enum TunnelError {
         edge: IpAddr,
     },
     /// More edges than the map holds.
-    #[error("{edges} edges; {HOST_EDGES_MAX} are possible")]
+    #[error(
+        "{edges} times --edge; {HOST_EDGES_MAX} are possible: divide the edges among several relays' hosts"
+    )]
     TooMany {
         /// How many were named.
         edges: usize,

@@ -222,7 +222,7 @@ impl Seat {
         swaps: bool,
     ) -> Result<(), EdgeError> {
         if !swaps && self.filter().find(interface)?.is_some() {
-            return Err(refusal::filter_taken(interface));
+            return Err(refusal::filter_taken(interface, self.filter()));
         }
         let instance = self.classifier(object)?;
         // The new program is pinned before the filter runs it, and takes the old one's name after, so that a crash

@@ -145,7 +145,9 @@ fn one_place_has_one_filter() {
         let error = edge
             .attach("cust0", Role::Customer, AttachMode::Clsact)
             .unwrap_err();
-        assert!(error.to_string().contains("another filter"), "{error}");
+        let place =
+            "another filter has priority 1 and handle 0x4f47 (`tc filter show dev IFACE ingress`)";
+        assert!(error.to_string().contains(place), "{error}");
         assert_eq!(theirs.open().attachments().unwrap(), [other]);
         assert_eq!(edge.attachments().unwrap(), []);
     });

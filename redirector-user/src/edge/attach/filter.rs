@@ -1,6 +1,6 @@
 //! The filter of `clsact` that runs a program, in a place of its own.
 
-use std::mem::ManuallyDrop;
+use std::{fmt, mem::ManuallyDrop};
 
 use aya::programs::{
     Link as _, ProgramError, SchedClassifier, TcAttachType,
@@ -132,6 +132,21 @@ impl Filter {
                 TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
                 _ => None,
             })
+    }
+}
+
+/// The place, and how one looks at it.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = match self.side {
+            TcAttachType::Egress => "egress",
+            TcAttachType::Ingress | TcAttachType::Custom(_) => "ingress",
+        };
+        let handle = u32::from(self.handle);
+        write!(
+            f,
+            "priority {PRIORITY} and handle {handle:#x} (`tc filter show dev IFACE {side}`)"
+        )
     }
 }
 

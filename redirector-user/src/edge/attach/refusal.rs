@@ -3,6 +3,7 @@
 use aya::programs::{ProgramError, loaded_programs};
 use rustix::io::Errno;
 
+use super::filter::Filter;
 use crate::edge::{AttachMode, EdgeError, RefusedMode, error::errno, interface::Interface};
 
 /// Refuses an interface that another XDP program owns, and says whose it is.
@@ -46,9 +47,11 @@ pub(crate) fn no_tcx(interface: &Interface) -> EdgeError {
 }
 
 /// Refuses a place that another filter has.
-pub(crate) fn filter_taken(interface: &Interface) -> EdgeError {
-    let reason = "another filter has priority 1 and handle 0x4f47 (`tc filter show dev IFACE ingress`), maybe of an Outgate with another edge.pin_dir; detach it there, or `tc filter del`";
-    refused(interface, AttachMode::Clsact, reason)
+pub(crate) fn filter_taken(interface: &Interface, filter: Filter) -> EdgeError {
+    let reason = format!(
+        "another filter has {filter}, maybe of an Outgate with another pin directory; detach it there, or `tc filter del`"
+    );
+    refused(interface, AttachMode::Clsact, &reason)
 }
 
 /// Refuses a kernel that has no links to pin.

@@ -124,7 +124,7 @@ impl Edge {
         running: bool,
     ) -> Result<u32, EdgeError> {
         if !running && Filter::EDGE.find(interface)?.is_some() {
-            return Err(refusal::filter_taken(interface));
+            return Err(refusal::filter_taken(interface, Filter::EDGE));
         }
         let mut object = program::open_on(&interface.name, &self.config, &self.pins, Some(role))?;
         let instance = program::load_tc(&mut object)?;
