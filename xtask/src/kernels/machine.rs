@@ -174,6 +174,7 @@ pub(super) const DEBIAN_PACKAGES: [&str; 4] = ["busybox-static", "cpio", "kmod",
 /// The machine's first program.
 const INIT: &str = r#"#!/bin/sh
 /bin/busybox --install -s /bin
+hostname old-kernel
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
@@ -191,6 +192,10 @@ mount -t tmpfs shm /new/dev/shm
 mount -t tmpfs tmp /new/tmp
 mount -t tmpfs run /new/run
 mount -t bpf bpf /new/sys/fs/bpf
+# What the kernel asks for by itself, a filter's classifier for one, is found where its modules are.
+mkdir /sbin
+printf '#!/bin/sh\nexec chroot /new /sbin/modprobe "$@"\n' > /sbin/modprobe
+chmod +x /sbin/modprobe
 cat > /new/run/script <<'END'
 @SCRIPT@
 END
