@@ -25,6 +25,10 @@ pub(crate) struct Before {
     pub(crate) link: Link,
     pub(crate) segment: Segment,
     pub(crate) ends: Ends,
+    /// 1 if all was there, as [`Before::read`] has answered. Whoever looks at that behind another call looks here: of
+    /// an answer that is kept in a register over a call, Linux 6.1's verifier follows one value, and cuts off what
+    /// only the other one leads to.
+    pub(crate) whole: u8,
 }
 
 impl Before {
@@ -33,7 +37,10 @@ impl Before {
     #[inline(never)]
     pub(crate) fn read<F: Frame>(&mut self, frame: &F, ifindex: u32) -> bool {
         self.way_back.ifindex = ifindex;
-        self.ends.read(frame, self.link) && ether::way_back(frame, self.link, &mut self.way_back)
+        let whole = self.ends.read(frame, self.link)
+            && ether::way_back(frame, self.link, &mut self.way_back);
+        self.whole = u8::from(whole);
+        whole
     }
 
     /// Reads the way back alone, but for its interface, which is there already.

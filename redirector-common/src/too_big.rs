@@ -60,6 +60,7 @@ fn begin<F: Frame>(frame: &mut F, before: &Before) -> bool {
         segment,
         way_back,
         ends,
+        ..
     } = before;
     let l3 = usize::from(frame.link_octets(way_back));
     if ends.family == FAMILY_V4 {

@@ -34,10 +34,11 @@ pub(super) fn judge<F: Frame, T: Tables>(
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
     };
     work.before.link = link;
-    let whole = work.before.read(frame, 0);
+    // Its answer is looked at behind other calls, where it is remembered.
+    let _whole = work.before.read(frame, 0);
     match packet {
         Packet::Tcp(segment) => {
-            if !whole {
+            if work.before.whole == 0 {
                 return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
             }
             work.before.segment = segment;
@@ -51,7 +52,7 @@ pub(super) fn judge<F: Frame, T: Tables>(
         | Packet::Tunnel
         | Packet::NotOurs
         | Packet::Malformed
-            if whole && is_spoofed(tables, &work.before.ends) =>
+            if work.before.whole != 0 && is_spoofed(tables, &work.before.ends) =>
         {
             Judged::counted(tables, Verdict::Drop, Counter::SpoofBlocked)
         }

@@ -49,13 +49,14 @@ pub(super) fn judge<F: Frame, T: Tables>(
     };
     work.before.link = link;
     work.before.segment = segment;
+    work.beyond = u8::from(beyond);
     if !work.before.read(frame, 0) {
         return Judged::counted(tables, Verdict::Drop, Counter::InternalError);
     }
     if ether::is_group(work.before.way_back.own_mac) {
         return Judged::UNTOUCHED;
     }
-    if beyond {
+    if work.beyond != 0 {
         match answer(tables, &mut work) {
             Answer::NotOurs => {}
             Answer::Stray => {

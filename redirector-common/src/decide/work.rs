@@ -44,6 +44,8 @@ pub struct Work {
     pub(super) options: Options,
     /// The tunnel that a packet came by.
     pub(super) tunnel_key: TunnelKey,
+    /// 1 if a relay beyond the uplink may have sent the frame. Here and not in a register, as [`Before::whole`].
+    pub(super) beyond: u8,
 }
 
 impl Work {
