@@ -28,7 +28,7 @@ pub mod nexthop;
 pub(crate) mod pins;
 mod policies;
 pub mod probe;
-mod program;
+pub(crate) mod program;
 mod radar;
 mod refusals;
 mod sets;

@@ -1,14 +1,15 @@
 //! Loading the kernel program: one instance per interface, for XDP or for tc, all on the same pinned maps.
 
-use std::path::Path;
+use std::{error::Error, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader,
     programs::{Program, SchedClassifier, Xdp},
 };
 use redirector_common::abi::{Role, map};
+use rustix::io::Errno;
 
-use super::{EdgeConfig, EdgeError, PROGRAM, pins::Pins, radar::RADAR};
+use super::{EdgeConfig, EdgeError, PROGRAM, error::errno, pins::Pins, radar::RADAR};
 
 /// Opens the object: creates and pins whatever map is not there yet, and sets the globals.
 ///
@@ -73,8 +74,7 @@ pub(crate) fn load(object: &mut Ebpf) -> Result<&mut Xdp, EdgeError> {
     let program: &mut Xdp = find(object, XDP)?
         .try_into()
         .map_err(|error| EdgeError::program(format!("{XDP} is no XDP program"), error))?;
-    program
-        .load()
+    until_verified(|| program.load())
         .map_err(|error| EdgeError::program(format!("loading {XDP}"), error))?;
     Ok(program)
 }
@@ -84,10 +84,23 @@ pub(crate) fn load_tc(object: &mut Ebpf) -> Result<&mut SchedClassifier, EdgeErr
     let program: &mut SchedClassifier = find(object, TC)?
         .try_into()
         .map_err(|error| EdgeError::program(format!("{TC} is no classifier"), error))?;
-    program
-        .load()
+    until_verified(|| program.load())
         .map_err(|error| EdgeError::program(format!("loading {TC}"), error))?;
     Ok(program)
+}
+
+/// Loads a program. A signal that comes while the verifier is at work ends that with EAGAIN, which says nothing about the
+/// program (`do_check` of the kernel).
+pub(crate) fn until_verified<E: Error + 'static>(
+    mut load: impl FnMut() -> Result<(), E>,
+) -> Result<(), E> {
+    for _ in 1..LOADS_MOST {
+        match load() {
+            Err(error) if errno(&error) == Some(Errno::AGAIN) => {}
+            outcome => return outcome,
+        }
+    }
+    load()
 }
 
 fn find<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut Program, EdgeError> {
@@ -100,5 +113,36 @@ fn find<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut P
 pub(crate) const XDP: &str = "outgate_xdp";
 const TC: &str = "outgate_tc";
 
+/// As often as libbpf asks.
+const LOADS_MOST: u32 = 5;
+
 /// `ROLE` of an instance that finds the role by the frame's tags.
 const LOOK_UP_ROLE: u8 = 0;
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// How often it was loaded, and how that ended, if the first `fail` times end in this error.
+    fn loaded(fail: u32, error: Errno) -> (u32, bool) {
+        let mut loads = 0;
+        let outcome = until_verified(|| {
+            loads += 1;
+            if loads <= fail {
+                return Err(io::Error::from(error));
+            }
+            Ok(())
+        });
+        (loads, outcome.is_ok())
+    }
+
+    #[test]
+    fn a_signal_is_no_verdict_on_a_program() {
+        assert_eq!(loaded(0, Errno::AGAIN), (1, true));
+        assert_eq!(loaded(3, Errno::AGAIN), (4, true));
+        assert_eq!(loaded(9, Errno::AGAIN), (LOADS_MOST, false));
+        assert_eq!(loaded(1, Errno::ACCESS), (1, false));
+    }
+}

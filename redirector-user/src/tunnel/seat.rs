@@ -31,6 +31,7 @@ use crate::edge::{
     error::errno,
     interface::Interface,
     ladder::TCX_SINCE,
+    program::until_verified,
 };
 
 /// Which of the two.
@@ -248,7 +249,7 @@ impl Seat {
             .map_err(|error| EdgeError::program(format!("{name} is no classifier"), error))?;
         if program.fd().is_err() {
             let loading = |error| EdgeError::program(format!("loading {name}"), error);
-            program.load().map_err(loading)?;
+            until_verified(|| program.load()).map_err(loading)?;
         }
         Ok(program)
     }
@@ -310,7 +311,7 @@ fn put_xdp(
         .map_err(|error| EdgeError::program(format!("{XDP} is no XDP program"), error))?;
     if instance.fd().is_err() {
         let loading = |error| EdgeError::program(format!("loading {XDP}"), error);
-        instance.load().map_err(loading)?;
+        until_verified(|| instance.load()).map_err(loading)?;
     }
     if swaps && let Some(link) = pinned_link(path)? {
         let link = XdpLink::try_from(link).map_err(of_link)?;
