@@ -198,6 +198,14 @@ impl Lab {
         wires::offload(&self.namespace(host))
     }
 
+    /// Frames that have come to a host by its wire, each as it came in.
+    ///
+    /// # Errors
+    /// As `ip` says.
+    pub fn received(&self, host: Host) -> Result<u64> {
+        wires::received(&self.namespace(host))
+    }
+
     /// Has a host merge the segments that come in, as drivers of network cards do.
     ///
     /// # Errors

@@ -85,6 +85,15 @@ pub(crate) fn merge(host: &Namespace) -> Result<()> {
     ethtool::set(host, HOST_INTERFACE, Offload::Gro, true)
 }
 
+/// Frames that have come to a host, each as it came in.
+pub(crate) fn received(host: &Namespace) -> Result<u64> {
+    let show = ["-j", "-s", "link", "show", "dev", HOST_INTERFACE];
+    let shown = checked(host.command("ip").args(show))?;
+    let links: serde_json::Value = serde_json::from_slice(&shown.stdout)?;
+    let frames = links[0]["stats64"]["rx"]["packets"].as_u64();
+    frames.context("a link without figures")
+}
+
 /// Takes an interface of a namespace away, and what it is joined to with it.
 pub(crate) fn remove(namespace: &Namespace, interface: &str) -> Result<()> {
     checked(

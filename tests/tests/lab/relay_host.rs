@@ -63,6 +63,7 @@ fn a_relay_behind_a_router_serves_customers(
         // What comes in by a driver is merged before tc sees it, whatever is around it.
         lab.merge(Host::Relay)?;
     }
+    let before = lab.received(Host::Relay)?;
     let (gate, _relay) = far.serve()?;
     for family in Family::ALL {
         flag(&gate, family, OWN_ADDRESS)?;
@@ -94,16 +95,19 @@ fn a_relay_behind_a_router_serves_customers(
         if mode == "clsact" { mode } else { "tcx" }
     );
     assert_eq!(status["customers"], 2, "one of each family: {status:#}");
-    let [put_in, taken_out] = far.end.carried().map(serde_json::Number::from);
+    let [put_in, taken_out] = far.end.carried();
     let counters = &status["counters"];
-    assert_eq!(
-        counters["unwrapped"],
-        serde_json::Value::from(put_in),
-        "{status:#}"
+    let unwrapped = counters["unwrapped"].as_u64().context("no figure")?;
+    assert!(lab.received(Host::Relay)? - before >= put_in, "{put_in}");
+    // What was merged on the way in came out of its tunnel at once; how much that is, is the kernel's timing.
+    let at_least = if mode == "native" { put_in } else { 1 };
+    assert!(
+        (at_least..=put_in).contains(&unwrapped),
+        "{put_in}: {status:#}"
     );
     // What TCP hands to the kernel at once left in one header, and came out in many.
     let handed_over = counters["wrapped"].as_u64();
-    assert!(handed_over < taken_out.as_u64(), "{taken_out}, {status:#}");
+    assert!(handed_over < Some(taken_out), "{taken_out}, {status:#}");
     for none in ["stranger", "odd", "congested", "too_big", "failed"] {
         assert_eq!(counters[none], 0, "{none}: {status:#}");
     }
