@@ -6,7 +6,9 @@
 //!
 //! What it never does on the way out: touch the kernel. Customers stay diverted, and the next start adopts them.
 
-use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    error::Error, ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode, sync::Arc,
+};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser};
@@ -22,9 +24,8 @@ use crate::{
     api::{self, TlsError, door::Listener, tls::Tls},
     config::{Config, ConfigError, LogFormat},
     controller::{Controller, Kernel, Problem, StartError, check_files, keeping, load_rules},
-    edge::{Edge, EdgeError},
+    edge::EdgeError,
     metrics,
-    policy::refusal::refusals,
     store::{Store, StoreError, audit::OUTGATED, life::Lock},
 };
 
@@ -96,15 +97,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         Some(shared) => Store::open_shared(shared).await?,
         None => Store::open_for_service(&only_one, &config.database(), backups).await?,
     };
-    let edge_config = config.edge.clone();
-    let refusals = refusals(&config.refuse.text, &config.refuse.unavailable);
-    let edge = tokio::task::spawn_blocking(move || {
-        let mut edge = Edge::open(edge_config)?;
-        edge.put_refusals(&refusals)?;
-        Ok::<_, EdgeError>(edge)
-    })
-    .await??;
-    let kernel = Kernel::spawn(edge).context("starting the edge's thread")?;
+    let kernel = Kernel::open(config.edge.clone()).await?;
     let controller = Controller::start(config, store.clone(), kernel).await?;
     let mut tasks = keeping::start(&controller).await?;
     let mut listeners = vec![Listener::Socket(api::socket::bind(&socket)?)];
@@ -227,47 +220,56 @@ fn notify(states: &[NotifyState<'_>]) {
 
 /// Says why on standard error, which is the journal under systemd, and chooses the exit code.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let code = error.chain().find_map(|cause| {
-        let start: Option<&StartError> = cause.downcast_ref();
-        let misfit = cause.is::<ConfigError>()
-            || cause.is::<TlsError>()
-            || matches!(
-                start,
-                Some(
-                    StartError::PoolGone { .. }
-                        | StartError::PoolNotSteered { .. }
-                        | StartError::ProbeSourcesFlagged { .. }
-                        | StartError::Rules(_)
-                        | StartError::Webhook(_)
-                        | StartError::Templates(_)
-                        | StartError::Notices(_)
-                )
-            );
-        let refused = matches!(start, Some(StartError::Problem(problem)) if problem.is_privilege())
-            || matches!(cause.downcast_ref::<Problem>(), Some(problem) if problem.is_privilege())
-            || matches!(cause.downcast_ref(), Some(EdgeError::NotPermitted { .. }));
-        let unreadable = matches!(
-            cause.downcast_ref(),
+    drop(writeln!(std::io::stderr().lock(), "outgated: {error:#}"));
+    ExitCode::from(error.chain().find_map(code_of).unwrap_or(1))
+}
+
+/// The exit code of a cause that has one. What is transparent is no link of the chain by itself, and is looked into.
+fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
+    let start: Option<&StartError> = cause.downcast_ref();
+    let problem = match start {
+        Some(StartError::Problem(problem)) => Some(problem),
+        _ => cause.downcast_ref(),
+    };
+    let store = match problem {
+        Some(Problem::Store(error)) => Some(error),
+        _ => cause.downcast_ref(),
+    };
+    let misfit = cause.is::<ConfigError>()
+        || cause.is::<TlsError>()
+        || matches!(
+            start,
             Some(
-                StoreError::Damaged { .. }
-                    | StoreError::SetAside { .. }
-                    | StoreError::Newer { .. }
-                    | StoreError::Meddled { .. }
-                    | StoreError::Schema { .. }
+                StartError::PoolGone { .. }
+                    | StartError::PoolNotSteered { .. }
+                    | StartError::ProbeSourcesFlagged { .. }
+                    | StartError::Rules(_)
+                    | StartError::Webhook(_)
+                    | StartError::Templates(_)
+                    | StartError::Notices(_)
             )
         );
-        let later = matches!(
-            cause.downcast_ref(),
-            Some(StoreError::Unreachable { .. } | StoreError::EdgeTaken { .. })
-        );
-        misfit
-            .then_some(EX_CONFIG)
-            .or_else(|| later.then_some(EX_TEMPFAIL))
-            .or_else(|| unreadable.then_some(EX_DATAERR))
-            .or_else(|| refused.then_some(EX_NOPERM))
-    });
-    drop(writeln!(std::io::stderr().lock(), "outgated: {error:#}"));
-    ExitCode::from(code.unwrap_or(1))
+    let refused = problem.is_some_and(Problem::is_privilege)
+        || matches!(cause.downcast_ref(), Some(EdgeError::NotPermitted { .. }));
+    let unreadable = matches!(
+        store,
+        Some(
+            StoreError::Damaged { .. }
+                | StoreError::SetAside { .. }
+                | StoreError::Newer { .. }
+                | StoreError::Meddled { .. }
+                | StoreError::Schema { .. }
+        )
+    );
+    let later = matches!(
+        store,
+        Some(StoreError::Unreachable { .. } | StoreError::EdgeTaken { .. })
+    );
+    misfit
+        .then_some(EX_CONFIG)
+        .or_else(|| later.then_some(EX_TEMPFAIL))
+        .or_else(|| unreadable.then_some(EX_DATAERR))
+        .or_else(|| refused.then_some(EX_NOPERM))
 }
 
 /// `EX_DATAERR` of sysexits.h.
@@ -280,3 +282,34 @@ const EX_NOPERM: u8 = 77;
 const EX_CONFIG: u8 = 78;
 /// How long open requests may take at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_store_says_has_its_code_however_deep_it_is_told() {
+        let taken = || StoreError::EdgeTaken {
+            edge: String::from("edge-1"),
+        };
+        let damaged = || StoreError::Damaged {
+            file: PathBuf::from("/var/lib/outgate/outgate.db"),
+            what: String::from("page 5"),
+        };
+        for (made, code) in [
+            (taken as fn() -> StoreError, EX_TEMPFAIL),
+            (damaged as fn() -> StoreError, EX_DATAERR),
+        ] {
+            let told: [anyhow::Error; 3] = [
+                made().into(),
+                Problem::from(made()).into(),
+                anyhow::Error::from(StartError::from(Problem::from(made()))).context("starting"),
+            ];
+            for error in told {
+                assert_eq!(error.chain().find_map(code_of), Some(code), "{error:#}");
+            }
+        }
+        let plain = anyhow::anyhow!("something else");
+        assert_eq!(plain.chain().find_map(code_of), None);
+    }
+}

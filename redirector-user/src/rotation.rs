@@ -16,7 +16,7 @@ use ipnetwork::IpNetwork;
 use crate::{
     edge::health::Health,
     policy::{
-        dial::{Flag, FlagId},
+        dial::Flag,
         ledger::{Ledger, Wait},
     },
 };
@@ -70,10 +70,10 @@ pub fn judge(flags: &Ledger, relays: &BTreeMap<String, RelayState>) -> Standing 
 
 /// The flag that a prefix is under in the kernel.
 #[must_use]
-pub fn in_force(flags: &Ledger, standing: &Standing, prefix: IpNetwork) -> Option<FlagId> {
+pub fn in_force<'a>(flags: &'a Ledger, standing: &Standing, prefix: IpNetwork) -> Option<&'a Flag> {
     let flag = flags.on(prefix)?;
     if standing.awaited(flag).is_empty() {
-        Some(flag.id)
+        Some(flag)
     } else {
         predecessor_in_force(flags, flag)
     }
@@ -125,10 +125,10 @@ fn awaited(
         .collect()
 }
 
-fn predecessor_in_force(flags: &Ledger, flag: &Flag) -> Option<FlagId> {
+fn predecessor_in_force<'a>(flags: &'a Ledger, flag: &Flag) -> Option<&'a Flag> {
     let replaced = flags.get(&flag.replaces?)?;
     match replaced.activated_at {
-        Some(_) => Some(replaced.id),
+        Some(_) => Some(replaced),
         None => predecessor_in_force(flags, replaced),
     }
 }

@@ -30,6 +30,7 @@ pub mod life;
 pub mod listings;
 pub mod log;
 pub mod notices;
+mod open;
 pub mod privacy;
 pub mod requests;
 pub mod rotations;
@@ -45,9 +46,6 @@ pub mod webhooks;
 
 use std::{
     collections::BTreeMap,
-    fs::{DirBuilder, OpenOptions},
-    io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -56,9 +54,8 @@ use contract::Generation;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _, any::AnyPoolOptions};
-
-use tokio::sync::watch;
+use sqlx::{AssertSqlSafe, Row as _};
+use tokio::{join, sync::watch};
 
 use crate::{
     metrics::Histogram,
@@ -68,7 +65,9 @@ pub use error::StoreError;
 
 use audit::{Entry, Kind};
 use cluster::Cluster;
-use door::{Door, Line, Maker, Transaction};
+use door::{Door, Line, Transaction};
+use open::{READERS, WHOLE_UP_TO, sqlite_url};
+use schema::Unchecked;
 use stopwatch::Stopwatch;
 
 /// The store; cheap to clone.
@@ -76,7 +75,9 @@ use stopwatch::Stopwatch;
 pub struct Store {
     engine: Engine,
     /// Tables of it that nobody has looked at yet.
-    unchecked: Vec<&'static str>,
+    unchecked: Unchecked,
+    /// That its file is set aside if it is found damaged; with the directory of backups, if there is one.
+    set_aside: Option<Option<PathBuf>>,
     writer: Door,
     readers: Door,
     /// This controller's name in the trail.
@@ -122,93 +123,6 @@ pub struct Loaded {
 }
 
 impl Store {
-    /// Opens the database in `file`, checks it, and brings its schema up to date.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]; nothing was changed if the file is damaged or of a newer version.
-    pub async fn open(file: &Path) -> Result<Self, StoreError> {
-        Self::open_looking(file, WHOLE_UP_TO).await
-    }
-
-    /// The same; of a file of more octets than that, what is only remembered is not looked at before
-    /// [`Store::check_rest`].
-    async fn open_looking(file: &Path, whole_up_to: u64) -> Result<Self, StoreError> {
-        create(file)?;
-        sqlx::any::install_default_drivers();
-        let url = sqlite_url(file)?;
-        // By itself first: a pool would try again until its time is out, and never say why.
-        let mut first = match AnyConnection::connect(&url).await {
-            Ok(connection) => connection,
-            Err(error) => return Err(schema::opening_error(file, error)),
-        };
-        let looked = Self::look(file, &mut first, whole_up_to).await;
-        // Whatever it is: what SQLite keeps beside a file goes with the last connection, and whoever is told may want to move it.
-        let closed = first.close().await;
-        let unchecked = looked?;
-        closed?;
-        let stopwatch = Stopwatch::new();
-        let writer: Maker = {
-            let (stopwatch, url) = (stopwatch.clone(), url.clone());
-            Arc::new(move || {
-                stopwatch
-                    .on(AnyPoolOptions::new())
-                    .max_connections(1)
-                    .idle_timeout(None)
-                    .max_lifetime(None)
-                    .after_connect(|connection, _| {
-                        Box::pin(async move {
-                            for pragma in WRITER_PRAGMAS {
-                                sqlx::query(pragma).execute(&mut *connection).await?;
-                            }
-                            Ok(())
-                        })
-                    })
-                    .connect_lazy(&url)
-            })
-        };
-        let readers: Maker = Arc::new(move || {
-            AnyPoolOptions::new()
-                .max_connections(READERS)
-                .after_connect(|connection, _| {
-                    Box::pin(async move {
-                        sqlx::query("PRAGMA query_only = ON")
-                            .execute(&mut *connection)
-                            .await?;
-                        Ok(())
-                    })
-                })
-                .connect_lazy(&url)
-        });
-        let doors = (
-            Door::new(writer, None, true)?,
-            Door::new(readers, None, false)?,
-        );
-        let engine = Engine::Sqlite(file.to_owned());
-        Self::over(engine, unchecked, doors, stopwatch).await
-    }
-
-    /// The store over a database whose schema is up to date.
-    async fn over(
-        engine: Engine,
-        unchecked: Vec<&'static str>,
-        (writer, readers): (Door, Door),
-        stopwatch: Stopwatch,
-    ) -> Result<Self, StoreError> {
-        let name = name_of_writer(&engine, &writer).await?;
-        users::prepare(&writer).await?;
-        Ok(Self {
-            engine,
-            unchecked,
-            newest_event: watch::Sender::new(events::newest(&writer).await?),
-            tenants: tenants::standing(&writer).await?,
-            writer,
-            readers,
-            name,
-            stopwatch,
-        })
-    }
-
     /// The database's file, for what is done with a file.
     fn file(&self, what: &'static str) -> Result<&Path, StoreError> {
         match &self.engine {
@@ -220,23 +134,23 @@ impl Store {
         }
     }
 
-    /// Checks a database, and brings its schema up to date; answers with the tables that were not looked at.
-    async fn look(
-        file: &Path,
-        connection: &mut AnyConnection,
-        whole_up_to: u64,
-    ) -> Result<Vec<&'static str>, StoreError> {
-        let unchecked = schema::check_integrity(file, connection, whole_up_to).await?;
-        schema::migrate(file, connection).await?;
-        Ok(unchecked)
-    }
-
     /// What the controller starts from.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`], [`StoreError::Row`].
+    /// [`StoreError::Database`], [`StoreError::Row`]; of a large store [`StoreError::Damaged`], or what
+    /// [`Store::open_for_service`] says of such.
     pub async fn load(&self) -> Result<Loaded, StoreError> {
+        let checking = self.check_tables(self.unchecked.at_load.as_slice());
+        let (checked, read) = join!(checking, self.read());
+        match checked {
+            // Whatever was read of it.
+            Err(error) => Err(self.found_damaged(error).await),
+            Ok(()) => read,
+        }
+    }
+
+    async fn read(&self) -> Result<Loaded, StoreError> {
         // Before what it numbers: what is newer is only read once more.
         let head = self.head().await?;
         let row = sqlx::query("SELECT generation FROM meta WHERE one = 1")
@@ -361,62 +275,6 @@ async fn next_generation(transaction: &mut Transaction) -> Result<Generation, St
     Ok(generation_of(row.try_get(0)?))
 }
 
-/// Makes directory and file, both for the owner alone: the store names customers and reasons.
-fn create(file: &Path) -> Result<(), StoreError> {
-    let unusable = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StoreError::Unusable { path, source }
-    };
-    let directory = file.parent().unwrap_or_else(|| Path::new("/"));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(unusable(directory))?;
-    let options = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .read(true)
-        .mode(0o600)
-        .open(file);
-    options.map(drop).map_err(unusable(file))
-}
-
-fn sqlite_url(file: &Path) -> Result<String, StoreError> {
-    let path = file.to_str().ok_or_else(|| StoreError::Unusable {
-        path: file.to_owned(),
-        source: io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8"),
-    })?;
-    // What ends a path in a URL.
-    let escaped = path
-        .replace('%', "%25")
-        .replace('?', "%3f")
-        .replace('#', "%23");
-    Ok(format!("sqlite://{escaped}"))
-}
-
-/// This controller's name in the trail, chosen when the store is made, or when its edge first comes to it.
-async fn name_of_writer(engine: &Engine, writer: &Door) -> Result<String, StoreError> {
-    let fresh = format!("outgated-{}", audit::random_hex::<6>()?);
-    let choose = match engine {
-        Engine::Sqlite(_) => sqlx::query(
-            "INSERT INTO meta (one, generation, writer, published) VALUES (1, 0, $1, '') ON CONFLICT (one) DO NOTHING",
-        )
-        .bind(fresh),
-        Engine::Postgres(cluster) => sqlx::query(
-            "INSERT INTO edges (name, writer, published) VALUES ($2, $1, '') ON CONFLICT (name) DO NOTHING",
-        )
-        .bind(fresh)
-        .bind(cluster.edge().to_owned()),
-    };
-    choose.execute(writer).await?;
-    let (table, own) = engine.own_row();
-    // Words of ours, and the name of an edge, which has no quote.
-    let text = format!("SELECT writer FROM {table} WHERE {own}");
-    let row = sqlx::query(AssertSqlSafe(text)).fetch_one(writer).await?;
-    Ok(row.try_get(0)?)
-}
-
 impl Engine {
     /// The table and the row of what is this controller's own.
     fn own_row(&self) -> (&'static str, String) {
@@ -431,15 +289,3 @@ impl Engine {
 fn generation_of(stored: i64) -> Generation {
     Generation(u64::try_from(stored).unwrap_or_default())
 }
-
-/// FULL syncs the log at each commit: what a caller was told is decided survives a power cut.
-const WRITER_PRAGMAS: [&str; 5] = [
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    log::LONGEST,
-    log::SHRINKS,
-];
-const READERS: u32 = 4;
-/// A slow disk reads that in a second.
-const WHOLE_UP_TO: u64 = 64 << 20;

@@ -57,7 +57,8 @@ records! {
 }
 
 numbered! {
-    /// Index into the per-CPU counters of a relay's host.
+    /// Index into the per-CPU counters of a relay's host. In tc, segments that the kernel has merged, or has not split
+    /// yet, count as the one packet that they are there.
     pub enum HostCounter {
         /// From an edge, and handed to the stack without its outer header.
         Unwrapped = 0 "unwrapped",

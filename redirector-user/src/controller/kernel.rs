@@ -8,8 +8,8 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::Problem;
-use crate::edge::Edge;
+use super::{Problem, StartError};
+use crate::edge::{Edge, EdgeConfig};
 
 /// A handle to the thread; the thread ends when the last handle is dropped.
 #[derive(Clone, Debug)]
@@ -20,22 +20,32 @@ pub struct Kernel {
 type Job = Box<dyn FnOnce(&mut Edge) + Send>;
 
 impl Kernel {
-    /// Starts the thread.
+    /// Starts the thread, which opens the edge: what it needs only for that, types of the whole kernel among it, is memory
+    /// that the same thread has use for when it reads a million policies.
     ///
     /// # Errors
     ///
-    /// If the system has no thread left.
-    pub fn spawn(edge: Edge) -> std::io::Result<Self> {
+    /// What opening says, or that the system has no thread left.
+    pub async fn open(config: EdgeConfig) -> Result<Self, StartError> {
         let (jobs, queue) = mpsc::channel::<Job>();
+        let (opened, outcome) = oneshot::channel();
         let _detached: JoinHandle<()> =
             thread::Builder::new()
                 .name(String::from("edge"))
-                .spawn(move || {
-                    let mut edge = edge;
-                    for job in queue {
-                        job(&mut edge);
+                .spawn(move || match Edge::open(config) {
+                    Ok(mut edge) => {
+                        drop(opened.send(Ok(())));
+                        for job in queue {
+                            job(&mut edge);
+                        }
                     }
-                })?;
+                    Err(error) => drop(opened.send(Err(error))),
+                })
+                .map_err(StartError::Thread)?;
+        outcome
+            .await
+            .map_err(|_panicked| Problem::KernelGone)?
+            .map_err(Problem::from)?;
         Ok(Self { jobs })
     }
 

@@ -55,11 +55,10 @@ impl State {
     /// Flags in force within the scope.
     pub(super) fn flags_in_scope(&self, standing: &Standing) -> Vec<&Flag> {
         let on = |prefix| rotation::in_force(&self.flags, standing, prefix);
-        let ids: Vec<FlagId> = match &self.scope {
+        match &self.scope {
             Scope::All => self.flags.prefixes().filter_map(on).collect(),
             Scope::Some(prefixes) => prefixes.iter().copied().filter_map(on).collect(),
-        };
-        ids.iter().filter_map(|id| self.flags.get(id)).collect()
+        }
     }
 
     /// What the maps hold, as far as the scope goes. If that is everything, it is given away, because there may be a million of
@@ -128,11 +127,13 @@ impl State {
     /// Notes which of these policies end by themselves, with the last connection of their customers.
     fn settle<'a>(&mut self, policies: impl Iterator<Item = (&'a IpNetwork, &'a abi::Policy)>) {
         for (prefix, policy) in policies {
-            let flag = self.flags.get(&FlagId(policy.flag_id));
-            let redirect = flag.and_then(|flag| flag.terms.action.redirect());
-            let lends = redirect.is_some_and(|redirect| redirect.egress.lends_address());
+            let lends = || {
+                let flag = self.flags.get(&FlagId(policy.flag_id));
+                let redirect = flag.and_then(|flag| flag.terms.action.redirect());
+                redirect.is_some_and(|redirect| redirect.egress.lends_address())
+            };
             let lingers = policy.action == abi::Action::Linger as u8;
-            if lingers || (policy.lends_address() && !lends) {
+            if lingers || (policy.lends_address() && !lends()) {
                 self.unsettled.insert(*prefix);
             }
         }

@@ -55,6 +55,9 @@ pub enum StartError {
         /// The flags.
         ids: Vec<FlagId>,
     },
+    /// The system has no thread left for the edge.
+    #[error("the edge's thread could not be started: {0}; raise TasksMax of the service")]
+    Thread(std::io::Error),
     /// No list can be asked.
     #[error(transparent)]
     Listings(#[from] super::ListingsError),

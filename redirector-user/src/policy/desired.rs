@@ -174,11 +174,11 @@ fn policy(flag: &Flag, grace_until_s: u32, pools: &[PoolPlan]) -> abi::Policy {
 /// What a flag inherits from the one that it took the place of. A relay's leg from the customer's address
 /// ends with the connection that it serves, so the right to that address lasts as long.
 fn lease(prefix: IpNetwork, decisions: &Decisions<'_>, previous: &EdgeState) -> u8 {
-    let standing = previous.policies.get(&prefix);
-    match standing.filter(|_| has_connections(prefix, decisions)) {
-        Some(standing) => standing.flags & abi::Policy::LENDS_ADDRESS,
-        None => 0,
+    if !has_connections(prefix, decisions) {
+        return 0;
     }
+    let standing = previous.policies.get(&prefix);
+    standing.map_or(0, |standing| standing.flags & abi::Policy::LENDS_ADDRESS)
 }
 
 /// Probes never end, so a prefix around them would have connections for ever.

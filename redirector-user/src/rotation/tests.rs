@@ -1,7 +1,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::policy::dial::{Action, Ended, Proposal, Redirect};
+use crate::policy::dial::{Action, Ended, FlagId, Proposal, Redirect};
 
 fn flag(id: u32, generation: u64, action: Action) -> Flag {
     Flag {
@@ -74,7 +74,7 @@ fn relay(health: Health, acknowledged: Option<u64>) -> RelayState {
 /// The one flag in force: all flags here are of one prefix.
 fn in_force_of(flags: &Ledger, standing: &Standing) -> Option<FlagId> {
     let mut prefixes = flags.prefixes();
-    prefixes.find_map(|prefix| in_force(flags, standing, prefix))
+    prefixes.find_map(|prefix| Some(in_force(flags, standing, prefix)?.id))
 }
 
 #[track_caller]

@@ -40,6 +40,16 @@ pub(super) struct Door {
     alone: bool,
 }
 
+/// Columns of a table, for [`Door::as_json`].
+pub(super) struct Columns {
+    /// Those that nearly every row needs.
+    pub(super) usual: &'static str,
+    /// Those that come after them, each behind a comma. A row in which all of them are NULL ends before the first.
+    pub(super) rare: &'static str,
+    /// Which rows these are.
+    pub(super) without_rare: &'static str,
+}
+
 /// Makes the pool, the first time and after the database was away.
 pub(super) type Maker = Arc<dyn Fn() -> Result<AnyPool, sqlx::Error> + Send + Sync>;
 
@@ -129,11 +139,22 @@ impl Door {
         Ok(transaction)
     }
 
-    /// An array of rows, each an array of those columns, as one text; to be put before `FROM`.
-    pub(super) fn as_json(&self, columns: &str) -> String {
+    /// Rows as one text, a line for each, which is an array of its columns; to be put before `FROM`.
+    pub(super) fn as_json(&self, columns: &Columns) -> String {
+        let Columns {
+            usual,
+            rare,
+            without_rare,
+        } = columns;
         match self.cluster {
-            None => format!("json_group_array(json_array({columns}))"),
-            Some(_) => format!("CAST(json_agg(json_build_array({columns})) AS TEXT)"),
+            None => format!(
+                "group_concat(CASE WHEN {without_rare} THEN json_array({usual}) \
+                 ELSE json_array({usual}{rare}) END, char(10))"
+            ),
+            Some(_) => format!(
+                "string_agg(CAST(CASE WHEN {without_rare} THEN json_build_array({usual}) \
+                 ELSE json_build_array({usual}{rare}) END AS TEXT), chr(10))"
+            ),
         }
     }
 

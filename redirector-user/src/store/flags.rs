@@ -10,11 +10,12 @@ mod term;
 use std::io;
 
 use contract::Generation;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row as _};
-use tokio::{sync::mpsc, task::spawn_blocking, try_join};
+use tokio::task::spawn_blocking;
 
 pub use self::{bulk::AddedAll, change::Change};
 pub(super) use self::{row::flag_id, stored::read};
@@ -247,30 +248,20 @@ pub(super) async fn of_numbers(readers: &Door, ids: &[FlagId]) -> Result<Vec<Fla
 
 /// Flags that have not ended, and the chain of those that a flag not yet in force has replaced.
 pub(super) async fn standing(readers: &Door) -> Result<Ledger, StoreError> {
-    // While some are gathered here, the next are read of their JSON, and SQLite is at those after them.
-    let (send, mut pages) = mpsc::channel(PAGES);
-    let asking = async move {
-        let mut beyond = None;
-        while let Some((json, last)) = some_standing(readers, beyond).await? {
-            let read = spawn_blocking(move || read_all(&json));
-            if send.send(read).await.is_err() {
-                break;
-            }
-            beyond = Some(last);
-        }
-        Ok(())
-    };
-    let gathering = async {
-        let mut flags = Gathered::default();
-        while let Some(page) = pages.recv().await {
-            let page = page
-                .await
-                .map_err(|error| sqlx::Error::Io(io::Error::other(error)))??;
-            page.into_iter().for_each(|flag| flags.push(flag));
-        }
-        Ok::<_, StoreError>(flags)
-    };
-    let ((), mut flags) = try_join!(asking, gathering)?;
+    let row = sqlx::query("SELECT MAX(id) FROM flags")
+        .fetch_one(readers)
+        .await?;
+    let newest: Option<i64> = row.try_get(0)?;
+    // While some are gathered here, others are read of their JSON, and SQLite is at those after them.
+    let starts = (0..newest.unwrap_or_default()).step_by(FLAGS_AT_ONCE.into());
+    let mut pages = stream::iter(starts.map(|after| some_standing(readers, after))).buffered(PAGES);
+    let mut flags = Gathered::default();
+    while let Some(page) = pages.try_next().await? {
+        page.into_iter().for_each(|flag| flags.push(flag));
+    }
+    if !flags.any_waits_for_another() {
+        return Ok(flags.into_ledger());
+    }
     let replaced = sqlx::query(
         "WITH RECURSIVE waited (id, replaces, activated_us) AS ( \
              SELECT id, replaces, activated_us FROM flags \
@@ -287,34 +278,29 @@ pub(super) async fn standing(readers: &Door) -> Result<Ledger, StoreError> {
     Ok(flags.into_ledger())
 }
 
-/// Flags that have not ended, as JSON, beyond a prefix in the index's order; with the last prefix of them.
-async fn some_standing(
-    readers: &Door,
-    beyond: Option<String>,
-) -> Result<Option<(String, String)>, StoreError> {
-    // No prefix is as short as nothing.
-    let as_json = readers.as_json(COLUMNS);
-    let text = format!(
-        "SELECT {as_json}, MAX(prefix) FROM ( \
-             SELECT * FROM flags WHERE ended_us IS NULL AND prefix > $1 ORDER BY prefix LIMIT {FLAGS_AT_ONCE} \
-         ) page"
-    );
-    // Names of columns and a number went into the text.
+/// Flags after that number that have not ended, out of [`FLAGS_AT_ONCE`].
+async fn some_standing(readers: &Door, after: i64) -> Result<Vec<Flag>, StoreError> {
+    let as_json = readers.as_json(&COLUMNS);
+    // By their numbers, which is nearly the order in which they lie in the file; the sign keeps SQLite from the order of
+    // prefixes, in which each is on another page.
+    let text =
+        format!("SELECT {as_json} FROM flags WHERE id > $1 AND id <= $2 AND +ended_us IS NULL");
+    // Names of columns went into the text.
     let row = sqlx::query(AssertSqlSafe(text))
-        .bind(beyond.unwrap_or_default())
+        .bind(after)
+        .bind(after.saturating_add(i64::from(FLAGS_AT_ONCE)))
         .fetch_one(readers)
         .await?;
-    let last: Option<String> = row.try_get(1)?;
-    Ok(match last {
-        Some(last) => Some((row.try_get(0)?, last)),
-        None => None,
-    })
+    let json: Option<String> = row.try_get(0)?;
+    let read = spawn_blocking(move || json.as_deref().map_or_else(|| Ok(Vec::new()), read_all));
+    read.await
+        .map_err(|error| sqlx::Error::Io(io::Error::other(error)))?
 }
 
 const NUMBERS_AT_ONCE: usize = 256;
-/// Pages of flags that wait to be gathered.
-const PAGES: usize = 2;
-/// Some 2 MB of JSON.
-const FLAGS_AT_ONCE: u32 = 4096;
+/// Pages of flags that are asked for, read, or wait to be gathered.
+const PAGES: usize = 3;
+/// At most 2 MB of JSON.
+const FLAGS_AT_ONCE: u16 = 4096;
 /// Flags that come into force together and have an event each; of more there is one for all.
 const FLAGS_APART: usize = 100;

@@ -35,7 +35,8 @@ pub struct Aside {
 }
 
 impl Store {
-    /// Opens the store of a controller that is about to serve, under its lock. A damaged one is set aside.
+    /// Opens the store of a controller that is about to serve, under its lock. A damaged one is set aside, now or when it is
+    /// loaded.
     ///
     /// # Errors
     ///
@@ -53,12 +54,30 @@ impl Store {
             return Err(refusal(file, aside, what, backups).await);
         }
         match Self::open(file).await {
-            Err(StoreError::Damaged { file, what }) => {
-                let aside = move_aside(&file, "corrupt", Timestamp::now())?;
-                Err(refusal(&file, aside, format!("damaged: {what}"), backups).await)
-            }
-            opened => opened,
+            Err(StoreError::Damaged { file, what }) => Err(set_aside(&file, &what, backups).await),
+            opened => Ok(Self {
+                set_aside: Some(backups.map(Path::to_owned)),
+                ..opened?
+            }),
         }
+    }
+
+    /// What is to be said of a damaged store that was opened: as much as if that had been seen then.
+    pub(super) async fn found_damaged(&self, error: StoreError) -> StoreError {
+        match (error, &self.set_aside) {
+            (StoreError::Damaged { file, what }, Some(backups)) => {
+                self.close().await;
+                set_aside(&file, &what, backups.as_deref()).await
+            }
+            (error, _) => error,
+        }
+    }
+}
+
+async fn set_aside(file: &Path, what: &str, backups: Option<&Path>) -> StoreError {
+    match move_aside(file, "corrupt", Timestamp::now()) {
+        Ok(aside) => refusal(file, aside, format!("damaged: {what}"), backups).await,
+        Err(error) => error,
     }
 }
 

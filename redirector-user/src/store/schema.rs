@@ -1,5 +1,7 @@
 //! The schema, as migrations that are applied on start, and what is asked of a database before it is used.
 
+mod migrations;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -11,39 +13,59 @@ use sqlx::{
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
+use self::migrations::{MIGRATIONS, Step};
 use super::{StoreError, life::unusable};
 
 /// Refuses a damaged database file: what it says about customers could be anything. Of a file longer than that, tables
 /// that only remember are left for [`check_table`] to look at later: a disk takes minutes for their gigabytes, and nobody
-/// is flagged or let go by them. Answers with their names.
+/// is flagged or let go by them. Nor is what is read as a whole, if no step of the schema has to change it before: that
+/// takes as long, and can be looked at meanwhile. Answers with their names.
 pub(super) async fn check_integrity(
     file: &Path,
     connection: &mut AnyConnection,
     whole_up_to: u64,
-) -> Result<Vec<&'static str>, StoreError> {
+) -> Result<Unchecked, StoreError> {
     let octets = std::fs::metadata(file).map_err(unusable(file))?.len();
     if octets <= whole_up_to {
         let answer = sqlx::query("PRAGMA quick_check(1)")
             .fetch_one(&mut *connection)
             .await;
-        return sound(file, answer).map(|()| Vec::new());
+        return sound(file, answer).map(|()| Unchecked::default());
     }
     let tables = sqlx::query("SELECT name FROM sqlite_master WHERE type = 'table'")
         .fetch_all(&mut *connection)
         .await;
     let tables = match tables {
         Ok(tables) => tables,
-        Err(error) => return sound(file, Err(error)).map(|()| Vec::new()),
+        Err(error) => return sound(file, Err(error)).map(|()| Unchecked::default()),
     };
-    let mut later = Vec::new();
+    let mut unchecked = Unchecked::default();
     for row in tables {
         let name: String = row.try_get(0)?;
-        match REMEMBERING.into_iter().find(|it| *it == name) {
-            Some(name) => later.push(name),
-            None => check_table(file, connection, &name).await?,
+        if let Some(name) = REMEMBERING.into_iter().find(|it| *it == name) {
+            unchecked.later.push(name);
+        } else if name == READ_WHOLE {
+            unchecked.at_load = Some(READ_WHOLE);
+        } else {
+            check_table(file, connection, &name).await?;
         }
     }
-    Ok(later)
+    let newest = steps_of(SQLITE).map(|(version, ..)| *version).max();
+    if Some(version(file, connection).await?) < newest
+        && let Some(table) = unchecked.at_load.take()
+    {
+        check_table(file, connection, table).await?;
+    }
+    Ok(unchecked)
+}
+
+/// Tables of a large database that nobody has looked at yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unchecked {
+    /// While it is read, and before anything is done by it.
+    pub(super) at_load: Option<&'static str>,
+    /// When there is time.
+    pub(super) later: Vec<&'static str>,
 }
 
 /// The same of one table and its indexes.
@@ -228,9 +250,7 @@ async fn run(
     wanted: impl Fn(i64) -> bool,
 ) -> Result<(), MigrateError> {
     let dialect = dialect(connection);
-    let migrations = MIGRATIONS
-        .iter()
-        .filter(|(version, only, ..)| wanted(*version) && only.is_none_or(|only| only == dialect));
+    let migrations = steps_of(dialect).filter(|(version, ..)| wanted(*version));
     let migrations = migrations.map(|(version, _, description, sql)| {
         Migration::new(
             *version,
@@ -242,6 +262,12 @@ async fn run(
     });
     let migrator = Migrator::with_migrations(migrations.collect());
     migrator.run_direct(None, connection, false).await
+}
+
+/// The steps that one database needs.
+fn steps_of(dialect: &str) -> impl Iterator<Item = &'static Step> {
+    let steps = MIGRATIONS.iter();
+    steps.filter(move |(_, only, ..)| only.is_none_or(|only| only == dialect))
 }
 
 /// What a failure to open means; opening already reads the file's header.
@@ -262,7 +288,6 @@ fn is_damage(error: &sqlx::Error) -> bool {
     matches!(code.map(|code| code & 0xff), Some(11 | 26))
 }
 
-/// Version, the one database that needs it (as `backend_name` spells it) if not all, description, text.
 /// Tables of what has been: they grow with the years, and nothing in force follows from them.
 const REMEMBERING: [&str; 8] = [
     "audit",
@@ -274,158 +299,7 @@ const REMEMBERING: [&str; 8] = [
     "requests",
     "rotations",
 ];
+/// Every flag that stands is read at a start, and they are most of what there is beside that.
+const READ_WHOLE: &str = "flags";
 const SQLITE: &str = "SQLite";
 const POSTGRES: &str = "PostgreSQL";
-const MIGRATIONS: &[(i64, Option<&str>, &str, &str)] = &[
-    (
-        1,
-        None,
-        "tables",
-        include_str!("migrations/0001_tables.sql"),
-    ),
-    (
-        2,
-        Some(SQLITE),
-        "append-only trail",
-        include_str!("migrations/0002_append_only_sqlite.sql"),
-    ),
-    (
-        2,
-        Some(POSTGRES),
-        "append-only trail",
-        include_str!("migrations/0002_append_only_postgres.sql"),
-    ),
-    (
-        3,
-        None,
-        "drained relays",
-        include_str!("migrations/0003_drains.sql"),
-    ),
-    (
-        4,
-        None,
-        "confirmed customers",
-        include_str!("migrations/0004_confirmed.sql"),
-    ),
-    (
-        5,
-        None,
-        "delivery",
-        include_str!("migrations/0005_delivery.sql"),
-    ),
-    (
-        6,
-        None,
-        "users of submission",
-        include_str!("migrations/0006_submission.sql"),
-    ),
-    (
-        7,
-        None,
-        "what may be looked at",
-        include_str!("migrations/0007_tier.sql"),
-    ),
-    (8, None, "rules", include_str!("migrations/0008_rules.sql")),
-    (
-        9,
-        Some(SQLITE),
-        "figures of rotations",
-        include_str!("migrations/0009_rotations_sqlite.sql"),
-    ),
-    (
-        9,
-        Some(POSTGRES),
-        "figures of rotations",
-        include_str!("migrations/0009_rotations_postgres.sql"),
-    ),
-    (
-        10,
-        None,
-        "events",
-        include_str!("migrations/0010_events.sql"),
-    ),
-    (
-        11,
-        None,
-        "flags for ever",
-        include_str!("migrations/0011_for_ever.sql"),
-    ),
-    (
-        12,
-        None,
-        "exemptions",
-        include_str!("migrations/0012_exemptions.sql"),
-    ),
-    (
-        13,
-        None,
-        "bypasses",
-        include_str!("migrations/0013_bypasses.sql"),
-    ),
-    (
-        14,
-        None,
-        "customers",
-        include_str!("migrations/0014_customers.sql"),
-    ),
-    (
-        15,
-        None,
-        "whom flags are for",
-        include_str!("migrations/0015_tenants.sql"),
-    ),
-    (
-        17,
-        None,
-        "trail by time",
-        include_str!("migrations/0017_trail.sql"),
-    ),
-    (
-        18,
-        None,
-        "tokens of the API",
-        include_str!("migrations/0018_tokens.sql"),
-    ),
-    (
-        19,
-        None,
-        "requests with a key",
-        include_str!("migrations/0019_requests.sql"),
-    ),
-    (
-        20,
-        None,
-        "webhooks and notices",
-        include_str!("migrations/0020_notices.sql"),
-    ),
-    (
-        21,
-        None,
-        "limits by name",
-        include_str!("migrations/0021_limits.sql"),
-    ),
-    (
-        22,
-        Some(SQLITE),
-        "where the trail begins",
-        include_str!("migrations/0022_audit_anchors_sqlite.sql"),
-    ),
-    (
-        22,
-        Some(POSTGRES),
-        "where the trail begins",
-        include_str!("migrations/0022_audit_anchors_postgres.sql"),
-    ),
-    (
-        23,
-        None,
-        "listings",
-        include_str!("migrations/0023_listings.sql"),
-    ),
-    (
-        24,
-        Some(POSTGRES),
-        "several edges",
-        include_str!("migrations/0024_feed_postgres.sql"),
-    ),
-];

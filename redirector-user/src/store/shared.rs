@@ -31,7 +31,8 @@ use super::{
     cluster::Cluster,
     conduct,
     door::{Door, Maker, within},
-    drains, events, exemptions, flags, freezes, generation_of, schema,
+    drains, events, exemptions, flags, freezes, generation_of,
+    schema::{self, Unchecked},
     stopwatch::Stopwatch,
     tenants, users,
 };
@@ -133,7 +134,13 @@ impl Store {
             Door::new(writer, Some(Arc::clone(&cluster)), true)?,
             Door::new(readers, Some(Arc::clone(&cluster)), false)?,
         );
-        Self::over(Engine::Postgres(cluster), Vec::new(), doors, stopwatch).await
+        Self::over(
+            Engine::Postgres(cluster),
+            Unchecked::default(),
+            doors,
+            stopwatch,
+        )
+        .await
     }
 
     /// Whether other controllers have the same store.

@@ -23,6 +23,15 @@ impl Gathered {
         self.flags.push((flag.id, Box::new(flag)));
     }
 
+    /// Whether one that has not ended was never in force, and has replaced another.
+    #[must_use]
+    pub fn any_waits_for_another(&self) -> bool {
+        let mut flags = self.flags.iter().map(|(_, flag)| flag);
+        flags.any(|flag| {
+            flag.ended.is_none() && flag.activated_at.is_none() && flag.replaces.is_some()
+        })
+    }
+
     /// The ledger of them. Nothing counts as touched: at a start everything is looked at.
     #[must_use]
     pub fn into_ledger(self) -> Ledger {

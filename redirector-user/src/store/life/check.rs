@@ -36,7 +36,7 @@ impl Store {
     /// Whether [`Store::check_rest`] has anything to look at.
     #[must_use]
     pub const fn has_rest(&self) -> bool {
-        !self.unchecked.is_empty()
+        !self.unchecked.later.is_empty()
     }
 
     /// Looks at what [`Store::open`] has left for later, of a large store.
@@ -45,12 +45,16 @@ impl Store {
     ///
     /// [`StoreError::Damaged`]; what cannot be looked at is [`StoreError::Database`].
     pub async fn check_rest(&self) -> Result<(), StoreError> {
-        if self.unchecked.is_empty() {
+        self.check_tables(&self.unchecked.later).await
+    }
+
+    pub(in crate::store) async fn check_tables(&self, tables: &[&str]) -> Result<(), StoreError> {
+        if tables.is_empty() {
             return Ok(());
         }
         let file = self.file("a check")?;
         let mut connection = apart(file).await?;
-        for table in &self.unchecked {
+        for table in tables {
             schema::check_table(file, &mut connection, table).await?;
         }
         Ok(())

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use sqlx::{AnyConnection, Connection as _};
+
 use super::*;
 use crate::store::{
     audit::{Head, Wanted},
@@ -113,7 +115,7 @@ async fn of_a_large_store_what_decides_is_looked_at_first_and_the_rest_later() {
     let error = Store::open(file).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
 
-    for table in ["flags", "exemptions", "tokens", "flags_active"] {
+    for table in ["exemptions", "tokens"] {
         spoilt(table).await;
         let error = Store::open_looking(file, 0).await.unwrap_err();
         assert!(
@@ -121,6 +123,43 @@ async fn of_a_large_store_what_decides_is_looked_at_first_and_the_rest_later() {
             "{table}: {error:?}"
         );
     }
+    // What is read whole is looked at meanwhile; unless a step of the schema is to change it.
+    for table in ["flags", "flags_active", "flags_prefix"] {
+        spoilt(table).await;
+        let opened = Store::open_looking(file, 0).await.unwrap();
+        let error = opened.load().await.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Damaged { .. }),
+            "{table}: {error:?}"
+        );
+        opened.close().await;
+        undo_last_step(file).await;
+        let error = Store::open_looking(file, 0).await.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Damaged { .. }),
+            "{table}: {error:?}"
+        );
+    }
+    // Where it is to be served, it is set aside then.
+    spoilt("flags").await;
+    let opened = Store {
+        set_aside: Some(None),
+        ..Store::open_looking(file, 0).await.unwrap()
+    };
+    let error = opened.load().await.unwrap_err();
+    assert!(matches!(error, StoreError::SetAside { .. }), "{error:?}");
+    assert!(!file.exists());
+}
+
+/// As if the file were of a version before.
+async fn undo_last_step(file: &Path) {
+    let mut connection = AnyConnection::connect(&sqlite_url(file).unwrap())
+        .await
+        .unwrap();
+    let text =
+        "DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
+    sqlx::query(text).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 #[tokio::test]
