@@ -116,6 +116,8 @@ port = 2525
             Command::new(beside("outgated")?)
                 .arg("--config")
                 .arg(config)
+                // As the service has it.
+                .env("MIMALLOC_PURGE_DELAY", "0")
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log)

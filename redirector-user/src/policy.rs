@@ -17,6 +17,7 @@ pub mod guards;
 pub mod import;
 pub mod ledger;
 pub mod limit;
+pub mod moment;
 pub mod past;
 pub mod prefixes;
 pub mod refusal;

@@ -14,6 +14,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use ipnetwork::IpNetwork;
@@ -27,7 +28,8 @@ pub struct EdgeState {
     /// Destinations that nobody is redirected away from.
     pub bypasses: BTreeSet<IpNetwork>,
     /// Policy by prefix; a single address has a full-length prefix. Network bits only.
-    pub policies: BTreeMap<IpNetwork, Policy>,
+    /// There may be a million, so that they are shared and not copied.
+    pub policies: Arc<BTreeMap<IpNetwork, Policy>>,
     /// Pools by number, with the relay number of each slot.
     pub pools: BTreeMap<u16, PoolState>,
     /// Relays by number; their listeners follow from them.
@@ -73,7 +75,7 @@ pub enum MapOp {
     /// Change many policies at once (`None` takes one away); stands in for single writes and removals.
     ChangePolicies(BTreeMap<IpNetwork, Option<Policy>>),
     /// Have these policies and no others, at once.
-    LoadPolicies(BTreeMap<IpNetwork, Policy>),
+    LoadPolicies(Arc<BTreeMap<IpNetwork, Policy>>),
     /// Say which generation this is; always last.
     SetGeneration(u64),
 }
@@ -110,13 +112,13 @@ pub fn gathered(desired: &EdgeState, actual: &EdgeState, setting: Setting) -> Ve
     let removed = gone(&desired.policies, &actual.policies).count();
     let in_place = match setting.at_once {
         true => 1,
-        false => IN_PLACE.max(setting.held / 8),
+        false => in_place(setting.held),
     };
     if put + removed <= in_place {
         return reconcile(desired, actual);
     }
     let policies = match setting.whole {
-        true => MapOp::LoadPolicies(desired.policies.clone()),
+        true => MapOp::LoadPolicies(Arc::clone(&desired.policies)),
         false => {
             let put = changed(desired, actual).map(|(prefix, policy)| (*prefix, Some(*policy)));
             let removed =
@@ -125,6 +127,13 @@ pub fn gathered(desired: &EdgeState, actual: &EdgeState, setting: Setting) -> Ve
         }
     };
     around(desired, actual, vec![policies])
+}
+
+/// How many policies are changed one by one, where so many are held: beyond that a new set of all of them is cheaper.
+#[must_use]
+pub const fn in_place(held: usize) -> usize {
+    let share = held / 8;
+    if share > IN_PLACE { share } else { IN_PLACE }
 }
 
 /// What policies lean on comes before them, and goes after them.

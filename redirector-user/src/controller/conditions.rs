@@ -126,7 +126,7 @@ pub(super) fn says_the_same(flag: &Flag, proposal: &Proposal) -> bool {
     // One that stands for ever has another end than one that is to, and is asked for alike.
     let life = |terms: &Proposal| match &terms.for_ever {
         Some(for_ever) => Err(for_ever.review_s),
-        None => Ok(terms.expires_at.duration_since(terms.created_at)),
+        None => Ok(terms.expires_at.at().duration_since(terms.created_at.at())),
     };
     does_the_same(flag, proposal) && life(&flag.terms) == life(proposal)
 }

@@ -29,19 +29,18 @@ impl Kernel {
     pub async fn open(config: EdgeConfig) -> Result<Self, StartError> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (opened, outcome) = oneshot::channel();
-        let _detached: JoinHandle<()> =
-            thread::Builder::new()
-                .name(String::from("edge"))
-                .spawn(move || match Edge::open(config) {
-                    Ok(mut edge) => {
-                        drop(opened.send(Ok(())));
-                        for job in queue {
-                            job(&mut edge);
-                        }
+        let _detached: JoinHandle<()> = thread::Builder::new()
+            .name(String::from("edge"))
+            .spawn(move || match Edge::open(config) {
+                Ok(mut edge) => {
+                    drop(opened.send(Ok(())));
+                    for job in queue {
+                        job(&mut edge);
                     }
-                    Err(error) => drop(opened.send(Err(error))),
-                })
-                .map_err(StartError::Thread)?;
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            })
+            .map_err(StartError::Thread)?;
         outcome
             .await
             .map_err(|_panicked| Problem::KernelGone)?

@@ -49,7 +49,7 @@ impl Controller {
                 Err(error) => return Err(error.into()),
             }
             let stored = fresh.iter().filter_map(|id| state.flags.get(id));
-            let stored = stored.map(|flag| since(flag.terms.created_at, now));
+            let stored = stored.map(|flag| since(flag.terms.created_at.at(), now));
             self.metrics().in_force(Change::Flag, stored);
             state.mark_active(&fresh, now);
             match &fresh[..] {

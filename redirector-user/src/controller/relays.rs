@@ -82,7 +82,7 @@ impl Controller {
                 tier: redirect.tier,
                 limits: redirect.limits.clone(),
                 reason: flag.terms.reason.to_string(),
-                expires_at: flag.terms.expires_at,
+                expires_at: flag.terms.expires_at.at(),
                 confirmed: redirect.confirmed,
             })
         });

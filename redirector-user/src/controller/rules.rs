@@ -89,7 +89,7 @@ impl Ruling {
         let mut engine = Engine::new(rules);
         engine.recall(flags.filter_map(|flag| {
             let rule = rule_of(&flag.terms.actor)?;
-            Some((flag.terms.created_at, rule.to_owned()))
+            Some((flag.terms.created_at.at(), rule.to_owned()))
         }));
         Self {
             engine: std::sync::Mutex::new(engine),

@@ -2,18 +2,23 @@
 //!
 //! A pass over a million policies takes seconds, and nearly every pass is about one of them, or none. So the
 //! desired and the held state are compared for those prefixes alone of which something may have changed:
-//! their flags, their relays' acknowledgement, or the connections that they outlive. Everything is compared
-//! at the start, and whenever what the kernel holds is not known for certain.
+//! their flags, their relays' acknowledgement, or the connections that they outlive. Everything is walked over
+//! at the start, and whenever what the kernel holds is not known for certain; then, too, a pass is about what differs,
+//! unless it is so much that a new set of policies takes less.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use ipnetwork::IpNetwork;
+use jiff::Timestamp;
 use redirector_common::abi;
 
 use super::state::State;
 use crate::{
-    policy::dial::{Flag, FlagId},
-    reconcile::EdgeState,
+    policy::{
+        desired::{PoolPlan, differing, grace_until_s},
+        dial::{Flag, FlagId},
+    },
+    reconcile::{EdgeState, in_place},
     rotation::{self, Standing},
 };
 
@@ -33,6 +38,27 @@ impl Default for Scope {
 }
 
 impl State {
+    /// Of everything, what the next pass must look at, if it is not too much.
+    pub(super) fn narrow_scope(
+        &mut self,
+        standing: &Standing,
+        pools: &[PoolPlan],
+        now: Timestamp,
+        monotonic_s: u32,
+    ) {
+        if self.scope != Scope::All {
+            return;
+        }
+        let on = |prefix| rotation::in_force(&self.flags, standing, prefix);
+        let grace =
+            |flag: &Flag, held: Option<&abi::Policy>| grace_until_s(flag, held, now, monotonic_s);
+        let held = &self.held.policies;
+        let in_force = self.flags.prefixes().filter_map(on);
+        if let Some(prefixes) = differing(in_force, grace, pools, held, in_place(held.len())) {
+            self.scope = Scope::Some(prefixes);
+        }
+    }
+
     /// What the next pass must look at. It stays so until [`State::hold`]. The sources of probes, and what is protected,
     /// are few, and no flag says when they change.
     pub(super) fn widen_scope(
@@ -53,12 +79,16 @@ impl State {
     }
 
     /// Flags in force within the scope.
-    pub(super) fn flags_in_scope(&self, standing: &Standing) -> Vec<&Flag> {
-        let on = |prefix| rotation::in_force(&self.flags, standing, prefix);
-        match &self.scope {
-            Scope::All => self.flags.prefixes().filter_map(on).collect(),
-            Scope::Some(prefixes) => prefixes.iter().copied().filter_map(on).collect(),
-        }
+    pub(super) fn flags_in_scope<'a>(
+        &'a self,
+        standing: &'a Standing,
+    ) -> impl Iterator<Item = &'a Flag> {
+        let (all, some) = match &self.scope {
+            Scope::All => (Some(self.flags.prefixes()), None),
+            Scope::Some(prefixes) => (None, Some(prefixes.iter().copied())),
+        };
+        let prefixes = all.into_iter().flatten().chain(some.into_iter().flatten());
+        prefixes.filter_map(|prefix| rotation::in_force(&self.flags, standing, prefix))
     }
 
     /// What the maps hold, as far as the scope goes. If that is everything, it is given away, because there may be a million of
@@ -70,7 +100,7 @@ impl State {
                 let held = prefixes
                     .iter()
                     .filter_map(|prefix| self.held.policies.get_key_value(prefix));
-                held.map(|(prefix, policy)| (*prefix, *policy)).collect()
+                Arc::new(held.map(|(prefix, policy)| (*prefix, *policy)).collect())
             }
         };
         EdgeState {
@@ -100,7 +130,8 @@ impl State {
     pub(super) fn hold(&mut self, mut applied: EdgeState) {
         let scope = std::mem::take(&mut self.scope);
         if let Scope::Some(prefixes) = &scope {
-            let mut policies = std::mem::take(&mut self.held.policies);
+            let mut held = std::mem::take(&mut self.held.policies);
+            let policies = Arc::make_mut(&mut held);
             for prefix in prefixes {
                 match applied.policies.get(prefix) {
                     Some(policy) => drop(policies.insert(*prefix, *policy)),
@@ -109,7 +140,7 @@ impl State {
                 self.unsettled.remove(prefix);
             }
             self.settle(applied.policies.iter());
-            applied.policies = policies;
+            applied.policies = held;
             self.held = applied;
         } else {
             self.unsettled.clear();

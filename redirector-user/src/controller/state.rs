@@ -204,23 +204,32 @@ impl State {
     /// What the kernel must hold now.
     pub(super) fn desired(&mut self, config: &Config, now: Timestamp, monotonic_s: u32) -> Desired {
         let standing = rotation::judge(&self.flags, &self.relay_states());
+        let pools = self.pools(config, &standing);
+        self.narrow_scope(&standing, &pools, now, monotonic_s);
+        self.desired_in_scope(config, standing, &pools, now, monotonic_s)
+    }
+
+    /// The same of what the pass looks at.
+    pub(super) fn desired_in_scope(
+        &mut self,
+        config: &Config,
+        standing: Standing,
+        pools: &[PoolPlan],
+        now: Timestamp,
+        monotonic_s: u32,
+    ) -> Desired {
         let probes = self.probes(config);
         self.widen_scope(&standing, probes.keys().copied());
         let policies_held = self.held.policies.len();
         let held = self.held_in_scope();
-        let in_force = self.flags_in_scope(&standing).into_iter();
-        let pools: Vec<PoolPlan> = config
-            .pools
-            .iter()
-            .map(|pool| self.plan(pool, &standing))
-            .collect();
+        let grace = |flag: &Flag| {
+            let standing = held.policies.get(&flag.terms.prefix);
+            grace_until_s(flag, standing, now, monotonic_s)
+        };
         let decisions = Decisions {
             generation: self.generation,
             customers: &config.customer_prefixes,
-            flags: in_force
-                .map(|flag| (flag, grace_until_s(flag, &held, now, monotonic_s)))
-                .collect(),
-            pools: &pools,
+            pools,
             relays: self
                 .relays
                 .values()
@@ -232,8 +241,10 @@ impl State {
             bypasses: self.bypasses.in_force(now).map(|it| it.prefix).collect(),
             spared: &self.spared,
         };
+        let flags = self.flags_in_scope(&standing);
+        let flags = flags.map(|flag| (flag, grace(flag)));
         Desired {
-            edge: desired(&decisions, &held),
+            edge: desired(flags, &decisions, &held),
             held,
             policies_held,
             whole: self.scope == Scope::All,
@@ -327,6 +338,11 @@ impl State {
             .iter()
             .map(|(name, relay)| (name.clone(), state(name, relay)))
             .collect()
+    }
+
+    pub(super) fn pools(&self, config: &Config, standing: &Standing) -> Vec<PoolPlan> {
+        let pools = config.pools.iter();
+        pools.map(|pool| self.plan(pool, standing)).collect()
     }
 
     fn plan(&self, pool: &config::Pool, standing: &Standing) -> PoolPlan {

@@ -143,25 +143,25 @@ impl Sets {
     ) -> Result<(), EdgeError> {
         let (old, new) = (self.number, self.number.wrapping_add(1));
         self.forget_unfinished()?;
-        let mut rows: PerKind<Entries> = PerKind::default();
-        for (prefix, policy) in policies {
-            let key = Key::of(*prefix);
-            let row = rows.of_mut(key.kind);
-            row.keys.extend_from_slice(key.octets());
-            row.values.extend_from_slice(&policy.to_octets());
-        }
         let mut tables = Tables::default();
         for kind in Kind::ALL {
-            let row = rows.of(kind);
-            if !row.keys.is_empty() {
+            // One kind after the other: of a million policies even their octets are not few.
+            let mut rows = Entries::default();
+            for (prefix, policy) in policies {
+                let key = Key::of(*prefix);
+                if key.kind == kind {
+                    rows.keys.extend_from_slice(key.octets());
+                    rows.values.extend_from_slice(&policy.to_octets());
+                }
+            }
+            if !rows.keys.is_empty() {
                 let table = make(kind, self.policies_max)?;
                 table
-                    .put_all(row)
+                    .put_all(&rows)
                     .map_err(|error| self.writing(kind, error))?;
                 *tables.of_mut(kind) = Some(table);
             }
         }
-        drop(rows);
         for kind in Kind::ALL {
             if let Some(table) = tables.of(kind) {
                 self.pin_table(kind, new, table)?;

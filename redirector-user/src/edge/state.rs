@@ -1,6 +1,9 @@
 //! Reading the controller's part of the maps back, and changing it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use redirector_common::{
     abi::{
@@ -29,7 +32,7 @@ impl Edge {
         };
         state.customers = self.customers()?;
         state.bypasses = self.bypasses()?;
-        state.policies = self.policies()?;
+        state.policies = Arc::new(self.policies()?);
         for number in 0..POOLS_MAX {
             let octets = self
                 .maps

@@ -69,7 +69,7 @@ impl Facts<'_> {
             "reason" => flag.terms.reason.to_string(),
             "decided" => decided.clone(),
             "what" => what.clone(),
-            "expires" => time(flag.terms.expires_at),
+            "expires" => time(flag.terms.expires_at.at()),
             "help_url" => self.help_url.to_owned(),
             "history" => history(templates, steps),
             _ => String::new(),

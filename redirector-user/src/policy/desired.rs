@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     num::NonZeroU8,
+    sync::Arc,
 };
 
 use contract::Generation;
@@ -20,21 +21,19 @@ use redirector_common::{
 use super::dial::Flag;
 use crate::reconcile::{EdgeState, PoolState};
 
-/// All that the maps follow from.
+/// All that the maps follow from, beside the flags.
 pub struct Decisions<'a> {
     /// State of the policy.
     pub generation: Generation,
     /// The operator's customer prefixes.
     pub customers: &'a BTreeSet<IpNetwork>,
-    /// Flags in force, each with the end of its grace in seconds of `CLOCK_MONOTONIC`.
-    pub flags: Vec<(&'a Flag, u32)>,
     /// Pools by number.
     pub pools: &'a [PoolPlan],
     /// Relays by number, with the ways to them.
     pub relays: BTreeMap<u32, abi::Relay>,
     /// Addresses of customers with live flows.
     pub live_customers: &'a BTreeSet<IpAddr>,
-    /// Whether a flag in force covers a prefix, be it among `flags` or not.
+    /// Whether a flag in force covers a prefix, be it among those that are looked at or not.
     pub is_covered: &'a dyn Fn(IpNetwork) -> bool,
     /// The edge's own probes of relays, by their source.
     pub probes: BTreeMap<IpAddr, Probe>,
@@ -79,19 +78,20 @@ pub struct PlannedRelay {
     pub in_rotation: bool,
 }
 
-/// The state that the maps must have; `previous` is what they hold. Both may be about some prefixes alone: those
-/// of `flags` and of `previous`.
+/// The state that the maps must have; `previous` is what they hold. `flags` are those in force, in the order of their prefixes,
+/// each with the end of its grace in seconds of `CLOCK_MONOTONIC`. Both may be about some prefixes alone: those of `flags` and of
+/// `previous`.
 #[must_use]
-pub fn desired(decisions: &Decisions<'_>, previous: &EdgeState) -> EdgeState {
-    let mut policies: BTreeMap<IpNetwork, abi::Policy> = decisions
-        .flags
-        .iter()
-        .map(|(flag, grace_until_s)| {
-            let mut policy = policy(flag, *grace_until_s, decisions.pools);
-            policy.flags |= lease(flag.terms.prefix, decisions, previous);
-            (flag.terms.prefix, policy)
-        })
-        .collect();
+pub fn desired<'a>(
+    flags: impl Iterator<Item = (&'a Flag, u32)>,
+    decisions: &Decisions<'_>,
+    previous: &EdgeState,
+) -> EdgeState {
+    let mut policies = in_order(flags.map(|(flag, grace_until_s)| {
+        let mut policy = policy(flag, grace_until_s, decisions.pools);
+        policy.flags |= lease(flag.terms.prefix, decisions, previous);
+        (flag.terms.prefix, policy)
+    }));
     let lingering = lingering(decisions, previous);
     policies.extend(lingering);
     for prefix in decisions.spared {
@@ -109,28 +109,75 @@ pub fn desired(decisions: &Decisions<'_>, previous: &EdgeState) -> EdgeState {
     EdgeState {
         customers: decisions.customers.clone(),
         bypasses: decisions.bypasses.clone(),
-        policies,
+        policies: Arc::new(policies),
         pools: pools.collect(),
         relays: decisions.relays.clone(),
         generation: decisions.generation.0,
     }
 }
 
+/// A map of what comes in order. `collect` holds all of it twice, which is much of a million.
+fn in_order<K: Ord, V>(mut entries: impl Iterator<Item = (K, V)>) -> BTreeMap<K, V> {
+    let mut map = BTreeMap::new();
+    loop {
+        let mut piece: BTreeMap<K, V> = entries.by_ref().take(PIECE).collect();
+        if piece.is_empty() {
+            return map;
+        }
+        map.append(&mut piece);
+    }
+}
+
+/// The prefixes of which [`desired`] could say anything else than what is held, if they are at most so many; `flags` are those in
+/// force, in the order of their prefixes, and `grace_until_s` is asked for the end of a flag's grace. Nothing is made of what is as it should be, which
+/// at a start is a million policies.
+#[must_use]
+pub fn differing<'a>(
+    flags: impl Iterator<Item = &'a Flag>,
+    grace_until_s: impl Fn(&Flag, Option<&abi::Policy>) -> u32,
+    pools: &[PoolPlan],
+    held: &BTreeMap<IpNetwork, abi::Policy>,
+    most: usize,
+) -> Option<BTreeSet<IpNetwork>> {
+    let mut differing = BTreeSet::new();
+    let mut held = held.iter().peekable();
+    for flag in flags {
+        let on = flag.terms.prefix;
+        while let Some((unflagged, _)) = held.next_if(|(prefix, _)| **prefix < on) {
+            differing.insert(*unflagged);
+        }
+        let standing = held.next_if(|(prefix, _)| **prefix == on);
+        let standing = standing.map(|(_, policy)| policy);
+        if standing != Some(&policy(flag, grace_until_s(flag, standing), pools)) {
+            differing.insert(on);
+        }
+        if differing.len() > most {
+            return None;
+        }
+    }
+    differing.extend(held.map(|(prefix, _)| *prefix));
+    (differing.len() <= most).then_some(differing)
+}
+
 /// The end of a flag's grace, in seconds of `CLOCK_MONOTONIC`; 0 cuts.
 ///
-/// A flag already in the maps keeps what stands there, and one that takes the place of another that already
+/// `standing` is what the maps hold of its prefix. A flag already there keeps what stands there, and one that takes the place of another that already
 /// stopped connections grants them no new grace. After a reboot the maps are empty, and the rest of
 /// the grace is counted from the time of day at which the flag was first in force: neither a restart nor a
 /// reboot extends it.
 #[must_use]
-pub fn grace_until_s(flag: &Flag, previous: &EdgeState, now: Timestamp, monotonic_s: u32) -> u32 {
-    let standing = previous.policies.get(&flag.terms.prefix);
+pub fn grace_until_s(
+    flag: &Flag,
+    standing: Option<&abi::Policy>,
+    now: Timestamp,
+    monotonic_s: u32,
+) -> u32 {
     if let Some(standing) = standing.filter(|standing| standing.flag_id == flag.id.0) {
         return standing.grace_until_s;
     }
     let since_s = flag
         .activated_at
-        .map_or(0, |at| now.duration_since(at).as_secs());
+        .map_or(0, |at| now.duration_since(at.at()).as_secs());
     let left_s = i64::from(flag.terms.grace_s) - since_s.max(0);
     let until_s = match u32::try_from(left_s) {
         Ok(0) | Err(_) => 0,
@@ -272,6 +319,9 @@ fn slots(relays: &[PlannedRelay]) -> Vec<u32> {
     maglev::fill(&serving, &mut turns, &mut slots);
     slots
 }
+
+/// A sixteenth of a million: each piece is merged with all that came before it.
+const PIECE: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests;

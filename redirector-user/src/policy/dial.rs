@@ -24,7 +24,7 @@ pub use self::{
         DEFAULT_LIFE, FlagRequest, GRACE_S, LONGEST_LIFE, PoolTerms, REASON_OCTETS, read_target,
     },
 };
-use super::{limit::Limit, rules::Cause, tenant::Tenant, text::Text};
+use super::{limit::Limit, moment::Moment, rules::Cause, tenant::Tenant, text::Text};
 
 /// Number of a flag; never 0, never used twice.
 #[derive(
@@ -83,15 +83,15 @@ pub struct Proposal {
     /// Who.
     pub actor: Text,
     /// Reference into another system.
-    pub ticket: Option<Box<str>>,
+    pub ticket: Option<Text>,
     /// Nobody writes to the customer about it.
     pub quiet: bool,
     /// Seconds that older connections may pass on.
     pub grace_s: u32,
     /// When it was asked for.
-    pub created_at: Timestamp,
+    pub created_at: Moment,
     /// When it ends by itself.
-    pub expires_at: Timestamp,
+    pub expires_at: Moment,
     /// The figures that caused it, if a rule asked for it.
     pub cause: Option<Box<Cause>>,
     /// Which file brought it; `None` = a person, a program, or a rule.
@@ -99,7 +99,7 @@ pub struct Proposal {
     /// That it is to stand for ever, if so.
     pub for_ever: Option<Box<ForEver>>,
     /// Why it is there although its customer is exempt, if so.
-    pub despite_exemption: Option<Box<str>>,
+    pub despite_exemption: Option<Text>,
 }
 
 /// One flag, in force or not. There may be a million, so what few have stands elsewhere, and what many have in common is held
@@ -117,7 +117,7 @@ pub struct Flag {
     /// The flag of the same prefix that it took the place of.
     pub replaces: Option<FlagId>,
     /// When the kernel first had it.
-    pub activated_at: Option<Timestamp>,
+    pub activated_at: Option<Moment>,
     /// Its end, if it has ended.
     pub ended: Option<Box<Ended>>,
 }
@@ -198,7 +198,7 @@ impl Flag {
     /// Whether it has not ended, by hand or by time.
     #[must_use]
     pub fn is_active(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && now < self.terms.expires_at
+        self.ended.is_none() && self.terms.expires_at > now
     }
 }
 

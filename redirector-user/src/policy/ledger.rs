@@ -18,6 +18,7 @@ use jiff::Timestamp;
 pub use self::gathered::Gathered;
 use super::{
     dial::{Flag, FlagId},
+    moment::Moment,
     prefixes::shortened,
     rules::rule_of,
     tenant::{Tenant, lies_in, span},
@@ -34,9 +35,9 @@ pub struct Ledger {
     /// Flags that have not ended and were never in force.
     waiting: BTreeMap<Wait, BTreeSet<FlagId>>,
     /// When each flag that has not ended will.
-    expiries: BTreeSet<(Timestamp, FlagId)>,
+    expiries: BTreeSet<(Moment, FlagId)>,
     /// When somebody is to look again at each flag that stands for ever.
-    reviews: BTreeSet<(Timestamp, FlagId)>,
+    reviews: BTreeSet<(Moment, FlagId)>,
     /// Generations of the redirects to each pool that were ever in force, with how many have it.
     in_use: BTreeMap<String, BTreeMap<Generation, usize>>,
     /// Flags that have not ended and that a rule has made.
@@ -144,6 +145,7 @@ impl Ledger {
 
     /// Flags whose time has come, the oldest end first.
     pub fn due(&self, now: Timestamp) -> impl Iterator<Item = FlagId> {
+        let now = Moment::from(now);
         let due = self.expiries.iter().take_while(move |(at, _)| *at <= now);
         due.map(|(_, id)| *id)
     }
@@ -151,12 +153,13 @@ impl Ledger {
     /// When the next flag expires.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.expiries.first().map(|(at, _)| *at)
+        self.expiries.first().map(|(at, _)| at.at())
     }
 
     /// Flags that end, or are to be looked at again, until then; the first one first.
     pub fn due_until(&self, until: Timestamp) -> impl Iterator<Item = &Flag> {
-        let within = |all: &BTreeSet<(Timestamp, FlagId)>| -> Vec<(Timestamp, FlagId)> {
+        let until = Moment::from(until);
+        let within = |all: &BTreeSet<(Moment, FlagId)>| -> Vec<(Moment, FlagId)> {
             all.iter()
                 .take_while(|(at, _)| *at <= until)
                 .copied()
@@ -171,6 +174,7 @@ impl Ledger {
     /// Flags whose review has come, and nobody was told.
     #[must_use]
     pub fn reviews_due(&self, now: Timestamp) -> Vec<Flag> {
+        let now = Moment::from(now);
         let due = self.reviews.iter().take_while(|(at, _)| *at <= now);
         let due = due.filter_map(|(_, id)| self.get(id));
         due.filter(|flag| untold_review(flag).is_some())
@@ -211,7 +215,7 @@ impl Ledger {
         let id = flag.id;
         if flag.ended.is_none() {
             let review = flag.terms.review_at();
-            self.reviews.extend(review.map(|at| (at, id)));
+            self.reviews.extend(review.map(|at| (at.into(), id)));
             if rule_of(&flag.terms.actor).is_some() {
                 self.automatic.insert(flag.terms.prefix, id);
             }
@@ -238,7 +242,7 @@ impl Ledger {
         }
         self.expiries.remove(&(flag.terms.expires_at, id));
         if let Some(at) = flag.terms.review_at() {
-            self.reviews.remove(&(at, id));
+            self.reviews.remove(&(at.into(), id));
         }
         let wait = Wait::of(&flag);
         if let Some(ids) = self.waiting.get_mut(&wait) {
@@ -275,7 +279,7 @@ impl Ledger {
     /// Notes that a flag is in force; answers with what it replaces.
     pub fn activate(&mut self, id: FlagId, at: Timestamp) -> Option<FlagId> {
         let mut flag = self.remove(id)?;
-        flag.activated_at = Some(at);
+        flag.activated_at = Some(at.into());
         let replaces = flag.replaces;
         self.insert(flag);
         replaces
@@ -315,9 +319,10 @@ impl Wait {
 fn share(texts: &mut Texts, flag: &mut Flag) {
     texts.share(&mut flag.terms.reason);
     texts.share(&mut flag.terms.actor);
-    if let Some(origin) = &mut flag.terms.origin {
-        texts.share(origin);
-    }
+    let rare = [&mut flag.terms.ticket, &mut flag.terms.origin];
+    rare.into_iter()
+        .flatten()
+        .for_each(|text| texts.share(text));
 }
 
 fn untold_review(flag: &Flag) -> Option<Timestamp> {

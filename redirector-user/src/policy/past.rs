@@ -62,8 +62,8 @@ mod tests {
                 actor: "anna".into(),
                 ticket: None,
                 grace_s: 0,
-                created_at: at(asked),
-                expires_at: at(1_000_000),
+                created_at: at(asked).into(),
+                expires_at: at(1_000_000).into(),
                 cause: None,
                 origin: None,
                 for_ever: None,
@@ -72,7 +72,7 @@ mod tests {
             },
             generation: Generation(u64::from(id)),
             replaces: None,
-            activated_at: begun.map(at),
+            activated_at: begun.map(|begun| at(begun).into()),
             tenant: None,
             ended: ended.map(|ended| {
                 Box::new(Ended {

@@ -4,9 +4,12 @@ use std::{borrow::Borrow, collections::BTreeSet, fmt, ops::Deref, sync::Arc};
 
 use serde::Serialize;
 
-/// A line of text that costs two words to have, however often it is had.
+/// A line of text that costs one word to have, however often it is had.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(Arc<str>);
+pub struct Text(
+    /// A box, because what points to a text itself is two words long.
+    Arc<Box<str>>,
+);
 
 /// Texts that are had, so that a text which is told again is not held again.
 #[derive(Clone, Debug, Default)]
@@ -47,13 +50,13 @@ impl Borrow<str> for Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self(text.into())
+        Self(Arc::new(text.into()))
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self(text.into())
+        Self(Arc::new(text.into()))
     }
 }
 

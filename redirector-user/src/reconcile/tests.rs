@@ -33,7 +33,7 @@ impl Model {
         Self {
             customers: state.customers.clone(),
             bypasses: state.bypasses.clone(),
-            policies: state.policies.clone(),
+            policies: BTreeMap::clone(&state.policies),
             pools: state
                 .pools
                 .iter()
@@ -77,7 +77,7 @@ impl Model {
                     }
                 }
             }
-            MapOp::LoadPolicies(policies) => self.policies = policies,
+            MapOp::LoadPolicies(policies) => self.policies = BTreeMap::clone(&policies),
             MapOp::SetGeneration(generation) => self.generation = generation,
         }
     }
@@ -93,7 +93,7 @@ impl Model {
         EdgeState {
             customers: self.customers.clone(),
             bypasses: self.bypasses.clone(),
-            policies: self.policies.clone(),
+            policies: Arc::new(self.policies.clone()),
             pools: pools.collect(),
             relays: self.relays.clone(),
             generation: self.generation,
@@ -234,7 +234,7 @@ fn states() -> impl Strategy<Value = EdgeState> {
             EdgeState {
                 customers,
                 bypasses,
-                policies,
+                policies: Arc::new(policies),
                 pools,
                 relays,
                 generation,
@@ -248,9 +248,11 @@ fn a_few_of_very_many_are_written_one_by_one() {
     let apart = |count: u32, at_once, held| {
         let host = |number: u32| IpNetwork::from(IpAddr::from(Ipv4Addr::from(number)));
         let desired = EdgeState {
-            policies: (0..count)
-                .map(|number| (host(number), Policy::default()))
-                .collect(),
+            policies: Arc::new(
+                (0..count)
+                    .map(|number| (host(number), Policy::default()))
+                    .collect(),
+            ),
             ..EdgeState::default()
         };
         [true, false].map(|whole| {

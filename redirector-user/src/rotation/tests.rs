@@ -14,8 +14,8 @@ fn flag(id: u32, generation: u64, action: Action) -> Flag {
             ticket: None,
             quiet: false,
             grace_s: 600,
-            created_at: Timestamp::UNIX_EPOCH,
-            expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
+            created_at: Timestamp::UNIX_EPOCH.into(),
+            expires_at: (Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24)).into(),
             cause: None,
             origin: None,
             for_ever: None,
@@ -43,7 +43,7 @@ fn redirect() -> Action {
 
 fn active(flag: Flag) -> Flag {
     Flag {
-        activated_at: Some(Timestamp::UNIX_EPOCH),
+        activated_at: Some(Timestamp::UNIX_EPOCH.into()),
         ..flag
     }
 }

@@ -300,7 +300,7 @@ async fn some_standing(readers: &Door, after: i64) -> Result<Vec<Flag>, StoreErr
 const NUMBERS_AT_ONCE: usize = 256;
 /// Pages of flags that are asked for, read, or wait to be gathered.
 const PAGES: usize = 3;
-/// At most 2 MB of JSON.
-const FLAGS_AT_ONCE: u16 = 4096;
+/// At most half a megabyte of JSON. Of more, the memory that a start needs would grow, and its time would not shrink.
+const FLAGS_AT_ONCE: u16 = 1024;
 /// Flags that come into force together and have an event each; of more there is one for all.
 const FLAGS_APART: usize = 100;

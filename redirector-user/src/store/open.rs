@@ -71,9 +71,9 @@ impl Store {
                 .max_connections(READERS)
                 .after_connect(|connection, _| {
                     Box::pin(async move {
-                        sqlx::query("PRAGMA query_only = ON")
-                            .execute(&mut *connection)
-                            .await?;
+                        for pragma in READER_PRAGMAS {
+                            sqlx::query(pragma).execute(&mut *connection).await?;
+                        }
                         Ok(())
                     })
                 })
@@ -185,6 +185,8 @@ const WRITER_PRAGMAS: [&str; 5] = [
     log::LONGEST,
     log::SHRINKS,
 ];
+/// Pages that readers need again are in the system's cache; 2 MB more for each of them is memory for nothing.
+const READER_PRAGMAS: [&str; 2] = ["PRAGMA query_only = ON", "PRAGMA cache_size = -512"];
 pub(super) const READERS: u32 = 4;
 /// A slow disk reads that in a second.
 pub(super) const WHOLE_UP_TO: u64 = 64 << 20;

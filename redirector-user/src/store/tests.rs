@@ -140,7 +140,7 @@ async fn a_flag_comes_back_as_it_was_stored_even_by_another_process() {
     let loaded = other.load().await.unwrap();
     assert_eq!(loaded.generation, Generation(3));
     let redirect = Flag {
-        activated_at: Some(now()),
+        activated_at: Some(now().into()),
         ..redirect
     };
     let stored: Vec<_> = loaded.flags.values().cloned().collect();
@@ -336,7 +336,7 @@ async fn many_flags_are_one_generation_and_a_trail_that_holds() {
         loaded
             .flags
             .values()
-            .all(|flag| flag.activated_at == Some(now()))
+            .all(|flag| flag.activated_at == Some(now().into()))
     );
     // Two adds, a replacement, and each flag's beginning.
     assert_eq!(fixture.chain().await.unwrap().0, 1 + 1 + 1201 * 2);

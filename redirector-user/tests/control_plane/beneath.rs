@@ -1,6 +1,6 @@
 //! What lies beneath a controller, looked at past it: the kernel's maps and the store's file.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use ipnetwork::IpNetwork;
 use redirector_common::abi::Policy;
@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 use crate::lab::Lab;
 
 /// Every policy that is in force, of a lab whose controller does not run.
-pub(crate) fn policies(lab: &Lab) -> BTreeMap<IpNetwork, Policy> {
+pub(crate) fn policies(lab: &Lab) -> Arc<BTreeMap<IpNetwork, Policy>> {
     let config = Config::load(&lab.config()).unwrap();
     let edge = Edge::open(config.edge).unwrap();
     edge.actual().unwrap().policies

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr, TcpStream},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -264,7 +265,7 @@ fn a_lingering_policy_lets_new_connections_go() {
         let pins = PinDir::new();
         let (_customer, mut edge) = edge(&pins);
         let mut state = edge.actual().unwrap();
-        state.policies.insert(
+        Arc::make_mut(&mut state.policies).insert(
             "192.0.2.10/32".parse().unwrap(),
             policy(Action::Linger, 7, 32),
         );

@@ -1,6 +1,6 @@
 //! Maps: written, read back, compared before use.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use aya::maps::{Array, MapData};
 use redirector_common::abi::{
@@ -76,9 +76,11 @@ pub(crate) fn sample(ifindex: u32) -> EdgeState {
         bypasses: ["198.18.0.0/16", "198.18.0.0/15", "2001:db8:ffff::25/128"]
             .map(|text| text.parse().unwrap())
             .into(),
-        policies: policies
-            .map(|(prefix, policy)| (prefix.parse().unwrap(), policy))
-            .into(),
+        policies: Arc::new(
+            policies
+                .map(|(prefix, policy)| (prefix.parse().unwrap(), policy))
+                .into(),
+        ),
         pools: [(0, pool)].into(),
         relays: [(1, relay(2, ifindex))].into(),
         generation: 5,
@@ -112,10 +114,9 @@ fn what_was_applied_is_read_back() {
     );
 
     let mut changed = sample(2);
-    changed.policies.remove(&"192.0.2.64/26".parse().unwrap());
-    changed
-        .policies
-        .insert("0.0.0.0/0".parse().unwrap(), policy(Action::Observe, 12, 0));
+    let policies = Arc::make_mut(&mut changed.policies);
+    policies.remove(&"192.0.2.64/26".parse().unwrap());
+    policies.insert("0.0.0.0/0".parse().unwrap(), policy(Action::Observe, 12, 0));
     changed
         .customers
         .remove(&"2001:db8:a::/48".parse().unwrap());

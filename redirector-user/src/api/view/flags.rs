@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::{ChangeView, ProbationView, SeenView, SparedView};
 use crate::policy::{
     dial::{Flag, FlagId},
+    moment::Moment,
     rules::Cause,
     tenant::CustomerId,
 };
@@ -159,9 +160,9 @@ impl FlagView {
             actor: terms.actor.into(),
             ticket: terms.ticket.map(String::from),
             quiet: terms.quiet,
-            created_at: terms.created_at,
-            expires_at: terms.expires_at,
-            activated_at,
+            created_at: terms.created_at.at(),
+            expires_at: terms.expires_at.at(),
+            activated_at: activated_at.map(Moment::at),
             ended_at: ended.as_ref().map(|ended| ended.at),
             ended_reason: ended.as_ref().map(|ended| ended.reason.clone()),
             ended_by: ended.map(|ended| ended.by),

@@ -399,7 +399,7 @@ fn described_flag(terms: &Proposal) -> String {
     if let Some(limit) = terms.action.limit() {
         text += &format!(" to {}, burst {}", limit.rate, limit.burst);
     }
-    let life = terms.expires_at.duration_since(terms.created_at);
+    let life = terms.expires_at.at().duration_since(terms.created_at.at());
     text += &format!(", for {} h: {}", life.as_hours(), terms.reason);
     match &terms.ticket {
         Some(ticket) => format!("{text} ({ticket})"),

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::host;
 use crate::{
     controller::{Controller, Problem, clock},
-    policy::rules::Observation,
+    policy::{moment::Moment, rules::Observation},
     store::listings::{Evidence, OfFlag, Sent},
 };
 
@@ -58,7 +58,7 @@ impl Controller {
             prefix: flag.terms.prefix,
             action: flag.terms.action.name().to_owned(),
             reason: flag.terms.reason.to_string(),
-            since: flag.activated_at,
+            since: flag.activated_at.map(Moment::at),
         })
         .collect()
     }

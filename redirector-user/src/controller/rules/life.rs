@@ -41,7 +41,7 @@ impl Controller {
                 by: &word.by,
                 why: &word.reason,
             };
-            conduct.released(&ending, ends);
+            conduct.released(&ending, ends.at());
         }
         self.store
             .put_on_probation(customer, &conduct, flag, &word)
@@ -98,7 +98,7 @@ impl Controller {
             return Ok(None);
         }
         let proposal = Proposal {
-            created_at: now,
+            created_at: now.into(),
             ..before.terms
         };
         let restored = self

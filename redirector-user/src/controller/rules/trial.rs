@@ -129,11 +129,11 @@ fn really(flag: &Flag) -> ReallyView {
         prefix: flag.terms.prefix,
         dial: Height::of(&flag.terms.action).name().to_owned(),
         actor: flag.terms.actor.to_string(),
-        from: flag.terms.created_at,
+        from: flag.terms.created_at.at(),
         until: flag
             .ended
             .as_ref()
-            .map_or(flag.terms.expires_at, |ended| ended.at),
+            .map_or_else(|| flag.terms.expires_at.at(), |ended| ended.at),
     }
 }
 

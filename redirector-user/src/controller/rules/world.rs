@@ -42,7 +42,7 @@ impl World for Live<'_> {
             None => own.then(|| Beneath {
                 flag: flag.id,
                 height: height.name().to_owned(),
-                until: flag.terms.expires_at,
+                until: flag.terms.expires_at.at(),
             }),
         };
         let around = persons.map_or(Height::None, |flag| Height::of(&flag.terms.action));

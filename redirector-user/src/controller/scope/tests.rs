@@ -26,6 +26,8 @@ enum Step {
     Acknowledge,
     /// Who has connections now.
     Connections(Vec<&'static str>),
+    /// The kernel holds something else of a prefix than was believed: nothing, or what nobody asked for.
+    Doubt(&'static str, bool),
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -46,6 +48,7 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => prefixes().prop_map(Step::Lift),
         1 => Just(Step::Acknowledge),
         2 => customers.prop_map(Step::Connections),
+        1 => (prefixes(), any::<bool>()).prop_map(|(prefix, foreign)| Step::Doubt(prefix, foreign)),
     ]
 }
 
@@ -78,8 +81,8 @@ fn flag(id: u32, prefix: &str, egress: Option<Egress>, replaces: Option<FlagId>)
             ticket: None,
             quiet: false,
             grace_s: 600,
-            created_at: Timestamp::UNIX_EPOCH,
-            expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
+            created_at: Timestamp::UNIX_EPOCH.into(),
+            expires_at: (Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24)).into(),
             cause: None,
             origin: None,
             for_ever: None,
@@ -156,10 +159,23 @@ proptest! {
                 Step::Connections(customers) => {
                     state.live_customers = customers.iter().map(|text| text.parse::<IpAddr>().unwrap()).collect();
                 }
+                Step::Doubt(prefix, foreign) => {
+                    let mut held = state.held.clone();
+                    let policies = Arc::make_mut(&mut held.policies);
+                    let prefix = prefix.parse().unwrap();
+                    policies.remove(&prefix);
+                    if foreign {
+                        let action = abi::Action::Reset as u8;
+                        policies.insert(prefix, abi::Policy { action, ..abi::Policy::default() });
+                    }
+                    state.doubt(held);
+                }
             }
             pass(&mut state, &config);
             state.scope = Scope::All;
-            let all = state.desired(&config, Timestamp::UNIX_EPOCH, 100);
+            let standing = state.standing.clone();
+            let pools = state.pools(&config, &standing);
+            let all = state.desired_in_scope(&config, standing, &pools, Timestamp::UNIX_EPOCH, 100);
             prop_assert_eq!(&all.edge.policies, &all.held.policies);
             state.give_back(all.held);
             state.scope = Scope::default();

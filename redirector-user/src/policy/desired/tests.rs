@@ -16,8 +16,8 @@ fn flag(id: u32, prefix: &str, action: Action) -> Flag {
             ticket: None,
             quiet: false,
             grace_s: 600,
-            created_at: Timestamp::UNIX_EPOCH,
-            expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24),
+            created_at: Timestamp::UNIX_EPOCH.into(),
+            expires_at: (Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24)).into(),
             cause: None,
             origin: None,
             for_ever: None,
@@ -74,7 +74,6 @@ fn state(flags: &[Flag], live: &[&str], previous: &EdgeState) -> EdgeState {
     let decisions = Decisions {
         generation: Generation(7),
         customers: &customers,
-        flags: flags.iter().map(|flag| (flag, 1600)).collect(),
         pools: &[plan("default", &[0, 1]), plan("other", &[])],
         relays: BTreeMap::from([(0, abi::Relay::default())]),
         live_customers: &live_customers,
@@ -90,7 +89,8 @@ fn state(flags: &[Flag], live: &[&str], previous: &EdgeState) -> EdgeState {
             .map(|prefix| prefix.parse().unwrap())
             .into(),
     };
-    desired(&decisions, previous)
+    let flags = flags.iter().map(|flag| (flag, 1600));
+    desired(flags, &decisions, previous)
 }
 
 const SPARED: &str = "192.0.2.240/28";
@@ -220,30 +220,29 @@ fn a_lingering_entry_never_hides_a_wider_flag() {
 fn neither_a_restart_nor_a_reboot_extends_the_grace() {
     let fresh = flag(3, "192.0.2.10/32", Action::Drop);
     let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(200);
-    assert_eq!(
-        grace_until_s(&fresh, &EdgeState::default(), now, 1000),
-        1600
-    );
+    assert_eq!(grace_until_s(&fresh, None, now, 1000), 1600);
     // Restarted: the maps still say when.
     let held = state(std::slice::from_ref(&fresh), &[], &EdgeState::default());
     let activated = Flag {
-        activated_at: Some(Timestamp::UNIX_EPOCH),
+        activated_at: Some(Timestamp::UNIX_EPOCH.into()),
         ..fresh.clone()
     };
-    assert_eq!(grace_until_s(&activated, &held, now, 1200), 1600);
+    assert_eq!(
+        grace_until_s(
+            &activated,
+            held.policies.get(&fresh.terms.prefix),
+            now,
+            1200
+        ),
+        1600
+    );
     // Rebooted: the maps are empty and the monotonic clock has begun anew.
-    assert_eq!(
-        grace_until_s(&activated, &EdgeState::default(), now, 50),
-        450
-    );
+    assert_eq!(grace_until_s(&activated, None, now, 50), 450);
     let late = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(601);
-    assert_eq!(
-        grace_until_s(&activated, &EdgeState::default(), late, 50),
-        0
-    );
+    assert_eq!(grace_until_s(&activated, None, late, 50), 0);
     let mut cut = fresh;
     cut.terms.grace_s = 0;
-    assert_eq!(grace_until_s(&cut, &EdgeState::default(), now, 1000), 0);
+    assert_eq!(grace_until_s(&cut, None, now, 1000), 0);
 }
 
 #[test]
@@ -256,7 +255,10 @@ fn a_flag_that_tightens_another_grants_no_new_grace() {
         )
     };
     let next = flag(4, "192.0.2.10/32", Action::Drop);
-    let until = |held: &EdgeState| grace_until_s(&next, held, Timestamp::UNIX_EPOCH, 1500);
+    let until = |held: &EdgeState| {
+        let standing = held.policies.get(&next.terms.prefix);
+        grace_until_s(&next, standing, Timestamp::UNIX_EPOCH, 1500)
+    };
     assert_eq!(until(&held(redirect("default"))), 1600);
     assert_eq!(until(&held(Action::Observe)), 2100);
 }
@@ -376,7 +378,7 @@ fn probes_keep_nothing_in_force() {
     let gone: IpNetwork = "192.0.2.226/32".parse().unwrap();
     let mut before = flagged;
     let probe = before.policies[&IpNetwork::from(PROBE)];
-    before.policies.insert(gone, probe);
+    Arc::make_mut(&mut before.policies).insert(gone, probe);
     let after = state(&[], &["192.0.2.226"], &before);
     assert!(!after.policies.contains_key(&gone));
 }
@@ -409,9 +411,18 @@ fn what_was_diverted_before_it_was_protected_keeps_its_relay() {
         prefix_len: 28,
         ..abi::Policy::default()
     };
-    before.policies.insert(flagged, redirected);
+    Arc::make_mut(&mut before.policies).insert(flagged, redirected);
     let lifted = state(&[], &["192.0.2.241"], &before);
     assert_eq!(action(&lifted, SPARED), Some(abi::Action::Linger));
     let over = state(&[], &[], &lifted);
     assert_eq!(action(&over, SPARED), Some(abi::Action::Pass));
+}
+
+#[test]
+fn what_comes_in_order_is_all_there() {
+    let of = |count: usize| in_order((0..count).map(|number| (number, 2 * number)));
+    for count in [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 1] {
+        let whole: BTreeMap<usize, usize> = (0..count).map(|number| (number, 2 * number)).collect();
+        assert_eq!(of(count), whole);
+    }
 }

@@ -20,6 +20,7 @@ use super::{
 use crate::policy::{
     limit::Limit,
     rules::{ACTOR_PREFIX, Cause},
+    text::Text,
 };
 
 mod redirect;
@@ -162,11 +163,11 @@ impl Proposal {
                 .as_deref()
                 .map(|ticket| line("ticket", ticket, 100))
                 .transpose()?
-                .map(String::into_boxed_str),
+                .map(Text::from),
             quiet: request.notify == Some(false),
             grace_s: if request.cut { 0 } else { GRACE_S },
-            created_at: now,
-            expires_at: Self::ends(request, now)?,
+            created_at: now.into(),
+            expires_at: Self::ends(request, now)?.into(),
             cause: None,
             origin: None,
             for_ever: read_for_ever(request)?.map(Box::new),
@@ -175,7 +176,7 @@ impl Proposal {
                 .as_deref()
                 .map(|why| line("despite_exemption", why, REASON_OCTETS))
                 .transpose()?
-                .map(String::into_boxed_str),
+                .map(Text::from),
         })
     }
 }

@@ -114,7 +114,7 @@ impl Proposal {
     /// The next day that matters: of its review, or of its end.
     #[must_use]
     pub fn due_at(&self) -> Timestamp {
-        self.review_at().unwrap_or(self.expires_at)
+        self.review_at().unwrap_or_else(|| self.expires_at.at())
     }
 
     /// With a later end: that long from now.
@@ -141,14 +141,14 @@ impl Proposal {
         let expires_at = expires_at.map_err(|error| {
             Refusal::Usage(format!("--for {life}: {error}; at most {LONGEST_LIFE}"))
         })?;
-        if expires_at <= self.expires_at {
+        if self.expires_at >= expires_at {
             return Err(Refusal::Guard(format!(
                 "--for {life}: the flag on {} lives until {} already, which is later; `outgate flag rm` ends it sooner",
                 self.prefix, self.expires_at
             )));
         }
         Ok(Self {
-            expires_at,
+            expires_at: expires_at.into(),
             ..self.clone()
         })
     }
@@ -201,7 +201,7 @@ impl Proposal {
         };
         let approved = self.at_stage(ForEver { review_s, stage });
         Ok(Self {
-            expires_at: far(),
+            expires_at: far().into(),
             ..approved
         })
     }

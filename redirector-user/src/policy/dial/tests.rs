@@ -34,7 +34,7 @@ fn defaults_are_a_redirect_to_the_first_pool_for_a_week() {
     let proposal = read(&request()).unwrap();
     assert_eq!(proposal.prefix, "192.0.2.10/32".parse().unwrap());
     assert_eq!(proposal.action.redirect().unwrap().pool, "default");
-    assert_eq!(proposal.expires_at.as_second(), 7 * 24 * 3600);
+    assert_eq!(proposal.expires_at.at().as_second(), 7 * 24 * 3600);
     assert_eq!(proposal.grace_s, GRACE_S);
     assert_eq!(
         read(&FlagRequest {
@@ -409,4 +409,10 @@ fn a_reason_and_an_end_are_guarded() {
         })
         .is_ok()
     );
+}
+
+#[test]
+fn a_flag_fits_into_160_octets() {
+    // The next that an allocator has is 192, and there may be a million of them.
+    assert!(size_of::<Flag>() <= 160, "{}", size_of::<Flag>());
 }

@@ -52,7 +52,7 @@ fn a_file_says_what_flag_add_says() {
         (&*drop.reason, &*drop.actor, drop.ticket.as_deref()),
         ("spam, run", "alice", Some("T-1"))
     );
-    let life = drop.expires_at.duration_since(drop.created_at);
+    let life = drop.expires_at.at().duration_since(drop.created_at.at());
     assert_eq!(life, SignedDuration::from_hours(24));
     assert_eq!(limit.prefix.to_string(), "2001:db8:a:a::/64");
     assert_eq!(limit.action.limit().unwrap().burst.get(), 5);

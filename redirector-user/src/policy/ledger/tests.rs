@@ -51,8 +51,8 @@ fn flags() -> impl Strategy<Value = Flag> {
                 ticket: None,
                 quiet: false,
                 grace_s: 0,
-                created_at: at(0),
-                expires_at: at(expires),
+                created_at: at(0).into(),
+                expires_at: at(expires).into(),
                 cause: None,
                 origin: None,
                 for_ever: None,
@@ -61,7 +61,7 @@ fn flags() -> impl Strategy<Value = Flag> {
             generation: Generation(generation),
             tenant: None,
             replaces: None,
-            activated_at: activated.then(|| at(1)),
+            activated_at: activated.then(|| at(1).into()),
             ended: ended.then(|| {
                 Box::new(Ended {
                     at: at(2),
@@ -140,7 +140,7 @@ proptest! {
                 standing.iter().filter(|flag| flag.terms.expires_at <= at(now)).map(|flag| flag.id).collect();
             prop_assert_eq!(ledger.due(at(now)).collect::<BTreeSet<_>>(), due);
         }
-        prop_assert_eq!(ledger.next_expiry(), standing.iter().map(|flag| flag.terms.expires_at).min());
+        prop_assert_eq!(ledger.next_expiry(), standing.iter().map(|flag| flag.terms.expires_at.at()).min());
         for pool in ["one", "two"] {
             let newest = ledger.values().filter(|flag| pool_in_use(flag) == Some(pool)).map(|flag| flag.generation);
             prop_assert_eq!(ledger.needed(pool), newest.max().unwrap_or_default());
@@ -172,8 +172,8 @@ fn what_lies_in_a_prefix_is_found() {
             actor: "a".into(),
             ticket: None,
             grace_s: 0,
-            created_at: at(0),
-            expires_at: at(1),
+            created_at: at(0).into(),
+            expires_at: at(1).into(),
             cause: None,
             origin: None,
             for_ever: None,

@@ -70,8 +70,8 @@ impl Replay {
             let ended = flag.ended.as_ref().map(|ended| ended.at);
             persons.entry(flag.terms.prefix).or_default().push(Stood {
                 flag: flag.id,
-                from: flag.terms.created_at,
-                until: ended.unwrap_or(flag.terms.expires_at),
+                from: flag.terms.created_at.at(),
+                until: ended.unwrap_or_else(|| flag.terms.expires_at.at()),
                 height: Height::of(&flag.terms.action),
                 exempts: flag.terms.action == crate::policy::dial::Action::Pass,
             });

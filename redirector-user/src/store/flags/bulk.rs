@@ -135,7 +135,7 @@ impl Store {
             let replaces = standing.get(&terms.prefix).copied();
             if let Some(replaced) = replaces {
                 let ended = Ended {
-                    at: terms.created_at,
+                    at: terms.created_at.at(),
                     by: terms.actor.to_string(),
                     reason: format!("replaced by flag {id}"),
                 };
@@ -159,7 +159,7 @@ impl Store {
                 ended: None,
             };
             let entry = Entry {
-                at: flag.terms.created_at,
+                at: flag.terms.created_at.at(),
                 actor: flag.terms.actor.to_string(),
                 kind: Kind::FlagAdded,
                 subject: subject(id),
@@ -184,7 +184,7 @@ impl Store {
                 last: last.id,
                 actor: &first.terms.actor,
             };
-            told.note(imported.at(first.terms.created_at, None));
+            told.note(imported.at(first.terms.created_at.at(), None));
         }
         let told = told.store(&mut transaction).await?;
         transaction.commit().await?;

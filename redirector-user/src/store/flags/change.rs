@@ -114,7 +114,7 @@ impl Change<'_> {
         let mut replaced = self.standing.remove(&terms.prefix).flatten();
         if let Some(flag) = &mut replaced {
             let ended = Ended {
-                at: terms.created_at,
+                at: terms.created_at.at(),
                 by: terms.actor.to_string(),
                 reason: format!("replaced by flag {id}"),
             };
@@ -133,7 +133,7 @@ impl Change<'_> {
             ended: None,
         };
         let entry = Entry {
-            at: terms.created_at,
+            at: terms.created_at.at(),
             actor: actor.to_owned(),
             kind,
             subject: subject(id),
@@ -141,7 +141,8 @@ impl Change<'_> {
         };
         self.chain.append(&mut self.transaction, entry).await?;
         let own = Own::FlagAdded(&flag);
-        self.told.note(own.at(terms.created_at, Some(terms.prefix)));
+        self.told
+            .note(own.at(terms.created_at.at(), Some(terms.prefix)));
         self.fresh.push(flag.clone());
         if self.fresh.len() == FLAGS_AT_ONCE {
             self.write().await?;
@@ -161,7 +162,7 @@ impl Change<'_> {
         payload: serde_json::Value,
     ) -> Result<(), StoreError> {
         let entry = Entry {
-            at: flag.terms.created_at,
+            at: flag.terms.created_at.at(),
             actor: flag.terms.actor.to_string(),
             kind,
             subject: subject(flag.id),

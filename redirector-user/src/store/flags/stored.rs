@@ -17,6 +17,7 @@ use crate::{
         },
         limit::Limit,
         tenant::{CustomerId, Tenant},
+        text::Text,
     },
     store::{StoreError, door::Columns, generation_of},
 };
@@ -138,7 +139,7 @@ impl Stored {
         };
         let activated_at = match self.activated_us {
             None => None,
-            Some(at) => Some(time("activated_us", at)?),
+            Some(at) => Some(time("activated_us", at)?.into()),
         };
         let (tenant, action, for_ever) = (self.tenant()?, self.action()?, self.for_ever()?);
         let cause = match self.cause {
@@ -152,15 +153,15 @@ impl Stored {
             action,
             reason: self.reason.into(),
             actor: self.actor.into(),
-            ticket: self.ticket.map(String::into_boxed_str),
+            ticket: self.ticket.map(Text::from),
             quiet: self.quiet != 0,
             grace_s: parsed("grace_s", &self.grace_s.to_string())?,
-            created_at: time("created_us", self.created_us)?,
-            expires_at: time("expires_us", self.expires_us)?,
+            created_at: time("created_us", self.created_us)?.into(),
+            expires_at: time("expires_us", self.expires_us)?.into(),
             cause,
             origin: self.origin.map(Into::into),
             for_ever: for_ever.map(Box::new),
-            despite_exemption: self.despite_exemption.map(String::into_boxed_str),
+            despite_exemption: self.despite_exemption.map(Text::from),
         };
         Ok(Flag {
             id,
