@@ -128,9 +128,9 @@ fn in_order<K: Ord, V>(mut entries: impl Iterator<Item = (K, V)>) -> BTreeMap<K,
     }
 }
 
-/// The prefixes of which [`desired`] could say anything else than what is held, if they are at most so many; `flags` are those in
-/// force, in the order of their prefixes, and `grace_until_s` is asked for the end of a flag's grace. Nothing is made of what is as it should be, which
-/// at a start is a million policies.
+/// The prefixes of which [`desired`] could say anything else than what is held, if they are at most so many. `flags` are those
+/// in force, in the order of their prefixes; `grace_until_s` is asked for the end of a flag's grace. Nothing is made of what is as
+/// it should be, which at a start is a million policies.
 #[must_use]
 pub fn differing<'a>(
     flags: impl Iterator<Item = &'a Flag>,
@@ -161,10 +161,9 @@ pub fn differing<'a>(
 
 /// The end of a flag's grace, in seconds of `CLOCK_MONOTONIC`; 0 cuts.
 ///
-/// `standing` is what the maps hold of its prefix. A flag already there keeps what stands there, and one that takes the place of another that already
-/// stopped connections grants them no new grace. After a reboot the maps are empty, and the rest of
-/// the grace is counted from the time of day at which the flag was first in force: neither a restart nor a
-/// reboot extends it.
+/// `standing` is what the maps hold of its prefix. A flag already there keeps what stands there, and one that takes the
+/// place of another that already stopped connections grants them no new grace. After a reboot the maps are empty, and the rest
+/// of the grace is counted from the time of day at which the flag was first in force: neither a restart nor a reboot extends it.
 #[must_use]
 pub fn grace_until_s(
     flag: &Flag,
